@@ -1,0 +1,242 @@
+//! Flags and environment, parsed into values that cannot be wrong; independent of what is done with them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Parser;
+use thiserror::Error;
+
+use crate::limits;
+use crate::origin::Origin;
+use crate::protocol::IceServers;
+
+/// What a relay can be told. [`Config::default`] is what the binary does without any flag.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "signaling-relay",
+    version,
+    about = "Carries WebRTC signaling between the browsers in a room, and serves a page to call with.",
+    after_help = "Every flag may also be given by its environment variable; the flag wins.\n\
+        The log goes to stderr: RUST_LOG=debug shows more of it, RUST_LOG=warn less.",
+    max_term_width = 100
+)]
+pub struct Config {
+    /// Address to listen on; repeat it, or separate several by commas. A host name stands for all its addresses,
+    /// `localhost` for 127.0.0.1 and [::1], `*` for every address of this machine. Port 0 takes any free port.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "SIGNALING_RELAY_LISTEN",
+        default_value = limits::LISTEN,
+        value_delimiter = ','
+    )]
+    pub listen: Vec<ListenAddress>,
+
+    /// Serve the page from this folder instead of the files inside the binary, to change it without a rebuild.
+    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
+    pub web: Option<PathBuf>,
+
+    /// How many a room takes, 1 to 256. (The room `lobby` takes two at most: the 50-line demo's page expects it.)
+    #[arg(
+        long,
+        value_name = "PEERS",
+        env = "SIGNALING_RELAY_ROOM_CAPACITY",
+        default_value_t = limits::ROOM_CAPACITY,
+        value_parser = in_range(1, 256)
+    )]
+    pub room_capacity: usize,
+
+    /// The largest message, 64 to 16777216 bytes; a larger one closes its connection with 1009.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "SIGNALING_RELAY_MAX_MESSAGE_BYTES",
+        default_value_t = limits::MESSAGE_BYTES,
+        value_parser = in_range(64, 16 * 1024 * 1024)
+    )]
+    pub max_message_bytes: usize,
+
+    /// Messages a second that one connection may send, after a burst of 20 times as many; a broadcast counts once for
+    /// each receiver. 0 is no limit.
+    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_MESSAGE_RATE", default_value_t = limits::MESSAGE_RATE)]
+    pub message_rate: u32,
+
+    /// Bytes a second that one connection may send, after a burst of 16 times as many. 0 is no limit.
+    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
+    pub byte_rate: u32,
+
+    /// Let web pages of this origin dial in, such as https://intranet.example; repeat it, or separate several by commas.
+    /// The relay's own pages and those of this machine always may.
+    #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<Origin>,
+
+    /// STUN and TURN servers to tell those who join: the JSON array that goes into RTCConfiguration.iceServers.
+    #[arg(
+        long,
+        value_name = "JSON",
+        env = "SIGNALING_RELAY_ICE_SERVERS",
+        default_value = "[]",
+        hide_env_values = true
+    )]
+    pub ice_servers: IceServers,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![ListenAddress::localhost(8080)],
+            web: None,
+            room_capacity: limits::ROOM_CAPACITY,
+            max_message_bytes: limits::MESSAGE_BYTES,
+            message_rate: limits::MESSAGE_RATE,
+            byte_rate: limits::BYTE_RATE,
+            allow_origin: Vec::new(),
+            ice_servers: IceServers::default(),
+        }
+    }
+}
+
+/// An address to listen on, as people write it: `localhost:8080`, `192.168.1.5:8080`, `[::1]:0`, `*:8080`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    host: String,
+    port: u16,
+}
+
+impl ListenAddress {
+    /// Both loopback addresses. Port 0 takes any port that is free on both.
+    pub fn localhost(port: u16) -> Self {
+        Self { host: "localhost".to_owned(), port }
+    }
+
+    /// Looks the host up.
+    ///
+    /// # Errors
+    /// When the host has no address.
+    pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<IpAddr> = match self.host.as_str() {
+            "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            host => tokio::net::lookup_host((host, self.port)).await?.map(|address| address.ip()).collect(),
+        };
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
+        let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError::NoPort)?;
+        let port = port.parse().map_err(|_| ListenAddressError::Port)?;
+        let host = match host.strip_prefix('[') {
+            Some(inner) => {
+                let inner = inner.strip_suffix(']').ok_or(ListenAddressError::Host)?;
+                inner.parse::<Ipv6Addr>().map_err(|_| ListenAddressError::Host)?;
+                inner
+            }
+            None if host.contains(':') => return Err(ListenAddressError::Brackets),
+            None => host,
+        };
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(ListenAddressError::Host);
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// Why a text is no address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ListenAddressError {
+    /// There is no `:port`.
+    #[error("it lacks a port: write HOST:PORT, such as localhost:8080")]
+    NoPort,
+    /// The port is no number from 0 to 65535.
+    #[error("its port is not a number from 0 to 65535")]
+    Port,
+    /// The host is empty or malformed.
+    #[error(
+        "its host is not a name or an address: write HOST:PORT, such as localhost:8080, or *:8080 for every address"
+    )]
+    Host,
+    /// An IPv6 address stands without brackets.
+    #[error("an IPv6 address stands in brackets, such as [::1]:8080")]
+    Brackets,
+}
+
+fn in_range(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if (low..=high).contains(&number) => Ok(number),
+        _ => Err(format!("it is not a number from {low} to {high}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        let arguments = std::iter::once(&"signaling-relay").chain(arguments);
+        Config::try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_flags_mean_the_defaults() {
+        assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn addresses_are_written_as_people_write_them() {
+        for text in ["localhost:8080", "*:80", "127.0.0.1:0", "[::1]:8080", "relay.example:65535"] {
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        }
+        for (text, error) in [
+            ("8080", ListenAddressError::NoPort),
+            ("localhost", ListenAddressError::NoPort),
+            ("localhost:http", ListenAddressError::Port),
+            ("localhost:65536", ListenAddressError::Port),
+            (":8080", ListenAddressError::Host),
+            ("[nonsense]:8080", ListenAddressError::Host),
+            ("a b:1", ListenAddressError::Host),
+            ("::1:8080", ListenAddressError::Brackets),
+        ] {
+            assert_eq!(text.parse::<ListenAddress>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn listen_may_be_repeated_or_separated_by_commas() {
+        let config = parse(&["--listen", "localhost:1", "--listen", "[::1]:2,*:3"]).unwrap();
+        assert_eq!(
+            config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["localhost:1", "[::1]:2", "*:3"]
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_what_is_right() {
+        for (arguments, hint) in [
+            (["--room-capacity", "0"], "1 to 256"),
+            (["--max-message-bytes", "12"], "64 to 16777216"),
+            (["--listen", "nowhere"], "such as localhost:8080"),
+            (["--allow-origin", "example.org"], "https://example.org"),
+            (["--ice-servers", "stun:x"], "JSON array"),
+            (["--ice-servers", "[{}]"], "urls"),
+        ] {
+            let error = parse(&arguments).unwrap_err();
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+}
