@@ -1,0 +1,37 @@
+//! A raw-WebSocket JSON signaling relay for WebRTC, with its call page.
+//!
+//! It carries signaling, never media: the peers in a room exchange offers, answers and candidates through it until they
+//! are connected to each other. [`protocol`] is the reference of what is said on the wire.
+//!
+//! # The way of one message
+//! socket in → [`connection`] reads a text → [`session`] asks whether the peer may → [`protocol`] types the envelope and
+//! leaves the payload alone → [`rooms`] finds the receivers → each one's [`outbox`] → its [`connection`] → socket out.
+//!
+//! # Embedding
+//! ```no_run
+//! # async fn embed() -> anyhow::Result<()> {
+//! use signaling_relay::{Config, ListenAddress, Server};
+//!
+//! let config = Config { listen: vec![ListenAddress::localhost(0)], ..Config::default() };
+//! let server = Server::bind(config).await?;
+//! println!("listening on {:?}", server.local_addrs());
+//! server.serve(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod config;
+pub mod connection;
+pub mod http;
+pub mod limits;
+pub mod names;
+pub mod origin;
+pub mod outbox;
+pub mod page;
+pub mod protocol;
+pub mod rooms;
+pub mod server;
+pub mod session;
+
+pub use config::{Config, ListenAddress};
+pub use server::{Server, Shutdown};
