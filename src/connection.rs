@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::protocol::{LeaveReason, RelayMessage};
-use crate::server::{Shutdown, ShutdownSignal};
 use crate::session::Session;
+use crate::shutdown::{Shutdown, ShutdownSignal};
 
 /// The settings of a WebSocket that takes messages of at most `max_message_bytes`.
 pub fn websocket_config(max_message_bytes: usize) -> WebSocketConfig {

@@ -26,7 +26,7 @@ use crate::limits;
 use crate::names::{PeerId, PeerName, RoomName};
 use crate::page::File;
 use crate::protocol::{ErrorCode, Join, Refusal};
-use crate::server::Relay;
+use crate::relay::Relay;
 use crate::session::Session;
 
 type Body = Full<Bytes>;

@@ -5,26 +5,22 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, bail};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, ListenAddress};
+use crate::config::Config;
 use crate::connection;
 use crate::http::{self, Upgraded};
-use crate::limits::{self, Allowance};
-use crate::origin::OriginPolicy;
-use crate::outbox::Outbox;
-use crate::page::Page;
+use crate::limits;
+use crate::listen::listen;
 use crate::protocol::ErrorCode;
-use crate::rooms::Rooms;
-use crate::session::Session;
+use crate::relay::Relay;
+use crate::shutdown::{self, Shutdown, ShutdownSender};
 
 /// A relay that listens, and serves once it is told to.
 #[derive(Debug)]
@@ -32,23 +28,7 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     local_addrs: Vec<SocketAddr>,
     relay: Arc<Relay>,
-    shutdown: watch::Sender<Option<Shutdown>>,
-}
-
-/// What the clients are told when the relay ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// It will be back in a moment: `goaway`, then close code 1012.
-    Restart,
-    /// It will not: close code 1001.
-    ForGood,
-}
-
-/// Who does not say is taken to restart, so that clients come back.
-impl From<()> for Shutdown {
-    fn from((): ()) -> Self {
-        Self::Restart
-    }
+    shutdown: ShutdownSender,
 }
 
 impl Server {
@@ -58,21 +38,15 @@ impl Server {
     /// When an address has no host, cannot be listened on, or the folder of the page holds none. The error says which, and
     /// what would help.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let page = Page::new(config.web.as_deref())?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(listen(address).await?);
         }
         let local_addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let origins = OriginPolicy {
-            allowed: config.allow_origin.clone(),
-            loopback_only: local_addrs.iter().all(|address| address.ip().is_loopback()),
-        };
-        let rooms = Arc::new(Rooms::new(config.room_capacity, config.ice_servers.clone()));
-        let (shutdown, signal) = watch::channel(None);
-        let relay =
-            Relay { config, rooms, page, origins, shutdown: ShutdownSignal(signal), connections: AtomicU64::new(0) };
-        Ok(Self { listeners, local_addrs, relay: Arc::new(relay), shutdown })
+        let loopback_only = local_addrs.iter().all(|address| address.ip().is_loopback());
+        let (shutdown, signal) = shutdown::channel();
+        let relay = Arc::new(Relay::new(config, loopback_only, signal)?);
+        Ok(Self { listeners, local_addrs, relay, shutdown })
     }
 
     /// The addresses that it listens on, with the ports that were free where port 0 was asked for.
@@ -89,56 +63,11 @@ impl Server {
         }
         let shutdown = shutdown.await.into();
         info!(connections = connections.len().saturating_sub(self.local_addrs.len()), "shutting down");
-        self.shutdown.send_replace(Some(shutdown));
+        self.shutdown.send(shutdown);
         connections.close();
         if timeout(limits::DRAIN_DEADLINE, connections.wait()).await.is_err() {
             warn!(connections = connections.len(), "some connections did not end in time");
         }
-    }
-}
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Relay {
-    /// What the relay was told.
-    pub config: Config,
-    /// Who is where.
-    pub rooms: Arc<Rooms>,
-    /// What is served to browsers.
-    pub page: Page,
-    /// Which pages may dial in.
-    pub origins: OriginPolicy,
-    /// Whether the relay is going away.
-    pub shutdown: ShutdownSignal,
-    connections: AtomicU64,
-}
-
-impl Relay {
-    /// A session in no room, with an empty outbox and a full allowance.
-    pub fn new_session(&self) -> Session {
-        let outbox = Arc::new(Outbox::new(self.config.max_message_bytes));
-        let allowance = Allowance::new(self.config.message_rate, self.config.byte_rate, Instant::now());
-        Session::new(Arc::clone(&self.rooms), outbox, allowance)
-    }
-}
-
-/// Tells when the relay is going away.
-#[derive(Debug, Clone)]
-pub struct ShutdownSignal(watch::Receiver<Option<Shutdown>>);
-
-impl ShutdownSignal {
-    /// Waits until the relay goes away.
-    pub async fn wait(&mut self) -> Shutdown {
-        match self.0.wait_for(Option::is_some).await.map(|shutdown| *shutdown) {
-            Ok(Some(shutdown)) => shutdown,
-            // The server was dropped while serving.
-            _ => Shutdown::ForGood,
-        }
-    }
-
-    /// Whether the relay is going away now.
-    pub fn is_shutting_down(&self) -> bool {
-        self.0.borrow().is_some()
     }
 }
 
@@ -173,8 +102,17 @@ async fn welcome(stream: TcpStream, address: SocketAddr, relay: Arc<Relay>) {
     if let Err(error) = set_socket_options(&stream) {
         debug!(%address, %error, "cannot set socket options");
     }
+    serve_stream(stream, address, relay).await;
+}
+
+/// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. The log gets a line when that begins and
+/// one when it ends.
+pub async fn serve_stream<S>(stream: S, address: SocketAddr, relay: Arc<Relay>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let Some(Upgraded { socket, mut admission }) = http::serve(stream, Arc::clone(&relay)).await else { return };
-    let connection = relay.connections.fetch_add(1, Ordering::Relaxed) + 1;
+    let connection = relay.count_connection();
     let connected = Instant::now();
     match admission.session.place() {
         // `{:?}` escapes what people wrote: nobody forges a line of the log.
@@ -194,77 +132,4 @@ fn set_socket_options(stream: &TcpStream) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     SockRef::from(stream).set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT))?;
     Ok(())
-}
-
-/// Listens on all that `address` stands for. Where it stands for both families, one of them may be missing on this
-/// machine; and a free port is looked for that is free on all.
-async fn listen(address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
-    let candidates = address.resolve().await.with_context(|| format!("cannot listen on {address}: no such host"))?;
-    const ATTEMPTS_AT_A_FREE_PORT: usize = 16;
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        match listen_on_all(&candidates) {
-            Ok(listeners) if listeners.is_empty() => {
-                bail!("cannot listen on {address}: this machine has no such address")
-            }
-            Ok(listeners) => return Ok(listeners),
-            Err((candidate, error)) if error.kind() == io::ErrorKind::AddrInUse && candidate.port() == 0 => {
-                if attempt == ATTEMPTS_AT_A_FREE_PORT {
-                    bail!("cannot listen on {address}: no port is free on all its addresses");
-                }
-            }
-            Err((candidate, error)) => bail!("cannot listen on {candidate}: {}", explained(&error)),
-        }
-    }
-}
-
-fn listen_on_all(candidates: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    for candidate in candidates {
-        let mut bound = *candidate;
-        // The first one finds the port for the others.
-        if let (0, Some(Ok(first))) = (candidate.port(), listeners.first().map(TcpListener::local_addr)) {
-            bound.set_port(first.port());
-        }
-        match listen_on(bound) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if candidates.len() > 1 && is_missing_family(&error) => {
-                warn!(address = %bound, %error, "not listening there");
-            }
-            Err(error) => return Err((*candidate, error)),
-        }
-    }
-    Ok(listeners)
-}
-
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // Each family has its own socket, so that `*` and `localhost` mean the same on every system.
-        socket.set_only_v6(true)?;
-    }
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(limits::BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn is_missing_family(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
-}
-
-fn explained(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there; stop it, or choose another address with --listen".into()
-        }
-        io::ErrorKind::PermissionDenied => "that needs more rights; choose a port above 1023 with --listen".into(),
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
-        _ => error.to_string(),
-    }
 }
