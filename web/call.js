@@ -9,326 +9,320 @@
  *   the secret (proof.js), and keeps the tile and the connection that it had. Nobody is shown twice.
  * - Whoever leaves is gone at once. Whoever is lost stays for as long as the media flows, and a little longer.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { randomToken, proofOf } = globalThis.Proof;
+/** How long a newcomer may take to say hello before being taken for a page that does not. */
+const HELLO_MS = 400;
+/** The same while someone is missing, who may be the one that comes in. */
+const HELLO_WHILE_MISSING_MS = 2_500;
+/** How long whoever was there before waits for the newcomer's offer. */
+const OFFER_MS = 3_000;
+/** How long someone lost, whose media has stopped too, keeps the tile. */
+const GRACE_MS = 15_000;
+const MOST_PROOFS = 32;
 
-  /** How long a newcomer may take to say hello before being taken for a page that does not. */
-  const HELLO_MS = 400;
-  /** The same while someone is missing, who may be the one that comes in. */
-  const HELLO_WHILE_MISSING_MS = 2_500;
-  /** How long whoever was there before waits for the newcomer's offer. */
-  const OFFER_MS = 3_000;
-  /** How long someone lost, whose media has stopped too, keeps the tile. */
-  const GRACE_MS = 15_000;
-  const MOST_PROOFS = 32;
+/**
+ * What video may cost, by the number of others: everyone encodes once for each of them.
+ * @type {[number, object][]}
+ */
+const TUNINGS = [
+	[1, { maxBitrate: 2_500_000, maxFramerate: 30, scaleResolutionDownBy: 1 }],
+	[3, { maxBitrate: 900_000, maxFramerate: 24, scaleResolutionDownBy: 1.5 }],
+	[5, { maxBitrate: 450_000, maxFramerate: 20, scaleResolutionDownBy: 2 }],
+	[Infinity, { maxBitrate: 220_000, maxFramerate: 15, scaleResolutionDownBy: 3 }],
+];
+/** Letters on a shared screen must stay sharp; they move little. */
+const SCREEN_TUNING = { maxBitrate: 2_500_000, maxFramerate: 15, scaleResolutionDownBy: 1 };
 
-  /**
-   * What video may cost, by the number of others: everyone encodes once for each of them.
-   * @type {[number, object][]}
-   */
-  const TUNINGS = [
-    [1, { maxBitrate: 2_500_000, maxFramerate: 30, scaleResolutionDownBy: 1 }],
-    [3, { maxBitrate: 900_000, maxFramerate: 24, scaleResolutionDownBy: 1.5 }],
-    [5, { maxBitrate: 450_000, maxFramerate: 20, scaleResolutionDownBy: 2 }],
-    [Infinity, { maxBitrate: 220_000, maxFramerate: 15, scaleResolutionDownBy: 3 }],
-  ];
-  /** Letters on a shared screen must stay sharp; they move little. */
-  const SCREEN_TUNING = { maxBitrate: 2_500_000, maxFramerate: 15, scaleResolutionDownBy: 1 };
+/**
+ * Someone in the call.
+ * @typedef {object} Member
+ * @property {string} id the relay's id of now
+ * @property {string} name empty if none was given
+ * @property {boolean} present whether the relay has them in the room
+ * @property {{audio?: boolean, video?: "camera"|"screen"|"off"}} media what they say they send
+ * @property {PeerLink} link
+ * @property {number} key stays the same when the id changes
+ */
 
-  /**
-   * Someone in the call.
-   * @typedef {object} Member
-   * @property {string} id the relay's id of now
-   * @property {string} name empty if none was given
-   * @property {boolean} present whether the relay has them in the room
-   * @property {{audio?: boolean, video?: "camera"|"screen"|"off"}} media what they say they send
-   * @property {PeerLink} link
-   * @property {number} key stays the same when the id changes
-   */
+class Call {
+	/** @type {Map<string, Member>} */
+	members = new Map();
+	/** Who the relay says is the host. @type {string|null} */
+	host = null;
+	#channel;
+	#notify;
+	#iceServers = [];
+	/** Every id that was ours: after a lost connection our own ghost sits in the room for a while. */
+	#ours = new Set();
+	#strangers = new Map();
+	#tokens = new Map();
+	#tracks = { audio: null, video: null };
+	#media = { audio: false, video: "off" };
+	#nextKey = 1;
+	#sweeper = 0;
 
-  class Call {
-    /** @type {Map<string, Member>} */
-    members = new Map();
-    /** Who the relay says is the host. @type {string|null} */
-    host = null;
-    #channel;
-    #notify;
-    #iceServers = [];
-    /** Every id that was ours: after a lost connection our own ghost sits in the room for a while. */
-    #ours = new Set();
-    #strangers = new Map();
-    #tokens = new Map();
-    #tracks = { audio: null, video: null };
-    #media = { audio: false, video: "off" };
-    #nextKey = 1;
-    #sweeper = 0;
+	/**
+	 * @param {SignalingChannel} channel joined and left by the caller
+	 * @param {(event: string, detail: object) => void} notify hears: member {member}, gone {member, reason},
+	 *   stream {member}, chat {member, text}, problem {member, error}
+	 */
+	constructor(channel, notify) {
+		this.#channel = channel;
+		this.#notify = notify;
+		channel.on("joined", (event) => this.#joined(event));
+		channel.on("host", ({ id }) => this.#hostIs(id));
+		channel.on("peer_joined", (peer) => this.#met(peer, false));
+		channel.on("peer_left", ({ id, reason }) => this.#left(id, reason));
+		for (const type of ["offer", "answer", "offer_ice", "answer_ice"]) {
+			channel.on(type, (message) => this.#signal(message));
+		}
+		channel.on("message", ({ from, data }) => this.#message(from, data));
+		this.#sweeper = setInterval(() => this.#sweep(), 1_000);
+	}
 
-    /**
-     * @param {SignalingChannel} channel joined and left by the caller
-     * @param {(event: string, detail: object) => void} notify hears: member {member}, gone {member, reason},
-     *   stream {member}, chat {member, text}, problem {member, error}
-     */
-    constructor(channel, notify) {
-      this.#channel = channel;
-      this.#notify = notify;
-      channel.on("joined", (event) => this.#joined(event));
-      channel.on("host", ({ id }) => this.#hostIs(id));
-      channel.on("peer_joined", (peer) => this.#met(peer, false));
-      channel.on("peer_left", ({ id, reason }) => this.#left(id, reason));
-      for (const type of ["offer", "answer", "offer_ice", "answer_ice"]) {
-        channel.on(type, (message) => this.#signal(message));
-      }
-      channel.on("message", ({ from, data }) => this.#message(from, data));
-      this.#sweeper = setInterval(() => this.#sweep(), 1_000);
-    }
+	/** Those in the call besides us, in the order in which they came. @returns {Member[]} */
+	get others() {
+		return [...this.members.values()].sort((a, b) => a.key - b.key);
+	}
 
-    /** Those in the call besides us, in the order in which they came. @returns {Member[]} */
-    get others() {
-      return [...this.members.values()].sort((a, b) => a.key - b.key);
-    }
+	/** Whether anybody's media still flows. */
+	get up() {
+		return this.others.some(({ link }) => link.state === "connected");
+	}
 
-    /** Whether anybody's media still flows. */
-    get up() {
-      return this.others.some(({ link }) => link.state === "connected");
-    }
+	/** Whether the relay gave a TURN server: without one some networks cannot be crossed. */
+	get hasTurn() {
+		return this.#iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
+	}
 
-    /** Whether the relay gave a TURN server: without one some networks cannot be crossed. */
-    get hasTurn() {
-      return this.#iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
-    }
+	/** Whether any ICE server is in use: without one every path is on the local network. */
+	get hasIceServers() {
+		return this.#iceServers.length > 0;
+	}
 
-    /** Whether any ICE server is in use: without one every path is on the local network. */
-    get hasIceServers() {
-      return this.#iceServers.length > 0;
-    }
+	/**
+	 * Sends these tracks to everyone from now on, and tells them what they are.
+	 * @param {{audio: MediaStreamTrack|null, video: MediaStreamTrack|null}} tracks
+	 * @param {{audio: boolean, video: "camera"|"screen"|"off"}} media
+	 */
+	send(tracks, media) {
+		const changed = media.audio !== this.#media.audio || media.video !== this.#media.video;
+		this.#media = media;
+		for (const kind of ["audio", "video"]) {
+			if (tracks[kind] === this.#tracks[kind]) continue;
+			for (const { link } of this.members.values()) link.setTrack(kind, tracks[kind]);
+		}
+		this.#tracks = tracks;
+		this.#tune();
+		const heard = this.members.size + this.#strangers.size > 0;
+		if (changed && heard) this.#channel.send("message", { data: { kind: "media", media } });
+	}
 
-    /**
-     * Sends these tracks to everyone from now on, and tells them what they are.
-     * @param {{audio: MediaStreamTrack|null, video: MediaStreamTrack|null}} tracks
-     * @param {{audio: boolean, video: "camera"|"screen"|"off"}} media
-     */
-    send(tracks, media) {
-      const changed = media.audio !== this.#media.audio || media.video !== this.#media.video;
-      this.#media = media;
-      for (const kind of ["audio", "video"]) {
-        if (tracks[kind] === this.#tracks[kind]) continue;
-        for (const { link } of this.members.values()) link.setTrack(kind, tracks[kind]);
-      }
-      this.#tracks = tracks;
-      this.#tune();
-      const heard = this.members.size + this.#strangers.size > 0;
-      if (changed && heard) this.#channel.send("message", { data: { kind: "media", media } });
-    }
+	/** @param {string} text @returns {boolean} whether it was sent */
+	chat(text) {
+		return this.#channel.send("message", { data: { kind: "chat", text } });
+	}
 
-    /** @param {string} text @returns {boolean} whether it was sent */
-    chat(text) {
-      return this.#channel.send("message", { data: { kind: "chat", text } });
-    }
+	/** Hangs up on everyone. The object is of no use afterwards. */
+	close() {
+		clearInterval(this.#sweeper);
+		for (const { timer } of this.#strangers.values()) clearTimeout(timer);
+		this.#strangers.clear();
+		for (const member of this.others) this.#remove(member, "hangup");
+	}
 
-    /** Hangs up on everyone. The object is of no use afterwards. */
-    close() {
-      clearInterval(this.#sweeper);
-      for (const { timer } of this.#strangers.values()) clearTimeout(timer);
-      this.#strangers.clear();
-      for (const member of this.others) this.#remove(member, "hangup");
-    }
+	#joined({ id, peers, iceServers, host }) {
+		this.#ours.add(id);
+		this.#iceServers = iceServers;
+		this.#tokens.clear();
+		for (const { timer } of this.#strangers.values()) clearTimeout(timer);
+		this.#strangers.clear();
+		const here = new Set(peers.map((peer) => peer.id));
+		for (const member of this.members.values()) this.#setPresent(member, here.has(member.id));
+		for (const peer of peers) this.#met(peer, true);
+		this.#hostIs(host);
+	}
 
-    #joined({ id, peers, iceServers, host }) {
-      this.#ours.add(id);
-      this.#iceServers = iceServers;
-      this.#tokens.clear();
-      for (const { timer } of this.#strangers.values()) clearTimeout(timer);
-      this.#strangers.clear();
-      const here = new Set(peers.map((peer) => peer.id));
-      for (const member of this.members.values()) this.#setPresent(member, here.has(member.id));
-      for (const peer of peers) this.#met(peer, true);
-      this.#hostIs(host);
-    }
+	/** Someone is in the room: one we know, our own ghost, or somebody who may yet turn out to be either. */
+	#met({ id, name = "" }, wasThere) {
+		if (typeof id !== "string" || this.#ours.has(id)) return;
+		this.#hello(id);
+		const known = this.members.get(id);
+		if (known) {
+			this.#setPresent(known, true);
+			known.link.resume();
+			return;
+		}
+		const wait = this.others.some(({ present }) => !present) ? HELLO_WHILE_MISSING_MS : HELLO_MS;
+		const timer = setTimeout(() => this.#admit(id), wait);
+		this.#strangers.set(id, { name: String(name), wasThere, timer });
+	}
 
-    /** Someone is in the room: one we know, our own ghost, or somebody who may yet turn out to be either. */
-    #met({ id, name = "" }, wasThere) {
-      if (typeof id !== "string" || this.#ours.has(id)) return;
-      this.#hello(id);
-      const known = this.members.get(id);
-      if (known) {
-        this.#setPresent(known, true);
-        known.link.resume();
-        return;
-      }
-      const wait = this.others.some(({ present }) => !present) ? HELLO_WHILE_MISSING_MS : HELLO_MS;
-      const timer = setTimeout(() => this.#admit(id), wait);
-      this.#strangers.set(id, { name: String(name), wasThere, timer });
-    }
+	#hello(to) {
+		const token = this.members.get(to)?.token ?? this.#tokens.get(to) ?? randomToken();
+		this.#tokens.set(to, token);
+		const proofs = this.others
+			.filter(({ theirToken }) => theirToken)
+			.map((member) => proofOf(secretOf(member), this.#channel.id, to));
+		this.#channel.send("message", { data: { kind: "hello", token, proofs, media: this.#media } }, to);
+	}
 
-    #hello(to) {
-      const token = this.members.get(to)?.token ?? this.#tokens.get(to) ?? randomToken();
-      this.#tokens.set(to, token);
-      const proofs = this.others
-        .filter(({ theirToken }) => theirToken)
-        .map((member) => proofOf(secretOf(member), this.#channel.id, to));
-      this.#channel.send("message", { data: { kind: "hello", token, proofs, media: this.#media } }, to);
-    }
+	#heardHello(from, { token, proofs, media }) {
+		const proven = this.#whoProved(from, proofs);
+		if (proven && proven.id !== from) this.#rename(proven, from);
+		const member = this.members.get(from) ?? this.#admit(from);
+		if (!member) return;
+		// Without a proof it is the first contact, or they have forgotten us: from here on this is the pair's secret.
+		if (!proven && typeof token === "string") member.theirToken = token;
+		this.#setMedia(member, media);
+	}
 
-    #heardHello(from, { token, proofs, media }) {
-      const proven = this.#whoProved(from, proofs);
-      if (proven && proven.id !== from) this.#rename(proven, from);
-      const member = this.members.get(from) ?? this.#admit(from);
-      if (!member) return;
-      // Without a proof it is the first contact, or they have forgotten us: from here on this is the pair's secret.
-      if (!proven && typeof token === "string") member.theirToken = token;
-      this.#setMedia(member, media);
-    }
+	#whoProved(from, proofs) {
+		if (!Array.isArray(proofs)) return null;
+		const shown = new Set(proofs.slice(0, MOST_PROOFS));
+		const fits = (member) => member.theirToken && shown.has(proofOf(secretOf(member), from, this.#channel.id));
+		return this.others.find(fits) ?? null;
+	}
 
-    #whoProved(from, proofs) {
-      if (!Array.isArray(proofs)) return null;
-      const shown = new Set(proofs.slice(0, MOST_PROOFS));
-      const fits = (member) => member.theirToken && shown.has(proofOf(secretOf(member), from, this.#channel.id));
-      return this.others.find(fits) ?? null;
-    }
+	/** Someone came back under a new id: everything that they had is theirs again. */
+	#rename(member, id) {
+		const placeholder = this.members.get(id);
+		if (placeholder) this.#remove(placeholder, "renamed");
+		this.#forgetStranger(id);
+		this.members.delete(member.id);
+		member.id = id;
+		this.members.set(id, member);
+		this.#setPresent(member, true);
+		member.link.resume();
+	}
 
-    /** Someone came back under a new id: everything that they had is theirs again. */
-    #rename(member, id) {
-      const placeholder = this.members.get(id);
-      if (placeholder) this.#remove(placeholder, "renamed");
-      this.#forgetStranger(id);
-      this.members.delete(member.id);
-      member.id = id;
-      this.members.set(id, member);
-      this.#setPresent(member, true);
-      member.link.resume();
-    }
+	/** A stranger becomes a member, and the newcomer of the two makes the first offer. */
+	#admit(id) {
+		const stranger = this.#forgetStranger(id);
+		if (!stranger) return null;
+		const member = {
+			id,
+			name: stranger.name,
+			present: true,
+			missingSince: 0,
+			media: {},
+			token: this.#tokens.get(id),
+			theirToken: null,
+			key: this.#nextKey++,
+			link: null,
+		};
+		this.members.set(id, member);
+		this.#connect(member, stranger.wasThere);
+		if (stranger.wasThere) member.link.start();
+		else setTimeout(() => this.members.get(member.id) === member && member.link.start(), OFFER_MS);
+		this.#notify("member", { member, fresh: true, wasThere: stranger.wasThere });
+		this.#tune();
+		return member;
+	}
 
-    /** A stranger becomes a member, and the newcomer of the two makes the first offer. */
-    #admit(id) {
-      const stranger = this.#forgetStranger(id);
-      if (!stranger) return null;
-      const member = {
-        id,
-        name: stranger.name,
-        present: true,
-        missingSince: 0,
-        media: {},
-        token: this.#tokens.get(id),
-        theirToken: null,
-        key: this.#nextKey++,
-        link: null,
-      };
-      this.members.set(id, member);
-      this.#connect(member, stranger.wasThere);
-      if (stranger.wasThere) member.link.start();
-      else setTimeout(() => this.members.get(member.id) === member && member.link.start(), OFFER_MS);
-      this.#notify("member", { member, fresh: true, wasThere: stranger.wasThere });
-      this.#tune();
-      return member;
-    }
+	#connect(member, polite) {
+		const link = new PeerLink({
+			polite,
+			iceServers: this.#iceServers,
+			send: (type, fields) => this.#channel.send(type, fields, member.id),
+		});
+		member.link?.close();
+		member.link = link;
+		for (const kind of ["audio", "video"]) link.setTrack(kind, this.#tracks[kind]);
+		link.on("stream", () => this.#notify("stream", { member }));
+		link.on("problem", (error) => this.#notify("problem", { member, error }));
+		link.on("state", (state) => {
+			if (state !== "connected" && !member.present) member.missingSince = Date.now();
+			if (state === "disconnected") this.#channel.probe(); // perhaps it is our own network
+			this.#notify("member", { member });
+		});
+	}
 
-    #connect(member, polite) {
-      const link = new PeerLink({
-        polite,
-        iceServers: this.#iceServers,
-        send: (type, fields) => this.#channel.send(type, fields, member.id),
-      });
-      member.link?.close();
-      member.link = link;
-      for (const kind of ["audio", "video"]) link.setTrack(kind, this.#tracks[kind]);
-      link.on("stream", () => this.#notify("stream", { member }));
-      link.on("problem", (error) => this.#notify("problem", { member, error }));
-      link.on("state", (state) => {
-        if (state !== "connected" && !member.present) member.missingSince = Date.now();
-        if (state === "disconnected") this.#channel.probe(); // perhaps it is our own network
-        this.#notify("member", { member });
-      });
-    }
+	#signal(message) {
+		const member = this.members.get(message.from) ?? this.#admit(message.from);
+		if (!member) return;
+		const { link } = member;
+		const rebuilt = message.session && link.remoteSession && message.session !== link.remoteSession;
+		if (rebuilt) {
+			this.#connect(member, link.polite);
+			this.#tune();
+			this.#notify("stream", { member });
+			if (message.type === "answer") return member.link.start(); // it answered an offer that fits it no more
+		}
+		member.link.receive(message);
+	}
 
-    #signal(message) {
-      const member = this.members.get(message.from) ?? this.#admit(message.from);
-      if (!member) return;
-      const { link } = member;
-      const rebuilt = message.session && link.remoteSession && message.session !== link.remoteSession;
-      if (rebuilt) {
-        this.#connect(member, link.polite);
-        this.#tune();
-        this.#notify("stream", { member });
-        if (message.type === "answer") return member.link.start(); // it answered an offer that fits it no more
-      }
-      member.link.receive(message);
-    }
+	/** What others say is text of any shape: take what fits, pass over the rest. */
+	#message(from, data) {
+		if (data === null || typeof data !== "object") return;
+		if (data.kind === "hello") return this.#heardHello(from, data);
+		const member = this.members.get(from) ?? this.#admit(from);
+		if (!member) return;
+		if (data.kind === "media") this.#setMedia(member, data.media);
+		if (data.kind === "chat" && typeof data.text === "string") this.#notify("chat", { member, text: data.text });
+	}
 
-    /** What others say is text of any shape: take what fits, pass over the rest. */
-    #message(from, data) {
-      if (data === null || typeof data !== "object") return;
-      if (data.kind === "hello") return this.#heardHello(from, data);
-      const member = this.members.get(from) ?? this.#admit(from);
-      if (!member) return;
-      if (data.kind === "media") this.#setMedia(member, data.media);
-      if (data.kind === "chat" && typeof data.text === "string") this.#notify("chat", { member, text: data.text });
-    }
+	#left(id, reason) {
+		this.#forgetStranger(id);
+		this.#tokens.delete(id);
+		const member = this.members.get(id);
+		if (!member) return;
+		if (reason === "left") this.#remove(member, reason);
+		else this.#setPresent(member, false);
+	}
 
-    #left(id, reason) {
-      this.#forgetStranger(id);
-      this.#tokens.delete(id);
-      const member = this.members.get(id);
-      if (!member) return;
-      if (reason === "left") this.#remove(member, reason);
-      else this.#setPresent(member, false);
-    }
+	#setPresent(member, present) {
+		if (member.present && !present) member.missingSince = Date.now();
+		member.present = present;
+		this.#notify("member", { member });
+	}
 
-    #setPresent(member, present) {
-      if (member.present && !present) member.missingSince = Date.now();
-      member.present = present;
-      this.#notify("member", { member });
-    }
+	#setMedia(member, media) {
+		if (media === null || typeof media !== "object") return;
+		member.media = {
+			audio: media.audio === true,
+			video: ["camera", "screen"].includes(media.video) ? media.video : "off",
+		};
+		this.#notify("member", { member });
+	}
 
-    #setMedia(member, media) {
-      if (media === null || typeof media !== "object") return;
-      member.media = {
-        audio: media.audio === true,
-        video: ["camera", "screen"].includes(media.video) ? media.video : "off",
-      };
-      this.#notify("member", { member });
-    }
+	#hostIs(id) {
+		this.host = typeof id === "string" ? id : null;
+		this.#notify("host", { id: this.host });
+	}
 
-    #hostIs(id) {
-      this.host = typeof id === "string" ? id : null;
-      this.#notify("host", { id: this.host });
-    }
+	/** Lets go of those whom neither the relay nor the media has any more; never while we are away ourselves. */
+	#sweep() {
+		if (this.#channel.state !== "joined") return;
+		const now = Date.now();
+		for (const member of this.others) {
+			if (member.present || member.link.state === "connected") continue;
+			if (now - member.missingSince > GRACE_MS) this.#remove(member, "lost");
+		}
+	}
 
-    /** Lets go of those whom neither the relay nor the media has any more; never while we are away ourselves. */
-    #sweep() {
-      if (this.#channel.state !== "joined") return;
-      const now = Date.now();
-      for (const member of this.others) {
-        if (member.present || member.link.state === "connected") continue;
-        if (now - member.missingSince > GRACE_MS) this.#remove(member, "lost");
-      }
-    }
+	#remove(member, reason) {
+		this.members.delete(member.id);
+		member.link.close();
+		this.#notify("gone", { member, reason });
+		this.#tune();
+	}
 
-    #remove(member, reason) {
-      this.members.delete(member.id);
-      member.link.close();
-      this.#notify("gone", { member, reason });
-      this.#tune();
-    }
+	#forgetStranger(id) {
+		const stranger = this.#strangers.get(id);
+		clearTimeout(stranger?.timer);
+		this.#strangers.delete(id);
+		return stranger;
+	}
 
-    #forgetStranger(id) {
-      const stranger = this.#strangers.get(id);
-      clearTimeout(stranger?.timer);
-      this.#strangers.delete(id);
-      return stranger;
-    }
+	#tune() {
+		const camera = TUNINGS.find(([most]) => this.members.size <= most)[1];
+		const tuning = this.#media.video === "screen" ? SCREEN_TUNING : camera;
+		for (const { link } of this.members.values()) link.tune(tuning);
+	}
+}
 
-    #tune() {
-      const camera = TUNINGS.find(([most]) => this.members.size <= most)[1];
-      const tuning = this.#media.video === "screen" ? SCREEN_TUNING : camera;
-      for (const { link } of this.members.values()) link.tune(tuning);
-    }
-  }
-
-  function secretOf({ token, theirToken }) {
-    return [token, theirToken].sort().join(" ");
-  }
-
-  globalThis.Call = Call;
-})();
+function secretOf({ token, theirToken }) {
+	return [token, theirToken].sort().join(" ");
+}

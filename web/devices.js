@@ -1,92 +1,85 @@
 /**
  * Choosing devices, and saying what is wrong with them: the same selects before the call and in it, and the notices.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { make } = Dom;
-  const KINDS = ["microphone", "camera", "speaker"];
-  const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
+const KINDS = ["microphone", "camera", "speaker"];
+const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 
-  class DevicePickers {
-    #media;
-    #selects = {};
-    #labels = {};
+class DevicePickers {
+	#media;
+	#selects = {};
+	#labels = {};
 
-    /**
-     * @param {HTMLElement} container
-     * @param {LocalMedia} media
-     * @param {(kind: string, deviceId: string) => void} onchoose
-     */
-    constructor(container, media, onchoose) {
-      this.#media = media;
-      for (const kind of KINDS) {
-        if (kind === "speaker" && !canChooseSpeaker) continue;
-        const id = `${container.id}-${kind}`;
-        const select = make("select", { id, on: { change: () => onchoose(kind, select.value) } });
-        this.#selects[kind] = select;
-        this.#labels[kind] = make("label", { htmlFor: id });
-        container.append(make("div", {}, this.#labels[kind], select));
-      }
-      this.refresh();
-    }
+	/**
+	 * @param {HTMLElement} container
+	 * @param {LocalMedia} media
+	 * @param {(kind: string, deviceId: string) => void} onchoose
+	 */
+	constructor(container, media, onchoose) {
+		this.#media = media;
+		for (const kind of KINDS) {
+			if (kind === "speaker" && !canChooseSpeaker) continue;
+			const id = `${container.id}-${kind}`;
+			const select = make("select", { id, on: { change: () => onchoose(kind, select.value) } });
+			this.#selects[kind] = select;
+			this.#labels[kind] = make("label", { htmlFor: id });
+			container.append(make("div", {}, this.#labels[kind], select));
+		}
+		this.refresh();
+	}
 
-    /** Lists what is there now. Browsers name devices only once one of them was allowed. */
-    async refresh() {
-      const devices = await this.#media.devices();
-      for (const [kind, select] of Object.entries(this.#selects)) {
-        const name = I18n.t(kind);
-        this.#labels[kind].textContent = name;
-        const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
-        const options = real.map(({ deviceId, label }, at) =>
-          make("option", { value: deviceId, textContent: label || I18n.t("device_n", { kind: name, n: at + 1 }) }),
-        );
-        select.replaceChildren(make("option", { value: "", textContent: I18n.t("default_device") }), ...options);
-        const inUse = this.#media[kind]?.getSettings?.().deviceId;
-        const wish = this.#media.chosen[kind] || (real.length > 1 ? inUse : "");
-        select.value = real.some(({ deviceId }) => deviceId === wish) ? wish : "";
-        select.disabled = real.length === 0;
-      }
-    }
-  }
+	/** Lists what is there now. Browsers name devices only once one of them was allowed. */
+	async refresh() {
+		const devices = await this.#media.devices();
+		for (const [kind, select] of Object.entries(this.#selects)) {
+			const name = I18n.t(kind);
+			this.#labels[kind].textContent = name;
+			const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
+			const options = real.map(({ deviceId, label }, at) =>
+				make("option", { value: deviceId, textContent: label || I18n.t("device_n", { kind: name, n: at + 1 }) }),
+			);
+			select.replaceChildren(make("option", { value: "", textContent: I18n.t("default_device") }), ...options);
+			const inUse = this.#media[kind]?.getSettings?.().deviceId;
+			const wish = this.#media.chosen[kind] || (real.length > 1 ? inUse : "");
+			select.value = real.some(({ deviceId }) => deviceId === wish) ? wish : "";
+			select.disabled = real.length === 0;
+		}
+	}
+}
 
-  /**
-   * What is wrong with microphone and camera, as notices; the same trouble with both is told once.
-   * @param {LocalMedia} media
-   * @returns {{device: string, problem: string, kind: string}[]}
-   */
-  function deviceProblems({ problems }) {
-    const { microphone, camera } = problems;
-    if (microphone && microphone === camera) {
-      return [{ device: "microphone camera", problem: microphone, kind: I18n.t("camera_microphone") }];
-    }
-    return ["camera", "microphone"]
-      .filter((device) => problems[device])
-      .map((device) => ({ device, problem: problems[device], kind: I18n.t(device) }));
-  }
+/**
+ * What is wrong with microphone and camera, as notices; the same trouble with both is told once.
+ * @param {LocalMedia} media
+ * @returns {{device: string, problem: string, kind: string}[]}
+ */
+function deviceProblems({ problems }) {
+	const { microphone, camera } = problems;
+	if (microphone && microphone === camera) {
+		return [{ device: "microphone camera", problem: microphone, kind: I18n.t("camera_microphone") }];
+	}
+	return ["camera", "microphone"]
+		.filter((device) => problems[device])
+		.map((device) => ({ device, problem: problems[device], kind: I18n.t(device) }));
+}
 
-  /**
-   * One notice: what is wrong, what helps, and a way to try again.
-   * @param {{device: string, problem: string, [value: string]: string}} what
-   * @param {(() => void)|null} retry
-   * @param {() => void} [cancel]
-   */
-  function notice({ device, problem, ...values }, retry, cancel) {
-    const key = I18n.t(`p_${problem}`) === `p_${problem}` ? "p_other" : `p_${problem}`;
-    const small = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
-    const element = make(
-      "div",
-      { className: "notice", dataset: { device, problem } },
-      make("strong", { textContent: I18n.t(key, small) }),
-      make("p", { textContent: I18n.t(`${key}_text`, small) }),
-    );
-    const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: I18n.t(text) }));
-    if (retry) button("retry", retry);
-    if (cancel) button("cancel", cancel);
-    return element;
-  }
-
-  globalThis.DevicePickers = DevicePickers;
-  globalThis.deviceProblems = deviceProblems;
-  globalThis.notice = notice;
-})();
+/**
+ * One notice: what is wrong, what helps, and a way to try again.
+ * @param {{device: string, problem: string, [value: string]: string}} what
+ * @param {(() => void)|null} retry
+ * @param {() => void} [cancel]
+ */
+function notice({ device, problem, ...values }, retry, cancel) {
+	const key = I18n.t(`p_${problem}`) === `p_${problem}` ? "p_other" : `p_${problem}`;
+	const small = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+	const element = make(
+		"div",
+		{ className: "notice", dataset: { device, problem } },
+		make("strong", { textContent: I18n.t(key, small) }),
+		make("p", { textContent: I18n.t(`${key}_text`, small) }),
+	);
+	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: I18n.t(text) }));
+	if (retry) button("retry", retry);
+	if (cancel) button("cancel", cancel);
+	return element;
+}

@@ -2,126 +2,120 @@
  * Small things that every part of the page uses: elements, icons, toasts, copying, what is remembered, the log.
  * Text reaches the page by `textContent` alone.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
-  const MOST_LOG_LINES = 500;
-  const TOAST_MS = 5_000;
-  const MOST_TOASTS = 3;
+const SVG = "http://www.w3.org/2000/svg";
+const MOST_LOG_LINES = 500;
+const TOAST_MS = 5_000;
+const MOST_TOASTS = 3;
 
-  /** @param {string} id @returns {HTMLElement} */
-  const $ = (id) => document.getElementById(id);
+/** @param {string} id @returns {HTMLElement} */
+const $ = (id) => document.getElementById(id);
 
-  /**
-   * Makes an element.
-   * @param {string} tag
-   * @param {object} [properties] DOM properties; `dataset` and `on` take objects
-   * @param {...(Node|string)} children strings become text
-   */
-  function make(tag, { dataset = {}, on = {}, ...properties } = {}, ...children) {
-    const element = Object.assign(document.createElement(tag), properties);
-    Object.assign(element.dataset, dataset);
-    for (const [type, listener] of Object.entries(on)) element.addEventListener(type, listener);
-    element.append(...children);
-    return element;
-  }
+/**
+ * Makes an element.
+ * @param {string} tag
+ * @param {object} [properties] DOM properties; `dataset` and `on` take objects
+ * @param {...(Node|string)} children strings become text
+ */
+function make(tag, { dataset = {}, on = {}, ...properties } = {}, ...children) {
+	const element = Object.assign(document.createElement(tag), properties);
+	Object.assign(element.dataset, dataset);
+	for (const [type, listener] of Object.entries(on)) element.addEventListener(type, listener);
+	element.append(...children);
+	return element;
+}
 
-  /** One of the icons at the top of index.html. @param {string} name */
-  function icon(name) {
-    const svg = document.createElementNS(SVG, "svg");
-    const use = document.createElementNS(SVG, "use");
-    svg.setAttribute("class", "icon");
-    svg.setAttribute("aria-hidden", "true");
-    use.setAttribute("href", `#i-${name}`);
-    svg.append(use);
-    return svg;
-  }
+/** One of the icons at the top of index.html. @param {string} name */
+function icon(name) {
+	const svg = document.createElementNS(SVG, "svg");
+	const use = document.createElementNS(SVG, "use");
+	svg.setAttribute("class", "icon");
+	svg.setAttribute("aria-hidden", "true");
+	use.setAttribute("href", `#i-${name}`);
+	svg.append(use);
+	return svg;
+}
 
-  /** A round button with an icon; its label shows on hover and is read aloud. */
-  function tool(iconName, label, onclick) {
-    return make("button", { type: "button", className: "tool", onclick }, icon(iconName), make("span", { className: "tip", textContent: label }));
-  }
+/** A round button with an icon; its label shows on hover and is read aloud. */
+function tool(iconName, label, onclick) {
+	return make("button", { type: "button", className: "tool", onclick }, icon(iconName), make("span", { className: "tip", textContent: label }));
+}
 
-  /** Changes such a button's icon and label. */
-  function setTool(button, iconName, label) {
-    button.querySelector("use").setAttribute("href", `#i-${iconName}`);
-    const tip = button.querySelector(".tip");
-    if (tip.textContent !== label) tip.textContent = label;
-  }
+/** Changes such a button's icon and label. */
+function setTool(button, iconName, label) {
+	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
+	const tip = button.querySelector(".tip");
+	if (tip.textContent !== label) tip.textContent = label;
+}
 
-  /** Says something that passes: a join, a leave. @param {string} text */
-  function toast(text) {
-    const toasts = $("toasts");
-    const line = make("p", { textContent: text });
-    toasts.append(line);
-    while (toasts.children.length > MOST_TOASTS) toasts.firstChild.remove();
-    setTimeout(() => line.remove(), TOAST_MS);
-  }
+/** Says something that passes: a join, a leave. @param {string} text */
+function toast(text) {
+	const toasts = $("toasts");
+	const line = make("p", { textContent: text });
+	toasts.append(line);
+	while (toasts.children.length > MOST_TOASTS) toasts.firstChild.remove();
+	setTimeout(() => line.remove(), TOAST_MS);
+}
 
-  /** Insecure pages have no clipboard; there the old way still works, within a click. @returns {Promise<boolean>} */
-  async function copyText(text) {
-    try {
-      await navigator.clipboard.writeText(text);
-      return true;
-    } catch {
-      const area = make("textarea", { value: text, className: "offscreen" });
-      (document.querySelector("dialog[open]") ?? document.body).append(area);
-      area.select();
-      const copied = document.execCommand("copy");
-      area.remove();
-      return copied;
-    }
-  }
+/** Insecure pages have no clipboard; there the old way still works, within a click. @returns {Promise<boolean>} */
+async function copyText(text) {
+	try {
+		await navigator.clipboard.writeText(text);
+		return true;
+	} catch {
+		const area = make("textarea", { value: text, className: "offscreen" });
+		(document.querySelector("dialog[open]") ?? document.body).append(area);
+		area.select();
+		const copied = document.execCommand("copy");
+		area.remove();
+		return copied;
+	}
+}
 
-  /** Copies, and says on the button itself whether that went well. */
-  async function copyFrom(button, text) {
-    const copied = await copyText(text);
-    const label = I18n.t(copied ? "copied" : "copy_failed");
-    button.textContent = label;
-    setTimeout(() => button.textContent === label && (button.textContent = I18n.t(button.dataset.t)), 2_000);
-    return copied;
-  }
+/** Copies, and says on the button itself whether that went well. */
+async function copyFrom(button, text) {
+	const copied = await copyText(text);
+	const label = I18n.t(copied ? "copied" : "copy_failed");
+	button.textContent = label;
+	setTimeout(() => button.textContent === label && (button.textContent = I18n.t(button.dataset.t)), 2_000);
+	return copied;
+}
 
-  /** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */
-  const Store = {
-    /** @param {string} key @returns {string} */
-    get(key) {
-      try {
-        return localStorage.getItem(`call.${key}`) ?? "";
-      } catch {
-        return ""; // storage is forbidden, e.g. in a frame
-      }
-    },
-    /** @param {string} key @param {string} value */
-    set(key, value) {
-      try {
-        if (value) localStorage.setItem(`call.${key}`, value);
-        else localStorage.removeItem(`call.${key}`);
-      } catch {
-        // Not remembered, then.
-      }
-    },
-  };
+/** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */
+const Store = {
+	/** @param {string} key @returns {string} */
+	get(key) {
+		try {
+			return localStorage.getItem(`call.${key}`) ?? "";
+		} catch {
+			return ""; // storage is forbidden, e.g. in a frame
+		}
+	},
+	/** @param {string} key @param {string} value */
+	set(key, value) {
+		try {
+			if (value) localStorage.setItem(`call.${key}`, value);
+			else localStorage.removeItem(`call.${key}`);
+		} catch {
+			// Not remembered, then.
+		}
+	},
+};
 
-  /** What happened, for a bug report: no names, no chat, no addresses. */
-  const Log = {
-    lines: [],
-    /** @param {...*} words */
-    add(...words) {
-      const line = [new Date().toISOString().slice(11, 23), ...words].join(" ").slice(0, 300);
-      Log.lines.push(line);
-      if (Log.lines.length > MOST_LOG_LINES) Log.lines.shift();
-      Log.onchange?.();
-    },
-    text() {
-      const page = `${location.protocol}//…${location.pathname} secure=${isSecureContext} framed=${globalThis.top !== globalThis}`;
-      return [navigator.userAgent, page, new Date().toISOString().slice(0, 10), ...Log.lines].join("\n");
-    },
-    onchange: null,
-  };
-
-  globalThis.Dom = { $, make, icon, tool, setTool, toast, copyText, copyFrom };
-  globalThis.Store = Store;
-  globalThis.Log = Log;
-})();
+/** What happened, for a bug report: no names, no chat, no addresses. */
+const Log = {
+	lines: [],
+	/** @param {...*} words */
+	add(...words) {
+		const line = [new Date().toISOString().slice(11, 23), ...words].join(" ").slice(0, 300);
+		Log.lines.push(line);
+		if (Log.lines.length > MOST_LOG_LINES) Log.lines.shift();
+		Log.onchange?.();
+	},
+	text() {
+		const page = `${location.protocol}//…${location.pathname} secure=${isSecureContext} framed=${globalThis.top !== globalThis}`;
+		return [navigator.userAgent, page, new Date().toISOString().slice(0, 10), ...Log.lines].join("\n");
+	},
+	onchange: null,
+};

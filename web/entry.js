@@ -1,174 +1,170 @@
 /**
  * Before the call: the preview, the form, and what stands in the way.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { $, setTool } = Dom;
-  const METER_MS = 100;
+const METER_MS = 100;
 
-  /** A room name that can be said aloud on the telephone. @returns {string} */
-  function speakableName() {
-    const numbers = crypto.getRandomValues(new Uint32Array(4));
-    const adjectives = I18n.t("adjectives").split(" ");
-    const nouns = I18n.t("nouns").split(" ");
-    const first = numbers[0] % adjectives.length;
-    const second = (first + 1 + (numbers[1] % (adjectives.length - 1))) % adjectives.length;
-    return [adjectives[first], adjectives[second], nouns[numbers[2] % nouns.length], 10 + (numbers[3] % 90)].join("-");
-  }
+/** A room name that can be said aloud on the telephone. @returns {string} */
+function speakableName() {
+	const numbers = crypto.getRandomValues(new Uint32Array(4));
+	const adjectives = I18n.t("adjectives").split(" ");
+	const nouns = I18n.t("nouns").split(" ");
+	const first = numbers[0] % adjectives.length;
+	const second = (first + 1 + (numbers[1] % (adjectives.length - 1))) % adjectives.length;
+	return [adjectives[first], adjectives[second], nouns[numbers[2] % nouns.length], 10 + (numbers[3] % 90)].join("-");
+}
 
-  class Entry {
-    /** What the person wants to send; kept over hanging up. */
-    wanted = { microphone: true, camera: true };
-    /** What the relay said, if it refused or cannot be reached. @type {object|null} */
-    trouble = null;
-    #media;
-    #onjoin;
-    #pickers;
-    #invited;
-    #busy = false;
-    #asking = false;
-    #left = false;
-    #meter = 0;
+class Entry {
+	/** What the person wants to send; kept over hanging up. */
+	wanted = { microphone: true, camera: true };
+	/** What the relay said, if it refused or cannot be reached. @type {object|null} */
+	trouble = null;
+	#media;
+	#onjoin;
+	#pickers;
+	#invited;
+	#busy = false;
+	#asking = false;
+	#left = false;
+	#meter = 0;
 
-    /**
-     * @param {LocalMedia} media
-     * @param {object} options
-     * @param {string} options.room from the link; empty if there was none
-     * @param {string} options.name
-     * @param {(room: string, name: string) => void} options.onjoin
-     * @param {(kind: string, deviceId: string) => void} options.onchoose
-     */
-    constructor(media, { room, name, onjoin, onchoose }) {
-      this.#media = media;
-      this.#onjoin = onjoin;
-      this.#invited = Boolean(room);
-      this.#pickers = new DevicePickers($("entry-devices"), media, onchoose);
-      $("room").value = room || speakableName();
-      $("name").value = name;
-      $("new-room").onclick = () => {
-        $("room").value = speakableName();
-        this.#invited = false;
-        this.render();
-      };
-      $("join-form").onsubmit = (event) => {
-        event.preventDefault();
-        this.#join();
-      };
-      $("watch").onclick = () => this.#watch();
-      $("preview-mic").onclick = () => this.#toggle("microphone");
-      $("preview-cam").onclick = () => this.#toggle("camera");
-    }
+	/**
+	 * @param {LocalMedia} media
+	 * @param {object} options
+	 * @param {string} options.room from the link; empty if there was none
+	 * @param {string} options.name
+	 * @param {(room: string, name: string) => void} options.onjoin
+	 * @param {(kind: string, deviceId: string) => void} options.onchoose
+	 */
+	constructor(media, { room, name, onjoin, onchoose }) {
+		this.#media = media;
+		this.#onjoin = onjoin;
+		this.#invited = Boolean(room);
+		this.#pickers = new DevicePickers($("entry-devices"), media, onchoose);
+		$("room").value = room || speakableName();
+		$("name").value = name;
+		$("new-room").onclick = () => {
+			$("room").value = speakableName();
+			this.#invited = false;
+			this.render();
+		};
+		$("join-form").onsubmit = (event) => {
+			event.preventDefault();
+			this.#join();
+		};
+		$("watch").onclick = () => this.#watch();
+		$("preview-mic").onclick = () => this.#toggle("microphone");
+		$("preview-cam").onclick = () => this.#toggle("camera");
+	}
 
-    /** Shows the preview and asks for the devices. */
-    async open({ left = false } = {}) {
-      this.#left = left;
-      this.#busy = false;
-      $("entry").hidden = false;
-      clearInterval(this.#meter);
-      this.#meter = setInterval(() => this.#showLevel(), METER_MS);
-      this.render();
-      if (!left) await this.ask();
-    }
+	/** Shows the preview and asks for the devices. */
+	async open({ left = false } = {}) {
+		this.#left = left;
+		this.#busy = false;
+		$("entry").hidden = false;
+		clearInterval(this.#meter);
+		this.#meter = setInterval(() => this.#showLevel(), METER_MS);
+		this.render();
+		if (!left) await this.ask();
+	}
 
-    close() {
-      clearInterval(this.#meter);
-      $("entry").hidden = true;
-      $("preview-video").srcObject = null;
-      this.#busy = false;
-      this.trouble = null;
-    }
+	close() {
+		clearInterval(this.#meter);
+		$("entry").hidden = true;
+		$("preview-video").srcObject = null;
+		$("notices").replaceChildren();
+		this.#busy = false;
+		this.trouble = null;
+	}
 
-    /** Asks for whatever is wanted and not there. */
-    async ask() {
-      this.#asking = true;
-      this.render();
-      await this.#media.start(this.wanted);
-      this.#asking = false;
-      this.render();
-    }
+	/** Asks for whatever is wanted and not there. */
+	async ask() {
+		this.#asking = true;
+		this.render();
+		await this.#media.start(this.wanted);
+		this.#asking = false;
+		this.render();
+	}
 
-    /** @param {object|null} trouble {problem, retry?, cancel?, ...values} */
-    tell(trouble) {
-      this.trouble = trouble;
-      if (trouble && !trouble.cancel) this.#busy = false;
-      this.render();
-    }
+	/** @param {object|null} trouble {problem, retry?, cancel?, ...values} */
+	tell(trouble) {
+		this.trouble = trouble;
+		if (trouble && !trouble.cancel) this.#busy = false;
+		this.render();
+	}
 
-    render() {
-      const media = this.#media;
-      const room = $("room").value;
-      const mode = this.#left ? "again" : this.#invited ? "join" : "new";
-      $("entry-title").textContent = I18n.t(`entry_${mode}`, { room });
-      $("entry-lead").textContent = I18n.t(`lead_${mode}`);
-      $("join").textContent = I18n.t(this.#busy ? "joining" : "join");
-      $("join").disabled = $("watch").disabled = this.#busy;
-      $("preview").dataset.video = media.camera ? "on" : "off";
-      $("preview-off").textContent = I18n.t(this.#asking ? "preview_asking" : "preview_off");
-      const video = $("preview-video");
-      if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
-        video.srcObject = media.camera ? new MediaStream([media.camera]) : null;
-      }
-      const micOn = media.microphone ? !media.muted : false;
-      setTool($("preview-mic"), micOn ? "mic" : "mic-off", I18n.t(micOn ? "mute" : "unmute"));
-      setTool($("preview-cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
-      $("preview-mic").dataset.on = String(micOn);
-      $("preview-cam").dataset.on = String(Boolean(media.camera));
-      this.#notices();
-      this.#pickers.refresh();
-    }
+	render() {
+		const media = this.#media;
+		const room = $("room").value;
+		const mode = this.#left ? "again" : this.#invited ? "join" : "new";
+		$("entry-title").textContent = I18n.t(`entry_${mode}`, { room });
+		$("entry-lead").textContent = I18n.t(`lead_${mode}`);
+		$("join").textContent = I18n.t(this.#busy ? "joining" : "join");
+		$("join").disabled = $("watch").disabled = this.#busy;
+		$("preview").dataset.video = media.camera ? "on" : "off";
+		$("preview-off").textContent = I18n.t(this.#asking ? "preview_asking" : "preview_off");
+		const video = $("preview-video");
+		if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
+			video.srcObject = media.camera ? new MediaStream([media.camera]) : null;
+		}
+		const micOn = media.microphone ? !media.muted : false;
+		setTool($("preview-mic"), micOn ? "mic" : "mic-off", I18n.t(micOn ? "mute" : "unmute"));
+		setTool($("preview-cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
+		$("preview-mic").dataset.on = String(micOn);
+		$("preview-cam").dataset.on = String(Boolean(media.camera));
+		this.#notices();
+		this.#pickers.refresh();
+	}
 
-    #notices() {
-      const notices = deviceProblems(this.#media).map((what) => notice(what, what.problem === "insecure" ? null : () => this.ask()));
-      if (this.trouble) {
-        const { retry, cancel, ...what } = this.trouble;
-        notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
-      }
-      // Said again only when it changed: screen readers read every replacement aloud.
-      const text = notices.map(({ textContent }) => textContent).join("\n");
-      if ($("notices").textContent === text.replaceAll("\n", "")) return;
-      $("notices").replaceChildren(...notices);
-    }
+	#notices() {
+		const notices = deviceProblems(this.#media).map((what) => notice(what, what.problem === "insecure" ? null : () => this.ask()));
+		if (this.trouble) {
+			const { retry, cancel, ...what } = this.trouble;
+			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
+		}
+		// Said again only when it changed: screen readers read every replacement aloud.
+		const text = notices.map(({ textContent }) => textContent).join("\n");
+		if ($("notices").textContent === text.replaceAll("\n", "")) return;
+		$("notices").replaceChildren(...notices);
+	}
 
-    async #toggle(device) {
-      const media = this.#media;
-      if (device === "microphone" && media.microphone) {
-        media.setMuted(!media.muted);
-      } else if (media[device]) {
-        this.wanted[device] = false;
-        media.stop(device);
-      } else {
-        this.wanted[device] = true;
-        if (device === "microphone") media.muted = false;
-        await this.ask();
-      }
-      this.render();
-    }
+	async #toggle(device) {
+		const media = this.#media;
+		if (device === "microphone" && media.microphone) {
+			media.setMuted(!media.muted);
+		} else if (media[device]) {
+			this.wanted[device] = false;
+			media.stop(device);
+		} else {
+			this.wanted[device] = true;
+			if (device === "microphone") media.muted = false;
+			await this.ask();
+		}
+		this.render();
+	}
 
-    async #join() {
-      const room = $("room").value.trim();
-      if (!room || this.#busy) return;
-      this.#busy = true;
-      this.trouble = null;
-      this.render();
-      const { microphone, camera } = this.#media.problems;
-      const missing = { microphone: this.wanted.microphone && !microphone, camera: this.wanted.camera && !camera };
-      if (this.#left) await this.#media.start(missing);
-      this.#onjoin(room, $("name").value.trim());
-    }
+	async #join() {
+		const room = $("room").value.trim();
+		if (!room || this.#busy) return;
+		this.#busy = true;
+		this.trouble = null;
+		this.render();
+		const { microphone, camera } = this.#media.problems;
+		const missing = { microphone: this.wanted.microphone && !microphone, camera: this.wanted.camera && !camera };
+		if (this.#left) await this.#media.start(missing);
+		this.#onjoin(room, $("name").value.trim());
+	}
 
-    #watch() {
-      this.wanted = { microphone: false, camera: false };
-      this.#media.stopAll();
-      this.#join();
-    }
+	#watch() {
+		this.wanted = { microphone: false, camera: false };
+		this.#media.stopAll();
+		this.#join();
+	}
 
-    #showLevel() {
-      const level = this.#media.level();
-      $("level-bar").style.transform = `scaleX(${level.toFixed(2)})`;
-      $("level").setAttribute("aria-valuenow", String(Math.round(level * 100)));
-    }
-  }
-
-  globalThis.Entry = Entry;
-})();
+	#showLevel() {
+		const level = this.#media.level();
+		$("level-bar").style.transform = `scaleX(${level.toFixed(2)})`;
+		$("level").setAttribute("aria-valuenow", String(Math.round(level * 100)));
+	}
+}

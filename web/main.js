@@ -1,271 +1,267 @@
 /**
  * The page: from the link to the call and back. Owns the state that body[data-state] shows, the bar, and the keys.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { $, make, setTool, toast, copyFrom } = Dom;
+const link = new URLSearchParams(location.search);
+const media = new LocalMedia();
+const tiles = new Tiles($("grid"));
+const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
+/** @type {Room|null} */
+let room = null;
+let refused = false;
+let left = false;
 
-  const link = new URLSearchParams(location.search);
-  const media = new LocalMedia();
-  const tiles = new Tiles($("grid"));
-  const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
-  /** @type {Room|null} */
-  let room = null;
-  let refused = false;
-  let left = false;
+I18n.use(Store.get("lang"));
+for (const kind of Object.keys(media.chosen)) media.chosen[kind] = Store.get(kind);
+tiles.setSpeaker(media.chosen.speaker);
+const callPickers = new DevicePickers($("call-devices"), media, choose);
 
-  I18n.use(Store.get("lang"));
-  for (const kind of Object.keys(media.chosen)) media.chosen[kind] = Store.get(kind);
-  tiles.setSpeaker(media.chosen.speaker);
-  const callPickers = new DevicePickers($("call-devices"), media, choose);
+const entry = new Entry(media, {
+	room: (link.get("room") ?? "").trim().slice(0, 64),
+	name: (link.get("name") ?? Store.get("name")).slice(0, 64),
+	onjoin: join,
+	onchoose: choose,
+});
 
-  const entry = new Entry(media, {
-    room: (link.get("room") ?? "").trim().slice(0, 64),
-    name: (link.get("name") ?? Store.get("name")).slice(0, 64),
-    onjoin: join,
-    onchoose: choose,
-  });
+/**
+ * The relay that this page talks to: the one that served it. A page from disk talks to this machine's, on
+ * another port if `?relay=ws://localhost:9000/ws` says so; no link can send anybody to a relay elsewhere.
+ */
+function relayUrl() {
+	const own = SignalingChannel.urlFor(location.href);
+	if (location.protocol.startsWith("http") || !link.has("relay")) return own;
+	try {
+		const { protocol, hostname, port } = new URL(link.get("relay"));
+		const here = ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+		return here && protocol === "ws:" ? `ws://${hostname}:${port || 80}/ws` : own;
+	} catch {
+		return own;
+	}
+}
 
-  /**
-   * The relay that this page talks to: the one that served it. A page from disk talks to this machine's, on
-   * another port if `?relay=ws://localhost:9000/ws` says so; no link can send anybody to a relay elsewhere.
-   */
-  function relayUrl() {
-    const own = SignalingChannel.urlFor(location.href);
-    if (location.protocol.startsWith("http") || !link.has("relay")) return own;
-    try {
-      const { protocol, hostname, port } = new URL(link.get("relay"));
-      const here = ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
-      return here && protocol === "ws:" ? `ws://${hostname}:${port || 80}/ws` : own;
-    } catch {
-      return own;
-    }
-  }
+/** The address that brings others into the room. */
+function inviteLink(name) {
+	const url = new URL(location.protocol.startsWith("http") ? location.href : relayUrl().replace(/^ws/, "http"));
+	url.pathname = url.pathname.replace(/(index\.html|ws)$/, "");
+	url.search = new URLSearchParams({ room: name });
+	url.hash = "";
+	return url.href;
+}
 
-  /** The address that brings others into the room. */
-  function inviteLink(name) {
-    const url = new URL(location.protocol.startsWith("http") ? location.href : relayUrl().replace(/^ws/, "http"));
-    url.pathname = url.pathname.replace(/(index\.html|ws)$/, "");
-    url.search = new URLSearchParams({ room: name });
-    url.hash = "";
-    return url.href;
-  }
+function join(name, person) {
+	Store.set("name", person);
+	refused = left = false;
+	delete document.body.dataset.problem;
+	room?.leave();
+	room = new Room({ media, tiles, panels, url: relayUrl(), room: name, name: person }, {
+		onentered,
+		onrefused,
+		onstate: render,
+	});
+	render();
+}
 
-  function join(name, person) {
-    Store.set("name", person);
-    refused = left = false;
-    delete document.body.dataset.problem;
-    room?.leave();
-    room = new Room({ media, tiles, panels, url: relayUrl(), room: name, name: person }, {
-      onentered,
-      onrefused,
-      onstate: render,
-    });
-    render();
-  }
+function onentered() {
+	entry.close();
+	$("call").hidden = $("bar").hidden = false;
+	try {
+		history.replaceState(null, "", inviteLink(room.room));
+	} catch {
+		// A page from disk keeps its address.
+	}
+	render();
+	$("mic").focus({ preventScroll: true });
+}
 
-  function onentered() {
-    entry.close();
-    $("call").hidden = $("bar").hidden = false;
-    try {
-      history.replaceState(null, "", inviteLink(room.room));
-    } catch {
-      // A page from disk keeps its address.
-    }
-    render();
-    $("mic").focus({ preventScroll: true });
-  }
+function onrefused({ code, message, retryable }) {
+	refused = true;
+	const known = ["room_full", "bad_room"].includes(code) ? code : "refused";
+	document.body.dataset.problem = code;
+	const { room: name } = room;
+	room.leave();
+	room = null;
+	entry.tell({ problem: known, message, retry: retryable ? () => join(name, $("name").value.trim()) : undefined });
+	render();
+}
 
-  function onrefused({ code, message, retryable }) {
-    refused = true;
-    const known = ["room_full", "bad_room"].includes(code) ? code : "refused";
-    document.body.dataset.problem = code;
-    const { room: name } = room;
-    room.leave();
-    room = null;
-    entry.tell({ problem: known, message, retry: retryable ? () => join(name, $("name").value.trim()) : undefined });
-    render();
-  }
+function hangUp() {
+	if (!room) return;
+	room.leave();
+	room = null;
+	left = true;
+	media.stopAll();
+	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+	for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+	$("call").hidden = $("bar").hidden = true;
+	$("call-notices").replaceChildren();
+	document.body.dataset.relay = "closed";
+	entry.open({ left: true });
+	render();
+	$("join").focus();
+}
 
-  function hangUp() {
-    if (!room) return;
-    room.leave();
-    room = null;
-    left = true;
-    media.stopAll();
-    if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
-    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-    $("call").hidden = $("bar").hidden = true;
-    $("call-notices").replaceChildren();
-    document.body.dataset.relay = "closed";
-    entry.open({ left: true });
-    render();
-    $("join").focus();
-  }
+/** Shows how things stand. Cheap, and called whenever anything changed. */
+function render() {
+	const body = document.body.dataset;
+	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
+	body.state = state;
+	body.others = String(document.querySelectorAll(".tile:not([data-peer=self])").length);
+	const words = room?.words ?? I18n.t(`s_${state}`);
+	if ($("status").textContent !== words) $("status").textContent = words;
+	const inCall = !$("call").hidden;
+	$("title").textContent = inCall && room ? room.room : I18n.t("app");
+	document.title = inCall && room ? `${room.room} · ${words}` : I18n.t("app");
+	if (room?.unreachable && !inCall && !entry.trouble) {
+		body.problem = "unreachable";
+		entry.tell({ problem: "unreachable", url: relayUrl(), retry: () => room?.retry(), cancel: giveUp });
+	}
+	if (inCall) delete body.problem;
+}
 
-  /** Shows how things stand. Cheap, and called whenever anything changed. */
-  function render() {
-    const body = document.body.dataset;
-    const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
-    body.state = state;
-    body.others = String(document.querySelectorAll(".tile:not([data-peer=self])").length);
-    const words = room?.words ?? I18n.t(`s_${state}`);
-    if ($("status").textContent !== words) $("status").textContent = words;
-    const inCall = !$("call").hidden;
-    $("title").textContent = inCall && room ? room.room : I18n.t("app");
-    document.title = inCall && room ? `${room.room} · ${words}` : I18n.t("app");
-    if (room?.unreachable && !inCall && !entry.trouble) {
-      body.problem = "unreachable";
-      entry.tell({ problem: "unreachable", url: relayUrl(), retry: () => room?.retry(), cancel: giveUp });
-    }
-    if (inCall) delete body.problem;
-  }
+function giveUp() {
+	room?.leave();
+	room = null;
+	document.body.dataset.relay = "closed";
+	delete document.body.dataset.problem;
+	entry.tell(null);
+	render();
+}
 
-  function giveUp() {
-    room?.leave();
-    room = null;
-    document.body.dataset.relay = "closed";
-    delete document.body.dataset.problem;
-    entry.tell(null);
-    render();
-  }
+/** Our own microphone, camera or screen changed. */
+function onmedia() {
+	const micOn = Boolean(media.microphone) && !media.muted;
+	setTool($("mic"), micOn ? "mic" : "mic-off", I18n.t(media.microphone ? (micOn ? "mute" : "unmute") : "mic_start"));
+	setTool($("cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
+	setTool($("share"), "screen", I18n.t(media.screen ? "share_stop" : "share"));
+	$("mic").dataset.on = String(micOn);
+	$("cam").dataset.on = String(Boolean(media.camera));
+	$("share").dataset.on = String(Boolean(media.screen));
+	$("share").hidden = !LocalMedia.canShareScreen;
+	callPickers.refresh();
+	if ($("call").hidden) return entry.render();
+	room?.render();
+	const notices = deviceProblems(media).map((what) => {
+		const retry = what.problem === "insecure" ? null : () => media.start(asObject(what.device.split(" ")));
+		return notice(what, retry, () => dismiss(what.device.split(" ")));
+	});
+	$("call-notices").replaceChildren(...notices);
+}
 
-  /** Our own microphone, camera or screen changed. */
-  function onmedia() {
-    const micOn = Boolean(media.microphone) && !media.muted;
-    setTool($("mic"), micOn ? "mic" : "mic-off", I18n.t(media.microphone ? (micOn ? "mute" : "unmute") : "mic_start"));
-    setTool($("cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
-    setTool($("share"), "screen", I18n.t(media.screen ? "share_stop" : "share"));
-    $("mic").dataset.on = String(micOn);
-    $("cam").dataset.on = String(Boolean(media.camera));
-    $("share").dataset.on = String(Boolean(media.screen));
-    $("share").hidden = !LocalMedia.canShareScreen;
-    callPickers.refresh();
-    if ($("call").hidden) return entry.render();
-    room?.render();
-    const notices = deviceProblems(media).map((what) => {
-      const retry = what.problem === "insecure" ? null : () => media.start(asObject(what.device.split(" ")));
-      return notice(what, retry, () => dismiss(what.device.split(" ")));
-    });
-    $("call-notices").replaceChildren(...notices);
-  }
+const asObject = (devices) => Object.fromEntries(devices.map((device) => [device, true]));
 
-  const asObject = (devices) => Object.fromEntries(devices.map((device) => [device, true]));
+function dismiss(devices) {
+	for (const device of devices) media.problems[device] = null;
+	onmedia();
+}
 
-  function dismiss(devices) {
-    for (const device of devices) media.problems[device] = null;
-    onmedia();
-  }
+async function choose(kind, deviceId) {
+	Store.set(kind, deviceId);
+	if (kind === "speaker") {
+		media.chosen.speaker = deviceId;
+		await tiles.setSpeaker(deviceId);
+	} else {
+		await media.choose(kind, deviceId);
+	}
+}
 
-  async function choose(kind, deviceId) {
-    Store.set(kind, deviceId);
-    if (kind === "speaker") {
-      media.chosen.speaker = deviceId;
-      await tiles.setSpeaker(deviceId);
-    } else {
-      await media.choose(kind, deviceId);
-    }
-  }
+async function toggleMic() {
+	entry.wanted.microphone = true;
+	if (media.microphone) return media.setMuted(!media.muted);
+	media.muted = false;
+	await media.start({ microphone: true });
+}
 
-  async function toggleMic() {
-    entry.wanted.microphone = true;
-    if (media.microphone) return media.setMuted(!media.muted);
-    media.muted = false;
-    await media.start({ microphone: true });
-  }
+async function toggleCam() {
+	entry.wanted.camera = !media.camera;
+	if (media.camera) media.stop("camera");
+	else await media.start({ camera: true });
+}
 
-  async function toggleCam() {
-    entry.wanted.camera = !media.camera;
-    if (media.camera) media.stop("camera");
-    else await media.start({ camera: true });
-  }
+async function toggleShare() {
+	if (media.screen) media.stopScreen();
+	else if (LocalMedia.canShareScreen) await media.shareScreen();
+}
 
-  async function toggleShare() {
-    if (media.screen) media.stopScreen();
-    else if (LocalMedia.canShareScreen) await media.shareScreen();
-  }
+function invite() {
+	const url = inviteLink(room.room);
+	$("link").value = url;
+	$("link-local").hidden = !/^https?:\/\/(localhost|127\.|\[::1\])/.test(url);
+	const code = qrCode(url);
+	$("qr").toggleAttribute("hidden", !code);
+	if (code) drawQr($("qr"), code);
+	$("invite").showModal();
+	$("link").select();
+}
 
-  function invite() {
-    const url = inviteLink(room.room);
-    $("link").value = url;
-    $("link-local").hidden = !/^https?:\/\/(localhost|127\.|\[::1\])/.test(url);
-    const code = qrCode(url);
-    $("qr").toggleAttribute("hidden", !code);
-    if (code) drawQr($("qr"), code);
-    $("invite").showModal();
-    $("link").select();
-  }
+function more(open = $("more").getAttribute("aria-expanded") !== "true") {
+	$("more").setAttribute("aria-expanded", String(open));
+	$("extras").dataset.open = String(open);
+}
 
-  function more(open = $("more").getAttribute("aria-expanded") !== "true") {
-    $("more").setAttribute("aria-expanded", String(open));
-    $("extras").dataset.open = String(open);
-  }
+const keys = {
+	m: ["key_mic", toggleMic],
+	v: ["key_cam", toggleCam],
+	s: ["key_share", toggleShare],
+	c: ["key_chat", () => panels.toggle("chat")],
+	i: ["key_invite", invite],
+	d: ["key_details", () => panels.toggle("details")],
+	f: ["key_full", () => fullScreen(document.documentElement)],
+	x: ["key_hangup", hangUp],
+	"?": ["key_help", () => $("help").showModal()],
+};
 
-  const keys = {
-    m: ["key_mic", toggleMic],
-    v: ["key_cam", toggleCam],
-    s: ["key_share", toggleShare],
-    c: ["key_chat", () => panels.toggle("chat")],
-    i: ["key_invite", invite],
-    d: ["key_details", () => panels.toggle("details")],
-    f: ["key_full", () => fullScreen(document.documentElement)],
-    x: ["key_hangup", hangUp],
-    "?": ["key_help", () => $("help").showModal()],
-  };
+function onkey(event) {
+	if (event.key === "Escape") {
+		more(false);
+		if (panels.open && !document.querySelector("dialog[open]")) panels.toggle(null);
+		return;
+	}
+	const typing = event.target.closest?.("input, select, textarea, dialog");
+	if (!room || $("call").hidden || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+	const action = $("keys-on").checked && keys[event.key.toLowerCase()]?.[1];
+	if (!action) return;
+	event.preventDefault();
+	action();
+}
 
-  function onkey(event) {
-    if (event.key === "Escape") {
-      more(false);
-      if (panels.open && !document.querySelector("dialog[open]")) panels.toggle(null);
-      return;
-    }
-    const typing = event.target.closest?.("input, select, textarea, dialog");
-    if (!room || $("call").hidden || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const action = $("keys-on").checked && keys[event.key.toLowerCase()]?.[1];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  }
+function speak() {
+	$("lang").textContent = I18n.t("language");
+	$("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
+	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "key_esc"]];
+	$("keys").replaceChildren(
+		...rows.map(([key, text]) => make("div", {}, make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: I18n.t(text) }))),
+	);
+	panels.render();
+	onmedia();
+	room?.render();
+	render();
+}
 
-  function speak() {
-    $("lang").textContent = I18n.t("language");
-    $("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
-    const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "key_esc"]];
-    $("keys").replaceChildren(
-      ...rows.map(([key, text]) => make("div", {}, make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: I18n.t(text) }))),
-    );
-    panels.render();
-    onmedia();
-    room?.render();
-    render();
-  }
+$("mic").onclick = toggleMic;
+$("cam").onclick = toggleCam;
+$("share").onclick = toggleShare;
+$("invite-open").onclick = invite;
+$("settings-open").onclick = () => $("settings").showModal();
+$("help-open").onclick = () => $("help").showModal();
+$("full").onclick = () => fullScreen(document.documentElement);
+$("hangup").onclick = hangUp;
+$("more").onclick = () => more();
+$("extras").addEventListener("click", () => more(false));
+$("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
+$("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
+for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
+$("lang").onclick = () => {
+	const lang = I18n.lang === "zh" ? "en" : "zh";
+	Store.set("lang", lang);
+	I18n.use(lang);
+	speak();
+};
+document.addEventListener("keydown", onkey);
+// Told at once rather than found out: a closed tab should not leave a frozen face behind.
+addEventListener("pagehide", () => hangUp());
+media.onchange = onmedia;
+media.ondevices = () => (entry.render(), callPickers.refresh());
 
-  $("mic").onclick = toggleMic;
-  $("cam").onclick = toggleCam;
-  $("share").onclick = toggleShare;
-  $("invite-open").onclick = invite;
-  $("settings-open").onclick = () => $("settings").showModal();
-  $("help-open").onclick = () => $("help").showModal();
-  $("full").onclick = () => fullScreen(document.documentElement);
-  $("hangup").onclick = hangUp;
-  $("more").onclick = () => more();
-  $("extras").addEventListener("click", () => more(false));
-  $("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
-  $("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
-  for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
-  $("lang").onclick = () => {
-    const lang = I18n.lang === "zh" ? "en" : "zh";
-    Store.set("lang", lang);
-    I18n.use(lang);
-    speak();
-  };
-  document.addEventListener("keydown", onkey);
-  // Told at once rather than found out: a closed tab should not leave a frozen face behind.
-  addEventListener("pagehide", () => hangUp());
-  media.onchange = onmedia;
-  media.ondevices = () => (entry.render(), callPickers.refresh());
-
-  speak();
-  entry.open();
-})();
+speak();
+entry.open();

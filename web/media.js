@@ -3,244 +3,240 @@
  *
  * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
-  const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-  const WORDS = {
-    NotAllowedError: "denied",
-    SecurityError: "denied",
-    NotFoundError: "none",
-    OverconstrainedError: "none",
-    NotReadableError: "busy",
-    AbortError: "busy",
-  };
+const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
+const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+const WORDS = {
+	NotAllowedError: "denied",
+	SecurityError: "denied",
+	NotFoundError: "none",
+	OverconstrainedError: "none",
+	NotReadableError: "busy",
+	AbortError: "busy",
+};
 
-  class LocalMedia {
-    /** @type {MediaStreamTrack|null} */
-    microphone = null;
-    /** @type {MediaStreamTrack|null} */
-    camera = null;
-    /** @type {MediaStreamTrack|null} */
-    screen = null;
-    /** Muted means: the microphone is held, and sends silence. */
-    muted = false;
-    /** The last failure of each. @type {{microphone: string|null, camera: string|null}} */
-    problems = { microphone: null, camera: null };
-    /** Chosen devices, by kind. */
-    chosen = { microphone: "", camera: "", speaker: "" };
-    /** Called when anything of the above changes. */
-    onchange = () => {};
-    /** Called when the list of devices changes. */
-    ondevices = () => {};
+class LocalMedia {
+	/** @type {MediaStreamTrack|null} */
+	microphone = null;
+	/** @type {MediaStreamTrack|null} */
+	camera = null;
+	/** @type {MediaStreamTrack|null} */
+	screen = null;
+	/** Muted means: the microphone is held, and sends silence. */
+	muted = false;
+	/** The last failure of each. @type {{microphone: string|null, camera: string|null}} */
+	problems = { microphone: null, camera: null };
+	/** Chosen devices, by kind. */
+	chosen = { microphone: "", camera: "", speaker: "" };
+	/** Called when anything of the above changes. */
+	onchange = () => {};
+	/** Called when the list of devices changes. */
+	ondevices = () => {};
 
-    #meter = null;
+	#meter = null;
 
-    constructor() {
-      navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
-    }
+	constructor() {
+		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
+	}
 
-    /** Whether browsers let a page like this one near a camera at all. */
-    static get secure() {
-      return Boolean(navigator.mediaDevices?.getUserMedia);
-    }
+	/** Whether browsers let a page like this one near a camera at all. */
+	static get secure() {
+		return Boolean(navigator.mediaDevices?.getUserMedia);
+	}
 
-    static get canShareScreen() {
-      return Boolean(navigator.mediaDevices?.getDisplayMedia);
-    }
+	static get canShareScreen() {
+		return Boolean(navigator.mediaDevices?.getDisplayMedia);
+	}
 
-    /** What is sent: the screen takes the camera's place. */
-    get tracks() {
-      return { audio: this.microphone, video: this.screen ?? this.camera };
-    }
+	/** What is sent: the screen takes the camera's place. */
+	get tracks() {
+		return { audio: this.microphone, video: this.screen ?? this.camera };
+	}
 
-    /** What the others are told of it. */
-    get described() {
-      const video = this.screen ? "screen" : this.camera ? "camera" : "off";
-      return { audio: Boolean(this.microphone) && !this.muted, video };
-    }
+	/** What the others are told of it. */
+	get described() {
+		const video = this.screen ? "screen" : this.camera ? "camera" : "off";
+		return { audio: Boolean(this.microphone) && !this.muted, video };
+	}
 
-    /**
-     * Asks for both at once (one question to the person), then for each apart if that fails.
-     * @param {{microphone?: boolean, camera?: boolean}} wanted
-     */
-    async start({ microphone = false, camera = false }) {
-      if (microphone && camera) {
-        const both = await this.#ask(["microphone", "camera"]);
-        if (!both) return this.onchange();
-        if (both === "denied" && !(await anyGranted())) {
-          this.problems = { microphone: both, camera: both };
-          return this.onchange();
-        }
-      }
-      for (const kind of ["camera", "microphone"]) {
-        if (!(kind === "camera" ? camera : microphone) || this[kind]) continue;
-        this.problems[kind] = await this.#ask([kind]);
-      }
-      this.onchange();
-    }
+	/**
+	 * Asks for both at once (one question to the person), then for each apart if that fails.
+	 * @param {{microphone?: boolean, camera?: boolean}} wanted
+	 */
+	async start({ microphone = false, camera = false }) {
+		if (microphone && camera) {
+			const both = await this.#ask(["microphone", "camera"]);
+			if (!both) return this.onchange();
+			if (both === "denied" && !(await anyGranted())) {
+				this.problems = { microphone: both, camera: both };
+				return this.onchange();
+			}
+		}
+		for (const kind of ["camera", "microphone"]) {
+			if (!(kind === "camera" ? camera : microphone) || this[kind]) continue;
+			this.problems[kind] = await this.#ask([kind]);
+		}
+		this.onchange();
+	}
 
-    /** @param {"microphone"|"camera"} kind */
-    stop(kind) {
-      this.#drop(kind);
-      this.problems[kind] = null;
-      this.onchange();
-    }
+	/** @param {"microphone"|"camera"} kind */
+	stop(kind) {
+		this.#drop(kind);
+		this.problems[kind] = null;
+		this.onchange();
+	}
 
-    /** Stops everything: the lights go out. */
-    stopAll() {
-      for (const kind of ["microphone", "camera", "screen"]) this.#drop(kind);
-      this.onchange();
-    }
+	/** Stops everything: the lights go out. */
+	stopAll() {
+		for (const kind of ["microphone", "camera", "screen"]) this.#drop(kind);
+		this.onchange();
+	}
 
-    /** @param {boolean} muted */
-    setMuted(muted) {
-      this.muted = muted;
-      if (this.microphone) this.microphone.enabled = !muted;
-      this.onchange();
-    }
+	/** @param {boolean} muted */
+	setMuted(muted) {
+		this.muted = muted;
+		if (this.microphone) this.microphone.enabled = !muted;
+		this.onchange();
+	}
 
-    /**
-     * Changes the device while it is in use, without a pause for the others.
-     * @param {"microphone"|"camera"} kind
-     * @param {string} deviceId
-     */
-    async choose(kind, deviceId) {
-      this.chosen[kind] = deviceId;
-      if (!this[kind]) return;
-      this.#drop(kind);
-      this.problems[kind] = await this.#ask([kind]);
-      this.onchange();
-    }
+	/**
+	 * Changes the device while it is in use, without a pause for the others.
+	 * @param {"microphone"|"camera"} kind
+	 * @param {string} deviceId
+	 */
+	async choose(kind, deviceId) {
+		this.chosen[kind] = deviceId;
+		if (!this[kind]) return;
+		this.#drop(kind);
+		this.problems[kind] = await this.#ask([kind]);
+		this.onchange();
+	}
 
-    /** @returns {Promise<boolean>} false if the person thought better of it */
-    async shareScreen() {
-      let stream;
-      try {
-        stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: false });
-      } catch {
-        return false;
-      }
-      this.#drop("screen");
-      this.screen = stream.getVideoTracks()[0];
-      this.screen.contentHint = "detail";
-      this.screen.onended = () => this.stopScreen(); // the browser's own "stop sharing" bar
-      this.onchange();
-      return true;
-    }
+	/** @returns {Promise<boolean>} false if the person thought better of it */
+	async shareScreen() {
+		let stream;
+		try {
+			stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: false });
+		} catch {
+			return false;
+		}
+		this.#drop("screen");
+		this.screen = stream.getVideoTracks()[0];
+		this.screen.contentHint = "detail";
+		this.screen.onended = () => this.stopScreen(); // the browser's own "stop sharing" bar
+		this.onchange();
+		return true;
+	}
 
-    stopScreen() {
-      this.#drop("screen");
-      this.onchange();
-    }
+	stopScreen() {
+		this.#drop("screen");
+		this.onchange();
+	}
 
-    /** @returns {Promise<{microphone: MediaDeviceInfo[], camera: MediaDeviceInfo[], speaker: MediaDeviceInfo[]}>} */
-    async devices() {
-      let all = [];
-      try {
-        all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-      } catch {
-        // No list is the same as an empty one.
-      }
-      const of = (kind) => all.filter((device) => device.kind === kind && device.deviceId);
-      return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
-    }
+	/** @returns {Promise<{microphone: MediaDeviceInfo[], camera: MediaDeviceInfo[], speaker: MediaDeviceInfo[]}>} */
+	async devices() {
+		let all = [];
+		try {
+			all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+		} catch {
+			// No list is the same as an empty one.
+		}
+		const of = (kind) => all.filter((device) => device.kind === kind && device.deviceId);
+		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
+	}
 
-    /** How loud the microphone is now, from 0 to 1. @returns {number} */
-    level() {
-      if (!this.microphone || this.muted) return 0;
-      const meter = this.#listen();
-      if (!meter) return 0;
-      meter.analyser.getFloatTimeDomainData(meter.samples);
-      let sum = 0;
-      for (const sample of meter.samples) sum += sample * sample;
-      const decibels = 10 * Math.log10(sum / meter.samples.length + 1e-9);
-      return Math.min(1, Math.max(0, (decibels + 60) / 50));
-    }
+	/** How loud the microphone is now, from 0 to 1. @returns {number} */
+	level() {
+		if (!this.microphone || this.muted) return 0;
+		const meter = this.#listen();
+		if (!meter) return 0;
+		meter.analyser.getFloatTimeDomainData(meter.samples);
+		let sum = 0;
+		for (const sample of meter.samples) sum += sample * sample;
+		const decibels = 10 * Math.log10(sum / meter.samples.length + 1e-9);
+		return Math.min(1, Math.max(0, (decibels + 60) / 50));
+	}
 
-    #listen() {
-      if (this.#meter?.track === this.microphone) return this.#meter;
-      this.#meter?.source.disconnect();
-      try {
-        const context = this.#meter?.context ?? new AudioContext();
-        context.resume();
-        const source = context.createMediaStreamSource(new MediaStream([this.microphone]));
-        const analyser = context.createAnalyser();
-        analyser.fftSize = 1024;
-        source.connect(analyser);
-        this.#meter = { track: this.microphone, context, source, analyser, samples: new Float32Array(1024) };
-      } catch {
-        this.#meter = null;
-      }
-      return this.#meter;
-    }
+	#listen() {
+		if (this.#meter?.track === this.microphone) return this.#meter;
+		this.#meter?.source.disconnect();
+		try {
+			const context = this.#meter?.context ?? new AudioContext();
+			context.resume();
+			const source = context.createMediaStreamSource(new MediaStream([this.microphone]));
+			const analyser = context.createAnalyser();
+			analyser.fftSize = 1024;
+			source.connect(analyser);
+			this.#meter = { track: this.microphone, context, source, analyser, samples: new Float32Array(1024) };
+		} catch {
+			this.#meter = null;
+		}
+		return this.#meter;
+	}
 
-    /** @returns {Promise<string|null>} what went wrong, in a word */
-    async #ask(kinds) {
-      if (!LocalMedia.secure) return "insecure";
-      const constraints = (exact) => {
-        const want = (kind, base) =>
-          kinds.includes(kind) && (exact && this.chosen[kind] ? { ...base, deviceId: { exact: this.chosen[kind] } } : base);
-        return { audio: want("microphone", MICROPHONE), video: want("camera", CAMERA) };
-      };
-      try {
-        let stream;
-        try {
-          stream = await navigator.mediaDevices.getUserMedia(constraints(true));
-        } catch (error) {
-          if (error.name !== "OverconstrainedError") throw error;
-          stream = await navigator.mediaDevices.getUserMedia(constraints(false)); // the remembered device is gone
-        }
-        for (const track of stream.getTracks()) this.#take(track);
-        return null;
-      } catch (error) {
-        if (error.name === "NotAllowedError" && kinds.some(forbiddenByFrame)) return "embedded";
-        return WORDS[error.name] ?? "other";
-      }
-    }
+	/** @returns {Promise<string|null>} what went wrong, in a word */
+	async #ask(kinds) {
+		if (!LocalMedia.secure) return "insecure";
+		const constraints = (exact) => {
+			const want = (kind, base) =>
+				kinds.includes(kind) && (exact && this.chosen[kind] ? { ...base, deviceId: { exact: this.chosen[kind] } } : base);
+			return { audio: want("microphone", MICROPHONE), video: want("camera", CAMERA) };
+		};
+		try {
+			let stream;
+			try {
+				stream = await navigator.mediaDevices.getUserMedia(constraints(true));
+			} catch (error) {
+				if (error.name !== "OverconstrainedError") throw error;
+				stream = await navigator.mediaDevices.getUserMedia(constraints(false)); // the remembered device is gone
+			}
+			for (const track of stream.getTracks()) this.#take(track);
+			return null;
+		} catch (error) {
+			if (error.name === "NotAllowedError" && kinds.some(forbiddenByFrame)) return "embedded";
+			return WORDS[error.name] ?? "other";
+		}
+	}
 
-    #take(track) {
-      const kind = track.kind === "audio" ? "microphone" : "camera";
-      this.#drop(kind);
-      this[kind] = track;
-      this.problems[kind] = null;
-      if (kind === "microphone") track.enabled = !this.muted;
-      track.onended = () => {
-        if (this[kind] !== track) return;
-        this[kind] = null;
-        this.problems[kind] = "unplugged";
-        this.onchange();
-      };
-    }
+	#take(track) {
+		const kind = track.kind === "audio" ? "microphone" : "camera";
+		this.#drop(kind);
+		this[kind] = track;
+		this.problems[kind] = null;
+		if (kind === "microphone") track.enabled = !this.muted;
+		track.onended = () => {
+			if (this[kind] !== track) return;
+			this[kind] = null;
+			this.problems[kind] = "unplugged";
+			this.onchange();
+		};
+	}
 
-    #drop(kind) {
-      const track = this[kind];
-      this[kind] = null;
-      if (!track) return;
-      track.onended = null;
-      track.stop();
-    }
-  }
+	#drop(kind) {
+		const track = this[kind];
+		this[kind] = null;
+		if (!track) return;
+		track.onended = null;
+		track.stop();
+	}
+}
 
-  /** A refusal for both may mean that only one of them is refused. */
-  async function anyGranted() {
-    const states = await Promise.all(
-      ["microphone", "camera"].map(async (name) => {
-        try {
-          return (await navigator.permissions.query({ name })).state;
-        } catch {
-          return "unknown";
-        }
-      }),
-    );
-    return states.includes("granted");
-  }
+/** A refusal for both may mean that only one of them is refused. */
+async function anyGranted() {
+	const states = await Promise.all(
+		["microphone", "camera"].map(async (name) => {
+			try {
+				return (await navigator.permissions.query({ name })).state;
+			} catch {
+				return "unknown";
+			}
+		}),
+	);
+	return states.includes("granted");
+}
 
-  function forbiddenByFrame(kind) {
-    const policy = document.permissionsPolicy ?? document.featurePolicy;
-    return globalThis.top !== globalThis && policy?.allowsFeature?.(kind) === false;
-  }
-
-  globalThis.LocalMedia = LocalMedia;
-})();
+function forbiddenByFrame(kind) {
+	const policy = document.permissionsPolicy ?? document.featurePolicy;
+	return globalThis.top !== globalThis && policy?.allowsFeature?.(kind) === false;
+}

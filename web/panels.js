@@ -1,150 +1,145 @@
 /**
  * Beside the pictures: the chat, and what each connection is doing.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { $, make, copyFrom } = Dom;
-  const MOST_LINES = 200;
-  const MOST_CHARACTERS = 2_000;
-  const LINK = /https?:\/\/[^\s<>"'“”‘’（）《》，。；]+/gi;
+const MOST_LINES = 200;
+const MOST_CHARACTERS = 2_000;
+const LINK = /https?:\/\/[^\s<>"'“”‘’（）《》，。；]+/gi;
 
-  class Panels {
-    /** Which one is open. @type {"chat"|"details"|null} */
-    open = null;
-    #unread = 0;
-    #opener = null;
-    #people = new Map();
+class Panels {
+	/** Which one is open. @type {"chat"|"details"|null} */
+	open = null;
+	#unread = 0;
+	#opener = null;
+	#people = new Map();
 
-    /** @param {{onsend: (text: string) => string|null, ontoggle: () => void}} hooks onsend tells why not, or null */
-    constructor({ onsend, ontoggle }) {
-      this.ontoggle = ontoggle;
-      $("chat-open").onclick = () => this.toggle("chat");
-      $("details-open").onclick = () => this.toggle("details");
-      $("panel-close").onclick = () => this.toggle(null);
-      $("log-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, Log.text());
-      $("chat-form").onsubmit = (event) => {
-        event.preventDefault();
-        const text = $("chat-text").value.trim();
-        if (!text) return;
-        const why = onsend(text);
-        if (why) return this.#line({ className: "system", textContent: why });
-        $("chat-text").value = "";
-        this.addChat("self", I18n.t("you"), text);
-      };
-      Log.onchange = () => this.open === "details" && this.#showLog();
-    }
+	/** @param {{onsend: (text: string) => string|null, ontoggle: () => void}} hooks onsend tells why not, or null */
+	constructor({ onsend, ontoggle }) {
+		this.ontoggle = ontoggle;
+		$("chat-open").onclick = () => this.toggle("chat");
+		$("details-open").onclick = () => this.toggle("details");
+		$("panel-close").onclick = () => this.toggle(null);
+		$("log-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, Log.text());
+		$("chat-form").onsubmit = (event) => {
+			event.preventDefault();
+			const text = $("chat-text").value.trim();
+			if (!text) return;
+			const why = onsend(text);
+			if (why) return this.#line({ className: "system", textContent: why });
+			$("chat-text").value = "";
+			this.addChat("self", I18n.t("you"), text);
+		};
+		Log.onchange = () => this.open === "details" && this.#showLog();
+	}
 
-    /** Opens one, or closes what is open. @param {"chat"|"details"|null} which */
-    toggle(which) {
-      const closing = which === null || which === this.open;
-      if (closing && this.open) this.#opener?.focus();
-      this.open = closing ? null : which;
-      this.#opener = closing ? null : $(`${which}-open`);
-      $("panel").hidden = closing;
-      for (const name of ["chat", "details"]) {
-        $(name).hidden = this.open !== name;
-        $(`${name}-open`).setAttribute("aria-expanded", String(this.open === name));
-      }
-      if (this.open === "chat") {
-        this.#unread = 0;
-        $("chat-text").focus();
-        $("chat-list").scrollTop = $("chat-list").scrollHeight;
-      }
-      if (this.open === "details") {
-        $("panel-title").focus();
-        this.#showLog();
-      }
-      this.render();
-      this.ontoggle();
-    }
+	/** Opens one, or closes what is open. @param {"chat"|"details"|null} which */
+	toggle(which) {
+		const closing = which === null || which === this.open;
+		if (closing && this.open) this.#opener?.focus();
+		this.open = closing ? null : which;
+		this.#opener = closing ? null : $(`${which}-open`);
+		$("panel").hidden = closing;
+		for (const name of ["chat", "details"]) {
+			$(name).hidden = this.open !== name;
+			$(`${name}-open`).setAttribute("aria-expanded", String(this.open === name));
+		}
+		if (this.open === "chat") {
+			this.#unread = 0;
+			$("chat-text").focus();
+			$("chat-list").scrollTop = $("chat-list").scrollHeight;
+		}
+		if (this.open === "details") {
+			$("panel-title").focus();
+			this.#showLog();
+		}
+		this.render();
+		this.ontoggle();
+	}
 
-    /** @param {string} from a peer's id or "self" @param {string} name @param {string} text */
-    addChat(from, name, text) {
-      const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-      const head = make("p", { className: "who" }, make("b", { textContent: name }), ` ${time}`);
-      const body = make("p", { className: "text" }, ...linked(text.slice(0, MOST_CHARACTERS)));
-      this.#line({ dataset: { from } }, head, body);
-      if (this.open === "chat") return;
-      this.#unread += 1;
-      this.render();
-    }
+	/** @param {string} from a peer's id or "self" @param {string} name @param {string} text */
+	addChat(from, name, text) {
+		const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+		const head = make("p", { className: "who" }, make("b", { textContent: name }), ` ${time}`);
+		const body = make("p", { className: "text" }, ...linked(text.slice(0, MOST_CHARACTERS)));
+		this.#line({ dataset: { from } }, head, body);
+		if (this.open === "chat") return;
+		this.#unread += 1;
+		this.render();
+	}
 
-    /**
-     * Shows one connection's numbers.
-     * @param {number} key
-     * @param {string} peer
-     * @param {string} name
-     * @param {[string, string][]} rows
-     */
-    showPerson(key, peer, name, rows) {
-      let item = this.#people.get(key);
-      if (!item) {
-        item = make("li", {}, make("h3"), make("dl"));
-        this.#people.set(key, item);
-        $("people").append(item);
-      }
-      item.dataset.peer = peer;
-      item.firstChild.textContent = name;
-      item.lastChild.replaceChildren(...rows.map(([what, value]) => make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))));
-      $("details-none").hidden = true;
-    }
+	/**
+	 * Shows one connection's numbers.
+	 * @param {number} key
+	 * @param {string} peer
+	 * @param {string} name
+	 * @param {[string, string][]} rows
+	 */
+	showPerson(key, peer, name, rows) {
+		let item = this.#people.get(key);
+		if (!item) {
+			item = make("li", {}, make("h3"), make("dl"));
+			this.#people.set(key, item);
+			$("people").append(item);
+		}
+		item.dataset.peer = peer;
+		item.firstChild.textContent = name;
+		item.lastChild.replaceChildren(...rows.map(([what, value]) => make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))));
+		$("details-none").hidden = true;
+	}
 
-    /** @param {number} key */
-    removePerson(key) {
-      this.#people.get(key)?.remove();
-      this.#people.delete(key);
-      $("details-none").hidden = this.#people.size > 0;
-    }
+	/** @param {number} key */
+	removePerson(key) {
+		this.#people.get(key)?.remove();
+		this.#people.delete(key);
+		$("details-none").hidden = this.#people.size > 0;
+	}
 
-    /** Empties everything for the next call. */
-    clear() {
-      if (this.open) this.toggle(null);
-      for (const key of [...this.#people.keys()]) this.removePerson(key);
-      $("chat-list").replaceChildren();
-      this.#unread = 0;
-      this.render();
-    }
+	/** Empties everything for the next call. */
+	clear() {
+		if (this.open) this.toggle(null);
+		for (const key of [...this.#people.keys()]) this.removePerson(key);
+		$("chat-list").replaceChildren();
+		this.#unread = 0;
+		this.render();
+	}
 
-    render() {
-      if (this.open) $("panel-title").textContent = I18n.t(this.open);
-      $("unread").hidden = this.#unread === 0;
-      $("unread").textContent = this.#unread > 99 ? "99+" : String(this.#unread);
-      $("chat-list").dataset.empty = I18n.t("chat_empty");
-    }
+	render() {
+		if (this.open) $("panel-title").textContent = I18n.t(this.open);
+		$("unread").hidden = this.#unread === 0;
+		$("unread").textContent = this.#unread > 99 ? "99+" : String(this.#unread);
+		$("chat-list").dataset.empty = I18n.t("chat_empty");
+	}
 
-    #line(properties, ...children) {
-      const list = $("chat-list");
-      const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
-      list.append(make("li", properties, ...children));
-      while (list.children.length > MOST_LINES) list.firstChild.remove();
-      if (atEnd) list.scrollTop = list.scrollHeight;
-    }
+	#line(properties, ...children) {
+		const list = $("chat-list");
+		const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+		list.append(make("li", properties, ...children));
+		while (list.children.length > MOST_LINES) list.firstChild.remove();
+		if (atEnd) list.scrollTop = list.scrollHeight;
+	}
 
-    #showLog() {
-      $("log").textContent = Log.lines.join("\n");
-    }
-  }
+	#showLog() {
+		$("log").textContent = Log.lines.join("\n");
+	}
+}
 
-  /** Text with its web addresses made links; anything else that looks like one stays text. */
-  function linked(text) {
-    const parts = [];
-    let end = 0;
-    for (const match of text.matchAll(LINK)) {
-      const shown = match[0].replace(/[.,;:!?)\]}]+$/, "");
-      let url;
-      try {
-        url = new URL(shown);
-      } catch {
-        continue;
-      }
-      if (url.username || url.password) continue; // https://bank.example@evil.example
-      parts.push(text.slice(end, match.index), make("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow", textContent: shown }));
-      end = match.index + shown.length;
-    }
-    parts.push(text.slice(end));
-    return parts.filter((part) => part !== "");
-  }
-
-  globalThis.Panels = Panels;
-})();
+/** Text with its web addresses made links; anything else that looks like one stays text. */
+function linked(text) {
+	const parts = [];
+	let end = 0;
+	for (const match of text.matchAll(LINK)) {
+		const shown = match[0].replace(/[.,;:!?)\]}]+$/, "");
+		let url;
+		try {
+			url = new URL(shown);
+		} catch {
+			continue;
+		}
+		if (url.username || url.password) continue; // https://bank.example@evil.example
+		parts.push(text.slice(end, match.index), make("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow", textContent: shown }));
+		end = match.index + shown.length;
+	}
+	parts.push(text.slice(end));
+	return parts.filter((part) => part !== "");
+}

@@ -4,81 +4,77 @@
  * The browser's own `crypto.subtle` is missing on insecure pages and answers later; this one is short, and fast
  * enough for the few hundred bytes that are hashed when somebody comes back.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const PRIMES = [];
-  for (let n = 2; PRIMES.length < 64; n += 1) if (PRIMES.every((prime) => n % prime)) PRIMES.push(n);
-  const fraction = (x) => ((x - Math.floor(x)) * 2 ** 32) | 0;
-  const ROUNDS = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
-  const START = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
-  const rotate = (x, by) => (x >>> by) | (x << (32 - by));
+const PRIMES = [];
+for (let n = 2; PRIMES.length < 64; n += 1) if (PRIMES.every((prime) => n % prime)) PRIMES.push(n);
+const fraction = (x) => ((x - Math.floor(x)) * 2 ** 32) | 0;
+const ROUNDS = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
+const START = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
+const rotate = (x, by) => (x >>> by) | (x << (32 - by));
 
-  /**
-   * @param {string} text hashed as UTF-8
-   * @returns {string} 64 hex digits
-   */
-  function sha256(text) {
-    const bytes = new TextEncoder().encode(text);
-    const view = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6));
-    bytes.forEach((byte, at) => view.setUint8(at, byte));
-    view.setUint8(bytes.length, 0x80);
-    view.setUint32(view.byteLength - 4, bytes.length * 8);
+/**
+ * @param {string} text hashed as UTF-8
+ * @returns {string} 64 hex digits
+ */
+function sha256(text) {
+	const bytes = new TextEncoder().encode(text);
+	const view = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6));
+	bytes.forEach((byte, at) => view.setUint8(at, byte));
+	view.setUint8(bytes.length, 0x80);
+	view.setUint32(view.byteLength - 4, bytes.length * 8);
 
-    const state = [...START];
-    const w = new Int32Array(64);
-    for (let block = 0; block < view.byteLength; block += 64) {
-      for (let i = 0; i < 64; i += 1) {
-        if (i < 16) {
-          w[i] = view.getInt32(block + i * 4);
-          continue;
-        }
-        const s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >>> 3);
-        const s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >>> 10);
-        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
-      }
-      let [a, b, c, d, e, f, g, h] = state;
-      for (let i = 0; i < 64; i += 1) {
-        const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-        const t1 = (h + s1 + ((e & f) ^ (~e & g)) + ROUNDS[i] + w[i]) | 0;
-        const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
-        const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-        [a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
-      }
-      [a, b, c, d, e, f, g, h].forEach((word, i) => (state[i] = (state[i] + word) | 0));
-    }
-    return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
-  }
+	const state = [...START];
+	const w = new Int32Array(64);
+	for (let block = 0; block < view.byteLength; block += 64) {
+		for (let i = 0; i < 64; i += 1) {
+			if (i < 16) {
+				w[i] = view.getInt32(block + i * 4);
+				continue;
+			}
+			const s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >>> 3);
+			const s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >>> 10);
+			w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+		}
+		let [a, b, c, d, e, f, g, h] = state;
+		for (let i = 0; i < 64; i += 1) {
+			const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+			const t1 = (h + s1 + ((e & f) ^ (~e & g)) + ROUNDS[i] + w[i]) | 0;
+			const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+			const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+			[a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
+		}
+		[a, b, c, d, e, f, g, h].forEach((word, i) => (state[i] = (state[i] + word) | 0));
+	}
+	return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+}
 
-  /** 128 bits that nobody can guess, in hex. @returns {string} */
-  function randomToken() {
-    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  }
+/** 128 bits that nobody can guess, in hex. @returns {string} */
+function randomToken() {
+	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
-  /**
-   * Shows knowledge of a pair's secret without telling it. It holds for one sender and one receiver only, and the
-   * relay vouches for both ids, so a proof that somebody else overhears or passes on is worth nothing.
-   * @param {string} secret
-   * @param {string} from
-   * @param {string} to
-   * @returns {string}
-   */
-  function proofOf(secret, from, to) {
-    return sha256(JSON.stringify([secret, from, to])).slice(0, 32);
-  }
+/**
+ * Shows knowledge of a pair's secret without telling it. It holds for one sender and one receiver only, and the
+ * relay vouches for both ids, so a proof that somebody else overhears or passes on is worth nothing.
+ * @param {string} secret
+ * @param {string} from
+ * @param {string} to
+ * @returns {string}
+ */
+function proofOf(secret, from, to) {
+	return sha256(JSON.stringify([secret, from, to])).slice(0, 32);
+}
 
-  /**
-   * Digits that both ends see alike when nobody sits between them. Eighty bits, because one who sits between may
-   * try keys until two numbers agree, which takes the square root of what it seems.
-   * @param {{local: string|null, remote: string|null}} fingerprints
-   * @returns {string} empty while they are not known
-   */
-  function safetyNumber({ local, remote }) {
-    if (!local || !remote) return "";
-    const hash = sha256([local, remote].map((fingerprint) => fingerprint.toUpperCase()).sort().join(" "));
-    const group = (at) => String(parseInt(hash.slice(at, at + 8), 16) % 1000).padStart(3, "0");
-    return [0, 8, 16, 24, 32, 40, 48, 56].map(group).join(" ");
-  }
-
-  globalThis.Proof = { sha256, randomToken, proofOf, safetyNumber };
-})();
+/**
+ * Digits that both ends see alike when nobody sits between them. Eighty bits, because one who sits between may
+ * try keys until two numbers agree, which takes the square root of what it seems.
+ * @param {{local: string|null, remote: string|null}} fingerprints
+ * @returns {string} empty while they are not known
+ */
+function safetyNumber({ local, remote }) {
+	if (!local || !remote) return "";
+	const hash = sha256([local, remote].map((fingerprint) => fingerprint.toUpperCase()).sort().join(" "));
+	const group = (at) => String(parseInt(hash.slice(at, at + 8), 16) % 1000).padStart(3, "0");
+	return [0, 8, 16, 24, 32, 40, 48, 56].map(group).join(" ");
+}

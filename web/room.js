@@ -1,235 +1,230 @@
 /**
  * One stay in one room: the channel and the call on one side, the tiles, panels and buttons on the other.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { $, setTool, toast } = Dom;
-  const SPEAKING_MS = 200;
-  const STATS_MS = 2_000;
-  /** Louder than this counts as speaking (0 to 1, as the browser measures it). */
-  const LOUD = 0.02;
-  const LOUD_OWN = 0.45;
+const SPEAKING_MS = 200;
+const STATS_MS = 2_000;
+/** Louder than this counts as speaking (0 to 1, as the browser measures it). */
+const LOUD = 0.02;
+const LOUD_OWN = 0.45;
 
-  class Room {
-    #media;
-    #tiles;
-    #panels;
-    #channel;
-    #call;
-    #entered = false;
-    #timers = [];
-    #totals = new Map();
-    #name;
-    #hooks;
+class Room {
+	#media;
+	#tiles;
+	#panels;
+	#channel;
+	#call;
+	#entered = false;
+	#timers = [];
+	#totals = new Map();
+	#name;
+	#hooks;
 
-    /**
-     * @param {object} parts
-     * @param {LocalMedia} parts.media
-     * @param {Tiles} parts.tiles
-     * @param {Panels} parts.panels
-     * @param {string} parts.url the relay's
-     * @param {string} parts.room
-     * @param {string} parts.name
-     * @param {{onentered: () => void, onrefused: (refusal: object) => void, onstate: (state: string) => void}} hooks
-     */
-    constructor({ media, tiles, panels, url, room, name }, hooks) {
-      this.#media = media;
-      this.#tiles = tiles;
-      this.#panels = panels;
-      this.#name = name;
-      this.#hooks = hooks;
-      this.room = room;
-      this.#channel = new SignalingChannel(url);
-      this.#call = new Call(this.#channel, (event, detail) => this.#heard(event, detail));
-      this.#channel.on("state", (event) => this.#relayState(event));
-      this.#channel.on("joined", (event) => this.#joined(event));
-      this.#channel.on("refused", (refusal) => hooks.onrefused(refusal));
-      this.#channel.on("error", ({ code, message }) => Log.add("error", code, message));
-      this.#channel.on("goaway", () => Log.add("goaway"));
-      this.#call.send(media.tracks, media.described);
-      this.#channel.join(room, { name });
-    }
+	/**
+	 * @param {object} parts
+	 * @param {LocalMedia} parts.media
+	 * @param {Tiles} parts.tiles
+	 * @param {Panels} parts.panels
+	 * @param {string} parts.url the relay's
+	 * @param {string} parts.room
+	 * @param {string} parts.name
+	 * @param {{onentered: () => void, onrefused: (refusal: object) => void, onstate: (state: string) => void}} hooks
+	 */
+	constructor({ media, tiles, panels, url, room, name }, hooks) {
+		this.#media = media;
+		this.#tiles = tiles;
+		this.#panels = panels;
+		this.#name = name;
+		this.#hooks = hooks;
+		this.room = room;
+		this.#channel = new SignalingChannel(url);
+		this.#call = new Call(this.#channel, (event, detail) => this.#heard(event, detail));
+		this.#channel.on("state", (event) => this.#relayState(event));
+		this.#channel.on("joined", (event) => this.#joined(event));
+		this.#channel.on("refused", (refusal) => hooks.onrefused(refusal));
+		this.#channel.on("error", ({ code, message }) => Log.add("error", code, message));
+		this.#channel.on("goaway", () => Log.add("goaway"));
+		this.#call.send(media.tracks, media.described);
+		this.#channel.join(room, { name });
+	}
 
-    /** How things stand, as body[data-state] says it. */
-    get state() {
-      if (!this.#entered) return "connecting";
-      if (this.#channel.state !== "joined") return "reconnecting";
-      if (this.#call.members.size === 0) return "waiting";
-      return this.#call.up ? "connected" : "connecting";
-    }
+	/** How things stand, as body[data-state] says it. */
+	get state() {
+		if (!this.#entered) return "connecting";
+		if (this.#channel.state !== "joined") return "reconnecting";
+		if (this.#call.members.size === 0) return "waiting";
+		return this.#call.up ? "connected" : "connecting";
+	}
 
-    /** The same in a sentence. */
-    get words() {
-      const others = this.#call.others;
-      const names = others.map(({ name }) => name || I18n.t("someone")).join(", ");
-      if (!this.#entered) return I18n.t(this.unreachable ? "s_unreachable" : "s_connecting_relay");
-      if (this.state === "reconnecting") return I18n.t(others.length ? "s_reconnecting" : "s_reconnecting_alone");
-      return I18n.t(`s_${this.state}`, { names, n: others.length + 1 });
-    }
+	/** The same in a sentence. */
+	get words() {
+		const others = this.#call.others;
+		const names = others.map(({ name }) => name || I18n.t("someone")).join(", ");
+		if (!this.#entered) return I18n.t(this.unreachable ? "s_unreachable" : "s_connecting_relay");
+		if (this.state === "reconnecting") return I18n.t(others.length ? "s_reconnecting" : "s_reconnecting_alone");
+		return I18n.t(`s_${this.state}`, { names, n: others.length + 1 });
+	}
 
-    /** Whether the first attempt to reach the relay has failed. */
-    unreachable = false;
+	/** Whether the first attempt to reach the relay has failed. */
+	unreachable = false;
 
-    /** Dials now. */
-    retry() {
-      this.#channel.reconnect();
-    }
+	/** Dials now. */
+	retry() {
+		this.#channel.reconnect();
+	}
 
-    /** Hangs up, or gives up joining. */
-    leave() {
-      for (const timer of this.#timers) clearInterval(timer);
-      this.#channel.close();
-      this.#call.close();
-      this.#tiles.clear();
-      this.#panels.clear();
-      Log.add("left");
-    }
+	/** Hangs up, or gives up joining. */
+	leave() {
+		for (const timer of this.#timers) clearInterval(timer);
+		this.#channel.close();
+		this.#call.close();
+		this.#tiles.clear();
+		this.#panels.clear();
+		Log.add("left");
+	}
 
-    /** @param {string} text @returns {string|null} why it was not sent */
-    sendChat(text) {
-      if (this.#channel.state !== "joined") return I18n.t("chat_away");
-      if (this.#call.members.size === 0) return I18n.t("chat_alone");
-      return this.#call.chat(text) ? null : I18n.t("chat_away");
-    }
+	/** @param {string} text @returns {string|null} why it was not sent */
+	sendChat(text) {
+		if (this.#channel.state !== "joined") return I18n.t("chat_away");
+		if (this.#call.members.size === 0) return I18n.t("chat_alone");
+		return this.#call.chat(text) ? null : I18n.t("chat_away");
+	}
 
-    /** Shows everything again: after a change of language or of what we send. */
-    render() {
-      if (!this.#entered) return;
-      this.#call.send(this.#media.tracks, this.#media.described);
-      this.#showSelf();
-      for (const member of this.#call.others) this.#showMember(member);
-      $("alone").hidden = this.#call.members.size > 0;
-      $("call").dataset.alone = String(this.#call.members.size === 0);
-    }
+	/** Shows everything again: after a change of language or of what we send. */
+	render() {
+		if (!this.#entered) return;
+		this.#call.send(this.#media.tracks, this.#media.described);
+		this.#showSelf();
+		for (const member of this.#call.others) this.#showMember(member);
+		$("alone").hidden = this.#call.members.size > 0;
+		$("call").dataset.alone = String(this.#call.members.size === 0);
+	}
 
-    #relayState({ state, retryInMs, code, reason }) {
-      Log.add("relay", state, ...(state === "waiting" ? [`code=${code}`, reason, `again in ${retryInMs} ms`] : []));
-      document.body.dataset.relay = state;
-      if (state === "waiting" && !this.#entered) this.unreachable = true;
-      this.#hooks.onstate();
-    }
+	#relayState({ state, retryInMs, code, reason }) {
+		Log.add("relay", state, ...(state === "waiting" ? [`code=${code}`, reason, `again in ${retryInMs} ms`] : []));
+		document.body.dataset.relay = state;
+		if (state === "waiting" && !this.#entered) this.unreachable = true;
+		this.#hooks.onstate();
+	}
 
-    #joined({ id, peers, again }) {
-      Log.add("joined", id, `others=${peers.length}`);
-      document.body.dataset.id = id;
-      if (again) toast(I18n.t("back"));
-      if (!this.#entered) {
-        this.#entered = true;
-        this.#timers.push(setInterval(() => this.#showSpeaking(), SPEAKING_MS));
-        this.#timers.push(setInterval(() => this.#showStats(), STATS_MS));
-        this.#hooks.onentered();
-      }
-      this.render();
-      this.#hooks.onstate();
-    }
+	#joined({ id, peers, again }) {
+		Log.add("joined", id, `others=${peers.length}`);
+		document.body.dataset.id = id;
+		if (again) toast(I18n.t("back"));
+		if (!this.#entered) {
+			this.#entered = true;
+			this.#timers.push(setInterval(() => this.#showSpeaking(), SPEAKING_MS));
+			this.#timers.push(setInterval(() => this.#showStats(), STATS_MS));
+			this.#hooks.onentered();
+		}
+		this.render();
+		this.#hooks.onstate();
+	}
 
-    #heard(event, { member, reason, text, error, fresh, wasThere }) {
-      const name = member?.name || I18n.t("someone");
-      switch (event) {
-        case "chat":
-          return this.#panels.addChat(member.id, name, text);
-        case "problem":
-          return Log.add("peer", member.key, error.name, error.message);
-        case "gone":
-          this.#tiles.remove(member.key);
-          this.#panels.removePerson(member.key);
-          this.#totals.delete(member.key);
-          Log.add("peer", member.key, "gone:", reason);
-          if (reason === "left") toast(I18n.t(this.#call.members.size ? "went" : "other_left", { name }));
-          if (reason === "lost") toast(I18n.t("lost", { name }));
-          break;
-        case "member":
-          if (fresh && !wasThere) toast(I18n.t("came", { name }));
-          Log.add("peer", member.key, member.id, member.link.state, member.present ? "" : "not with the relay");
-      }
-      this.render();
-      this.#hooks.onstate();
-    }
+	#heard(event, { member, reason, text, error, fresh, wasThere }) {
+		const name = member?.name || I18n.t("someone");
+		switch (event) {
+			case "chat":
+				return this.#panels.addChat(member.id, name, text);
+			case "problem":
+				return Log.add("peer", member.key, error.name, error.message);
+			case "gone":
+				this.#tiles.remove(member.key);
+				this.#panels.removePerson(member.key);
+				this.#totals.delete(member.key);
+				Log.add("peer", member.key, "gone:", reason);
+				if (reason === "left") toast(I18n.t(this.#call.members.size ? "went" : "other_left", { name }));
+				if (reason === "lost") toast(I18n.t("lost", { name }));
+				break;
+			case "member":
+				if (fresh && !wasThere) toast(I18n.t("came", { name }));
+				Log.add("peer", member.key, member.id, member.link.state, member.present ? "" : "not with the relay");
+		}
+		this.render();
+		this.#hooks.onstate();
+	}
 
-    #showSelf() {
-      const own = this.#media;
-      const picture = own.screen ?? own.camera;
-      if (this.#picture?.getVideoTracks()[0] !== picture) this.#picture = picture ? new MediaStream([picture]) : null;
-      this.#tiles.show({
-        key: "self",
-        peer: "self",
-        name: this.#name ? I18n.t("name_you", { name: this.#name }) : I18n.t("you"),
-        stream: this.#picture,
-        connection: "connected",
-        ...own.described,
-      });
-    }
+	#showSelf() {
+		const own = this.#media;
+		const picture = own.screen ?? own.camera;
+		if (this.#picture?.getVideoTracks()[0] !== picture) this.#picture = picture ? new MediaStream([picture]) : null;
+		this.#tiles.show({
+			key: "self",
+			peer: "self",
+			name: this.#name ? I18n.t("name_you", { name: this.#name }) : I18n.t("you"),
+			stream: this.#picture,
+			connection: "connected",
+			...own.described,
+		});
+	}
 
-    /** A page that says nothing of its media is believed by what arrives. */
-    #showMember(member) {
-      const { link, media } = member;
-      const arrives = (kind) => link.stream.getTracks().some((track) => track.kind === kind && !track.muted && track.readyState === "live");
-      const silent = media.video === undefined;
-      this.#tiles.show({
-        key: member.key,
-        peer: member.id,
-        name: member.name,
-        stream: link.stream,
-        audio: silent ? arrives("audio") : media.audio,
-        video: silent ? (arrives("video") ? "camera" : "off") : media.video,
-        connection: link.state,
-        present: member.present,
-        note: this.#noteOf(link.state),
-      });
-    }
+	/** A page that says nothing of its media is believed by what arrives. */
+	#showMember(member) {
+		const { link, media } = member;
+		const arrives = (kind) => link.stream.getTracks().some((track) => track.kind === kind && !track.muted && track.readyState === "live");
+		const silent = media.video === undefined;
+		this.#tiles.show({
+			key: member.key,
+			peer: member.id,
+			name: member.name,
+			stream: link.stream,
+			audio: silent ? arrives("audio") : media.audio,
+			video: silent ? (arrives("video") ? "camera" : "off") : media.video,
+			connection: link.state,
+			present: member.present,
+			note: this.#noteOf(link.state),
+		});
+	}
 
-    #noteOf(state) {
-      if (state === "connected" || state === "closed") return "";
-      const help = state === "failed" ? ` ${I18n.t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}` : "";
-      return I18n.t(`t_${state}`) + help;
-    }
+	#noteOf(state) {
+		if (state === "connected" || state === "closed") return "";
+		const help = state === "failed" ? ` ${I18n.t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}` : "";
+		return I18n.t(`t_${state}`) + help;
+	}
 
-    #showSpeaking() {
-      this.#tiles.setSpeaking("self", this.#media.level() > LOUD_OWN);
-      for (const { key, link } of this.#call.others) {
-        const receiver = link.pc.getReceivers().find(({ track }) => track.kind === "audio");
-        const source = receiver?.getSynchronizationSources()[0];
-        const recent = source && performance.timeOrigin + performance.now() - source.timestamp < 1_000;
-        this.#tiles.setSpeaking(key, Boolean(recent) && (source.audioLevel ?? 0) > LOUD);
-      }
-    }
+	#showSpeaking() {
+		this.#tiles.setSpeaking("self", this.#media.level() > LOUD_OWN);
+		for (const { key, link } of this.#call.others) {
+			const receiver = link.pc.getReceivers().find(({ track }) => track.kind === "audio");
+			const source = receiver?.getSynchronizationSources()[0];
+			const recent = source && performance.timeOrigin + performance.now() - source.timestamp < 1_000;
+			this.#tiles.setSpeaking(key, Boolean(recent) && (source.audioLevel ?? 0) > LOUD);
+		}
+	}
 
-    async #showStats() {
-      for (const member of this.#call.others) {
-        const { key, link } = member;
-        try {
-          const reading = await readStats(link.pc, this.#totals.get(key), !this.#call.hasIceServers);
-          if (!this.#call.members.has(member.id)) continue;
-          this.#totals.set(key, reading.totals);
-          const path = I18n.t(`path_${reading.path || "none"}`);
-          const quality = reading.quality ? I18n.t(`quality_${reading.quality}`) : "";
-          this.#tiles.setQuality(key, reading, [path, quality].filter(Boolean).join(" · "));
-          this.#panels.showPerson(key, member.id, member.name || I18n.t("someone"), rowsOf(reading, path, quality, link));
-        } catch (error) {
-          Log.add("peer", key, "no numbers:", error.message);
-        }
-      }
-    }
+	async #showStats() {
+		for (const member of this.#call.others) {
+			const { key, link } = member;
+			try {
+				const reading = await readStats(link.pc, this.#totals.get(key), !this.#call.hasIceServers);
+				if (!this.#call.members.has(member.id)) continue;
+				this.#totals.set(key, reading.totals);
+				const path = I18n.t(`path_${reading.path || "none"}`);
+				const quality = reading.quality ? I18n.t(`quality_${reading.quality}`) : "";
+				this.#tiles.setQuality(key, reading, [path, quality].filter(Boolean).join(" · "));
+				this.#panels.showPerson(key, member.id, member.name || I18n.t("someone"), rowsOf(reading, path, quality, link));
+			} catch (error) {
+				Log.add("peer", key, "no numbers:", error.message);
+			}
+		}
+	}
 
-    #picture = null;
-  }
+	#picture = null;
+}
 
-  /** What the details say of one connection. */
-  function rowsOf({ rttMs, lossPercent, received, sent }, path, quality, link) {
-    const picture = ({ width, height, fps, kbps }) => `${width ? `${width}×${height}, ${fps}/s, ` : ""}${kbps} kbit/s`;
-    const number = Proof.safetyNumber(link.fingerprints);
-    const rows = [
-      ["path", path],
-      ["quality", quality || "–"],
-      ["rtt", rttMs === null ? "–" : `${rttMs} ms`],
-      ["loss", lossPercent === null ? "–" : `${lossPercent.toFixed(1)} %`],
-      ["receives", picture(received)],
-      ["sends", picture(sent)],
-    ];
-    if (number) rows.push(["safety", `${number} · ${I18n.t("safety_hint")}`]);
-    return rows.map(([key, value]) => [I18n.t(key), value]);
-  }
-
-  globalThis.Room = Room;
-})();
+/** What the details say of one connection. */
+function rowsOf({ rttMs, lossPercent, received, sent }, path, quality, link) {
+	const picture = ({ width, height, fps, kbps }) => `${width ? `${width}×${height}, ${fps}/s, ` : ""}${kbps} kbit/s`;
+	const number = safetyNumber(link.fingerprints);
+	const rows = [
+		["path", path],
+		["quality", quality || "–"],
+		["rtt", rttMs === null ? "–" : `${rttMs} ms`],
+		["loss", lossPercent === null ? "–" : `${lossPercent.toFixed(1)} %`],
+		["receives", picture(received)],
+		["sends", picture(sent)],
+	];
+	if (number) rows.push(["safety", `${number} · ${I18n.t("safety_hint")}`]);
+	return rows.map(([key, value]) => [I18n.t(key), value]);
+}

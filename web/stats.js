@@ -1,89 +1,85 @@
 /**
  * What a connection is doing, in numbers that mean something to people, out of `getStats()`.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const PRIVATE = /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(::1|f[cd]|fe80))/i;
+const PRIVATE = /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(::1|f[cd]|fe80))/i;
 
-  /**
-   * @typedef {object} Reading
-   * @property {"lan"|"nat"|"relay"|""} path
-   * @property {number|null} rttMs
-   * @property {number|null} lossPercent of what should have arrived since the last reading
-   * @property {{width: number, height: number, fps: number, kbps: number}} received
-   * @property {{width: number, height: number, fps: number, kbps: number}} sent
-   * @property {"good"|"fair"|"poor"|""} quality
-   * @property {object} totals for the next reading
-   */
+/**
+ * @typedef {object} Reading
+ * @property {"lan"|"nat"|"relay"|""} path
+ * @property {number|null} rttMs
+ * @property {number|null} lossPercent of what should have arrived since the last reading
+ * @property {{width: number, height: number, fps: number, kbps: number}} received
+ * @property {{width: number, height: number, fps: number, kbps: number}} sent
+ * @property {"good"|"fair"|"poor"|""} quality
+ * @property {object} totals for the next reading
+ */
 
-  /**
-   * @param {RTCPeerConnection} pc
-   * @param {object|undefined} before the `totals` of the last reading
-   * @param {boolean} onlyLocal no ICE server in use: every path is on the local network
-   * @returns {Promise<Reading>}
-   */
-  async function readStats(pc, before, onlyLocal) {
-    const all = new Map();
-    (await pc.getStats()).forEach((report) => all.set(report.id, report));
-    const reports = [...all.values()];
-    const of = (type, kind) => reports.filter((report) => report.type === type && (!kind || report.kind === kind));
+/**
+ * @param {RTCPeerConnection} pc
+ * @param {object|undefined} before the `totals` of the last reading
+ * @param {boolean} onlyLocal no ICE server in use: every path is on the local network
+ * @returns {Promise<Reading>}
+ */
+async function readStats(pc, before, onlyLocal) {
+	const all = new Map();
+	(await pc.getStats()).forEach((report) => all.set(report.id, report));
+	const reports = [...all.values()];
+	const of = (type, kind) => reports.filter((report) => report.type === type && (!kind || report.kind === kind));
 
-    const totals = { at: performance.now(), bytesIn: 0, bytesOut: 0, received: 0, lost: 0 };
-    for (const report of of("inbound-rtp")) {
-      totals.bytesIn += report.bytesReceived ?? 0;
-      totals.received += report.packetsReceived ?? 0;
-      totals.lost += Math.max(0, report.packetsLost ?? 0);
-    }
-    for (const report of of("outbound-rtp")) totals.bytesOut += report.bytesSent ?? 0;
-    const since = (key) => (before ? Math.max(0, totals[key] - before[key]) : 0);
-    const seconds = before ? (totals.at - before.at) / 1000 : 0;
-    const kbps = (bytes) => (seconds > 0 ? Math.round((bytes * 8) / 1000 / seconds) : 0);
-    const picture = (report, bytes) => ({
-      width: report?.frameWidth ?? 0,
-      height: report?.frameHeight ?? 0,
-      fps: Math.round(report?.framesPerSecond ?? 0),
-      kbps: kbps(bytes),
-    });
+	const totals = { at: performance.now(), bytesIn: 0, bytesOut: 0, received: 0, lost: 0 };
+	for (const report of of("inbound-rtp")) {
+		totals.bytesIn += report.bytesReceived ?? 0;
+		totals.received += report.packetsReceived ?? 0;
+		totals.lost += Math.max(0, report.packetsLost ?? 0);
+	}
+	for (const report of of("outbound-rtp")) totals.bytesOut += report.bytesSent ?? 0;
+	const since = (key) => (before ? Math.max(0, totals[key] - before[key]) : 0);
+	const seconds = before ? (totals.at - before.at) / 1000 : 0;
+	const kbps = (bytes) => (seconds > 0 ? Math.round((bytes * 8) / 1000 / seconds) : 0);
+	const picture = (report, bytes) => ({
+		width: report?.frameWidth ?? 0,
+		height: report?.frameHeight ?? 0,
+		fps: Math.round(report?.framesPerSecond ?? 0),
+		kbps: kbps(bytes),
+	});
 
-    const pair = selectedPair(all, reports);
-    const rtt = pair?.currentRoundTripTime;
-    const expected = since("received") + since("lost");
-    const reading = {
-      path: pathOf(all.get(pair?.localCandidateId), all.get(pair?.remoteCandidateId), onlyLocal),
-      rttMs: typeof rtt === "number" ? Math.round(rtt * 1000) : null,
-      lossPercent: expected > 0 ? (100 * since("lost")) / expected : null,
-      received: picture(of("inbound-rtp", "video")[0], since("bytesIn")),
-      sent: picture(of("outbound-rtp", "video")[0], since("bytesOut")),
-      quality: "",
-      totals,
-    };
-    reading.quality = qualityOf(reading);
-    return reading;
-  }
+	const pair = selectedPair(all, reports);
+	const rtt = pair?.currentRoundTripTime;
+	const expected = since("received") + since("lost");
+	const reading = {
+		path: pathOf(all.get(pair?.localCandidateId), all.get(pair?.remoteCandidateId), onlyLocal),
+		rttMs: typeof rtt === "number" ? Math.round(rtt * 1000) : null,
+		lossPercent: expected > 0 ? (100 * since("lost")) / expected : null,
+		received: picture(of("inbound-rtp", "video")[0], since("bytesIn")),
+		sent: picture(of("outbound-rtp", "video")[0], since("bytesOut")),
+		quality: "",
+		totals,
+	};
+	reading.quality = qualityOf(reading);
+	return reading;
+}
 
-  function selectedPair(all, reports) {
-    const transport = reports.find(({ type }) => type === "transport");
-    return (
-      all.get(transport?.selectedCandidatePairId) ??
-      reports.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded")
-    );
-  }
+function selectedPair(all, reports) {
+	const transport = reports.find(({ type }) => type === "transport");
+	return (
+		all.get(transport?.selectedCandidatePairId) ??
+		reports.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded")
+	);
+}
 
-  /** A candidate seen only on arrival (prflx) is on the local network if its address is, or if nothing else could be. */
-  function pathOf(local, remote, onlyLocal) {
-    if (!local || !remote) return "";
-    if (local.candidateType === "relay" || remote.candidateType === "relay") return "relay";
-    const near = ({ candidateType, address }) =>
-      candidateType === "host" || (candidateType === "prflx" && (onlyLocal || PRIVATE.test(address ?? "")));
-    return near(local) && near(remote) ? "lan" : "nat";
-  }
+/** A candidate seen only on arrival (prflx) is on the local network if its address is, or if nothing else could be. */
+function pathOf(local, remote, onlyLocal) {
+	if (!local || !remote) return "";
+	if (local.candidateType === "relay" || remote.candidateType === "relay") return "relay";
+	const near = ({ candidateType, address }) =>
+		candidateType === "host" || (candidateType === "prflx" && (onlyLocal || PRIVATE.test(address ?? "")));
+	return near(local) && near(remote) ? "lan" : "nat";
+}
 
-  function qualityOf({ path, rttMs, lossPercent }) {
-    if (!path) return "";
-    if (rttMs > 400 || lossPercent > 8) return "poor";
-    return rttMs > 150 || lossPercent > 2 ? "fair" : "good";
-  }
-
-  globalThis.readStats = readStats;
-})();
+function qualityOf({ path, rttMs, lossPercent }) {
+	if (!path) return "";
+	if (rttMs > 400 || lossPercent > 8) return "poor";
+	return rttMs > 150 || lossPercent > 2 ? "fair" : "good";
+}

@@ -1,264 +1,258 @@
 /**
  * The grid: a tile for each person, sized so that the pictures are as large as the room on screen allows.
  */
-(() => {
-  "use strict";
+"use strict";
 
-  const { $, make, icon, tool, setTool } = Dom;
-  const GAP = 8;
-  /** Without a picture of its own to follow, a tile is this wide for its height. */
-  const ASPECT = 16 / 9;
+const GAP = 8;
+/** Without a picture of its own to follow, a tile is this wide for its height. */
+const ASPECT = 16 / 9;
 
-  class Tiles {
-    /** The tile that was enlarged by hand. @type {number|string|null} */
-    pinned = null;
-    #grid;
-    #tiles = new Map();
-    #sink = "";
+class Tiles {
+	/** The tile that was enlarged by hand. @type {number|string|null} */
+	pinned = null;
+	#grid;
+	#tiles = new Map();
+	#sink = "";
 
-    /** @param {HTMLElement} grid */
-    constructor(grid) {
-      this.#grid = grid;
-      new ResizeObserver(() => this.arrange()).observe(grid);
-    }
+	/** @param {HTMLElement} grid */
+	constructor(grid) {
+		this.#grid = grid;
+		new ResizeObserver(() => this.arrange()).observe(grid);
+	}
 
-    /**
-     * Shows one person, new or changed.
-     * @param {object} who
-     * @param {number|"self"} who.key
-     * @param {string} who.peer the id that tests and logs know them by
-     * @param {string} who.name
-     * @param {MediaStream|null} who.stream
-     * @param {boolean} who.audio
-     * @param {"camera"|"screen"|"off"} who.video
-     * @param {string} who.connection
-     * @param {string} [who.note] what is going on, in words
-     * @param {boolean} [who.present]
-     */
-    show(who) {
-      const tile = this.#tiles.get(who.key) ?? this.#create(who);
-      const { element, video } = tile;
-      const shown = who.name || I18n.t("someone");
-      Object.assign(element.dataset, {
-        peer: who.peer,
-        name: who.name,
-        connection: who.connection,
-        audio: who.audio ? "on" : "off",
-        video: { camera: "on", screen: "screen", off: "off" }[who.video],
-        present: String(who.present ?? true),
-      });
-      element.setAttribute("aria-label", shown);
-      tile.label.textContent = shown;
-      tile.initial.textContent = [...shown.trim()][0]?.toUpperCase() ?? "?";
-      tile.muted.hidden = who.audio;
-      tile.mutedText.textContent = I18n.t("muted");
-      tile.note.textContent = who.note ?? "";
-      tile.note.hidden = !who.note;
-      this.#labels(tile);
-      if (video.srcObject !== who.stream) video.srcObject = who.stream;
-      if (who.stream && video.paused) this.play(video);
-      this.arrange();
-    }
+	/**
+	 * Shows one person, new or changed.
+	 * @param {object} who
+	 * @param {number|"self"} who.key
+	 * @param {string} who.peer the id that tests and logs know them by
+	 * @param {string} who.name
+	 * @param {MediaStream|null} who.stream
+	 * @param {boolean} who.audio
+	 * @param {"camera"|"screen"|"off"} who.video
+	 * @param {string} who.connection
+	 * @param {string} [who.note] what is going on, in words
+	 * @param {boolean} [who.present]
+	 */
+	show(who) {
+		const tile = this.#tiles.get(who.key) ?? this.#create(who);
+		const { element, video } = tile;
+		const shown = who.name || I18n.t("someone");
+		Object.assign(element.dataset, {
+			peer: who.peer,
+			name: who.name,
+			connection: who.connection,
+			audio: who.audio ? "on" : "off",
+			video: { camera: "on", screen: "screen", off: "off" }[who.video],
+			present: String(who.present ?? true),
+		});
+		element.setAttribute("aria-label", shown);
+		tile.label.textContent = shown;
+		tile.initial.textContent = [...shown.trim()][0]?.toUpperCase() ?? "?";
+		tile.muted.hidden = who.audio;
+		tile.mutedText.textContent = I18n.t("muted");
+		tile.note.textContent = who.note ?? "";
+		tile.note.hidden = !who.note;
+		this.#labels(tile);
+		if (video.srcObject !== who.stream) video.srcObject = who.stream;
+		if (who.stream && video.paused) this.play(video);
+		this.arrange();
+	}
 
-    /** @param {number|"self"} key */
-    remove(key) {
-      const tile = this.#tiles.get(key);
-      if (!tile) return;
-      if (document.pictureInPictureElement === tile.video) document.exitPictureInPicture().catch(() => {});
-      tile.video.srcObject = null;
-      tile.element.remove();
-      this.#tiles.delete(key);
-      if (this.pinned === key) this.pinned = null;
-      this.arrange();
-    }
+	/** @param {number|"self"} key */
+	remove(key) {
+		const tile = this.#tiles.get(key);
+		if (!tile) return;
+		if (document.pictureInPictureElement === tile.video) document.exitPictureInPicture().catch(() => {});
+		tile.video.srcObject = null;
+		tile.element.remove();
+		this.#tiles.delete(key);
+		if (this.pinned === key) this.pinned = null;
+		this.arrange();
+	}
 
-    clear() {
-      for (const key of [...this.#tiles.keys()]) this.remove(key);
-    }
+	clear() {
+		for (const key of [...this.#tiles.keys()]) this.remove(key);
+	}
 
-    /** @param {number|"self"} key @param {boolean} speaking */
-    setSpeaking(key, speaking) {
-      const element = this.#tiles.get(key)?.element;
-      if (element) element.dataset.speaking = String(speaking);
-    }
+	/** @param {number|"self"} key @param {boolean} speaking */
+	setSpeaking(key, speaking) {
+		const element = this.#tiles.get(key)?.element;
+		if (element) element.dataset.speaking = String(speaking);
+	}
 
-    /** @param {number} key @param {{path: string, quality: string}} reading @param {string} title */
-    setQuality(key, { path, quality }, title) {
-      const tile = this.#tiles.get(key);
-      if (!tile) return;
-      Object.assign(tile.element.dataset, { path, quality });
-      tile.signal.title = title;
-    }
+	/** @param {number} key @param {{path: string, quality: string}} reading @param {string} title */
+	setQuality(key, { path, quality }, title) {
+		const tile = this.#tiles.get(key);
+		if (!tile) return;
+		Object.assign(tile.element.dataset, { path, quality });
+		tile.signal.title = title;
+	}
 
-    /** Where everyone is heard. @param {string} deviceId empty for the system's default */
-    async setSpeaker(deviceId) {
-      this.#sink = deviceId;
-      for (const { video } of this.#tiles.values()) await this.#applySink(video);
-    }
+	/** Where everyone is heard. @param {string} deviceId empty for the system's default */
+	async setSpeaker(deviceId) {
+		this.#sink = deviceId;
+		for (const { video } of this.#tiles.values()) await this.#applySink(video);
+	}
 
-    /** Browsers may refuse sound until the person touches the page: then a button asks for that. */
-    async play(video) {
-      try {
-        await video.play();
-      } catch (error) {
-        if (error.name !== "NotAllowedError" || $("play")) return;
-        const again = () => {
-          $("play")?.remove();
-          for (const tile of this.#tiles.values()) tile.video.play().catch(() => {});
-        };
-        document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: I18n.t("play") }));
-      }
-    }
+	/** Browsers may refuse sound until the person touches the page: then a button asks for that. */
+	async play(video) {
+		try {
+			await video.play();
+		} catch (error) {
+			if (error.name !== "NotAllowedError" || $("play")) return;
+			const again = () => {
+				$("play")?.remove();
+				for (const tile of this.#tiles.values()) tile.video.play().catch(() => {});
+			};
+			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: I18n.t("play") }));
+		}
+	}
 
-    /** @param {number|"self"} key */
-    togglePin(key) {
-      this.pinned = this.pinned === key ? null : key;
-      for (const tile of this.#tiles.values()) this.#labels(tile);
-      this.arrange();
-    }
+	/** @param {number|"self"} key */
+	togglePin(key) {
+		this.pinned = this.pinned === key ? null : key;
+		for (const tile of this.#tiles.values()) this.#labels(tile);
+		this.arrange();
+	}
 
-    /** Lays the tiles out for the room that there is now. */
-    arrange() {
-      const tiles = [...this.#tiles.values()];
-      const { clientWidth: width, clientHeight: height } = this.#grid;
-      if (tiles.length === 0 || width === 0 || height === 0) return;
-      const main = this.#main(tiles);
-      const others = tiles.filter((tile) => tile !== main);
-      const layout = main ? (others.length === 1 && this.pinned === null && !main.shared ? "duo" : "spotlight") : tiles.length === 1 ? "alone" : "grid";
-      this.#grid.dataset.layout = layout;
-      for (const tile of tiles) tile.element.dataset.pinned = String(tile.key === this.pinned);
-      if (layout === "duo") {
-        place(main, 0, 0, width, height);
-        const w = Math.max(96, Math.min(240, width * 0.24));
-        const h = width < height ? w * 1.25 : w / ASPECT;
-        place(others[0], width - w - 12, height - h - 12, w, h);
-      } else if (layout === "spotlight") {
-        spotlight(main, others, width, height);
-      } else {
-        grid(tiles, width, height);
-      }
-    }
+	/** Lays the tiles out for the room that there is now. */
+	arrange() {
+		const tiles = [...this.#tiles.values()];
+		const { clientWidth: width, clientHeight: height } = this.#grid;
+		if (tiles.length === 0 || width === 0 || height === 0) return;
+		const main = this.#main(tiles);
+		const others = tiles.filter((tile) => tile !== main);
+		const layout = main ? (others.length === 1 && this.pinned === null && !main.shared ? "duo" : "spotlight") : tiles.length === 1 ? "alone" : "grid";
+		this.#grid.dataset.layout = layout;
+		for (const tile of tiles) tile.element.dataset.pinned = String(tile.key === this.pinned);
+		if (layout === "duo") {
+			place(main, 0, 0, width, height);
+			const w = Math.max(96, Math.min(240, width * 0.24));
+			const h = width < height ? w * 1.25 : w / ASPECT;
+			place(others[0], width - w - 12, height - h - 12, w, h);
+		} else if (layout === "spotlight") {
+			spotlight(main, others, width, height);
+		} else {
+			grid(tiles, width, height);
+		}
+	}
 
-    /** The one shown large: pinned by hand, a shared screen, or the only other person. */
-    #main(tiles) {
-      for (const tile of tiles) tile.shared = tile.element.dataset.video === "screen" && tile.key !== "self";
-      const pinned = this.#tiles.get(this.pinned);
-      if (pinned && tiles.length > 1) return pinned;
-      const shared = tiles.find((tile) => tile.shared);
-      if (shared) return shared;
-      return tiles.length === 2 ? tiles.find(({ key }) => key !== "self") : null;
-    }
+	/** The one shown large: pinned by hand, a shared screen, or the only other person. */
+	#main(tiles) {
+		for (const tile of tiles) tile.shared = tile.element.dataset.video === "screen" && tile.key !== "self";
+		const pinned = this.#tiles.get(this.pinned);
+		if (pinned && tiles.length > 1) return pinned;
+		const shared = tiles.find((tile) => tile.shared);
+		if (shared) return shared;
+		return tiles.length === 2 ? tiles.find(({ key }) => key !== "self") : null;
+	}
 
-    #create({ key }) {
-      const video = make("video", { autoplay: true, playsInline: true, muted: key === "self" });
-      const tile = {
-        key,
-        video,
-        initial: make("span", { className: "initial" }),
-        label: make("span", { className: "name" }),
-        mutedText: make("span", { className: "offscreen" }),
-        note: make("p", { className: "note" }),
-        signal: make("span", { className: "signal" }, make("i"), make("i"), make("i")),
-        pin: tool("pin", "", () => this.togglePin(key)),
-        pip: tool("pip", "", () => pictureInPicture(video)),
-        full: tool("full", "", () => fullScreen(tile.element)),
-      };
-      tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
-      tile.initial.setAttribute("aria-hidden", "true");
-      tile.tools = make("div", { className: "tile-tools" }, tile.pin);
-      if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
-      if (document.fullscreenEnabled) tile.tools.append(tile.full);
-      tile.element = make(
-        "article",
-        { className: "tile" },
-        video,
-        make("div", { className: "avatar" }, tile.initial),
-        tile.note,
-        make("div", { className: "label" }, tile.muted, tile.label, tile.signal),
-        tile.tools,
-      );
-      // A double click is the quick way; the button is the one that can be found.
-      tile.element.addEventListener("dblclick", () => this.togglePin(key));
-      video.addEventListener("resize", () => (tile.element.dataset.upright = String(video.videoHeight > video.videoWidth)));
-      this.#tiles.set(key, tile);
-      this.#grid.append(tile.element);
-      this.#applySink(video);
-      return tile;
-    }
+	#create({ key }) {
+		const video = make("video", { autoplay: true, playsInline: true, muted: key === "self" });
+		const tile = {
+			key,
+			video,
+			initial: make("span", { className: "initial" }),
+			label: make("span", { className: "name" }),
+			mutedText: make("span", { className: "offscreen" }),
+			note: make("p", { className: "note" }),
+			signal: make("span", { className: "signal" }, make("i"), make("i"), make("i")),
+			pin: tool("pin", "", () => this.togglePin(key)),
+			pip: tool("pip", "", () => pictureInPicture(video)),
+			full: tool("full", "", () => fullScreen(tile.element)),
+		};
+		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
+		tile.initial.setAttribute("aria-hidden", "true");
+		tile.tools = make("div", { className: "tile-tools" }, tile.pin);
+		if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
+		if (document.fullscreenEnabled) tile.tools.append(tile.full);
+		tile.element = make(
+			"article",
+			{ className: "tile" },
+			video,
+			make("div", { className: "avatar" }, tile.initial),
+			tile.note,
+			make("div", { className: "label" }, tile.muted, tile.label, tile.signal),
+			tile.tools,
+		);
+		// A double click is the quick way; the button is the one that can be found.
+		tile.element.addEventListener("dblclick", () => this.togglePin(key));
+		video.addEventListener("resize", () => (tile.element.dataset.upright = String(video.videoHeight > video.videoWidth)));
+		this.#tiles.set(key, tile);
+		this.#grid.append(tile.element);
+		this.#applySink(video);
+		return tile;
+	}
 
-    #labels(tile) {
-      const pinned = tile.key === this.pinned;
-      setTool(tile.pin, "pin", I18n.t(pinned ? "unpin" : "pin"));
-      setTool(tile.pip, "pip", I18n.t("pip"));
-      setTool(tile.full, "full", I18n.t("tile_full"));
-    }
+	#labels(tile) {
+		const pinned = tile.key === this.pinned;
+		setTool(tile.pin, "pin", I18n.t(pinned ? "unpin" : "pin"));
+		setTool(tile.pip, "pip", I18n.t("pip"));
+		setTool(tile.full, "full", I18n.t("tile_full"));
+	}
 
-    async #applySink(video) {
-      if (video.muted || !video.setSinkId || video.sinkId === this.#sink) return;
-      await video.setSinkId(this.#sink).catch(() => {}); // unplugged: the default goes on
-    }
-  }
+	async #applySink(video) {
+		if (video.muted || !video.setSinkId || video.sinkId === this.#sink) return;
+		await video.setSinkId(this.#sink).catch(() => {}); // unplugged: the default goes on
+	}
+}
 
-  function place({ element }, left, top, width, height) {
-    const style = { left, top, width, height };
-    for (const [property, value] of Object.entries(style)) element.style[property] = `${Math.floor(value)}px`;
-  }
+function place({ element }, left, top, width, height) {
+	const style = { left, top, width, height };
+	for (const [property, value] of Object.entries(style)) element.style[property] = `${Math.floor(value)}px`;
+}
 
-  /** As many columns as make the tiles largest; the last row is centred. */
-  function grid(tiles, width, height) {
-    const aspect = width < height ? 1.1 : ASPECT;
-    let best = { w: 0 };
-    for (let columns = 1; columns <= tiles.length; columns += 1) {
-      const rows = Math.ceil(tiles.length / columns);
-      const cellW = (width - GAP * (columns - 1)) / columns;
-      const cellH = (height - GAP * (rows - 1)) / rows;
-      const w = Math.min(cellW, cellH * aspect);
-      if (w > best.w) best = { w, h: Math.min(cellH, w / (aspect * 0.8)), columns, rows };
-    }
-    const { w, h, columns, rows } = best;
-    const top = (height - rows * h - (rows - 1) * GAP) / 2;
-    tiles.forEach((tile, at) => {
-      const row = Math.floor(at / columns);
-      const inRow = row === rows - 1 ? tiles.length - row * columns : columns;
-      const left = (width - inRow * w - (inRow - 1) * GAP) / 2;
-      place(tile, left + (at % columns) * (w + GAP), top + row * (h + GAP), w, h);
-    });
-  }
+/** As many columns as make the tiles largest; the last row is centred. */
+function grid(tiles, width, height) {
+	const aspect = width < height ? 1.1 : ASPECT;
+	let best = { w: 0 };
+	for (let columns = 1; columns <= tiles.length; columns += 1) {
+		const rows = Math.ceil(tiles.length / columns);
+		const cellW = (width - GAP * (columns - 1)) / columns;
+		const cellH = (height - GAP * (rows - 1)) / rows;
+		const w = Math.min(cellW, cellH * aspect);
+		if (w > best.w) best = { w, h: Math.min(cellH, w / (aspect * 0.8)), columns, rows };
+	}
+	const { w, h, columns, rows } = best;
+	const top = (height - rows * h - (rows - 1) * GAP) / 2;
+	tiles.forEach((tile, at) => {
+		const row = Math.floor(at / columns);
+		const inRow = row === rows - 1 ? tiles.length - row * columns : columns;
+		const left = (width - inRow * w - (inRow - 1) * GAP) / 2;
+		place(tile, left + (at % columns) * (w + GAP), top + row * (h + GAP), w, h);
+	});
+}
 
-  /** One large, the others in a strip beside it, or below it on a phone. */
-  function spotlight(main, others, width, height) {
-    const beside = width > height;
-    const long = beside ? height : width;
-    const most = beside ? Math.min(240, width * 0.2) : Math.min(160, height * 0.2);
-    const slot = Math.min((long - GAP * (others.length - 1)) / others.length, beside ? most / ASPECT : most * ASPECT);
-    const start = (long - slot * others.length - GAP * (others.length - 1)) / 2;
-    others.forEach((tile, at) => {
-      const along = start + at * (slot + GAP);
-      if (beside) place(tile, width - most, along, most, slot);
-      else place(tile, along, height - most, slot, most);
-    });
-    if (beside) place(main, 0, 0, width - most - GAP, height);
-    else place(main, 0, 0, width, height - most - GAP);
-  }
+/** One large, the others in a strip beside it, or below it on a phone. */
+function spotlight(main, others, width, height) {
+	const beside = width > height;
+	const long = beside ? height : width;
+	const most = beside ? Math.min(240, width * 0.2) : Math.min(160, height * 0.2);
+	const slot = Math.min((long - GAP * (others.length - 1)) / others.length, beside ? most / ASPECT : most * ASPECT);
+	const start = (long - slot * others.length - GAP * (others.length - 1)) / 2;
+	others.forEach((tile, at) => {
+		const along = start + at * (slot + GAP);
+		if (beside) place(tile, width - most, along, most, slot);
+		else place(tile, along, height - most, slot, most);
+	});
+	if (beside) place(main, 0, 0, width - most - GAP, height);
+	else place(main, 0, 0, width, height - most - GAP);
+}
 
-  async function pictureInPicture(video) {
-    try {
-      if (document.pictureInPictureElement === video) await document.exitPictureInPicture();
-      else await video.requestPictureInPicture();
-    } catch (error) {
-      Log.add("picture in picture:", error.message);
-    }
-  }
+async function pictureInPicture(video) {
+	try {
+		if (document.pictureInPictureElement === video) await document.exitPictureInPicture();
+		else await video.requestPictureInPicture();
+	} catch (error) {
+		Log.add("picture in picture:", error.message);
+	}
+}
 
-  async function fullScreen(element) {
-    try {
-      if (document.fullscreenElement) await document.exitFullscreen();
-      else await element.requestFullscreen();
-    } catch (error) {
-      Log.add("full screen:", error.message);
-    }
-  }
-
-  globalThis.Tiles = Tiles;
-  globalThis.fullScreen = fullScreen;
-})();
+async function fullScreen(element) {
+	try {
+		if (document.fullscreenElement) await document.exitFullscreen();
+		else await element.requestFullscreen();
+	} catch (error) {
+		Log.add("full screen:", error.message);
+	}
+}
