@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -276,17 +277,24 @@ async fn close<S>(
     if !matches!(timeout(limits::CLOSE_DEADLINE, farewell).await, Ok(Ok(()))) {
         return;
     }
-    let Ok(mut socket) = sink.reunite(stream) else { return };
-    let socket = socket.get_mut();
-    // Bytes that arrive at a closed socket make the kernel answer with a reset, which may overtake the close frame: so say
-    // that no more comes, and read until the peer has nothing more to say.
+    if let Ok(mut socket) = sink.reunite(stream) {
+        hang_up(socket.get_mut()).await;
+    }
+}
+
+/// Ends a stream so that the peer gets to read what was sent last. Bytes that arrive at a closed socket make the kernel
+/// answer with a reset, which may overtake them: so say that no more comes, and read until the peer has no more to say.
+pub async fn hang_up<S>(stream: &mut S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let drained = async {
-        socket.shutdown().await?;
+        stream.shutdown().await?;
         let mut rest = [0; 1024];
-        while socket.read(&mut rest).await? > 0 {}
-        std::io::Result::Ok(())
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
     };
-    // Whether the peer hung up in time makes no difference: the socket goes now.
+    // Whether the peer hung up in time makes no difference: the stream goes now.
     let _ = timeout(limits::CLOSE_DEADLINE, drained).await;
 }
 

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tracing::debug;
 
-use crate::connection::websocket_config;
+use crate::connection::{hang_up, websocket_config};
 use crate::limits;
 use crate::names::{PeerId, PeerName, RoomName};
 use crate::page::File;
@@ -70,26 +70,27 @@ where
             _ = shutdown.wait() => None,
         }
     };
-    match done {
-        Some(Ok(())) => {}
-        Some(Err(error)) => {
-            debug!(%error, "request failed");
-            return None;
-        }
+    let done = match done {
+        Some(done) => done,
         None => {
             // Lets a response that is under way end, but no further request begin.
             Pin::new(&mut connection).graceful_shutdown();
             let rest = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
-            if !matches!(timeout(limits::WRITE_DEADLINE, rest).await, Ok(Ok(()))) {
-                return None;
-            }
+            // Who still reads that slowly is cut off.
+            timeout(limits::WRITE_DEADLINE, rest).await.ok()?
         }
+    };
+    if let Err(error) = done {
+        debug!(%error, "request failed");
     }
     let parts = connection.into_parts();
-    let admission = parts.service.admission.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    let socket =
-        WebSocketStream::from_partially_read(parts.io.into_inner(), parts.read_buf.into(), Role::Server, Some(config));
-    Some(Upgraded { socket: socket.await, admission })
+    let mut stream = parts.io.into_inner();
+    let Some(admission) = parts.service.admission.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+        hang_up(&mut stream).await;
+        return None;
+    };
+    let socket = WebSocketStream::from_partially_read(stream, parts.read_buf.into(), Role::Server, Some(config)).await;
+    Some(Upgraded { socket, admission })
 }
 
 /// Answers the requests of one stream.

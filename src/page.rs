@@ -78,12 +78,18 @@ fn into_bytes(data: std::borrow::Cow<'static, [u8]>) -> Bytes {
 }
 
 fn content_type(name: &str) -> String {
-    // `.ts` is also a video format; ours are the type declarations.
-    if name.ends_with(".d.ts") {
-        return "text/plain; charset=utf-8".to_owned();
+    let mime = match name.rsplit_once('.') {
+        // RFC 9239 made this the one type of all JavaScript.
+        Some((_, "mjs")) => mime_guess::mime::TEXT_JAVASCRIPT,
+        // Also a video format; ours are type declarations.
+        Some((_, "ts")) => mime_guess::mime::TEXT_PLAIN,
+        _ => mime_guess::from_path(name).first_or_octet_stream(),
+    };
+    if mime.type_() == mime_guess::mime::TEXT {
+        format!("{}; charset=utf-8", mime.essence_str())
+    } else {
+        mime.to_string()
     }
-    let mime = mime_guess::from_path(name).first_or_octet_stream();
-    if mime.type_() == mime_guess::mime::TEXT { format!("{mime}; charset=utf-8") } else { mime.to_string() }
 }
 
 fn etag(sha256: &[u8; 32]) -> String {
