@@ -1,0 +1,187 @@
+//! What one port serves besides the sockets: the page, the relay's health, and proper refusals.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod support;
+
+use std::path::PathBuf;
+
+use signaling_relay::Config;
+use support::TestRelay;
+
+/// A request with these lines of headers, on a connection that closes after it.
+fn request(line: &str, headers: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
+}
+
+async fn get(relay: &TestRelay, path: &str) -> String {
+    relay.raw(&request(&format!("GET {path}"), "")).await
+}
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// The status that this upgrade, which is meant to be refused, is answered with.
+async fn status_of_upgrade(relay: &TestRelay, from: &str, to: &str) -> String {
+    assert!(UPGRADE.contains(from), "{from}");
+    // A second request ends the connection that the refusal leaves open.
+    let text = format!("{}\r\n{}", UPGRADE.replace(from, to), request("GET /healthz", ""));
+    relay.raw(&text).await[9..12].to_owned()
+}
+
+#[tokio::test]
+async fn every_url_that_takes_a_socket_serves_the_page_as_well() {
+    let relay = TestRelay::start().await;
+    for path in ["/", "/?room=r", "/?room=%E4%BC%9A&name=x", "/ws"] {
+        let response = get(&relay, path).await;
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(response.contains("content-type: text/html; charset=utf-8"), "{response}");
+        assert!(response.contains("<!doctype html>"), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn every_file_of_the_page_is_served_as_it_is_with_its_type() {
+    let relay = TestRelay::start().await;
+    let mut files = 0;
+    for entry in std::fs::read_dir("web").unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let response = get(&relay, &format!("/{name}")).await;
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{name}: {head}");
+        assert_eq!(body.as_bytes(), std::fs::read(&path).unwrap(), "{name}");
+        let content_type = match path.extension().unwrap().to_str().unwrap() {
+            "html" => "text/html; charset=utf-8",
+            "js" | "mjs" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            "ts" => "text/plain; charset=utf-8",
+            other => panic!("what is the type of .{other}?"),
+        };
+        assert!(head.contains(&format!("content-type: {content_type}\r\n")), "{name}: {head}");
+        files += 1;
+    }
+    assert!(files > 3);
+}
+
+#[tokio::test]
+async fn a_file_that_the_browser_has_is_not_sent_again() {
+    let relay = TestRelay::start().await;
+    let response = get(&relay, "/signaling.js").await;
+    let etag = response.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    for tags in [etag.clone(), format!("\"other\", W/{etag}")] {
+        let again = relay.raw(&request("GET /signaling.js", &format!("If-None-Match: {tags}\r\n"))).await;
+        assert!(again.starts_with("HTTP/1.1 304 Not Modified"), "{again}");
+        assert!(again.ends_with("\r\n\r\n"), "{again}");
+    }
+    let changed = relay.raw(&request("GET /signaling.js", "If-None-Match: \"other\"\r\n")).await;
+    assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
+}
+
+#[tokio::test]
+async fn a_folder_is_served_in_place_of_the_embedded_page() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "mine").unwrap();
+    let relay = TestRelay::start_with(Config { web: Some(PathBuf::from(folder.path())), ..Config::default() }).await;
+    assert!(get(&relay, "/").await.ends_with("mine"));
+    std::fs::write(folder.path().join("index.html"), "changed").unwrap();
+    assert!(get(&relay, "/").await.ends_with("changed"), "without a restart");
+    assert!(get(&relay, "/signaling.js").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn unknown_paths_are_not_found_and_other_methods_not_allowed() {
+    let relay = TestRelay::start().await;
+    for path in
+        ["/nothing", "/index.html/", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "/.gitignore", "//", "/ws/", "/Healthz"]
+    {
+        let response = get(&relay, path).await;
+        assert!(response.starts_with("HTTP/1.1 404"), "{path}: {response}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
+        let response = relay.raw(&request(&format!("{method} /"), "")).await;
+        assert!(response.starts_with("HTTP/1.1 405"), "{method}: {response}");
+        assert!(response.contains("allow: GET, HEAD"), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_the_content() {
+    let relay = TestRelay::start().await;
+    let response = relay.raw(&request("HEAD /", "")).await;
+    assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("\r\n\r\n"), "{response}");
+    assert!(response.contains("content-length: "), "{response}");
+}
+
+#[tokio::test]
+async fn health_is_one_word() {
+    let relay = TestRelay::start().await;
+    let response = get(&relay, "/healthz").await;
+    assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("\r\n\r\nok\n"), "{response}");
+}
+
+#[tokio::test]
+async fn an_upgrade_that_rfc_6455_forbids_gets_its_proper_status() {
+    let relay = TestRelay::start().await;
+    for (from, to, status) in [
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", "426"),
+        ("Sec-WebSocket-Version: 13\r\n", "", "426"),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8", "400"),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", "400"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ=", "400"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "not base64 at all, is it", "400"),
+        ("Sec-WebSocket-Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key", "400"),
+        ("Connection: Upgrade\r\n", "", "400"),
+        ("Upgrade: websocket\r\n", "", "400"),
+        ("Host: localhost\r\n", "", "400"),
+        ("GET /ws HTTP/1.1", "GET /ws HTTP/1.0", "400"),
+        ("GET /ws", "POST /ws", "405"),
+        ("GET /ws", "GET /elsewhere", "404"),
+    ] {
+        assert_eq!(status_of_upgrade(&relay, from, to).await, status, "{from} -> {to}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_page_is_refused_and_told_what_to_set() {
+    let config = Config { allow_origin: vec!["https://intranet.example".parse().unwrap()], ..Config::default() };
+    let relay = TestRelay::start_with(config).await;
+    for origin in [
+        "http://evil.example",
+        "https://localhost.evil.example",
+        "http://intranet.example",
+        "https://intranet.example:8443",
+        "https://INTRANET.example",
+        "https://intranet.example.evil.example",
+        "http://localhost:5500\r\nOrigin: http://localhost:5500",
+    ] {
+        let text = format!("{UPGRADE}Origin: {origin}\r\n\r\n{}", request("GET /healthz", ""));
+        let response = relay.raw(&text).await;
+        assert!(response.starts_with("HTTP/1.1 403"), "{origin}: {response}");
+    }
+    let text = format!("{UPGRADE}Origin: http://evil.example\r\n\r\n{}", request("GET /healthz", ""));
+    assert!(relay.raw(&text).await.contains("--allow-origin http://evil.example"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let relay = TestRelay::start().await;
+    let response = relay.raw(&request("GET /", &format!("X: {}\r\n", "x".repeat(20_000)))).await;
+    assert!(response.starts_with("HTTP/1.1 431"), "{response}");
+    let many: String = (0..100).map(|n| format!("X-{n}: x\r\n")).collect();
+    let response = relay.raw(&request("GET /", &many)).await;
+    assert!(response.starts_with("HTTP/1.1 431"), "{response}");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused() {
+    let relay = TestRelay::start().await;
+    assert!(relay.raw("\x16\x03\x01 hello\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+}

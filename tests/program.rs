@@ -1,0 +1,193 @@
+//! The binary as its users meet it: what it prints, how it fails, how it ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-relay"));
+    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALING_RELAY_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A relay that runs as a program of its own.
+struct Program {
+    child: Child,
+    /// The first URL that it printed.
+    url: String,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = program(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines.map(|line| line.unwrap().trim().to_owned()).find(|line| line.starts_with("http")).unwrap();
+        Self { child, url, log: Some(log) }
+    }
+
+    fn socket_url(&self, path: &str) -> String {
+        format!("{}{path}", self.url.replace("http://", "ws://").trim_end_matches('/'))
+    }
+
+    /// Sends the signal, and returns the exit code and the log.
+    fn end_by(mut self, signal: &str) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        (code, self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What it prints to stderr and its exit code, when it ends by itself.
+fn failure(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = program(arguments).envs(environment.iter().copied()).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn help_names_every_flag_with_its_environment_variable_and_its_default() {
+    let Output { status, stdout, .. } = program(&["--help"]).output().unwrap();
+    let help = String::from_utf8(stdout).unwrap();
+    assert!(status.success());
+    for word in [
+        "--listen",
+        "SIGNALING_RELAY_LISTEN",
+        "localhost:8080",
+        "--room-capacity",
+        "SIGNALING_RELAY_ROOM_CAPACITY",
+        "[default: 8]",
+        "--max-message-bytes",
+        "SIGNALING_RELAY_MAX_MESSAGE_BYTES",
+        "[default: 65536]",
+        "--web",
+        "--allow-origin",
+        "RUST_LOG",
+    ] {
+        assert!(help.contains(word), "{word} is missing from:\n{help}");
+    }
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_one_clear_line_and_exit_code_2() {
+    for (arguments, hint) in [
+        (["--listen", "8080"], "write HOST:PORT"),
+        (["--listen", "localhost:99999"], "number from 0 to 65535"),
+        (["--room-capacity", "many"], "number from 1 to 256"),
+        (["--port", "1"], "--port"),
+    ] {
+        let (code, text) = failure(&arguments, &[]);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.lines().next().unwrap().contains(hint), "{text}");
+    }
+    let (code, text) = failure(&[], &[("SIGNALING_RELAY_ROOM_CAPACITY", "0")]);
+    assert!(code == Some(2) && text.contains("--room-capacity"), "{text}");
+}
+
+#[test]
+fn a_port_in_use_a_host_unknown_and_a_folder_without_a_page_are_one_clear_line_and_exit_code_1() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    for (arguments, hint) in [
+        (["--listen", taken.as_str()], "another program listens there"),
+        (["--listen", "no-such-host.invalid:1"], "no-such-host.invalid:1: no such host"),
+        (["--listen", "192.0.2.1:1"], "this machine has no such address"),
+        (["--web", "src"], "holds no index.html"),
+        (["--web", "no-such-folder"], "no-such-folder"),
+    ] {
+        let (code, text) = failure(&arguments, &[]);
+        assert_eq!(code, Some(1), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with("error: ") && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_port_0_is_printed_as_bound() {
+    let environment = [("SIGNALING_RELAY_LISTEN", "192.0.2.1:1")];
+    assert_eq!(failure(&[], &environment).0, Some(1), "the environment is heard");
+    let program = Program::start(&["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]);
+    assert!(program.url.starts_with("http://127.0.0.1:") && !program.url.contains(":0/"), "{}", program.url);
+    assert_eq!(program.end_by("-TERM").0, Some(0));
+}
+
+#[tokio::test]
+async fn localhost_is_both_loopback_addresses_and_one_url() {
+    let program = Program::start(&["--listen", "localhost:0"]);
+    let port = program.url.strip_prefix("http://localhost:").unwrap().trim_end_matches('/').to_owned();
+    for host in ["127.0.0.1", "[::1]"] {
+        connect_async(format!("ws://{host}:{port}/ws")).await.unwrap();
+    }
+    assert_eq!(program.end_by("-INT").0, Some(0));
+}
+
+#[tokio::test]
+async fn sigterm_tells_clients_of_a_restart_and_ctrl_c_that_the_relay_goes_away() {
+    for (signal, code, goaway) in [("-TERM", 1012, true), ("-INT", 1001, false)] {
+        let program = Program::start(&["--listen", "127.0.0.1:0"]);
+        let (mut socket, _) = connect_async(program.socket_url("/?room=r")).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        let ended = std::thread::spawn(move || program.end_by(signal));
+        let mut types = Vec::new();
+        let closed = loop {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Text(text) => types.push(serde_json::from_str::<Value>(&text).unwrap()["type"].clone()),
+                Message::Close(frame) => break u16::from(frame.unwrap().code),
+                _ => {}
+            }
+        };
+        assert_eq!((closed, types.contains(&Value::from("goaway"))), (code, goaway), "{signal}");
+        assert!(socket.next().await.is_none());
+        assert_eq!(ended.join().unwrap().0, Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_one_line_for_each_start_and_end_and_nobody_can_forge_one() {
+    let program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let (mut socket, _) = connect_async(program.socket_url("/?room=%1b%5b31mred&name=x")).await.unwrap();
+    while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    let (mut socket, _) = connect_async(program.socket_url("/?room=%E2%80%AEtxt.%22&id=me")).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    let reason = "bye\n2026-01-01 ERROR forged \u{1b}[31m".into();
+    let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason };
+    socket.close(Some(frame)).await.unwrap();
+    while socket.next().await.is_some() {}
+    let (_, log) = program.end_by("-TERM");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.iter().filter(|line| line.contains(" connected ")).count(), 2, "{log}");
+    assert_eq!(lines.iter().filter(|line| line.contains("disconnected")).count(), 2, "{log}");
+    assert!(log.contains("refused: the join was not valid") && log.contains("closed by the peer (1000"), "{log}");
+    assert!(lines.iter().all(|line| line.contains(" INFO ")), "{log}");
+    assert!(!log.contains('\u{1b}') && !log.contains('\u{202e}'), "{log:?}");
+}
