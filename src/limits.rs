@@ -24,6 +24,9 @@ pub const NESTING_DEPTH: usize = 32;
 pub const OUTBOX_MESSAGES: usize = 256;
 /// Bytes that may wait for one peer: 15,000 slow peers then hold 3.7 GiB at the very most.
 pub const OUTBOX_BYTES: usize = 256 * 1024;
+/// Bytes that the kernel keeps for a peer that does not read, asked for (Linux doubles it). Left alone it would grow to 4 MiB,
+/// and a peer that stalls would be noticed only after that.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of an unanswered offer and its candidates that are held for the first to come.
 pub const HELD_BYTES: usize = 64 * 1024;
 

@@ -64,6 +64,8 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     }
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(limits::BACKLOG)?;

@@ -358,3 +358,26 @@ async fn ice_servers_are_told_to_who_joins() {
     let mut one = relay.dial("/ws").await;
     assert_eq!(one.join("r").await["iceServers"], json!([{"urls": ["stun:stun.example:3478"]}]));
 }
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_is_cut_and_the_others_lose_nothing() {
+    let relay = TestRelay::start_with(Config { byte_rate: 0, message_rate: 0, ..Config::default() }).await;
+    let (mut sender, mut live) = relay.pair("r").await;
+    let stalled = relay.join("r").await;
+    sender.expect("peer_joined").await;
+    live.expect("peer_joined").await;
+    let data = "x".repeat(16 * 1024);
+    // Far less than the kernel would take in for one connection if it were let.
+    let (mut sent, mut cut) = (0, false);
+    while !cut && sent < 100 {
+        sender.say(json!({"type": "message", "data": data, "number": sent})).await;
+        let message = live.hear().await;
+        cut = message["type"] == "peer_left";
+        let message = if cut { live.expect("message").await } else { message };
+        assert_eq!(message["number"], sent);
+        sent += 1;
+    }
+    assert!(cut, "{sent} messages of 16 KiB and nobody noticed");
+    assert_eq!(sender.expect("peer_left").await, json!({"type": "peer_left", "id": stalled.id, "reason": "slow"}));
+    live.expect_nothing().await;
+}
