@@ -21,18 +21,10 @@ const OFFER_MS = 3_000;
 const GRACE_MS = 15_000;
 const MOST_PROOFS = 32;
 
-/**
- * What video may cost, by the number of others: everyone encodes once for each of them.
- * @type {[number, object][]}
- */
-const TUNINGS = [
-	[1, { maxBitrate: 2_500_000, maxFramerate: 30, scaleResolutionDownBy: 1 }],
-	[3, { maxBitrate: 900_000, maxFramerate: 24, scaleResolutionDownBy: 1.5 }],
-	[5, { maxBitrate: 450_000, maxFramerate: 20, scaleResolutionDownBy: 2 }],
-	[Infinity, { maxBitrate: 220_000, maxFramerate: 15, scaleResolutionDownBy: 3 }],
-];
+/** What video may cost, in bits a second, by the number of others: everyone sends once to each of them. */
+const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_000]];
 /** Letters on a shared screen must stay sharp; they move little. */
-const SCREEN_TUNING = { maxBitrate: 2_500_000, maxFramerate: 15, scaleResolutionDownBy: 1 };
+const SCREEN_BITS = 1_500_000;
 
 /**
  * Someone in the call.
@@ -317,9 +309,9 @@ class Call {
 	}
 
 	#tune() {
-		const camera = TUNINGS.find(([most]) => this.members.size <= most)[1];
-		const tuning = this.#media.video === "screen" ? SCREEN_TUNING : camera;
-		for (const { link } of this.members.values()) link.tune(tuning);
+		const camera = MOST_BITS.find(([others]) => this.members.size <= others)[1];
+		const maxBitrate = this.#media.video === "screen" ? SCREEN_BITS : camera;
+		for (const { link } of this.members.values()) link.tune({ maxBitrate });
 	}
 }
 

@@ -5,7 +5,8 @@
  */
 "use strict";
 
-const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
+/** Height and frames a second, by the number of others: the machine encodes for each of them. */
+const SIZES = [[1, 720, 30], [3, 540, 24], [5, 360, 20], [Infinity, 270, 15]];
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const WORDS = {
 	NotAllowedError: "denied",
@@ -35,6 +36,7 @@ class LocalMedia {
 	ondevices = () => {};
 
 	#meter = null;
+	#size = SIZES[0];
 
 	constructor() {
 		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
@@ -78,6 +80,19 @@ class LocalMedia {
 			this.problems[kind] = await this.#ask([kind]);
 		}
 		this.onchange();
+	}
+
+	/** Films no larger than so many others can be served. @param {number} others */
+	fit(others) {
+		const size = SIZES.find(([most]) => others <= most);
+		if (size === this.#size) return;
+		this.#size = size;
+		this.camera?.applyConstraints(this.#picture()).catch(() => {}); // a camera that can't goes on as it is
+	}
+
+	#picture() {
+		const [, height, fps] = this.#size;
+		return { width: { ideal: (height * 16) / 9 }, height: { ideal: height }, frameRate: { ideal: fps, max: fps } };
 	}
 
 	/** @param {"microphone"|"camera"} kind */
@@ -181,7 +196,7 @@ class LocalMedia {
 		const constraints = (exact) => {
 			const want = (kind, base) =>
 				kinds.includes(kind) && (exact && this.chosen[kind] ? { ...base, deviceId: { exact: this.chosen[kind] } } : base);
-			return { audio: want("microphone", MICROPHONE), video: want("camera", CAMERA) };
+			return { audio: want("microphone", MICROPHONE), video: want("camera", this.#picture()) };
 		};
 		try {
 			let stream;

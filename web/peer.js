@@ -112,7 +112,7 @@
 		tune(tuning) {
 			this.#tuning = tuning;
 			// One at a time: each must set what it got.
-			this.#tuned = this.#tuned.then(() => this.#applyTuning()).catch((error) => this.#problem(error));
+			this.#tuned = this.#tuned.then(() => this.#applyTuning()).catch(() => {});
 		}
 
 		/**
@@ -226,7 +226,10 @@
 		#stateChanged() {
 			clearTimeout(this.#restartTimer);
 			const patience = this.polite ? PATIENCE_MS.polite : PATIENCE_MS.impolite;
-			if (this.state === "connected") this.#restarts = 0;
+			if (this.state === "connected") {
+			this.#restarts = 0;
+			this.tune(this.#tuning); // may have come too early
+		}
 			if (this.state === "disconnected") this.#restartSoon(patience);
 			if (this.state === "failed") this.#restartSoon(Math.min(LONGEST_PATIENCE_MS, (patience / 2) * 2 ** this.#restarts));
 			this.#emit("state", this.state);

@@ -95,6 +95,7 @@ class Room {
 	render() {
 		if (!this.#entered) return;
 		this.#call.send(this.#media.tracks, this.#media.described);
+		this.#media.fit(this.#call.members.size);
 		this.#showSelf();
 		for (const member of this.#call.others) this.#showMember(member);
 		$("alone").hidden = this.#call.members.size > 0;

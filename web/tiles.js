@@ -202,16 +202,16 @@ function place({ element }, left, top, width, height) {
 	for (const [property, value] of Object.entries(style)) element.style[property] = `${Math.floor(value)}px`;
 }
 
-/** As many columns as make the tiles largest; the last row is centred. */
+/** As many columns as make the tiles largest, between upright and wide; the last row is centred. */
 function grid(tiles, width, height) {
-	const aspect = width < height ? 1.1 : ASPECT;
-	let best = { w: 0 };
+	const [narrowest, widest] = width < height ? [0.75, 1.4] : [1.25, ASPECT];
+	let best = { area: 0 };
 	for (let columns = 1; columns <= tiles.length; columns += 1) {
 		const rows = Math.ceil(tiles.length / columns);
-		const cellW = (width - GAP * (columns - 1)) / columns;
-		const cellH = (height - GAP * (rows - 1)) / rows;
-		const w = Math.min(cellW, cellH * aspect);
-		if (w > best.w) best = { w, h: Math.min(cellH, w / (aspect * 0.8)), columns, rows };
+		const cellHeight = (height - GAP * (rows - 1)) / rows;
+		const w = Math.min((width - GAP * (columns - 1)) / columns, cellHeight * widest);
+		const h = Math.min(cellHeight, w / narrowest);
+		if (w * h > best.area) best = { area: w * h, w, h, columns, rows };
 	}
 	const { w, h, columns, rows } = best;
 	const top = (height - rows * h - (rows - 1) * GAP) / 2;
