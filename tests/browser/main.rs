@@ -1,0 +1,16 @@
+//! Real calls in real Chromium, through the real binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect has failed"
+)]
+#![allow(unreachable_pub, reason = "the words that tests are told in are public to them")]
+
+mod disk;
+mod fifty_lines;
+mod safety;
+mod served;
+mod support;

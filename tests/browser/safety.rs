@@ -1,0 +1,71 @@
+//! What strangers write runs nothing, and what the page does stays between the browser and its relay.
+
+use serde_json::Value;
+
+use crate::support::{Browser, Relay, Window, file_url};
+
+/// Runs when it gets into a page as HTML.
+const HOSTILE_NAME: &str = "<img src=x onerror='window.ran=1'>";
+const HOSTILE_ROOM: &str = "<img src=y onerror=window.ran=2>";
+
+#[tokio::test]
+async fn a_call_asks_no_host_but_the_relay_for_anything() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.plays_video_of("Bob").await;
+    bob.hang_up().await;
+    alice.is("waiting").await;
+
+    let requests = browser.requests().await;
+    let of_relay = |url: &&String| url.split('/').nth(2) == Some(relay.host());
+    let (ours, others): (Vec<_>, Vec<_>) = requests.iter().partition(of_relay);
+    let loaded = |end: &str| ours.iter().any(|url| url.ends_with(end));
+    assert!(loaded("/?room=r") && loaded("/signaling.js") && loaded("/ws"), "the record is incomplete: {ours:?}");
+    // What a page makes for itself goes nowhere.
+    let from_outside = |url: &&&String| !url.starts_with("blob:") && !url.starts_with("data:");
+    let strangers: Vec<_> = others.iter().filter(from_outside).collect();
+    assert!(strangers.is_empty(), "asked others: {strangers:?}");
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn hostile_names_are_shown_as_they_are_and_run_nothing() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let room: String = form_urlencoded::byte_serialize(HOSTILE_ROOM.as_bytes()).collect();
+    let alice = browser.open(&relay.url(&format!("?room={room}"))).await;
+    let mallory = browser.open(&relay.url(&format!("?room={room}"))).await;
+    runs_nothing(&alice, &mallory).await;
+    browser.end().await;
+}
+
+/// Without the Content-Security-Policy that the relay sends along.
+#[tokio::test]
+async fn hostile_names_run_nothing_on_a_page_from_disk_either() {
+    let relay = Relay::start().await;
+    let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
+    let room: String = form_urlencoded::byte_serialize(HOSTILE_ROOM.as_bytes()).collect();
+    let alice = browser.open(&file_url(&format!("web/index.html?room={room}"))).await;
+    let mallory = browser.open(&file_url(&format!("web/index.html?room={room}"))).await;
+    runs_nothing(&alice, &mallory).await;
+    browser.end().await;
+}
+
+async fn runs_nothing(alice: &Window, mallory: &Window) {
+    mallory.join_as(HOSTILE_NAME).await;
+    alice.join_as("Alice").await;
+    alice.sees(HOSTILE_NAME).await;
+    alice.plays_video_of(HOSTILE_NAME).await;
+    alice.reads(HOSTILE_ROOM).await;
+    alice.photograph("hostile").await;
+    mallory.hang_up().await;
+    alice.is_told(HOSTILE_NAME).await;
+    for page in [alice, mallory] {
+        let ran = page.run("return [window.ran ?? null, document.querySelectorAll('img').length]", Value::Null).await;
+        assert_eq!(ran, serde_json::json!([null, 0]));
+    }
+}

@@ -1,0 +1,106 @@
+//! The page that the relay serves: calls of two and of three.
+
+use crate::support::{Browser, Relay};
+
+#[tokio::test]
+async fn two_people_who_open_the_same_link_see_and_hear_each_other() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("?room=blue-heron")).await;
+    alice.join_as("Alice").await;
+    alice.is("waiting").await;
+    let bob = browser.open(&relay.url("?room=blue-heron")).await;
+    bob.join_as("Bob").await;
+
+    for (person, other) in [(&alice, "Bob"), (&bob, "Alice")] {
+        person.sees(other).await;
+        person.is("connected").await;
+        person.plays_video_of(other).await;
+        person.hears(other).await;
+        person.sees_only(&[other]).await;
+    }
+    alice.photograph("two-people-alice").await;
+    bob.photograph("two-people-bob").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn two_people_meet_in_the_room_whose_name_they_typed() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("")).await;
+    let bob = browser.open(&relay.url("")).await;
+    let stranger = browser.open(&relay.url("?room=elsewhere")).await;
+    stranger.join_as("Stranger").await;
+    for (person, name) in [(&alice, "Alice"), (&bob, "Bob")] {
+        person.fill("#room", "山间 kitchen").await;
+        person.join_as(name).await;
+    }
+    alice.plays_video_of("Bob").await;
+    bob.plays_video_of("Alice").await;
+    stranger.is("waiting").await;
+    stranger.sees_only(&[]).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_is_gone_at_once_and_can_come_back_without_a_reload() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.plays_video_of("Bob").await;
+
+    bob.run("window.neverReloaded = true", ().into()).await;
+    bob.hang_up().await;
+    alice.no_longer_sees("Bob").await;
+    alice.is_told("Bob left").await;
+    alice.is("waiting").await;
+
+    bob.join().await;
+    alice.plays_video_of("Bob").await;
+    alice.hears("Bob").await;
+    bob.plays_video_of("Alice").await;
+    bob.hears("Alice").await;
+    alice.sees_only(&["Bob"]).await;
+    bob.sees_only(&["Alice"]).await;
+    bob.shows("window.neverReloaded").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn three_people_see_and_hear_each_other_and_notice_who_leaves() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let names = ["Alice", "Bob", "Carol"];
+    let mut people = Vec::new();
+    for name in names {
+        let person = browser.open(&relay.url("?room=trio")).await;
+        person.join_as(name).await;
+        people.push(person);
+    }
+    for (person, name) in people.iter().zip(names) {
+        let others: Vec<&str> = names.into_iter().filter(|other| *other != name).collect();
+        person.sees_only(&others).await;
+        for other in others {
+            person.plays_video_of(other).await;
+            person.hears(other).await;
+        }
+    }
+    people[0].photograph("three-people").await;
+
+    // One hangs up.
+    people[2].hang_up().await;
+    people[0].sees_only(&["Bob"]).await;
+    people[1].sees_only(&["Alice"]).await;
+    people[0].is_told("Carol left").await;
+    people[0].plays_video_of("Bob").await;
+
+    // Another closes the tab.
+    people.remove(1).close().await;
+    people[0].sees_only(&[]).await;
+    people[0].is("waiting").await;
+    browser.end().await;
+}

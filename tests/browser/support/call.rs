@@ -1,0 +1,77 @@
+//! What people do on the call page, and what they see there.
+
+use serde_json::{Value, json};
+
+use super::Window;
+
+impl Window {
+    /// Types the name and joins; waits until the relay has let them in.
+    pub async fn join_as(&self, name: &str) {
+        self.call_it(name);
+        self.fill("#name", name).await;
+        self.join().await;
+    }
+
+    /// Joins as whoever the form says; waits until the relay has let them in.
+    pub async fn join(&self) {
+        // A person waits for the preview: what is not there when they join is not in the first offer.
+        self.shows("document.querySelector('#preview-video').videoWidth > 0 || document.querySelector('.notice')")
+            .await;
+        self.click("#join").await;
+        self.shows("document.body.dataset.relay === 'joined'").await;
+    }
+
+    pub async fn hang_up(&self) {
+        self.click("#hangup").await;
+        self.is("left").await;
+    }
+
+    /// Waits until the page is in this state of `body[data-state]`.
+    pub async fn is(&self, state: &str) {
+        self.shows(&format!("document.body.dataset.state === '{state}'")).await;
+    }
+
+    /// Waits until somebody of that name has a tile, with the name on it.
+    pub async fn sees(&self, name: &str) {
+        let name = json!(name);
+        self.shows(&format!("tile({name})?.innerText.includes({name}) && tile({name}).checkVisibility()")).await;
+    }
+
+    /// Waits until nobody of that name is left.
+    pub async fn no_longer_sees(&self, name: &str) {
+        self.shows(&format!("!tile({})", json!(name))).await;
+    }
+
+    /// Waits until exactly these others are shown, whatever their order.
+    pub async fn sees_only(&self, names: &[&str]) {
+        let mut expected = names.to_vec();
+        expected.sort_unstable();
+        let shown = "[...document.querySelectorAll('.tile:not([data-peer=self])')].map(({ dataset }) => dataset.name)";
+        self.shows(&format!("JSON.stringify({shown}.sort()) === {}", json!(json!(expected).to_string()))).await;
+    }
+
+    /// Waits until their picture moves on this page.
+    pub async fn plays_video_of(&self, name: &str) {
+        self.plays(&video_of(name)).await;
+    }
+
+    /// Waits until their sound comes out of this page.
+    pub async fn hears(&self, name: &str) {
+        self.plays_sound(&video_of(name)).await;
+    }
+
+    /// Waits until a passing message says so.
+    pub async fn is_told(&self, text: &str) {
+        self.shows(&format!("document.querySelector('#toasts').innerText.includes({})", json!(text))).await;
+    }
+
+    /// The frames of their video that this page has shown so far.
+    pub async fn frames_of(&self, name: &str) -> u64 {
+        let frames = self.run(&format!("return look({}).frames", video_of(name)), Value::Null).await;
+        frames.as_u64().unwrap_or(0)
+    }
+}
+
+fn video_of(name: &str) -> String {
+    format!("tile({})?.querySelector('video')", json!(name))
+}

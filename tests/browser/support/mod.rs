@@ -1,0 +1,57 @@
+//! Real Chromium, the real relay, and words to tell what people do with them.
+//!
+//! ```ignore
+//! let relay = Relay::start().await;
+//! let browser = Browser::start().await;
+//! let alice = browser.open(&relay.url("?room=r")).await;
+//! let bob = browser.open(&relay.url("?room=r")).await;
+//! alice.join_as("Alice").await;
+//! bob.join_as("Bob").await;
+//! alice.plays_video_of("Bob").await;
+//! alice.hears("Bob").await;
+//! browser.end().await;
+//! ```
+//! Whatever waits, waits for a condition in [`Window::until`], which shows all windows when it gives up. Screenshots and
+//! the relays' logs are left in `target/browser/`.
+
+mod call;
+mod chromium;
+mod fifty;
+mod files;
+mod relay;
+mod window;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use chromium::Browser;
+pub use fifty::FIFTY_LINES;
+pub use files::PageServer;
+pub use relay::Relay;
+pub use window::Window;
+
+/// Longer than anything here takes on a busy machine, shorter than anybody wants to wait for a test that failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A file in `target/browser/`.
+pub fn artifact(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("browser");
+    fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+/// A file of this repository.
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The address under which a browser opens a file of this repository from disk.
+pub fn file_url(path: &str) -> String {
+    format!("file://{}", in_repository(path).display())
+}
+
+/// The name of the test that runs, to name files by.
+fn test_name() -> String {
+    std::thread::current().name().unwrap_or("test").replace("::", "-")
+}
