@@ -72,6 +72,11 @@ pub struct Config {
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
 
+    /// Let web pages of this origin show the call page in a frame; repeat it, or separate several by commas. The frame needs
+    /// allow="camera; microphone; display-capture; fullscreen".
+    #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
+    pub allow_frame: Vec<Origin>,
+
     /// STUN and TURN servers to tell those who join: the JSON array that goes into RTCConfiguration.iceServers.
     #[arg(
         long,
@@ -93,6 +98,7 @@ impl Default for Config {
             message_rate: limits::MESSAGE_RATE,
             byte_rate: limits::BYTE_RATE,
             allow_origin: Vec::new(),
+            allow_frame: Vec::new(),
             ice_servers: IceServers::default(),
         }
     }

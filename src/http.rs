@@ -5,10 +5,8 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
@@ -24,12 +22,10 @@ use tracing::debug;
 use crate::connection::{hang_up, websocket_config};
 use crate::limits;
 use crate::names::{PeerId, PeerName, RoomName};
-use crate::page::File;
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
+use crate::response::{self, Body, method_not_allowed, text};
 use crate::session::Session;
-
-type Body = Full<Bytes>;
 
 /// A stream that has become a WebSocket.
 pub struct Upgraded<S> {
@@ -223,73 +219,20 @@ async fn answer(relay: &Relay, request: &Request<Incoming>) -> Response<Body> {
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
-        Some(name) => relay.page.file(name).await.map(|file| file_response(request, file)),
+        Some(name) => relay.page.file(name).await.map(|file| {
+            let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
+            if let Some(origin) = request.headers().get(header::ORIGIN)
+                && relay.origins.check(request.headers(), "http").is_ok()
+            {
+                response::share_with(&mut response, origin);
+            }
+            response
+        }),
         None => None,
     };
     match known {
         None => text(StatusCode::NOT_FOUND, "nothing is here"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),
         Some(response) => response,
-    }
-}
-
-fn file_response(request: &Request<Incoming>, file: File) -> Response<Body> {
-    let known = |tag: &str| {
-        let mut tags = request.headers().get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        tags.any(|tags| tags.split(',').any(|one| one.trim().trim_start_matches("W/") == tag))
-    };
-    let mut response = if file.etag.as_deref().is_some_and(known) {
-        let mut response = Response::new(Body::default());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        Response::new(Body::new(file.bytes))
-    };
-    set(&mut response, header::CONTENT_TYPE, &file.content_type);
-    if let Some(etag) = &file.etag {
-        set(&mut response, header::ETAG, etag);
-    }
-    // Kept, but asked about each time: a new relay brings a new page.
-    set(&mut response, header::CACHE_CONTROL, "no-cache");
-    secured(response)
-}
-
-fn method_not_allowed() -> Response<Body> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are understood here");
-    set(&mut response, header::ALLOW, "GET, HEAD");
-    response
-}
-
-/// A response of one line of text.
-fn text(status: StatusCode, line: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{line}\n")));
-    *response.status_mut() = status;
-    set(&mut response, header::CONTENT_TYPE, "text/plain; charset=utf-8");
-    set(&mut response, header::CACHE_CONTROL, "no-store");
-    secured(response)
-}
-
-/// Adds what a browser needs to keep the page to itself: only its own files run, and nothing else is loaded.
-fn secured(mut response: Response<Body>) -> Response<Body> {
-    for (name, value) in [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-             media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'self'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The room's name in an invite link is nobody else's business.
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        set(&mut response, name, value);
-    }
-    response
-}
-
-fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
-    // The values are ours and printable; one that were not is better left out than a reason to panic.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
     }
 }

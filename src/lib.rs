@@ -31,6 +31,7 @@ pub mod outbox;
 pub mod page;
 pub mod protocol;
 pub mod relay;
+pub mod response;
 pub mod rooms;
 pub mod server;
 pub mod session;

@@ -56,7 +56,7 @@ async fn every_file_of_the_page_is_served_as_it_is_with_its_type() {
         let response = get(&relay, &format!("/{name}")).await;
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{name}: {head}");
-        assert_eq!(body.as_bytes(), std::fs::read(&path).unwrap(), "{name}");
+        assert!(body.as_bytes() == std::fs::read(&path).unwrap(), "{name} is not what is in the folder");
         let content_type = match path.extension().unwrap().to_str().unwrap() {
             "html" => "text/html; charset=utf-8",
             "js" | "mjs" => "text/javascript; charset=utf-8",
@@ -83,6 +83,52 @@ async fn a_file_that_the_browser_has_is_not_sent_again() {
     }
     let changed = relay.raw(&request("GET /signaling.js", "If-None-Match: \"other\"\r\n")).await;
     assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
+}
+
+#[tokio::test]
+async fn the_page_runs_only_its_own_files_and_is_framed_only_by_those_who_may() {
+    let relay = TestRelay::start().await;
+    let response = get(&relay, "/").await;
+    let policy = response.lines().find(|line| line.starts_with("content-security-policy: ")).unwrap();
+    for part in [
+        "default-src 'none'",
+        "script-src 'self';",
+        "style-src 'self';",
+        "connect-src 'self' ws://localhost wss://localhost;",
+        "frame-ancestors 'self'",
+    ] {
+        assert!(policy.contains(part), "{part} is missing from {policy}");
+    }
+    assert!(policy.ends_with("frame-ancestors 'self'") && !policy.contains("unsafe"), "{policy}");
+    for line in [
+        "x-content-type-options: nosniff",
+        "x-frame-options: SAMEORIGIN",
+        "referrer-policy: no-referrer",
+        "cross-origin-opener-policy: same-origin",
+        "permissions-policy: camera=(self)",
+    ] {
+        assert!(response.contains(line), "{line} is missing from {response}");
+    }
+    let allow_frame = vec!["https://intranet.example".parse().unwrap()];
+    let relay = TestRelay::start_with(Config { allow_frame, ..Config::default() }).await;
+    let response = get(&relay, "/").await;
+    assert!(response.contains("frame-ancestors 'self' https://intranet.example\r\n"), "{response}");
+    assert!(!response.contains("x-frame-options"), "{response}");
+    let odd = relay.raw("GET / HTTP/1.1\r\nHost: x; script-src *\r\nConnection: close\r\n\r\n").await;
+    assert!(!odd.contains("script-src *"), "{odd}");
+}
+
+#[tokio::test]
+async fn the_client_scripts_are_shared_with_the_pages_that_may_dial_in() {
+    let allow_origin = vec!["https://intranet.example".parse().unwrap()];
+    let relay = TestRelay::start_with(Config { allow_origin, ..Config::default() }).await;
+    for (origin, shared) in
+        [("https://intranet.example", true), ("http://localhost:5500", true), ("https://evil.example", false)]
+    {
+        let response = relay.raw(&request("GET /signaling.mjs", &format!("Origin: {origin}\r\n"))).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        assert_eq!(response.contains(&format!("access-control-allow-origin: {origin}\r\n")), shared, "{response}");
+    }
 }
 
 #[tokio::test]
