@@ -9,8 +9,10 @@
 )]
 #![allow(unreachable_pub, reason = "the words that tests are told in are public to them")]
 
+mod controls;
 mod disk;
 mod fifty_lines;
 mod safety;
 mod served;
 mod support;
+mod troubles;

@@ -1,6 +1,6 @@
 //! What people do on the call page, and what they see there.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Window;
 
@@ -60,15 +60,14 @@ impl Window {
         self.plays_sound(&video_of(name)).await;
     }
 
+    /// Waits until nothing but silence comes of them.
+    pub async fn no_longer_hears(&self, name: &str) {
+        self.falls_silent(&video_of(name)).await;
+    }
+
     /// Waits until a passing message says so.
     pub async fn is_told(&self, text: &str) {
         self.shows(&format!("document.querySelector('#toasts').innerText.includes({})", json!(text))).await;
-    }
-
-    /// The frames of their video that this page has shown so far.
-    pub async fn frames_of(&self, name: &str) -> u64 {
-        let frames = self.run(&format!("return look({}).frames", video_of(name)), Value::Null).await;
-        frames.as_u64().unwrap_or(0)
     }
 }
 

@@ -89,11 +89,6 @@ impl Options {
         self
     }
 
-    /// The browser's `$HOME`, empty before the start: the place for `.pki/nssdb`, for one.
-    pub fn home(&self) -> PathBuf {
-        self.home.path().to_owned()
-    }
-
     /// Waits for its turn, then starts Chromium.
     pub async fn start(self) -> Browser {
         let turn = TURN.lock().await;

@@ -20,6 +20,8 @@ const EYE: &str = include_str!("eye.js");
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Anything above is no silence: the fake microphone beeps at about 0.5, and codecs hiss at less than 0.001.
 const AUDIBLE: f64 = 0.01;
+/// The fake microphone beeps once in half a second.
+const SILENCE: Duration = Duration::from_secs(2);
 
 pub struct Window {
     session: Arc<Session>,
@@ -142,14 +144,30 @@ impl Window {
 
     /// Waits until something is heard of the media element that the expression finds.
     pub async fn plays_sound(&self, element: &str) {
-        let body = format!("return listen({element})");
         self.until(&format!("{element} to be heard"), async || {
-            let now = self.try_run(&body, json!([])).await.map_err(|e| e.to_string())?;
+            let now = self.listen(element).await?;
             let on = now["live"] == true && now["muted"] == false && now["paused"] == false;
             let audible = now["loudest"].as_f64() > Some(AUDIBLE) && now["volume"].as_f64() > Some(0.0);
             if on && audible { Ok(()) } else { Err(now.to_string()) }
         })
         .await;
+    }
+
+    /// Waits until nothing is heard of it, longer than the fake microphone pauses between two beeps.
+    pub async fn falls_silent(&self, element: &str) {
+        let mut since = Instant::now();
+        self.until(&format!("{element} to fall silent"), async || {
+            let now = self.listen(element).await?;
+            if now["loudest"].as_f64().is_some_and(|loudest| loudest > AUDIBLE) {
+                since = Instant::now();
+            }
+            if since.elapsed() > SILENCE { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    }
+
+    async fn listen(&self, element: &str) -> Result<Value, String> {
+        self.try_run(&format!("return listen({element})"), json!([])).await.map_err(|error| error.to_string())
     }
 
     /// Waits until `attempt` succeeds; when it does not in time, fails and shows the reason and every window.

@@ -1,0 +1,78 @@
+//! What goes wrong, and the call that goes on in spite of it.
+
+use crate::support::{Browser, Relay};
+
+#[tokio::test]
+async fn who_allows_neither_camera_nor_microphone_is_told_so_and_can_join() {
+    let relay = Relay::start().await;
+    let browser = Browser::with().who_denies_devices().start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    alice.shows("document.querySelector('.notice[data-problem=denied]')").await;
+    alice.photograph("denied").await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.is("connected").await;
+    alice.sees("Bob").await;
+    bob.sees("Alice").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn who_has_neither_camera_nor_microphone_is_told_so_and_can_join() {
+    let relay = Relay::start().await;
+    let browser = Browser::with().without_devices().start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    alice.shows("document.querySelector('.notice[data-problem=none]')").await;
+    alice.join_as("Alice").await;
+    alice.is("waiting").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn a_call_outlives_the_relay_and_nobody_is_doubled_when_it_is_back() {
+    let mut relay = Relay::start().await;
+    let browser = Browser::start().await;
+    browser.expect_console("WebSocket connection to");
+    let alice = browser.open(&relay.url("?room=r")).await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.plays_video_of("Bob").await;
+
+    relay.crash().await;
+    for (person, other) in [(&alice, "Bob"), (&bob, "Alice")] {
+        person.is("reconnecting").await;
+        person.plays_video_of(other).await;
+        person.hears(other).await;
+    }
+    relay.come_back().await;
+    for (person, other) in [(&alice, "Bob"), (&bob, "Alice")] {
+        person.is("connected").await;
+        person.sees_only(&[other]).await;
+        person.plays_video_of(other).await;
+    }
+    bob.hang_up().await;
+    alice.sees_only(&[]).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn who_finds_the_room_full_is_told_so_and_can_try_again() {
+    let relay = Relay::start_with(&["--room-capacity", "1"]).await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.fill("#name", "Bob").await;
+    bob.click("#join").await;
+    bob.is("refused").await;
+    bob.shows("document.body.dataset.problem === 'room_full'").await;
+    bob.reads("The room is full").await;
+
+    // Once there is room again, trying again is enough.
+    alice.hang_up().await;
+    bob.click(".notice button").await;
+    bob.is("waiting").await;
+    browser.end().await;
+}
