@@ -14,9 +14,9 @@ impl Window {
 
     /// Joins as whoever the form says; waits until the relay has let them in.
     pub async fn join(&self) {
-        // A person waits for the preview: what is not there when they join is not in the first offer.
-        self.shows("document.querySelector('#preview-video').videoWidth > 0 || document.querySelector('.notice')")
-            .await;
+        // As a person does who looks at the preview first. Who comes back finds the camera off until then.
+        let ready = "document.querySelector('#preview-video').videoWidth > 0 || document.querySelector('.notice')";
+        self.shows(&format!("document.body.dataset.state === 'left' || {ready}")).await;
         self.click("#join").await;
         self.shows("document.body.dataset.relay === 'joined'").await;
     }

@@ -1,9 +1,9 @@
 //! The relay under test: the real binary, as a process of its own.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -33,9 +33,12 @@ impl Relay {
 
     /// With `flags` after `--listen localhost:0`.
     pub async fn start_with(flags: &[&str]) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let log = artifact(&format!("{}-relay{number}.log", test_name()));
+        // Each test has a thread of its own, and rarely more than one relay.
+        thread_local! { static COUNT: Cell<u32> = const { Cell::new(0) } }
+        COUNT.set(COUNT.get() + 1);
+        let log = artifact(&format!("{}-relay{}.log", test_name(), COUNT.get()));
+        // What an earlier run left there.
+        fs::remove_file(&log).ok();
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         let mut relay = Self { flags, origin: String::new(), log, running: None };
         relay.launch("localhost:0").await;
