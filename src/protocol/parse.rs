@@ -1,0 +1,340 @@
+//! From the text that a client sent to what it asks for; the payload stays the text that it was.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{ClientMessage, ErrorCode, Join, Refusal, Signal, SignalKind};
+use crate::limits::{NESTING_DEPTH, REF_BYTES};
+use crate::names::{PeerId, PeerName, RoomName};
+
+/// One text from a client: what it asks for, or why it cannot be carried out, and the `ref` that an answer repeats.
+#[derive(Debug)]
+pub struct Parsed<'a> {
+    /// The `ref`, where it could be read.
+    pub reference: Option<Cow<'a, str>>,
+    /// The message.
+    pub message: Result<ClientMessage<'a>, Refusal>,
+}
+
+/// Reads one text from a client.
+pub fn parse(text: &str) -> Parsed<'_> {
+    let envelope: Envelope<'_> = match serde_json::from_str(text) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            let refusal = Refusal::new(ErrorCode::BadJson, format!("a message is one JSON object: {error}"));
+            return Parsed { reference: None, message: Err(refusal) };
+        }
+    };
+    match envelope.reference() {
+        Ok(reference) => Parsed { reference, message: envelope.message(text) },
+        Err(refusal) => Parsed { reference: None, message: Err(refusal) },
+    }
+}
+
+/// A flat JSON object whose keys and values are kept as they were written. (serde's internally tagged enums cannot
+/// hold a `RawValue`: serde-rs/serde#545.)
+struct Envelope<'a> {
+    fields: Vec<Field<'a>>,
+}
+
+struct Field<'a> {
+    /// The key as JSON, with its quotes and escapes.
+    raw_key: &'a str,
+    /// The key as text. One that is no Unicode text (a lone surrogate) stands here as JSON: it matches no name of ours.
+    key: Cow<'a, str>,
+    value: &'a str,
+}
+
+impl<'a> Envelope<'a> {
+    fn message(self, text: &'a str) -> Result<ClientMessage<'a>, Refusal> {
+        if nested_deeper_than(text, NESTING_DEPTH) {
+            return Err(bad_message(format!("nested deeper than {NESTING_DEPTH} levels")));
+        }
+        if let Some(key) = self.key_that_stands_twice() {
+            return Err(bad_message(format!("the field {key:?} is there twice")));
+        }
+        let Some(kind) = self.string("type")? else {
+            return Err(bad_message("the field \"type\" is missing"));
+        };
+        match kind.as_ref() {
+            "join" => self.join().map(ClientMessage::Join),
+            "leave" => Ok(ClientMessage::Leave),
+            "offer" => self.signal(SignalKind::Offer, text.len()),
+            "answer" => self.signal(SignalKind::Answer, text.len()),
+            "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),
+            "answer_ice" => self.signal(SignalKind::AnswerIce, text.len()),
+            "message" => self.signal(SignalKind::Message, text.len()),
+            "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" => {
+                Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay says {kind:?}")))
+            }
+            _ => Err(Refusal::new(ErrorCode::UnknownType, format!("no message has the type {}", shortened(&kind)))),
+        }
+    }
+
+    fn join(&self) -> Result<Join, Refusal> {
+        let Some(room) = self.string("room")? else {
+            return Err(bad_message("\"join\" needs the field \"room\""));
+        };
+        let name = self.string("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
+        let id = self.string("id")?.map(|id| PeerId::parse(&id)).transpose()?;
+        Ok(Join { room: RoomName::parse(&room)?, name, id })
+    }
+
+    fn signal(self, kind: SignalKind, bytes: usize) -> Result<ClientMessage<'a>, Refusal> {
+        let (field, expected, fits) = kind.payload();
+        match self.get(field) {
+            None => return Err(bad_message(format!("{:?} needs the field {field:?}", kind.as_str()))),
+            Some(value) if !fits(value) => return Err(bad_message(format!("the field {field:?} must be {expected}"))),
+            Some(_) => {}
+        }
+        let to = self.string("to")?;
+        let ours = |key: &str| key == "type" || key == "from";
+        let fields = self.fields.iter().filter(|field| !ours(&field.key)).map(|field| (field.raw_key, field.value));
+        Ok(ClientMessage::Signal(Signal { kind, to, bytes, fields: fields.collect() }))
+    }
+
+    fn reference(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let reference = self.string("ref")?;
+        match reference {
+            Some(reference) if reference.len() > REF_BYTES => {
+                Err(bad_message(format!("the field \"ref\" has at most {REF_BYTES} bytes")))
+            }
+            reference => Ok(reference),
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.fields.iter().find(|field| field.key == key).map(|field| field.value)
+    }
+
+    fn string(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let Some(json) = self.get(key) else { return Ok(None) };
+        decode_string(json).map(Some).ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
+    }
+
+    /// Sorted, so that ten thousand keys in one message cost no more than reading them.
+    fn key_that_stands_twice(&self) -> Option<&str> {
+        let mut keys: Vec<&str> = self.fields.iter().map(|field| field.key.as_ref()).collect();
+        keys.sort_unstable();
+        keys.windows(2).find_map(|pair| match pair {
+            [one, next] if one == next => Some(*one),
+            _ => None,
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut fields = Vec::with_capacity(8);
+                while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                    let raw_key = key.get();
+                    let key = decode_string(raw_key).unwrap_or(Cow::Borrowed(raw_key));
+                    fields.push(Field { raw_key, key, value: value.get() });
+                }
+                Ok(Envelope { fields })
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The text that a JSON string stands for; none when `json` is no string, or one that is no Unicode text.
+fn decode_string(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+/// Whether valid JSON nests deeper than `levels`. (serde_json's own limit does not reach into a `RawValue`.)
+fn nested_deeper_than(json: &str, levels: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > levels {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+fn bad_message(message: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(ErrorCode::BadMessage, message)
+}
+
+/// At most 40 characters of what a client wrote, quoted and escaped, to say it back.
+fn shortened(text: &str) -> String {
+    format!("{:?}", text.chars().take(40).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> Refusal {
+        parse(text).message.expect_err(text)
+    }
+
+    fn relayed(text: &str) -> String {
+        match parse(text).message {
+            Ok(ClientMessage::Signal(signal)) => signal.encode(&PeerId::parse("me").unwrap()).to_string(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_payload_passes_byte_for_byte() {
+        for data in [
+            "1.10",
+            "-0",
+            "1e400",
+            "12345678901234567890.50",
+            r#""\ud800""#,
+            r#""\u0041\u0000""#,
+            r#"{"b":1,"a":2,"b":3}"#,
+            "[]",
+            "null",
+            "\"\u{2028}\"",
+            "[ 1,  2 ]",
+            r#""\/""#,
+        ] {
+            let sent = format!(r#"{{"type":"message","data":{data}}}"#);
+            assert_eq!(relayed(&sent), format!(r#"{{"type":"message","from":"me","data":{data}}}"#));
+        }
+    }
+
+    #[test]
+    fn fields_that_the_protocol_does_not_name_travel_too_in_their_order() {
+        assert_eq!(
+            relayed(r#" { "x" : [1] , "to":"b","type":"offer","sd\u0070":"v=0","\ud800":"k" } "#),
+            r#"{"type":"offer","from":"me","x":[1],"to":"b","sd\u0070":"v=0","\ud800":"k"}"#
+        );
+    }
+
+    #[test]
+    fn what_a_client_puts_into_from_is_dropped() {
+        let stamped = r#"{"type":"message","from":"me","data":1}"#;
+        assert_eq!(relayed(r#"{"type":"message","from":"admin","data":1}"#), stamped);
+        assert_eq!(relayed(r#"{"fr\u006fm":"admin","type":"message","data":1}"#), stamped);
+    }
+
+    #[test]
+    fn what_is_not_one_json_object_is_bad_json() {
+        for text in [
+            "",
+            " ",
+            "hello",
+            "1",
+            "[]",
+            "null",
+            r#""offer""#,
+            "{",
+            "{}{}",
+            r#"{"a":}"#,
+            "{\"a\":\"\n\"}",
+            "\u{feff}{}",
+        ] {
+            assert_eq!(refusal(text).code, ErrorCode::BadJson, "{text:?}");
+        }
+        assert_eq!(refusal(&"[".repeat(32 * 1024)).code, ErrorCode::BadJson);
+    }
+
+    #[test]
+    fn a_field_that_is_missing_of_the_wrong_kind_or_there_twice_is_a_bad_message() {
+        for text in [
+            "{}",
+            r#"{"type":1}"#,
+            r#"{"type":null}"#,
+            r#"{"type":"join"}"#,
+            r#"{"type":"join","room":7}"#,
+            r#"{"type":"join","room":"r","name":7}"#,
+            r#"{"type":"join","room":"r","name":null}"#,
+            r#"{"type":"join","room":"\ud800"}"#,
+            r#"{"type":"offer"}"#,
+            r#"{"type":"offer","sdp":null}"#,
+            r#"{"type":"answer","sdp":{"type":"answer"}}"#,
+            r#"{"type":"offer_ice"}"#,
+            r#"{"type":"offer_ice","iceCandidate":"candidate:1"}"#,
+            r#"{"type":"message"}"#,
+            r#"{"type":"message","data":1,"to":null}"#,
+            r#"{"type":"message","data":1,"to":["a"]}"#,
+            r#"{"type":"message","data":1,"ref":1}"#,
+            r#"{"type":"message","data":1,"data":1}"#,
+            r#"{"type":"message","data":1,"d\u0061ta":1}"#,
+            r#"{"type":"message","data":1,"from":"a","from":"b"}"#,
+        ] {
+            assert_eq!(refusal(text).code, ErrorCode::BadMessage, "{text}");
+        }
+        let long_ref = format!(r#"{{"type":"leave","ref":"{}"}}"#, "x".repeat(65));
+        assert_eq!(refusal(&long_ref).code, ErrorCode::BadMessage);
+        let long_name = format!(r#"{{"type":"join","room":"r","name":"{}"}}"#, "x".repeat(65));
+        assert_eq!(refusal(&long_name).code, ErrorCode::BadMessage);
+    }
+
+    #[test]
+    fn nesting_of_32_levels_passes_and_of_33_does_not() {
+        let nested = |levels: usize| {
+            let inner = levels - 1;
+            format!(r#"{{"type":"message","data":{}{}}}"#, "[".repeat(inner), "]".repeat(inner))
+        };
+        assert!(parse(&nested(32)).message.is_ok());
+        assert_eq!(refusal(&nested(33)).code, ErrorCode::BadMessage);
+        assert_eq!(refusal(&nested(20_000)).code, ErrorCode::BadMessage);
+        let brackets_in_a_string = format!(r#"{{"type":"message","data":"\"{}"}}"#, "[".repeat(100));
+        assert!(parse(&brackets_in_a_string).message.is_ok());
+    }
+
+    #[test]
+    fn types_that_clients_do_not_say_are_unknown() {
+        for kind in ["", "Offer", "welcome", "joined", "peer_joined", "peer_left", "host", "error", "goaway"] {
+            assert_eq!(refusal(&format!(r#"{{"type":"{kind}"}}"#)).code, ErrorCode::UnknownType, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_ref_is_read_even_when_the_message_is_refused() {
+        let parsed = parse(r#"{"type":"nonsense","ref":"7"}"#);
+        let error = parsed.message.unwrap_err().encode(parsed.reference.as_deref());
+        assert_eq!(
+            error.as_str(),
+            r#"{"type":"error","code":"unknown_type","message":"no message has the type \"nonsense\"","ref":"7","retryable":false}"#
+        );
+    }
+
+    #[test]
+    fn ten_thousand_keys_cost_no_more_than_reading_them() {
+        let keys: Vec<String> = (0..10_000).map(|n| format!("\"{n}\":0")).collect();
+        let text = format!(r#"{{"type":"message","data":0,{}}}"#, keys.join(","));
+        assert!(relayed(&text).ends_with("\"9999\":0}"));
+    }
+
+    #[test]
+    fn a_join_reads_its_three_fields() {
+        let parsed = parse(r#"{"type":"join","room":"\u4f1a\u8bae","name":"","id":"tab_1"}"#);
+        let Ok(ClientMessage::Join(join)) = parsed.message else { panic!("not a join") };
+        assert_eq!(join.room, RoomName::parse("会议").unwrap());
+        assert_eq!(join.name, None);
+        assert_eq!(join.id, Some(PeerId::parse("tab_1").unwrap()));
+    }
+}
