@@ -91,6 +91,13 @@ async fn three_people_see_and_hear_each_other_and_notice_who_leaves() {
     }
     people[0].photograph("three-people").await;
 
+    // All fake cameras and microphones are alike: whose sound is whose shows when one of them falls silent.
+    people[2].press("m").await;
+    for (person, other) in [(&people[0], "Bob"), (&people[1], "Alice")] {
+        person.no_longer_hears("Carol").await;
+        person.hears(other).await;
+    }
+
     // One hangs up.
     people[2].hang_up().await;
     people[0].sees_only(&["Bob"]).await;
