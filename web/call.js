@@ -1,17 +1,15 @@
 /**
  * A call of many: who is in the room, and one PeerLink to each of them. No DOM.
  *
- * The rules that make it hold:
- * - The newcomer offers to each who was there before, and is polite. If nobody offers (a page that only answers),
- *   the one who was there does, after a while.
- * - The relay makes a new id at each join, but a connection that is up must outlive the relay. So whoever meets
- *   says `hello` with a token; the two tokens of a pair are its secret; whoever comes back under a new id proves
- *   the secret (proof.js), and keeps the tile and the connection that it had. Nobody is shown twice.
- * - Whoever leaves is gone at once. Whoever is lost stays for as long as the media flows, and a little longer.
+ * - The newcomer is polite and offers to each who was there. If it does not (a page that only answers), they do.
+ * - The relay makes a new id at each join, but a connection that is up outlives the relay. So those who meet say
+ *   `hello` with a token; the two tokens are the pair's secret; whoever comes back under a new id proves it
+ *   (proof.js) and keeps connection and tile. Nobody is shown twice.
+ * - Whoever leaves is gone at once; whoever is lost stays while the media flows, and a little longer.
  */
 "use strict";
 
-/** How long a newcomer may take to say hello before being taken for a page that does not. */
+/** After this a newcomer is taken for a page that says no hello. */
 const HELLO_MS = 400;
 /** The same while someone is missing, who may be the one that comes in. */
 const HELLO_WHILE_MISSING_MS = 2_500;
@@ -26,22 +24,9 @@ const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_00
 /** Letters on a shared screen must stay sharp; they move little. */
 const SCREEN_BITS = 1_500_000;
 
-/**
- * Someone in the call.
- * @typedef {object} Member
- * @property {string} id the relay's id of now
- * @property {string} name empty if none was given
- * @property {boolean} present whether the relay has them in the room
- * @property {{audio?: boolean, video?: "camera"|"screen"|"off"}} media what they say they send
- * @property {PeerLink} link
- * @property {number} key stays the same when the id changes
- */
-
 class Call {
-	/** @type {Map<string, Member>} */
+	/** Who is in the call, by the relay's id of now; a member's `key` stays the same when the id changes. */
 	members = new Map();
-	/** Who the relay says is the host. @type {string|null} */
-	host = null;
 	#channel;
 	#notify;
 	#iceServers = [];
@@ -63,7 +48,6 @@ class Call {
 		this.#channel = channel;
 		this.#notify = notify;
 		channel.on("joined", (event) => this.#joined(event));
-		channel.on("host", ({ id }) => this.#hostIs(id));
 		channel.on("peer_joined", (peer) => this.#met(peer, false));
 		channel.on("peer_left", ({ id, reason }) => this.#left(id, reason));
 		for (const type of ["offer", "answer", "offer_ice", "answer_ice"]) {
@@ -73,7 +57,7 @@ class Call {
 		this.#sweeper = setInterval(() => this.#sweep(), 1_000);
 	}
 
-	/** Those in the call besides us, in the order in which they came. @returns {Member[]} */
+	/** Those in the call besides us, in the order in which they came. */
 	get others() {
 		return [...this.members.values()].sort((a, b) => a.key - b.key);
 	}
@@ -83,21 +67,17 @@ class Call {
 		return this.others.some(({ link }) => link.state === "connected");
 	}
 
-	/** Whether the relay gave a TURN server: without one some networks cannot be crossed. */
+	/** Without a TURN server some networks cannot be crossed. */
 	get hasTurn() {
 		return this.#iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
 	}
 
-	/** Whether any ICE server is in use: without one every path is on the local network. */
-	get hasIceServers() {
-		return this.#iceServers.length > 0;
+	/** Without any ICE server every path is on the local network. */
+	get onlyLocal() {
+		return this.#iceServers.length === 0;
 	}
 
-	/**
-	 * Sends these tracks to everyone from now on, and tells them what they are.
-	 * @param {{audio: MediaStreamTrack|null, video: MediaStreamTrack|null}} tracks
-	 * @param {{audio: boolean, video: "camera"|"screen"|"off"}} media
-	 */
+	/** Sends these tracks to everyone from now on, and tells them what they are. */
 	send(tracks, media) {
 		const changed = media.audio !== this.#media.audio || media.video !== this.#media.video;
 		this.#media = media;
@@ -111,32 +91,32 @@ class Call {
 		if (changed && heard) this.#channel.send("message", { data: { kind: "media", media } });
 	}
 
-	/** @param {string} text @returns {boolean} whether it was sent */
+	/** @returns {boolean} whether it was sent */
 	chat(text) {
 		return this.#channel.send("message", { data: { kind: "chat", text } });
 	}
 
-	/** Hangs up on everyone. The object is of no use afterwards. */
+	/** Hangs up on everyone, for good. */
 	close() {
 		clearInterval(this.#sweeper);
-		for (const { timer } of this.#strangers.values()) clearTimeout(timer);
-		this.#strangers.clear();
+		this.#forgetStrangers();
 		for (const member of this.others) this.#remove(member, "hangup");
 	}
 
-	#joined({ id, peers, iceServers, host }) {
+	#joined({ id, peers, iceServers }) {
 		this.#ours.add(id);
 		this.#iceServers = iceServers;
 		this.#tokens.clear();
-		for (const { timer } of this.#strangers.values()) clearTimeout(timer);
-		this.#strangers.clear();
+		this.#forgetStrangers();
 		const here = new Set(peers.map((peer) => peer.id));
-		for (const member of this.members.values()) this.#setPresent(member, here.has(member.id));
+		for (const member of this.members.values()) {
+			member.link.setIceServers(iceServers); // their passwords may have run out
+			this.#setPresent(member, here.has(member.id));
+		}
 		for (const peer of peers) this.#met(peer, true);
-		this.#hostIs(host);
 	}
 
-	/** Someone is in the room: one we know, our own ghost, or somebody who may yet turn out to be either. */
+	/** Someone is in the room: one we know, our own ghost, or a stranger who may turn out to be one we know. */
 	#met({ id, name = "" }, wasThere) {
 		if (typeof id !== "string" || this.#ours.has(id)) return;
 		this.#hello(id);
@@ -177,7 +157,6 @@ class Call {
 		return this.others.find(fits) ?? null;
 	}
 
-	/** Someone came back under a new id: everything that they had is theirs again. */
 	#rename(member, id) {
 		const placeholder = this.members.get(id);
 		if (placeholder) this.#remove(placeholder, "renamed");
@@ -195,13 +174,13 @@ class Call {
 		if (!stranger) return null;
 		const member = {
 			id,
+			key: this.#nextKey++,
 			name: stranger.name,
-			present: true,
+			present: true, // whether the relay has them
 			missingSince: 0,
-			media: {},
+			media: {}, // what they say that they send: {audio: boolean, video: "camera"|"screen"|"off"}
 			token: this.#tokens.get(id),
 			theirToken: null,
-			key: this.#nextKey++,
 			link: null,
 		};
 		this.members.set(id, member);
@@ -245,7 +224,7 @@ class Call {
 		member.link.receive(message);
 	}
 
-	/** What others say is text of any shape: take what fits, pass over the rest. */
+	/** Others may say anything: take what fits. */
 	#message(from, data) {
 		if (data === null || typeof data !== "object") return;
 		if (data.kind === "hello") return this.#heardHello(from, data);
@@ -279,12 +258,7 @@ class Call {
 		this.#notify("member", { member });
 	}
 
-	#hostIs(id) {
-		this.host = typeof id === "string" ? id : null;
-		this.#notify("host", { id: this.host });
-	}
-
-	/** Lets go of those whom neither the relay nor the media has any more; never while we are away ourselves. */
+	/** Lets go of those whom neither relay nor media has any more; never while we are away ourselves. */
 	#sweep() {
 		if (this.#channel.state !== "joined") return;
 		const now = Date.now();
@@ -299,6 +273,10 @@ class Call {
 		member.link.close();
 		this.#notify("gone", { member, reason });
 		this.#tune();
+	}
+
+	#forgetStrangers() {
+		for (const id of [...this.#strangers.keys()]) this.#forgetStranger(id);
 	}
 
 	#forgetStranger(id) {

@@ -11,11 +11,6 @@ class DevicePickers {
 	#selects = {};
 	#labels = {};
 
-	/**
-	 * @param {HTMLElement} container
-	 * @param {LocalMedia} media
-	 * @param {(kind: string, deviceId: string) => void} onchoose
-	 */
 	constructor(container, media, onchoose) {
 		this.#media = media;
 		for (const kind of KINDS) {
@@ -37,7 +32,7 @@ class DevicePickers {
 			this.#labels[kind].textContent = name;
 			const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
 			const options = real.map(({ deviceId, label }, at) =>
-				make("option", { value: deviceId, textContent: label || I18n.t("device_n", { kind: name, n: at + 1 }) }),
+				make("option", { value: deviceId, textContent: label || `${name} ${at + 1}` }),
 			);
 			select.replaceChildren(make("option", { value: "", textContent: I18n.t("default_device") }), ...options);
 			const inUse = this.#media[kind]?.getSettings?.().deviceId;
@@ -48,11 +43,7 @@ class DevicePickers {
 	}
 }
 
-/**
- * What is wrong with microphone and camera, as notices; the same trouble with both is told once.
- * @param {LocalMedia} media
- * @returns {{device: string, problem: string, kind: string}[]}
- */
+/** What is wrong with microphone and camera, as notices; the same trouble with both is told once. */
 function deviceProblems({ problems }) {
 	const { microphone, camera } = problems;
 	if (microphone && microphone === camera) {
@@ -63,20 +54,14 @@ function deviceProblems({ problems }) {
 		.map((device) => ({ device, problem: problems[device], kind: I18n.t(device) }));
 }
 
-/**
- * One notice: what is wrong, what helps, and a way to try again.
- * @param {{device: string, problem: string, [value: string]: string}} what
- * @param {(() => void)|null} retry
- * @param {() => void} [cancel]
- */
+/** One notice: what is wrong, what helps, and a way to try again. */
 function notice({ device, problem, ...values }, retry, cancel) {
-	const key = I18n.t(`p_${problem}`) === `p_${problem}` ? "p_other" : `p_${problem}`;
-	const small = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+	const key = `p_${problem}`;
 	const element = make(
 		"div",
 		{ className: "notice", dataset: { device, problem } },
-		make("strong", { textContent: I18n.t(key, small) }),
-		make("p", { textContent: I18n.t(`${key}_text`, small) }),
+		make("strong", { textContent: I18n.t(key, values) }),
+		make("p", { textContent: I18n.t(`${key}_text`, values) }),
 	);
 	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: I18n.t(text) }));
 	if (retry) button("retry", retry);

@@ -9,12 +9,10 @@ const MOST_LOG_LINES = 500;
 const TOAST_MS = 5_000;
 const MOST_TOASTS = 3;
 
-/** @param {string} id @returns {HTMLElement} */
 const $ = (id) => document.getElementById(id);
 
 /**
  * Makes an element.
- * @param {string} tag
  * @param {object} [properties] DOM properties; `dataset` and `on` take objects
  * @param {...(Node|string)} children strings become text
  */
@@ -26,7 +24,7 @@ function make(tag, { dataset = {}, on = {}, ...properties } = {}, ...children) {
 	return element;
 }
 
-/** One of the icons at the top of index.html. @param {string} name */
+/** One of the icons at the top of index.html. */
 function icon(name) {
 	const svg = document.createElementNS(SVG, "svg");
 	const use = document.createElementNS(SVG, "use");
@@ -38,9 +36,18 @@ function icon(name) {
 }
 
 /** A round button with an icon; its label shows on hover and is read aloud. */
-function tool(iconName, label, onclick) {
-	return make("button", { type: "button", className: "tool", onclick }, icon(iconName), make("span", { className: "tip", textContent: label }));
+function tool(iconName, onclick) {
+	const button = make("button", { type: "button", className: "tool", onclick, dataset: { icon: iconName } });
+	return furnish(button);
 }
+
+function furnish(button) {
+	const tip = make("span", { className: "tip" });
+	if (button.dataset.tip) tip.dataset.t = button.dataset.tip;
+	button.prepend(icon(button.dataset.icon), tip);
+	return button;
+}
+document.querySelectorAll("button[data-icon]").forEach(furnish);
 
 /** Changes such a button's icon and label. */
 function setTool(button, iconName, label) {
@@ -49,7 +56,7 @@ function setTool(button, iconName, label) {
 	if (tip.textContent !== label) tip.textContent = label;
 }
 
-/** Says something that passes: a join, a leave. @param {string} text */
+/** Says something that passes: a join, a leave. */
 function toast(text) {
 	const toasts = $("toasts");
 	const line = make("p", { textContent: text });
@@ -58,7 +65,7 @@ function toast(text) {
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
-/** Insecure pages have no clipboard; there the old way still works, within a click. @returns {Promise<boolean>} */
+/** Insecure pages have no clipboard; there the old way still works, within a click. */
 async function copyText(text) {
 	try {
 		await navigator.clipboard.writeText(text);
@@ -84,7 +91,6 @@ async function copyFrom(button, text) {
 
 /** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */
 const Store = {
-	/** @param {string} key @returns {string} */
 	get(key) {
 		try {
 			return localStorage.getItem(`call.${key}`) ?? "";
@@ -92,7 +98,6 @@ const Store = {
 			return ""; // storage is forbidden, e.g. in a frame
 		}
 	},
-	/** @param {string} key @param {string} value */
 	set(key, value) {
 		try {
 			if (value) localStorage.setItem(`call.${key}`, value);
@@ -106,7 +111,6 @@ const Store = {
 /** What happened, for a bug report: no names, no chat, no addresses. */
 const Log = {
 	lines: [],
-	/** @param {...*} words */
 	add(...words) {
 		const line = [new Date().toISOString().slice(11, 23), ...words].join(" ").slice(0, 300);
 		Log.lines.push(line);

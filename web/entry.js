@@ -1,11 +1,9 @@
-/**
- * Before the call: the preview, the form, and what stands in the way.
- */
+/** Before the call: the preview, the form, and what stands in the way. */
 "use strict";
 
 const METER_MS = 100;
 
-/** A room name that can be said aloud on the telephone. @returns {string} */
+/** A room name that can be said aloud on the telephone. */
 function speakableName() {
 	const numbers = crypto.getRandomValues(new Uint32Array(4));
 	const adjectives = I18n.t("adjectives").split(" ");
@@ -29,14 +27,6 @@ class Entry {
 	#left = false;
 	#meter = 0;
 
-	/**
-	 * @param {LocalMedia} media
-	 * @param {object} options
-	 * @param {string} options.room from the link; empty if there was none
-	 * @param {string} options.name
-	 * @param {(room: string, name: string) => void} options.onjoin
-	 * @param {(kind: string, deviceId: string) => void} options.onchoose
-	 */
 	constructor(media, { room, name, onjoin, onchoose }) {
 		this.#media = media;
 		this.#onjoin = onjoin;
@@ -87,10 +77,9 @@ class Entry {
 		this.render();
 	}
 
-	/** @param {object|null} trouble {problem, retry?, cancel?, ...values} */
 	tell(trouble) {
 		this.trouble = trouble;
-		if (trouble && !trouble.cancel) this.#busy = false;
+		if (!trouble?.cancel) this.#busy = false;
 		this.render();
 	}
 
@@ -98,7 +87,7 @@ class Entry {
 		const media = this.#media;
 		const room = $("room").value;
 		const mode = this.#left ? "again" : this.#invited ? "join" : "new";
-		$("entry-title").textContent = I18n.t(`entry_${mode}`, { room });
+		$("entry-title").textContent = I18n.t(this.#left ? "s_left" : `entry_${mode}`, { room });
 		$("entry-lead").textContent = I18n.t(`lead_${mode}`);
 		$("join").textContent = I18n.t(this.#busy ? "joining" : "join");
 		$("join").disabled = $("watch").disabled = this.#busy;
@@ -164,7 +153,7 @@ class Entry {
 
 	#showLevel() {
 		const level = this.#media.level();
-		$("level-bar").style.transform = `scaleX(${level.toFixed(2)})`;
+		$("level-bar").style.scale = `${level.toFixed(2)} 1`;
 		$("level").setAttribute("aria-valuenow", String(Math.round(level * 100)));
 	}
 }

@@ -24,20 +24,10 @@ const entry = new Entry(media, {
 	onchoose: choose,
 });
 
-/**
- * The relay that this page talks to: the one that served it. A page from disk talks to this machine's, on
- * another port if `?relay=ws://localhost:9000/ws` says so; no link can send anybody to a relay elsewhere.
- */
+/** The relay that served this page; for a page from disk this machine's, by `?port=` if it is not on 8080. */
 function relayUrl() {
-	const own = SignalingChannel.urlFor(location.href);
-	if (location.protocol.startsWith("http") || !link.has("relay")) return own;
-	try {
-		const { protocol, hostname, port } = new URL(link.get("relay"));
-		const here = ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
-		return here && protocol === "ws:" ? `ws://${hostname}:${port || 80}/ws` : own;
-	} catch {
-		return own;
-	}
+	const port = location.protocol === "file:" && Number(link.get("port"));
+	return port ? `ws://localhost:${port}/ws` : SignalingChannel.urlFor(location.href);
 }
 
 /** The address that brings others into the room. */
@@ -54,11 +44,8 @@ function join(name, person) {
 	refused = left = false;
 	delete document.body.dataset.problem;
 	room?.leave();
-	room = new Room({ media, tiles, panels, url: relayUrl(), room: name, name: person }, {
-		onentered,
-		onrefused,
-		onstate: render,
-	});
+	const hooks = { onentered, onrefused, onstate: render };
+	room = new Room({ media, tiles, panels, url: relayUrl(), room: name, name: person }, hooks);
 	render();
 }
 
@@ -107,7 +94,7 @@ function render() {
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
 	body.state = state;
 	body.others = String(document.querySelectorAll(".tile:not([data-peer=self])").length);
-	const words = room?.words ?? I18n.t(`s_${state}`);
+	const words = room?.words ?? (state === "entry" ? "" : I18n.t(`s_${state}`));
 	if ($("status").textContent !== words) $("status").textContent = words;
 	const inCall = !$("call").hidden;
 	$("title").textContent = inCall && room ? room.room : I18n.t("app");
@@ -142,13 +129,12 @@ function onmedia() {
 	if ($("call").hidden) return entry.render();
 	room?.render();
 	const notices = deviceProblems(media).map((what) => {
-		const retry = what.problem === "insecure" ? null : () => media.start(asObject(what.device.split(" ")));
-		return notice(what, retry, () => dismiss(what.device.split(" ")));
+		const devices = what.device.split(" ");
+		const retry = () => media.start(Object.fromEntries(devices.map((device) => [device, true])));
+		return notice(what, what.problem === "insecure" ? null : retry, () => dismiss(devices));
 	});
 	$("call-notices").replaceChildren(...notices);
 }
-
-const asObject = (devices) => Object.fromEntries(devices.map((device) => [device, true]));
 
 function dismiss(devices) {
 	for (const device of devices) media.problems[device] = null;
@@ -200,15 +186,15 @@ function more(open = $("more").getAttribute("aria-expanded") !== "true") {
 }
 
 const keys = {
-	m: ["key_mic", toggleMic],
-	v: ["key_cam", toggleCam],
-	s: ["key_share", toggleShare],
-	c: ["key_chat", () => panels.toggle("chat")],
-	i: ["key_invite", invite],
-	d: ["key_details", () => panels.toggle("details")],
-	f: ["key_full", () => fullScreen(document.documentElement)],
-	x: ["key_hangup", hangUp],
-	"?": ["key_help", () => $("help").showModal()],
+	m: ["microphone", toggleMic],
+	v: ["camera", toggleCam],
+	s: ["share", toggleShare],
+	c: ["chat", () => panels.toggle("chat")],
+	i: ["invite", invite],
+	d: ["details", () => panels.toggle("details")],
+	f: ["full", () => fullScreen(document.documentElement)],
+	x: ["hangup", hangUp],
+	"?": ["shortcuts", () => $("help").showModal()],
 };
 
 function onkey(event) {
@@ -228,7 +214,7 @@ function onkey(event) {
 function speak() {
 	$("lang").textContent = I18n.t("language");
 	$("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
-	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "key_esc"]];
+	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "close"]];
 	$("keys").replaceChildren(
 		...rows.map(([key, text]) => make("div", {}, make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: I18n.t(text) }))),
 	);
@@ -243,8 +229,8 @@ $("cam").onclick = toggleCam;
 $("share").onclick = toggleShare;
 $("invite-open").onclick = invite;
 $("settings-open").onclick = () => $("settings").showModal();
-$("help-open").onclick = () => $("help").showModal();
-$("full").onclick = () => fullScreen(document.documentElement);
+$("help-open").onclick = keys["?"][1];
+$("full").onclick = keys.f[1];
 $("hangup").onclick = hangUp;
 $("more").onclick = () => more();
 $("extras").addEventListener("click", () => more(false));

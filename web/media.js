@@ -18,21 +18,16 @@ const WORDS = {
 };
 
 class LocalMedia {
-	/** @type {MediaStreamTrack|null} */
+	// Tracks, or null.
 	microphone = null;
-	/** @type {MediaStreamTrack|null} */
 	camera = null;
-	/** @type {MediaStreamTrack|null} */
 	screen = null;
-	/** Muted means: the microphone is held, and sends silence. */
+	/** The microphone is held, and sends silence. */
 	muted = false;
-	/** The last failure of each. @type {{microphone: string|null, camera: string|null}} */
+	/** What went wrong last, in a word. */
 	problems = { microphone: null, camera: null };
-	/** Chosen devices, by kind. */
 	chosen = { microphone: "", camera: "", speaker: "" };
-	/** Called when anything of the above changes. */
 	onchange = () => {};
-	/** Called when the list of devices changes. */
 	ondevices = () => {};
 
 	#meter = null;
@@ -42,7 +37,7 @@ class LocalMedia {
 		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
 	}
 
-	/** Whether browsers let a page like this one near a camera at all. */
+	/** Whether browsers let this page near a camera at all. */
 	static get secure() {
 		return Boolean(navigator.mediaDevices?.getUserMedia);
 	}
@@ -62,10 +57,7 @@ class LocalMedia {
 		return { audio: Boolean(this.microphone) && !this.muted, video };
 	}
 
-	/**
-	 * Asks for both at once (one question to the person), then for each apart if that fails.
-	 * @param {{microphone?: boolean, camera?: boolean}} wanted
-	 */
+	/** Asks for both at once (one question to the person), then for each apart if that fails. */
 	async start({ microphone = false, camera = false }) {
 		if (microphone && camera) {
 			const both = await this.#ask(["microphone", "camera"]);
@@ -82,7 +74,7 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** Films no larger than so many others can be served. @param {number} others */
+	/** Films no larger than so many others can be served. */
 	fit(others) {
 		const size = SIZES.find(([most]) => others <= most);
 		if (size === this.#size) return;
@@ -95,31 +87,24 @@ class LocalMedia {
 		return { width: { ideal: (height * 16) / 9 }, height: { ideal: height }, frameRate: { ideal: fps, max: fps } };
 	}
 
-	/** @param {"microphone"|"camera"} kind */
 	stop(kind) {
 		this.#drop(kind);
 		this.problems[kind] = null;
 		this.onchange();
 	}
 
-	/** Stops everything: the lights go out. */
 	stopAll() {
 		for (const kind of ["microphone", "camera", "screen"]) this.#drop(kind);
 		this.onchange();
 	}
 
-	/** @param {boolean} muted */
 	setMuted(muted) {
 		this.muted = muted;
 		if (this.microphone) this.microphone.enabled = !muted;
 		this.onchange();
 	}
 
-	/**
-	 * Changes the device while it is in use, without a pause for the others.
-	 * @param {"microphone"|"camera"} kind
-	 * @param {string} deviceId
-	 */
+	/** Changes the device while it is in use, without a pause for the others. */
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
 		if (!this[kind]) return;
@@ -149,7 +134,6 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** @returns {Promise<{microphone: MediaDeviceInfo[], camera: MediaDeviceInfo[], speaker: MediaDeviceInfo[]}>} */
 	async devices() {
 		let all = [];
 		try {
@@ -161,7 +145,7 @@ class LocalMedia {
 		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
 	}
 
-	/** How loud the microphone is now, from 0 to 1. @returns {number} */
+	/** How loud the microphone is now, from 0 to 1. */
 	level() {
 		if (!this.microphone || this.muted) return 0;
 		const meter = this.#listen();

@@ -1,6 +1,4 @@
-/**
- * Beside the pictures: the chat, and what each connection is doing.
- */
+/** Beside the pictures: the chat, and what each connection is doing. */
 "use strict";
 
 const MOST_LINES = 200;
@@ -33,7 +31,7 @@ class Panels {
 		Log.onchange = () => this.open === "details" && this.#showLog();
 	}
 
-	/** Opens one, or closes what is open. @param {"chat"|"details"|null} which */
+	/** Opens one, or closes what is open. */
 	toggle(which) {
 		const closing = which === null || which === this.open;
 		if (closing && this.open) this.#opener?.focus();
@@ -57,7 +55,7 @@ class Panels {
 		this.ontoggle();
 	}
 
-	/** @param {string} from a peer's id or "self" @param {string} name @param {string} text */
+	/** @param {string} from a peer's id or "self" */
 	addChat(from, name, text) {
 		const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 		const head = make("p", { className: "who" }, make("b", { textContent: name }), ` ${time}`);
@@ -68,13 +66,7 @@ class Panels {
 		this.render();
 	}
 
-	/**
-	 * Shows one connection's numbers.
-	 * @param {number} key
-	 * @param {string} peer
-	 * @param {string} name
-	 * @param {[string, string][]} rows
-	 */
+	/** Shows one connection's numbers. */
 	showPerson(key, peer, name, rows) {
 		let item = this.#people.get(key);
 		if (!item) {
@@ -88,7 +80,6 @@ class Panels {
 		$("details-none").hidden = true;
 	}
 
-	/** @param {number} key */
 	removePerson(key) {
 		this.#people.get(key)?.remove();
 		this.#people.delete(key);

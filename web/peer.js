@@ -1,8 +1,7 @@
 /**
  * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
  *
- * Knows nothing of rooms, sockets or the DOM: it is given `send(type, fields)` and is handed what comes back.
- * Usable by any page, alone or with signaling.js.
+ * For any page; knows nothing of rooms or sockets: it is given `send(type, fields)` and handed what comes back.
  *
  *   const link = new PeerLink({ polite, iceServers, send: (type, fields) => channel.send(type, fields, peerId) });
  *   link.on("stream", (stream) => (video.srcObject = stream));
@@ -10,8 +9,8 @@
  *   if (polite) link.start();                     // the newcomer makes the first offer
  *   channel.on("offer", (message) => link.receive(message));     // the same for answer, offer_ice, answer_ice
  *
- * Both kinds of media are negotiated once, in both directions, whether or not there is anything to send. Muting,
- * a new camera or the screen only replace a track: the connection is negotiated again for nothing but ICE.
+ * Sound and picture are negotiated once, both ways, whether or not there is anything to send. A new camera or the
+ * screen only replaces a track; nothing but ICE is ever negotiated again.
  */
 (() => {
 	"use strict";
@@ -19,16 +18,15 @@
 	/** A path that stalls often comes back by itself; the two sides wait unequally so that only one restarts. */
 	const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
 	const LONGEST_PATIENCE_MS = 30_000;
-	/** Candidates that wait for a description that never comes must not pile up. */
 	const MOST_QUEUED = 200;
 	const KINDS = ["audio", "video"];
 
 	class PeerLink {
-		/** What the other side sends; its tracks come and go, the object stays. */
+		/** What the other side sends. */
 		stream = new MediaStream();
-		/** Names this peer connection to the other side, so that a new one behind the same id is noticed. */
+		/** Tells the other side when there is a new peer connection behind the same id. */
 		session = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-		/** The other side's `session`, once it told one. @type {string|null} */
+		/** The other side's. @type {string|null} */
 		remoteSession = null;
 
 		#send;
@@ -65,14 +63,14 @@
 			};
 		}
 
-		/** The connection's state in the browser's words. @returns {RTCPeerConnectionState} */
+		/** @returns {RTCPeerConnectionState} */
 		get state() {
 			return this.pc.connectionState;
 		}
 
 		/**
-		 * Events: "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, went silent, came back),
-		 * "problem" (an Error: something of this connection alone went wrong and was survived).
+		 * Hears of "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, fell silent, came back) and
+		 * "problem" (Error: something went wrong and was survived).
 		 * @param {"state"|"stream"|"problem"} type
 		 * @param {(value: any) => void} listener
 		 */
@@ -116,13 +114,22 @@
 		}
 
 		/**
-		 * Takes one message of the other side, whole as it came. In order, one at a time; a bad one is reported and skipped.
+		 * Takes one message of the other side as it came: in order, one at a time; a bad one is reported and skipped.
 		 * @param {{type: string, sdp?: string, iceCandidate?: object|null, session?: string}} message
 		 * @returns {Promise<void>}
 		 */
 		receive(message) {
 			this.#work = this.#work.then(() => this.#take(message)).catch((error) => this.#problem(error));
 			return this.#work;
+		}
+
+		/** For the next ICE restart. @param {RTCIceServer[]} iceServers */
+		setIceServers(iceServers) {
+			try {
+				this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+			} catch (error) {
+				this.#problem(error);
+			}
 		}
 
 		/** Looks for a new path without touching the media. */
@@ -138,7 +145,7 @@
 			else if (this.pc.remoteDescription && this.state !== "connected") this.#restartSoon(this.polite ? 1_500 : 0);
 		}
 
-		/** Ends the connection. Tracks that were sent are the caller's and live on. */
+		/** Ends the connection; the tracks live on. */
 		close() {
 			clearTimeout(this.#restartTimer);
 			this.#listeners.clear();
@@ -190,9 +197,8 @@
 
 		/** The first line of each kind carries our track, whoever opened it. */
 		#adopt(transceiver, kind) {
-			const current = this.#senders[kind] && this.pc.getTransceivers().find((t) => t.sender === this.#senders[kind]);
-			if (current && current !== transceiver && current.mid !== null && current.direction !== "stopped") return;
-			if (current === transceiver) return;
+			const current = this.pc.getTransceivers().find(({ sender }) => sender === this.#senders[kind]);
+			if (current === transceiver || (current && current.mid !== null && current.direction !== "stopped")) return;
 			this.#senders[kind] = transceiver.sender;
 			transceiver.direction = "sendrecv";
 			transceiver.sender.setStreams?.(this.#localStream);

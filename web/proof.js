@@ -49,7 +49,7 @@ function sha256(text) {
 	return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-/** 128 bits that nobody can guess, in hex. @returns {string} */
+/** 128 bits that nobody can guess, in hex. */
 function randomToken() {
 	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -57,10 +57,6 @@ function randomToken() {
 /**
  * Shows knowledge of a pair's secret without telling it. It holds for one sender and one receiver only, and the
  * relay vouches for both ids, so a proof that somebody else overhears or passes on is worth nothing.
- * @param {string} secret
- * @param {string} from
- * @param {string} to
- * @returns {string}
  */
 function proofOf(secret, from, to) {
 	return sha256(JSON.stringify([secret, from, to])).slice(0, 32);
@@ -69,7 +65,6 @@ function proofOf(secret, from, to) {
 /**
  * Digits that both ends see alike when nobody sits between them. Eighty bits, because one who sits between may
  * try keys until two numbers agree, which takes the square root of what it seems.
- * @param {{local: string|null, remote: string|null}} fingerprints
  * @returns {string} empty while they are not known
  */
 function safetyNumber({ local, remote }) {

@@ -1,6 +1,4 @@
-/**
- * One stay in one room: the channel and the call on one side, the tiles, panels and buttons on the other.
- */
+/** One stay in one room: the channel and the call on one side, the tiles, panels and buttons on the other. */
 "use strict";
 
 const SPEAKING_MS = 200;
@@ -20,17 +18,10 @@ class Room {
 	#totals = new Map();
 	#name;
 	#hooks;
+	#picture = null;
+	/** Whether the first attempt to reach the relay has failed. */
+	unreachable = false;
 
-	/**
-	 * @param {object} parts
-	 * @param {LocalMedia} parts.media
-	 * @param {Tiles} parts.tiles
-	 * @param {Panels} parts.panels
-	 * @param {string} parts.url the relay's
-	 * @param {string} parts.room
-	 * @param {string} parts.name
-	 * @param {{onentered: () => void, onrefused: (refusal: object) => void, onstate: (state: string) => void}} hooks
-	 */
 	constructor({ media, tiles, panels, url, room, name }, hooks) {
 		this.#media = media;
 		this.#tiles = tiles;
@@ -61,13 +52,9 @@ class Room {
 	get words() {
 		const others = this.#call.others;
 		const names = others.map(({ name }) => name || I18n.t("someone")).join(", ");
-		if (!this.#entered) return I18n.t(this.unreachable ? "s_unreachable" : "s_connecting_relay");
-		if (this.state === "reconnecting") return I18n.t(others.length ? "s_reconnecting" : "s_reconnecting_alone");
+		if (!this.#entered) return I18n.t(this.unreachable ? "s_unreachable" : "s_relay");
 		return I18n.t(`s_${this.state}`, { names, n: others.length + 1 });
 	}
-
-	/** Whether the first attempt to reach the relay has failed. */
-	unreachable = false;
 
 	/** Dials now. */
 	retry() {
@@ -84,7 +71,7 @@ class Room {
 		Log.add("left");
 	}
 
-	/** @param {string} text @returns {string|null} why it was not sent */
+	/** @returns {string|null} why it was not sent */
 	sendChat(text) {
 		if (this.#channel.state !== "joined") return I18n.t("chat_away");
 		if (this.#call.members.size === 0) return I18n.t("chat_alone");
@@ -99,7 +86,6 @@ class Room {
 		this.#showSelf();
 		for (const member of this.#call.others) this.#showMember(member);
 		$("alone").hidden = this.#call.members.size > 0;
-		$("call").dataset.alone = String(this.#call.members.size === 0);
 	}
 
 	#relayState({ state, retryInMs, code, reason }) {
@@ -181,7 +167,7 @@ class Room {
 	#noteOf(state) {
 		if (state === "connected" || state === "closed") return "";
 		const help = state === "failed" ? ` ${I18n.t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}` : "";
-		return I18n.t(`t_${state}`) + help;
+		return I18n.t(state === "connecting" ? "t_new" : `t_${state}`) + help;
 	}
 
 	#showSpeaking() {
@@ -198,7 +184,7 @@ class Room {
 		for (const member of this.#call.others) {
 			const { key, link } = member;
 			try {
-				const reading = await readStats(link.pc, this.#totals.get(key), !this.#call.hasIceServers);
+				const reading = await readStats(link.pc, this.#totals.get(key), this.#call.onlyLocal);
 				if (!this.#call.members.has(member.id)) continue;
 				this.#totals.set(key, reading.totals);
 				const path = I18n.t(`path_${reading.path || "none"}`);
@@ -210,8 +196,6 @@ class Room {
 			}
 		}
 	}
-
-	#picture = null;
 }
 
 /** What the details say of one connection. */

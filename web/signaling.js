@@ -1,10 +1,6 @@
 /**
- * The signaling client: one WebSocket to the relay that finds its way back.
- *
- * Knows nothing of WebRTC, of the DOM or of this call page, and needs no other file. Any page can use it:
- *
- *   <script src="https://relay.example/signaling.js"></script>        or
- *   import { SignalingChannel } from "https://relay.example/signaling.mjs";
+ * The signaling client: one WebSocket to the relay that finds its way back. For any page; needs no other file, and
+ * knows nothing of WebRTC. By `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
  *
  *   const channel = new SignalingChannel();          // this page's own host; or "wss://relay.example/ws"
  *   channel.on("joined", ({ id, peers, iceServers }) => ...);
@@ -12,26 +8,24 @@
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
- * Once joined it stays joined: a lost socket is dialled again with backoff and jitter, and the room entered
- * again under the same name, until `leave()` or `close()`, or until the relay says that trying is no use.
+ * Once joined it stays joined: a lost socket is dialled again with backoff and jitter, and the room entered again
+ * under the same name, until `leave()` or `close()`, or until the relay refuses.
  */
 (() => {
 	"use strict";
 
 	/** First delay before dialling again; doubled at each failure. */
 	const FIRST_DELAY_MS = 500;
-	/** The longest delay: people wait for this, so it stays short. */
 	const LONGEST_DELAY_MS = 10_000;
-	/** From dialling to `joined`. The relay itself waits 10 s for a `join`. */
+	/** From dialling to `joined`. */
 	const JOIN_DEADLINE_MS = 9_000;
-	/** An answer to a probe takes one round trip; after this the socket counts as dead. */
 	const PROBE_DEADLINE_MS = 4_000;
 	/** A timer that comes this late means that the machine slept. */
 	const SLEEP_GAP_MS = 12_000;
 	const PROBE_REF = "probe";
 	const JOIN_REF = "join";
 
-	/** What the relay refused: `code` is one of the protocol's, `message` a sentence for people. */
+	/** What the relay refused; `code` is the protocol's. */
 	class SignalingError extends Error {
 		/** @param {{code: string, message: string, retryable?: boolean}} refusal */
 		constructor({ code, message, retryable = false }) {
@@ -50,7 +44,7 @@
 
 		#url;
 		#socket = null;
-		/** The room that we mean to be in; null once we no longer mean to be anywhere. */
+		/** What to say to `join`, while we mean to be in a room. */
 		#wanted = null;
 		#joinedBefore = false;
 		#waiters = [];
@@ -68,8 +62,7 @@
 		}
 
 		/**
-		 * The relay address that belongs to a page: the same host, `wss` if the page came by https; for a page
-		 * opened from disk the relay on this machine.
+		 * The relay that belongs to a page: the same host; for a page from disk the one on this machine.
 		 * @param {string} pageUrl
 		 * @returns {string}
 		 */
@@ -88,10 +81,9 @@
 		}
 
 		/**
-		 * Listens to one kind of event; the README of the relay lists what each carries.
-		 * From the relay: joined (with `again` and `previousId`), peer_joined, peer_left, host, offer, answer,
-		 * offer_ice, answer_ice, message, error, goaway. From here: state {state, retryInMs?, code?, reason?},
-		 * refused {code, message, retryable}.
+		 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
+		 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
+		 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
 		 * @param {string} type
 		 * @param {(event: any) => void} listener
 		 * @returns {() => void} call it to stop listening
@@ -105,8 +97,8 @@
 		/**
 		 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
 		 * @param {string} room
-		 * @param {{name?: string, id?: string}} [who] an `id` is needed by few: the relay makes one
-		 * @returns {Promise<object>} the relay's `joined`; rejected when the relay refuses, or by leave and close
+		 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
+		 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
 		 */
 		join(room, { name, id } = {}) {
 			this.leave();
@@ -115,14 +107,14 @@
 			if (id) this.#wanted.id = id;
 			this.#joinedBefore = false;
 			const joined = new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
-			joined.catch(() => {}); // those who listen to events need not catch the promise as well
+			joined.catch(() => {}); // who listens to "refused" need not catch it as well
 			this.#watch(true);
 			this.reconnect();
 			return joined;
 		}
 
 		/**
-		 * Sends one message. False when we are in no room: it was not sent and will not be.
+		 * Sends one message. False when we are in no room: then it never will be sent.
 		 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
 		 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
 		 * @param {string} [to] one peer's id; without it everyone else in the room
@@ -156,9 +148,8 @@
 		}
 
 		/**
-		 * Asks whether the relay is still there. Browsers tell nothing of WebSocket pings, and after a sleep or a
-		 * change of network a dead socket looks alive for minutes. A second `join` must be answered
-		 * (`already_joined`), which is all that we want to know.
+		 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for
+		 * minutes. A second `join` must be answered (`already_joined`), which is all that we want to know.
 		 */
 		probe() {
 			if (this.state !== "joined" || this.#probeTimer) return;
@@ -178,7 +169,6 @@
 			}
 			this.#socket = socket;
 			this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
-			// Events of a socket that we have given up are nobody's business.
 			const mine = (handler) => (event) => socket === this.#socket && handler(event);
 			socket.onopen = mine(() => {
 				this.#become("joining");
@@ -269,7 +259,7 @@
 			for (const waiter of this.#waiters.splice(0)) waiter[how](value);
 		}
 
-		/** A listener that throws harms neither the others nor the channel. */
+		/** A listener that throws harms nobody else. */
 		#emit(type, event) {
 			for (const listener of [...(this.#listeners.get(type) ?? [])]) {
 				try {
@@ -280,7 +270,7 @@
 			}
 		}
 
-		/** While we mean to be in a room: notice a network that came back and a machine that woke up. */
+		/** Notices a network that came back and a machine that woke up. */
 		#watch(on) {
 			clearInterval(this.#watchTimer);
 			const listen = on ? "addEventListener" : "removeEventListener";

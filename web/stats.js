@@ -1,26 +1,13 @@
-/**
- * What a connection is doing, in numbers that mean something to people, out of `getStats()`.
- */
+/** What a connection is doing, in numbers that mean something to people, out of `getStats()`. */
 "use strict";
 
 const PRIVATE = /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(::1|f[cd]|fe80))/i;
 
 /**
- * @typedef {object} Reading
- * @property {"lan"|"nat"|"relay"|""} path
- * @property {number|null} rttMs
- * @property {number|null} lossPercent of what should have arrived since the last reading
- * @property {{width: number, height: number, fps: number, kbps: number}} received
- * @property {{width: number, height: number, fps: number, kbps: number}} sent
- * @property {"good"|"fair"|"poor"|""} quality
- * @property {object} totals for the next reading
- */
-
-/**
+ * Reads path, round trip, loss in per cent, pictures in and out, and a word for the quality.
  * @param {RTCPeerConnection} pc
- * @param {object|undefined} before the `totals` of the last reading
- * @param {boolean} onlyLocal no ICE server in use: every path is on the local network
- * @returns {Promise<Reading>}
+ * @param {object} [before] the `totals` of the last reading
+ * @param {boolean} onlyLocal no ICE server in use
  */
 async function readStats(pc, before, onlyLocal) {
 	const all = new Map();

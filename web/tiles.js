@@ -1,20 +1,16 @@
-/**
- * The grid: a tile for each person, sized so that the pictures are as large as the room on screen allows.
- */
+/** The grid: a tile for each person, sized so that the pictures are as large as the room on screen allows. */
 "use strict";
 
 const GAP = 8;
-/** Without a picture of its own to follow, a tile is this wide for its height. */
 const ASPECT = 16 / 9;
 
 class Tiles {
-	/** The tile that was enlarged by hand. @type {number|string|null} */
+	/** The key of the tile that was enlarged by hand. */
 	pinned = null;
 	#grid;
 	#tiles = new Map();
 	#sink = "";
 
-	/** @param {HTMLElement} grid */
 	constructor(grid) {
 		this.#grid = grid;
 		new ResizeObserver(() => this.arrange()).observe(grid);
@@ -22,16 +18,8 @@ class Tiles {
 
 	/**
 	 * Shows one person, new or changed.
-	 * @param {object} who
-	 * @param {number|"self"} who.key
 	 * @param {string} who.peer the id that tests and logs know them by
-	 * @param {string} who.name
-	 * @param {MediaStream|null} who.stream
-	 * @param {boolean} who.audio
-	 * @param {"camera"|"screen"|"off"} who.video
-	 * @param {string} who.connection
 	 * @param {string} [who.note] what is going on, in words
-	 * @param {boolean} [who.present]
 	 */
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
@@ -58,7 +46,6 @@ class Tiles {
 		this.arrange();
 	}
 
-	/** @param {number|"self"} key */
 	remove(key) {
 		const tile = this.#tiles.get(key);
 		if (!tile) return;
@@ -74,13 +61,11 @@ class Tiles {
 		for (const key of [...this.#tiles.keys()]) this.remove(key);
 	}
 
-	/** @param {number|"self"} key @param {boolean} speaking */
 	setSpeaking(key, speaking) {
 		const element = this.#tiles.get(key)?.element;
 		if (element) element.dataset.speaking = String(speaking);
 	}
 
-	/** @param {number} key @param {{path: string, quality: string}} reading @param {string} title */
 	setQuality(key, { path, quality }, title) {
 		const tile = this.#tiles.get(key);
 		if (!tile) return;
@@ -88,7 +73,7 @@ class Tiles {
 		tile.signal.title = title;
 	}
 
-	/** Where everyone is heard. @param {string} deviceId empty for the system's default */
+	/** Where everyone is heard; empty is the system's default. */
 	async setSpeaker(deviceId) {
 		this.#sink = deviceId;
 		for (const { video } of this.#tiles.values()) await this.#applySink(video);
@@ -108,7 +93,6 @@ class Tiles {
 		}
 	}
 
-	/** @param {number|"self"} key */
 	togglePin(key) {
 		this.pinned = this.pinned === key ? null : key;
 		for (const tile of this.#tiles.values()) this.#labels(tile);
@@ -157,9 +141,9 @@ class Tiles {
 			mutedText: make("span", { className: "offscreen" }),
 			note: make("p", { className: "note" }),
 			signal: make("span", { className: "signal" }, make("i"), make("i"), make("i")),
-			pin: tool("pin", "", () => this.togglePin(key)),
-			pip: tool("pip", "", () => pictureInPicture(video)),
-			full: tool("full", "", () => fullScreen(tile.element)),
+			pin: tool("pin", () => this.togglePin(key)),
+			pip: tool("pip", () => pictureInPicture(video)),
+			full: tool("full", () => fullScreen(tile.element)),
 		};
 		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
 		tile.initial.setAttribute("aria-hidden", "true");
@@ -175,7 +159,6 @@ class Tiles {
 			make("div", { className: "label" }, tile.muted, tile.label, tile.signal),
 			tile.tools,
 		);
-		// A double click is the quick way; the button is the one that can be found.
 		tile.element.addEventListener("dblclick", () => this.togglePin(key));
 		video.addEventListener("resize", () => (tile.element.dataset.upright = String(video.videoHeight > video.videoWidth)));
 		this.#tiles.set(key, tile);
@@ -188,7 +171,7 @@ class Tiles {
 		const pinned = tile.key === this.pinned;
 		setTool(tile.pin, "pin", I18n.t(pinned ? "unpin" : "pin"));
 		setTool(tile.pip, "pip", I18n.t("pip"));
-		setTool(tile.full, "full", I18n.t("tile_full"));
+		setTool(tile.full, "full", I18n.t("full"));
 	}
 
 	async #applySink(video) {
