@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::path::PathBuf;
-use std::process::{Command as StdCommand, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex as StdMutex};
 
 use fantoccini::Client;
@@ -13,12 +13,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 use url::{ParseError, Url};
 
-use super::{PATIENCE, Relay, Window};
+use super::{PATIENCE, Relay, Window, bound_to_us};
 
 /// One browser at a time: calls are measured in frames, and two machines' worth of them would fight for two cores.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -259,16 +259,13 @@ struct Driver {
 
 impl Driver {
     async fn start(home: &TempDir) -> Self {
-        // setpriv: should this process die without a chance to clean up, so does the driver, and Chromium with it.
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+        let mut child = bound_to_us("chromedriver")
+            .arg("--port=0")
             .env("HOME", home.path())
             .env("TMPDIR", home.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .expect("setpriv (of util-linux) starts");
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -306,7 +303,7 @@ impl Driver {
     /// Ends the driver, Chromium and its helpers, however they are, and waits for the driver to be gone.
     fn kill(&mut self) {
         let Some(group) = self.child.id() else { return };
-        let killed = StdCommand::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
+        let killed = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
         if killed.is_ok_and(|status| status.success()) {
             while matches!(self.child.try_wait(), Ok(None)) {
                 std::thread::yield_now();

@@ -23,7 +23,10 @@ mod window;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
+
+use tokio::process::Command;
 
 pub use chromium::Browser;
 pub use fifty::FIFTY_LINES;
@@ -49,6 +52,13 @@ pub fn in_repository(path: &str) -> PathBuf {
 /// The address under which a browser opens a file of this repository from disk.
 pub fn file_url(path: &str) -> String {
     format!("file://{}", in_repository(path).display())
+}
+
+/// A program that ends with this process, even when that dies without a chance to clean up.
+fn bound_to_us(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]).stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// The name of the test that runs, to name files by.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
 
-use super::{PATIENCE, artifact, test_name};
+use super::{PATIENCE, artifact, bound_to_us, test_name};
 
 /// A relay on a free port. It ends with its owner; what it logged is shown when the test fails.
 pub struct Relay {
@@ -80,14 +80,12 @@ impl Relay {
 
     async fn launch(&mut self, address: &str) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_signaling-relay"))
+        let mut child = bound_to_us(env!("CARGO_BIN_EXE_signaling-relay"))
             .args(["--listen", address])
             .args(&self.flags)
             .env("RUST_LOG", "debug,hyper=info")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
-            .kill_on_drop(true)
             .spawn()
             .expect("the relay starts");
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
