@@ -30,7 +30,7 @@ class Call {
 	#channel;
 	#notify;
 	#iceServers = [];
-	/** Every id that was ours: after a lost connection our own ghost sits in the room for a while. */
+	/** Every id that was ours: after a lost connection our ghost stays in the room for a while. */
 	#ours = new Set();
 	#strangers = new Map();
 	#tokens = new Map();
@@ -72,7 +72,6 @@ class Call {
 		return this.#iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
 	}
 
-	/** Without any ICE server every path is on the local network. */
 	get onlyLocal() {
 		return this.#iceServers.length === 0;
 	}

@@ -16,7 +16,7 @@ class DevicePickers {
 		for (const kind of KINDS) {
 			if (kind === "speaker" && !canChooseSpeaker) continue;
 			const id = `${container.id}-${kind}`;
-			const select = make("select", { id, on: { change: () => onchoose(kind, select.value) } });
+			const select = make("select", { id, onchange: () => onchoose(kind, select.value) });
 			this.#selects[kind] = select;
 			this.#labels[kind] = make("label", { htmlFor: id });
 			container.append(make("div", {}, this.#labels[kind], select));
@@ -60,7 +60,7 @@ function notice({ device, problem, ...values }, retry, cancel) {
 	const element = make(
 		"div",
 		{ className: "notice", dataset: { device, problem } },
-		make("strong", { textContent: I18n.t(key, values) }),
+		make("strong", {}, I18n.t(key, values)),
 		make("p", { textContent: I18n.t(`${key}_text`, values) }),
 	);
 	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: I18n.t(text) }));

@@ -11,24 +11,23 @@ const MOST_TOASTS = 3;
 
 const $ = (id) => document.getElementById(id);
 
-/**
- * Makes an element.
- * @param {object} [properties] DOM properties; `dataset` and `on` take objects
- * @param {...(Node|string)} children strings become text
- */
-function make(tag, { dataset = {}, on = {}, ...properties } = {}, ...children) {
+/** Makes an element with these DOM properties; children that are strings become text. */
+function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
 	Object.assign(element.dataset, dataset);
-	for (const [type, listener] of Object.entries(on)) element.addEventListener(type, listener);
 	element.append(...children);
 	return element;
 }
+
+/** A term and what it is, for a `dl`. */
+const row = (term, value) => make("div", {}, make("dt", {}, term), make("dd", {}, value));
 
 /** One of the icons at the top of index.html. */
 function icon(name) {
 	const svg = document.createElementNS(SVG, "svg");
 	const use = document.createElementNS(SVG, "use");
 	svg.setAttribute("class", "icon");
+	svg.setAttribute("viewBox", "0 0 24 24");
 	svg.setAttribute("aria-hidden", "true");
 	use.setAttribute("href", `#i-${name}`);
 	svg.append(use);
@@ -59,7 +58,7 @@ function setTool(button, iconName, label) {
 /** Says something that passes: a join, a leave. */
 function toast(text) {
 	const toasts = $("toasts");
-	const line = make("p", { textContent: text });
+	const line = make("p", {}, text);
 	toasts.append(line);
 	while (toasts.children.length > MOST_TOASTS) toasts.firstChild.remove();
 	setTimeout(() => line.remove(), TOAST_MS);
@@ -117,6 +116,7 @@ const Log = {
 		if (Log.lines.length > MOST_LOG_LINES) Log.lines.shift();
 		Log.onchange?.();
 	},
+	problem: (error) => Log.add(error.name, error.message),
 	text() {
 		const page = `${location.protocol}//…${location.pathname} secure=${isSecureContext} framed=${globalThis.top !== globalThis}`;
 		return [navigator.userAgent, page, new Date().toISOString().slice(0, 10), ...Log.lines].join("\n");

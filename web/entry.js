@@ -16,7 +16,7 @@ function speakableName() {
 class Entry {
 	/** What the person wants to send; kept over hanging up. */
 	wanted = { microphone: true, camera: true };
-	/** What the relay said, if it refused or cannot be reached. @type {object|null} */
+	/** What the relay said, if it refused or cannot be reached. */
 	trouble = null;
 	#media;
 	#onjoin;
@@ -100,8 +100,8 @@ class Entry {
 		const micOn = media.microphone ? !media.muted : false;
 		setTool($("preview-mic"), micOn ? "mic" : "mic-off", I18n.t(micOn ? "mute" : "unmute"));
 		setTool($("preview-cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
-		$("preview-mic").dataset.on = String(micOn);
-		$("preview-cam").dataset.on = String(Boolean(media.camera));
+		$("preview-mic").dataset.on = micOn;
+		$("preview-cam").dataset.on = Boolean(media.camera);
 		this.#notices();
 		this.#pickers.refresh();
 	}
@@ -154,6 +154,6 @@ class Entry {
 	#showLevel() {
 		const level = this.#media.level();
 		$("level-bar").style.scale = `${level.toFixed(2)} 1`;
-		$("level").setAttribute("aria-valuenow", String(Math.round(level * 100)));
+		$("level").setAttribute("aria-valuenow", Math.round(level * 100));
 	}
 }

@@ -121,9 +121,9 @@ function onmedia() {
 	setTool($("mic"), micOn ? "mic" : "mic-off", I18n.t(media.microphone ? (micOn ? "mute" : "unmute") : "mic_start"));
 	setTool($("cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
 	setTool($("share"), "screen", I18n.t(media.screen ? "share_stop" : "share"));
-	$("mic").dataset.on = String(micOn);
-	$("cam").dataset.on = String(Boolean(media.camera));
-	$("share").dataset.on = String(Boolean(media.screen));
+	$("mic").dataset.on = micOn;
+	$("cam").dataset.on = Boolean(media.camera);
+	$("share").dataset.on = Boolean(media.screen);
 	$("share").hidden = !LocalMedia.canShareScreen;
 	callPickers.refresh();
 	if ($("call").hidden) return entry.render();
@@ -181,8 +181,8 @@ function invite() {
 }
 
 function more(open = $("more").getAttribute("aria-expanded") !== "true") {
-	$("more").setAttribute("aria-expanded", String(open));
-	$("extras").dataset.open = String(open);
+	$("more").setAttribute("aria-expanded", open);
+	$("extras").dataset.open = open;
 }
 
 const keys = {
@@ -215,9 +215,7 @@ function speak() {
 	$("lang").textContent = I18n.t("language");
 	$("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
 	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "close"]];
-	$("keys").replaceChildren(
-		...rows.map(([key, text]) => make("div", {}, make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: I18n.t(text) }))),
-	);
+	$("keys").replaceChildren(...rows.map(([key, text]) => row(make("kbd", {}, key), I18n.t(text))));
 	panels.render();
 	onmedia();
 	room?.render();

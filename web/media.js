@@ -57,7 +57,7 @@ class LocalMedia {
 		return { audio: Boolean(this.microphone) && !this.muted, video };
 	}
 
-	/** Asks for both at once (one question to the person), then for each apart if that fails. */
+	/** Asks for both at once, which is one question to the person; then for each apart if that fails. */
 	async start({ microphone = false, camera = false }) {
 		if (microphone && camera) {
 			const both = await this.#ask(["microphone", "camera"]);

@@ -40,7 +40,7 @@ class Panels {
 		$("panel").hidden = closing;
 		for (const name of ["chat", "details"]) {
 			$(name).hidden = this.open !== name;
-			$(`${name}-open`).setAttribute("aria-expanded", String(this.open === name));
+			$(`${name}-open`).setAttribute("aria-expanded", this.open === name);
 		}
 		if (this.open === "chat") {
 			this.#unread = 0;
@@ -58,7 +58,7 @@ class Panels {
 	/** @param {string} from a peer's id or "self" */
 	addChat(from, name, text) {
 		const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-		const head = make("p", { className: "who" }, make("b", { textContent: name }), ` ${time}`);
+		const head = make("p", { className: "who" }, make("b", {}, name), ` ${time}`);
 		const body = make("p", { className: "text" }, ...linked(text.slice(0, MOST_CHARACTERS)));
 		this.#line({ dataset: { from } }, head, body);
 		if (this.open === "chat") return;
@@ -76,7 +76,7 @@ class Panels {
 		}
 		item.dataset.peer = peer;
 		item.firstChild.textContent = name;
-		item.lastChild.replaceChildren(...rows.map(([what, value]) => make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))));
+		item.lastChild.replaceChildren(...rows.map(([what, value]) => row(what, value)));
 		$("details-none").hidden = true;
 	}
 

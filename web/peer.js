@@ -15,17 +15,16 @@
 (() => {
 	"use strict";
 
-	/** A path that stalls often comes back by itself; the two sides wait unequally so that only one restarts. */
+	/** A path that stalls may come back by itself; the two sides wait unequally so that only one restarts. */
 	const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
 	const LONGEST_PATIENCE_MS = 30_000;
 	const MOST_QUEUED = 200;
-	const KINDS = ["audio", "video"];
 
 	class PeerLink {
 		/** What the other side sends. */
 		stream = new MediaStream();
 		/** Tells the other side when there is a new peer connection behind the same id. */
-		session = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+		session = crypto.getRandomValues(new Uint32Array(2)).join("-");
 		/** The other side's. @type {string|null} */
 		remoteSession = null;
 
@@ -82,7 +81,7 @@
 		/** Makes the first offer. Does nothing if the other side was faster. */
 		start() {
 			if (this.pc.signalingState === "closed" || this.pc.getTransceivers().length > 0) return;
-			for (const kind of KINDS) {
+			for (const kind of ["audio", "video"]) {
 				this.#adopt(this.pc.addTransceiver(kind, { direction: "sendrecv", streams: [this.#localStream] }), kind);
 			}
 		}

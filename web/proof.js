@@ -1,8 +1,7 @@
 /**
  * SHA-256, and what the call makes of it: tokens, proofs of identity, a number to read aloud.
  *
- * The browser's own `crypto.subtle` is missing on insecure pages and answers later; this one is short, and fast
- * enough for the few hundred bytes that are hashed when somebody comes back.
+ * The browser's own `crypto.subtle` is missing on insecure pages; this one is fast enough for a few hundred bytes.
  */
 "use strict";
 
@@ -13,10 +12,7 @@ const ROUNDS = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
 const START = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
 const rotate = (x, by) => (x >>> by) | (x << (32 - by));
 
-/**
- * @param {string} text hashed as UTF-8
- * @returns {string} 64 hex digits
- */
+/** @param {string} text @returns {string} 64 hex digits */
 function sha256(text) {
 	const bytes = new TextEncoder().encode(text);
 	const view = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6));
@@ -49,9 +45,9 @@ function sha256(text) {
 	return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-/** 128 bits that nobody can guess, in hex. */
+/** 128 bits that nobody can guess. */
 function randomToken() {
-	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+	return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /**

@@ -115,7 +115,7 @@ class Room {
 			case "chat":
 				return this.#panels.addChat(member.id, name, text);
 			case "problem":
-				return Log.add("peer", member.key, error.name, error.message);
+				return Log.problem(error);
 			case "gone":
 				this.#tiles.remove(member.key);
 				this.#panels.removePerson(member.key);
@@ -192,7 +192,7 @@ class Room {
 				this.#tiles.setQuality(key, reading, [path, quality].filter(Boolean).join(" · "));
 				this.#panels.showPerson(key, member.id, member.name || I18n.t("someone"), rowsOf(reading, path, quality, link));
 			} catch (error) {
-				Log.add("peer", key, "no numbers:", error.message);
+				Log.problem(error);
 			}
 		}
 	}

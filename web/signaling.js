@@ -14,7 +14,7 @@
 (() => {
 	"use strict";
 
-	/** First delay before dialling again; doubled at each failure. */
+	/** Before dialling again; doubled at each failure. */
 	const FIRST_DELAY_MS = 500;
 	const LONGEST_DELAY_MS = 10_000;
 	/** From dialling to `joined`. */
@@ -30,9 +30,7 @@
 		/** @param {{code: string, message: string, retryable?: boolean}} refusal */
 		constructor({ code, message, retryable = false }) {
 			super(message);
-			this.name = "SignalingError";
-			this.code = code;
-			this.retryable = retryable;
+			Object.assign(this, { name: "SignalingError", code, retryable });
 		}
 	}
 
@@ -47,7 +45,8 @@
 		/** What to say to `join`, while we mean to be in a room. */
 		#wanted = null;
 		#joinedBefore = false;
-		#waiters = [];
+		/** Of the promise that `join` gave. */
+		#settle = null;
 		#listeners = new Map();
 		#failures = 0;
 		#notBeforeMs = 0;
@@ -73,11 +72,6 @@
 			url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
 			url.search = url.hash = "";
 			return url.href;
-		}
-
-		/** The relay's address. @returns {string} */
-		get url() {
-			return this.#url;
 		}
 
 		/**
@@ -106,7 +100,7 @@
 			if (name) this.#wanted.name = name;
 			if (id) this.#wanted.id = id;
 			this.#joinedBefore = false;
-			const joined = new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+			const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
 			joined.catch(() => {}); // who listens to "refused" need not catch it as well
 			this.#watch(true);
 			this.reconnect();
@@ -129,7 +123,7 @@
 		leave() {
 			if (this.state === "joined") this.#write({ type: "leave" });
 			this.#wanted = null;
-			this.#settle("reject", new SignalingError({ code: "closed", message: "left before joining" }));
+			this.#settle?.reject(new SignalingError({ code: "closed", message: "left before joining" }));
 			this.#watch(false);
 			this.#drop("bye");
 			this.#become("closed");
@@ -143,8 +137,7 @@
 
 		/** Dials now rather than when the delay is over: for a "try again" button. */
 		reconnect() {
-			if (!this.#wanted || this.state === "connecting" || this.state === "joining" || this.state === "joined") return;
-			this.#dial();
+			if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
 		}
 
 		/**
@@ -209,7 +202,7 @@
 			this.#joinedBefore = true;
 			this.#failures = 0;
 			this.#become("joined");
-			this.#settle("resolve", message);
+			this.#settle.resolve(message);
 			const peers = Array.isArray(message.peers) ? message.peers : [];
 			const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
 			this.#emit("joined", { ...message, peers, iceServers, again, previousId });
@@ -218,7 +211,7 @@
 		/** A full room at a rejoin is full of our own ghost, which the relay will find dead: try again. */
 		#refused(error) {
 			if (error.retryable && this.#joinedBefore) return this.#lost({ code: 1013, reason: error.message });
-			this.#settle("reject", new SignalingError(error));
+			this.#settle.reject(new SignalingError(error));
 			this.leave();
 			this.#emit("refused", error);
 		}
@@ -253,10 +246,6 @@
 			if (state === this.state && state !== "waiting") return;
 			this.state = state;
 			this.#emit("state", { state, ...detail });
-		}
-
-		#settle(how, value) {
-			for (const waiter of this.#waiters.splice(0)) waiter[how](value);
 		}
 
 		/** A listener that throws harms nobody else. */

@@ -155,11 +155,11 @@ const TEXTS = {
 	p_refused_text: ["It says: {message}", "它说：{message}"],
 
 	adjectives: [
-		"amber bold brave bright calm clear clever early easy fair gentle glad golden green happy kind lively lucky mellow mild noble quick quiet royal silver sunny swift warm wise",
+		"amber bold brave bright calm clear clever easy gentle glad golden green happy kind lively lucky mellow noble quick quiet royal silver sunny swift warm wise",
 		"安静 明亮 温暖 清新 勇敢 快乐 金色 银色 翠绿 蔚蓝 古老 年轻 轻盈 聪明 幸运 悠闲 灵巧 自在 晴朗 芬芳",
 	],
 	nouns: [
-		"badger beacon birch brook canyon cedar cloud comet coral dolphin falcon forest garden harbor heron island lantern maple meadow otter panda piano planet river robin temple tiger valley willow",
+		"badger beacon birch brook canyon cedar cloud comet dolphin falcon forest garden harbor heron island lantern maple meadow otter panda planet river robin tiger valley willow",
 		"白鹭 青山 小河 竹林 海岛 灯塔 云朵 雪松 熊猫 海豚 枫叶 草原 茶园 石桥 月亮 星辰 荷花 麻雀 溪谷 风筝",
 	],
 };

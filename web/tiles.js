@@ -63,7 +63,7 @@ class Tiles {
 
 	setSpeaking(key, speaking) {
 		const element = this.#tiles.get(key)?.element;
-		if (element) element.dataset.speaking = String(speaking);
+		if (element) element.dataset.speaking = speaking;
 	}
 
 	setQuality(key, { path, quality }, title) {
@@ -106,9 +106,10 @@ class Tiles {
 		if (tiles.length === 0 || width === 0 || height === 0) return;
 		const main = this.#main(tiles);
 		const others = tiles.filter((tile) => tile !== main);
-		const layout = main ? (others.length === 1 && this.pinned === null && !main.shared ? "duo" : "spotlight") : tiles.length === 1 ? "alone" : "grid";
+		const duo = tiles.length === 2 && this.pinned === null && !main?.shared;
+		const layout = duo ? "duo" : main ? "spotlight" : tiles.length === 1 ? "alone" : "grid";
 		this.#grid.dataset.layout = layout;
-		for (const tile of tiles) tile.element.dataset.pinned = String(tile.key === this.pinned);
+		for (const tile of tiles) tile.element.dataset.pinned = tile.key === this.pinned;
 		if (layout === "duo") {
 			place(main, 0, 0, width, height);
 			const w = Math.max(96, Math.min(240, width * 0.24));
@@ -160,7 +161,7 @@ class Tiles {
 			tile.tools,
 		);
 		tile.element.addEventListener("dblclick", () => this.togglePin(key));
-		video.addEventListener("resize", () => (tile.element.dataset.upright = String(video.videoHeight > video.videoWidth)));
+		video.addEventListener("resize", () => (tile.element.dataset.upright = video.videoHeight > video.videoWidth));
 		this.#tiles.set(key, tile);
 		this.#grid.append(tile.element);
 		this.#applySink(video);
@@ -181,8 +182,7 @@ class Tiles {
 }
 
 function place({ element }, left, top, width, height) {
-	const style = { left, top, width, height };
-	for (const [property, value] of Object.entries(style)) element.style[property] = `${Math.floor(value)}px`;
+	for (const [key, value] of Object.entries({ left, top, width, height })) element.style[key] = `${Math.floor(value)}px`;
 }
 
 /** As many columns as make the tiles largest, between upright and wide; the last row is centred. */
@@ -222,20 +222,12 @@ function spotlight(main, others, width, height) {
 	else place(main, 0, 0, width, height - most - GAP);
 }
 
-async function pictureInPicture(video) {
-	try {
-		if (document.pictureInPictureElement === video) await document.exitPictureInPicture();
-		else await video.requestPictureInPicture();
-	} catch (error) {
-		Log.add("picture in picture:", error.message);
-	}
+function pictureInPicture(video) {
+	const leave = document.pictureInPictureElement === video;
+	return (leave ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(Log.problem);
 }
 
-async function fullScreen(element) {
-	try {
-		if (document.fullscreenElement) await document.exitFullscreen();
-		else await element.requestFullscreen();
-	} catch (error) {
-		Log.add("full screen:", error.message);
-	}
+/** Shows one element alone, or everything again. */
+function fullScreen(element) {
+	return (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen()).catch(Log.problem);
 }
