@@ -198,7 +198,7 @@ where
                     return End::Flood;
                 }
             }
-            () = &mut join_deadline, if !session.has_joined() => return End::NoJoin,
+            () = &mut join_deadline, if session.place().is_none() => return End::NoJoin,
             // The deadline counts from the ping, not from the last sign of life: a relay that was stopped for a minute
             // must ask before it gives everybody up.
             () = &mut heartbeat => match pinged {

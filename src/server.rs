@@ -20,6 +20,7 @@ use crate::limits;
 use crate::listen::listen;
 use crate::protocol::ErrorCode;
 use crate::relay::Relay;
+use crate::session::Session;
 use crate::shutdown::{self, Shutdown, ShutdownSender};
 
 /// A relay that listens, and serves once it is told to.
@@ -114,16 +115,18 @@ where
     let Some(Upgraded { socket, mut admission }) = http::serve(stream, Arc::clone(&relay)).await else { return };
     let connection = relay.count_connection();
     let connected = Instant::now();
-    match admission.session.place() {
-        // `{:?}` escapes what people wrote: nobody forges a line of the log.
-        Some((room, id)) => info!(connection, %address, room = ?room.as_str(), %id, "connected"),
-        None => info!(connection, %address, "connected"),
-    }
+    info!(connection, %address, place = %place_of(&admission.session), "connected");
     let end = match admission.refused {
         Some(code) => connection::refuse(socket, admission.session.outbox(), code == ErrorCode::RoomFull).await,
         None => connection::run(socket, &mut admission.session, relay.shutdown.clone()).await,
     };
-    info!(connection, %address, after_s = connected.elapsed().as_secs(), why = %end, "disconnected");
+    let (place, after_s) = (place_of(&admission.session), connected.elapsed().as_secs());
+    info!(connection, %address, %place, after_s, why = %end, "disconnected");
+}
+
+/// The peer's room and id, for the log. `{:?}` escapes what people wrote: nobody forges a line.
+fn place_of(session: &Session) -> String {
+    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }
 
 fn set_socket_options(stream: &TcpStream) -> io::Result<()> {

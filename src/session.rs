@@ -19,7 +19,7 @@ pub struct Session {
     outbox: Arc<Outbox>,
     allowance: Allowance,
     membership: Option<Membership>,
-    has_joined: bool,
+    place: Option<(RoomName, PeerId)>,
 }
 
 /// The peer spent its [`Allowance`] and went on: its connection must end.
@@ -29,7 +29,7 @@ pub struct Exhausted;
 impl Session {
     /// A session that is in no room yet.
     pub fn new(rooms: Arc<Rooms>, outbox: Arc<Outbox>, allowance: Allowance) -> Self {
-        Self { rooms, outbox, allowance, membership: None, has_joined: false }
+        Self { rooms, outbox, allowance, membership: None, place: None }
     }
 
     /// Where this peer's messages wait for its socket.
@@ -37,14 +37,9 @@ impl Session {
         &self.outbox
     }
 
-    /// Whether the peer was ever in a room.
-    pub fn has_joined(&self) -> bool {
-        self.has_joined
-    }
-
-    /// The room that the peer is in, and its id there.
+    /// The room that the peer is in or was in last, and its id there; none before the first join.
     pub fn place(&self) -> Option<(&RoomName, &PeerId)> {
-        self.membership.as_ref().map(|membership| (membership.room(), membership.id()))
+        self.place.as_ref().map(|(room, id)| (room, id))
     }
 
     /// Carries out one text from the peer, or answers it with `error`.
@@ -84,8 +79,9 @@ impl Session {
             let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
         }
-        self.membership = Some(self.rooms.join(join, Arc::clone(&self.outbox))?);
-        self.has_joined = true;
+        let membership = self.rooms.join(join, Arc::clone(&self.outbox))?;
+        self.place = Some((membership.room().clone(), membership.id().clone()));
+        self.membership = Some(membership);
         Ok(())
     }
 
@@ -141,8 +137,8 @@ mod tests {
         assert!(answer(&mut session, r#"{"type":"join","room":"two"}"#).contains("already_joined"));
         assert_eq!(session.place().unwrap().0.as_str(), "one");
         assert_eq!(answer(&mut session, r#"{"type":"leave"}"#), "");
-        assert!(session.place().is_none());
         assert!(answer(&mut session, r#"{"type":"join","room":"two"}"#).contains("joined"));
+        assert_eq!(session.place().unwrap().0.as_str(), "two");
     }
 
     #[test]
@@ -151,7 +147,7 @@ mod tests {
         for text in [r#"{"type":"leave"}"#, r#"{"type":"offer","sdp":""}"#, r#"{"type":"message","data":1,"to":"x"}"#] {
             assert!(answer(&mut session, text).contains("not_joined"), "{text}");
         }
-        assert!(!session.has_joined());
+        assert!(session.place().is_none());
     }
 
     #[test]
