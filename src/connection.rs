@@ -127,6 +127,7 @@ impl fmt::Display for End {
             Self::Closed(Some(frame)) => {
                 write!(f, "closed by the peer ({}: {:?})", u16::from(frame.code), frame.reason.as_str())
             }
+            Self::Lost(WsError::Protocol(_)) => f.write_str("lost: hung up without a closing handshake"),
             Self::Lost(error) => write!(f, "lost: {error}"),
             Self::BadFrame(error) => write!(f, "bad frame: {error}"),
             Self::Timeout => f.write_str("no sign of life"),
