@@ -37,3 +37,23 @@ async fn a_phone_shows_the_call_without_scrolling_sideways() {
     alice.photograph("phone-call").await;
     browser.end().await;
 }
+
+#[tokio::test]
+async fn the_others_see_a_shared_screen_and_then_the_camera_again() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.plays_video_of("Bob").await;
+
+    bob.click("#share").await;
+    alice.shows("tile('Bob').dataset.video === 'screen'").await;
+    alice.plays_video_of("Bob").await;
+    alice.photograph("shared-screen").await;
+    bob.click("#share").await;
+    alice.shows("tile('Bob').dataset.video === 'on'").await;
+    alice.plays_video_of("Bob").await;
+    browser.end().await;
+}

@@ -30,6 +30,23 @@ async fn who_has_neither_camera_nor_microphone_is_told_so_and_can_join() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_not_secure_says_so_and_who_is_there_can_still_watch() {
+    let relay = Relay::start().await;
+    let browser = Browser::with().host_rule("MAP meet.example 127.0.0.1").may_ask("meet.example").start().await;
+    let alice = browser.open(&format!("http://meet.example:{}/?room=r", relay.port())).await;
+    // A header that only secure pages take.
+    browser.expect_console("Cross-Origin-Opener-Policy");
+    alice.shows("document.querySelector('.notice[data-problem=insecure]')").await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.plays_video_of("Bob").await;
+    alice.hears("Bob").await;
+    bob.sees("Alice").await;
+    browser.end().await;
+}
+
+#[tokio::test]
 async fn a_call_outlives_the_relay_and_nobody_is_doubled_when_it_is_back() {
     let mut relay = Relay::start().await;
     let browser = Browser::start().await;

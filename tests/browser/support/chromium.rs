@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex as StdMutex};
 
@@ -87,6 +87,11 @@ impl Options {
     pub fn may_ask(mut self, host: &str) -> Self {
         self.hosts.push(host.to_owned());
         self
+    }
+
+    /// The browser's `$HOME`, empty before the start.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Waits for its turn, then starts Chromium.
@@ -286,6 +291,8 @@ impl Driver {
     async fn session(&self, flags: &[String]) -> Client {
         let mut wanted = Capabilities::new();
         wanted.insert("browserName".to_owned(), json!("chrome"));
+        let longest = PATIENCE.as_millis();
+        wanted.insert("timeouts".to_owned(), json!({ "pageLoad": longest, "script": longest }));
         wanted.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL", "performance": "ALL" }));
         wanted.insert(
             "goog:chromeOptions".to_owned(),

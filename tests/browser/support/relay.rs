@@ -31,7 +31,7 @@ impl Relay {
         Self::start_with(&[]).await
     }
 
-    /// With `flags` after `--listen localhost:0`.
+    /// With `flags`; on a free port of localhost, unless they say where to listen.
     pub async fn start_with(flags: &[&str]) -> Self {
         // Each test has a thread of its own, and rarely more than one relay.
         thread_local! { static COUNT: Cell<u32> = const { Cell::new(0) } }
@@ -81,8 +81,8 @@ impl Relay {
     async fn launch(&mut self, address: &str) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut child = bound_to_us(env!("CARGO_BIN_EXE_signaling-relay"))
-            .args(["--listen", address])
             .args(&self.flags)
+            .env("SIGNALING_RELAY_LISTEN", address)
             .env("RUST_LOG", "debug,hyper=info")
             .stdout(Stdio::piped())
             .stderr(log)

@@ -17,7 +17,7 @@ use super::{PATIENCE, artifact, test_name};
 /// What every script finds defined.
 const EYE: &str = include_str!("eye.js");
 /// Between two looks at a condition that a test waits for.
-const INTERVAL: Duration = Duration::from_millis(100);
+pub const INTERVAL: Duration = Duration::from_millis(100);
 /// Anything above is no silence: the fake microphone beeps at about 0.5, and codecs hiss at less than 0.001.
 const AUDIBLE: f64 = 0.01;
 /// The fake microphone beeps once in half a second.
@@ -36,10 +36,11 @@ impl Window {
         window
     }
 
-    /// What reports call it from now on.
+    /// What reports call it from now on; a file name, too.
     pub fn call_it(&self, label: &str) {
         let key = String::from(self.handle.clone());
-        self.session.labels.lock().unwrap().insert(key, label.to_owned());
+        let label = label.replace(|char: char| !char.is_alphanumeric(), "-");
+        self.session.labels.lock().unwrap().insert(key, label);
     }
 
     pub async fn go_to(&self, url: &str) {
@@ -230,7 +231,7 @@ impl Session {
         let handles = self.client.lock().await.windows().await.unwrap_or_default();
         for handle in handles {
             let label = self.label(&handle);
-            let file = artifact(&format!("{}-{}.png", test_name(), label.replace(' ', "-")));
+            let file = artifact(&format!("{}-{}.png", test_name(), label));
             let look = async |client: &Client| {
                 let shown = client.execute(SHOWN, Vec::new()).await?;
                 Ok((shown, client.screenshot().await?))

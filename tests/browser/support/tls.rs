@@ -1,0 +1,116 @@
+//! TLS as a proxy in front of the relay brings it: an authority of the test's own, and a real nginx.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Child;
+use tokio::time::{sleep, timeout};
+
+use super::window::INTERVAL;
+use super::{PATIENCE, Relay, bound_to_us};
+
+/// A certificate authority made for one test, with one certificate.
+pub struct Authority {
+    folder: TempDir,
+}
+
+impl Authority {
+    /// With a certificate for `name` and 127.0.0.1.
+    pub fn for_name(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("names"), format!("subjectAltName=DNS:{name},IP:127.0.0.1\n")).unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        let authority = Self { folder };
+        authority.openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
+        authority.openssl(&format!("req {key} -keyout key.pem -out request -subj /CN={name}"));
+        authority.openssl("x509 -req -in request -CA ca.pem -CAkey ca.key -days 2 -extfile names -out cert.pem");
+        authority
+    }
+
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
+    /// Makes a browser with this home trust it, as a person does in the settings.
+    pub fn become_trusted_in(&self, home: &Path) {
+        let store = home.join(".pki/nssdb");
+        fs::create_dir_all(&store).unwrap();
+        let store = format!("sql:{}", store.display());
+        run(self.folder.path(), "certutil", &["-d", &store, "-N", "--empty-password"]);
+        run(self.folder.path(), "certutil", &["-d", &store, "-A", "-t", "C,,", "-n", "test", "-i", "ca.pem"]);
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        run(self.folder.path(), "openssl", &arguments);
+    }
+}
+
+fn run(folder: &Path, program: &str, arguments: &[&str]) {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(folder).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}: scripts/test installs it"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A real nginx with TLS in front of a relay.
+pub struct Nginx {
+    port: u16,
+    folder: TempDir,
+    _child: Child,
+}
+
+impl Nginx {
+    pub async fn start(relay: &Relay, authority: &Authority) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // nginx cannot choose a port itself.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path temp;"));
+        let config = format!(
+            "daemon off; master_process off; pid pid; error_log error.log; events {{}}
+            http {{
+              access_log off; {}
+              server {{
+                listen 127.0.0.1:{port} ssl;
+                ssl_certificate {}; ssl_certificate_key {};
+                location / {{
+                  proxy_pass http://127.0.0.1:{}; proxy_http_version 1.1; proxy_set_header Host $http_host;
+                  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+                }}
+              }}
+            }}",
+            temp.join(" "),
+            authority.certificate().display(),
+            authority.key().display(),
+            relay.port(),
+        );
+        fs::write(folder.path().join("nginx.conf"), config).unwrap();
+        let prefix = folder.path().to_str().unwrap();
+        let child = bound_to_us("nginx").args(["-p", prefix, "-c", "nginx.conf", "-e", "error.log"]).spawn();
+        let nginx = Self { port, folder, _child: child.expect("setpriv (of util-linux) starts") };
+        let listening = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                sleep(INTERVAL).await;
+            }
+        };
+        timeout(PATIENCE, listening).await.unwrap_or_else(|_| panic!("nginx does not start: {}", nginx.log()));
+        nginx
+    }
+
+    /// The rule by which a browser finds it under `name`, at the port that https has.
+    pub fn answers_for(&self, name: &str) -> String {
+        format!("MAP {name}:443 127.0.0.1:{}", self.port)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
+    }
+}
