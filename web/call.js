@@ -36,6 +36,7 @@ class Call {
 	#tokens = new Map();
 	#tracks = { audio: null, video: null };
 	#media = { audio: false, video: "off" };
+	#maxBitrate = 0;
 	#nextKey = 1;
 	#sweeper = 0;
 
@@ -187,7 +188,6 @@ class Call {
 		if (stranger.wasThere) member.link.start();
 		else setTimeout(() => this.members.get(member.id) === member && member.link.start(), OFFER_MS);
 		this.#notify("member", { member, fresh: true, wasThere: stranger.wasThere });
-		this.#tune();
 		return member;
 	}
 
@@ -199,6 +199,8 @@ class Call {
 		});
 		member.link?.close();
 		member.link = link;
+		this.#tune();
+		link.tune({ maxBitrate: this.#maxBitrate });
 		for (const kind of ["audio", "video"]) link.setTrack(kind, this.#tracks[kind]);
 		link.on("stream", () => this.#notify("stream", { member }));
 		link.on("problem", (error) => this.#notify("problem", { member, error }));
@@ -216,7 +218,6 @@ class Call {
 		const rebuilt = message.session && link.remoteSession && message.session !== link.remoteSession;
 		if (rebuilt) {
 			this.#connect(member, link.polite);
-			this.#tune();
 			this.#notify("stream", { member });
 			if (message.type === "answer") return member.link.start(); // it answered an offer that fits it no more
 		}
@@ -288,6 +289,8 @@ class Call {
 	#tune() {
 		const camera = MOST_BITS.find(([others]) => this.members.size <= others)[1];
 		const maxBitrate = this.#media.video === "screen" ? SCREEN_BITS : camera;
+		if (maxBitrate === this.#maxBitrate) return; // setting it anew upsets the encoder
+		this.#maxBitrate = maxBitrate;
 		for (const { link } of this.members.values()) link.tune({ maxBitrate });
 	}
 }

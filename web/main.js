@@ -88,7 +88,7 @@ function hangUp() {
 	$("join").focus();
 }
 
-/** Shows how things stand. Cheap, and called whenever anything changed. */
+/** Shows how things stand; called whenever anything changed. */
 function render() {
 	const body = document.body.dataset;
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");

@@ -1,7 +1,7 @@
 /** One stay in one room: the channel and the call on one side, the tiles, panels and buttons on the other. */
 "use strict";
 
-const SPEAKING_MS = 200;
+const SPEAKING_MS = 400;
 const STATS_MS = 2_000;
 /** Louder than this counts as speaking (0 to 1, as the browser measures it). */
 const LOUD = 0.02;

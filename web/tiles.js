@@ -10,6 +10,7 @@ class Tiles {
 	#grid;
 	#tiles = new Map();
 	#sink = "";
+	#soon = 0;
 
 	constructor(grid) {
 		this.#grid = grid;
@@ -43,7 +44,7 @@ class Tiles {
 		this.#labels(tile);
 		if (video.srcObject !== who.stream) video.srcObject = who.stream;
 		if (who.stream && video.paused) this.play(video);
-		this.arrange();
+		this.#arrangeSoon();
 	}
 
 	remove(key) {
@@ -54,7 +55,7 @@ class Tiles {
 		tile.element.remove();
 		this.#tiles.delete(key);
 		if (this.pinned === key) this.pinned = null;
-		this.arrange();
+		this.#arrangeSoon();
 	}
 
 	clear() {
@@ -99,8 +100,15 @@ class Tiles {
 		this.arrange();
 	}
 
+	/** Once, however many tiles changed. */
+	#arrangeSoon() {
+		this.#soon ||= requestAnimationFrame(() => this.arrange());
+	}
+
 	/** Lays the tiles out for the room that there is now. */
 	arrange() {
+		cancelAnimationFrame(this.#soon);
+		this.#soon = 0;
 		const tiles = [...this.#tiles.values()];
 		const { clientWidth: width, clientHeight: height } = this.#grid;
 		if (tiles.length === 0 || width === 0 || height === 0) return;
