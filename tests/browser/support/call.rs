@@ -65,9 +65,9 @@ impl Window {
         self.falls_silent(&video_of(name)).await;
     }
 
-    /// Waits until a passing message says so.
+    /// Waits until a passing message has said so.
     pub async fn is_told(&self, text: &str) {
-        self.shows(&format!("document.querySelector('#toasts').innerText.includes({})", json!(text))).await;
+        self.shows(&format!("testTold.some((told) => told.includes({}))", json!(text))).await;
     }
 }
 

@@ -226,7 +226,7 @@ impl Session {
     /// What every window shows, for the reader of a failed test.
     async fn report(&self) -> String {
         const SHOWN: &str = "return [location.href, JSON.stringify(document.body?.dataset), document.body?.innerText, \
-            document.getElementById('log')?.textContent].map((text) => String(text ?? '').slice(0, 4000))";
+            typeof Log === 'object' ? Log.text() : ''].map((text) => String(text ?? '').slice(0, 4000))";
         let mut report = String::new();
         let handles = self.client.lock().await.windows().await.unwrap_or_default();
         for handle in handles {
