@@ -19,9 +19,9 @@ const OFFER_MS = 3_000;
 const GRACE_MS = 15_000;
 const MOST_PROOFS = 32;
 
-/** What video may cost, in bits a second, by the number of others: everyone sends once to each of them. */
+/** Video's bits a second, by the number of others: everyone sends once to each. */
 const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_000]];
-/** Letters on a shared screen must stay sharp; they move little. */
+/** Letters on a shared screen must stay sharp. */
 const SCREEN_BITS = 1_500_000;
 
 class Call {
@@ -116,7 +116,7 @@ class Call {
 		for (const peer of peers) this.#met(peer, true);
 	}
 
-	/** Someone is in the room: one we know, our own ghost, or a stranger who may turn out to be one we know. */
+	/** Someone is in the room: one we know, our own ghost, or a stranger who may turn out to be known. */
 	#met({ id, name = "" }, wasThere) {
 		if (typeof id !== "string" || this.#ours.has(id)) return;
 		this.#hello(id);
@@ -199,6 +199,7 @@ class Call {
 		});
 		member.link?.close();
 		member.link = link;
+		member.linkedAt = Date.now();
 		this.#tune();
 		link.tune({ maxBitrate: this.#maxBitrate });
 		for (const kind of ["audio", "video"]) link.setTrack(kind, this.#tracks[kind]);

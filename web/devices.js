@@ -43,6 +43,14 @@ class DevicePickers {
 	}
 }
 
+/** The two buttons that everyone looks for say what is sent, and what a click would do. */
+function showSending(mic, cam, { described, microphone, camera }) {
+	setTool(mic, described.audio ? "mic" : "mic-off", I18n.t(microphone ? (described.audio ? "mute" : "unmute") : "mic_start"));
+	setTool(cam, camera ? "cam" : "cam-off", I18n.t(camera ? "cam_stop" : "cam_start"));
+	mic.dataset.on = described.audio;
+	cam.dataset.on = Boolean(camera);
+}
+
 /** What is wrong with microphone and camera, as notices; the same trouble with both is told once. */
 function deviceProblems({ problems }) {
 	const { microphone, camera } = problems;

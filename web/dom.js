@@ -57,10 +57,9 @@ function setTool(button, iconName, label) {
 
 /** Says something that passes: a join, a leave. */
 function toast(text) {
-	const toasts = $("toasts");
 	const line = make("p", {}, text);
-	toasts.append(line);
-	while (toasts.children.length > MOST_TOASTS) toasts.firstChild.remove();
+	$("toasts").append(line);
+	if ($("toasts").children.length > MOST_TOASTS) $("toasts").firstElementChild.remove();
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
@@ -81,11 +80,8 @@ async function copyText(text) {
 
 /** Copies, and says on the button itself whether that went well. */
 async function copyFrom(button, text) {
-	const copied = await copyText(text);
-	const label = I18n.t(copied ? "copied" : "copy_failed");
-	button.textContent = label;
-	setTimeout(() => button.textContent === label && (button.textContent = I18n.t(button.dataset.t)), 2_000);
-	return copied;
+	button.textContent = I18n.t((await copyText(text)) ? "copied" : "copy_failed");
+	setTimeout(() => (button.textContent = I18n.t(button.dataset.t)), 2_000);
 }
 
 /** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */

@@ -97,11 +97,7 @@ class Entry {
 		if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
 			video.srcObject = media.camera ? new MediaStream([media.camera]) : null;
 		}
-		const micOn = media.microphone ? !media.muted : false;
-		setTool($("preview-mic"), micOn ? "mic" : "mic-off", I18n.t(micOn ? "mute" : "unmute"));
-		setTool($("preview-cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
-		$("preview-mic").dataset.on = micOn;
-		$("preview-cam").dataset.on = Boolean(media.camera);
+		showSending($("preview-mic"), $("preview-cam"), media);
 		this.#notices();
 		this.#pickers.refresh();
 	}
@@ -113,9 +109,8 @@ class Entry {
 			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
 		}
 		// Said again only when it changed: screen readers read every replacement aloud.
-		const text = notices.map(({ textContent }) => textContent).join("\n");
-		if ($("notices").textContent === text.replaceAll("\n", "")) return;
-		$("notices").replaceChildren(...notices);
+		const text = notices.map(({ textContent }) => textContent).join("");
+		if ($("notices").textContent !== text) $("notices").replaceChildren(...notices);
 	}
 
 	async #toggle(device) {

@@ -117,12 +117,8 @@ function giveUp() {
 
 /** Our own microphone, camera or screen changed. */
 function onmedia() {
-	const micOn = Boolean(media.microphone) && !media.muted;
-	setTool($("mic"), micOn ? "mic" : "mic-off", I18n.t(media.microphone ? (micOn ? "mute" : "unmute") : "mic_start"));
-	setTool($("cam"), media.camera ? "cam" : "cam-off", I18n.t(media.camera ? "cam_stop" : "cam_start"));
+	showSending($("mic"), $("cam"), media);
 	setTool($("share"), "screen", I18n.t(media.screen ? "share_stop" : "share"));
-	$("mic").dataset.on = micOn;
-	$("cam").dataset.on = Boolean(media.camera);
 	$("share").dataset.on = Boolean(media.screen);
 	$("share").hidden = !LocalMedia.canShareScreen;
 	callPickers.refresh();

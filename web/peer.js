@@ -68,8 +68,8 @@
 		}
 
 		/**
-		 * Hears of "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, fell silent, came back) and
-		 * "problem" (Error: something went wrong and was survived).
+		 * Hears of "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, went or fell silent) and
+		 * "problem" (Error: survived).
 		 * @param {"state"|"stream"|"problem"} type
 		 * @param {(value: any) => void} listener
 		 */
@@ -113,7 +113,7 @@
 		}
 
 		/**
-		 * Takes one message of the other side as it came: in order, one at a time; a bad one is reported and skipped.
+		 * Takes one message as it came: in order, one at a time; a bad one is reported and skipped.
 		 * @param {{type: string, sdp?: string, iceCandidate?: object|null, session?: string}} message
 		 * @returns {Promise<void>}
 		 */
@@ -138,7 +138,7 @@
 			this.pc.restartIce();
 		}
 
-		/** After signaling was away: says again what may have been lost, and restarts ICE only if it is down. */
+		/** After signaling was away: repeats what may be lost; restarts ICE only if it is down. */
 		resume() {
 			if (this.pc.signalingState === "have-local-offer") this.#sendDescription();
 			else if (this.pc.remoteDescription && this.state !== "connected") this.#restartSoon(this.polite ? 1_500 : 0);
@@ -186,7 +186,7 @@
 			for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
 			if (type === "answer") return;
 			for (const transceiver of pc.getTransceivers()) {
-				// Ours that the other side's offer made needless would be offered as a second pair of streams.
+				// Ours that their offer made needless would be offered as a second pair.
 				if (transceiver.mid === null) transceiver.stop();
 				else this.#adopt(transceiver, transceiver.receiver.track.kind);
 			}
@@ -213,7 +213,7 @@
 			try {
 				await this.pc.addIceCandidate(candidate ?? undefined);
 			} catch (error) {
-				// Candidates of an offer that we ignored, or of a round that is over, fit nothing: no harm done.
+				// Candidates of an offer that we ignored fit nothing: no harm done.
 				if (!this.#ignoringOffer && candidate) this.#problem(error);
 			}
 		}

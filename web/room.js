@@ -3,6 +3,8 @@
 
 const SPEAKING_MS = 400;
 const STATS_MS = 2_000;
+/** After this a connection that does not come up is spoken of as one that failed. */
+const PATIENCE_MS = 15_000;
 /** Louder than this counts as speaking (0 to 1, as the browser measures it). */
 const LOUD = 0.02;
 const LOUD_OWN = 0.45;
@@ -160,14 +162,16 @@ class Room {
 			video: silent ? (arrives("video") ? "camera" : "off") : media.video,
 			connection: link.state,
 			present: member.present,
-			note: this.#noteOf(link.state),
+			note: this.#noteOf(link.state, Date.now() - member.linkedAt),
 		});
 	}
 
-	#noteOf(state) {
+	/** Plain words for whoever waits; no candidates at all look like "new" for ever. */
+	#noteOf(state, age) {
 		if (state === "connected" || state === "closed") return "";
-		const help = state === "failed" ? ` ${I18n.t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}` : "";
-		return I18n.t(state === "connecting" ? "t_new" : `t_${state}`) + help;
+		if (state === "disconnected") return I18n.t("t_disconnected");
+		if (state !== "failed" && age < PATIENCE_MS) return I18n.t("t_new");
+		return `${I18n.t("t_failed")} ${I18n.t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}`;
 	}
 
 	#showSpeaking() {
@@ -183,6 +187,7 @@ class Room {
 	async #showStats() {
 		for (const member of this.#call.others) {
 			const { key, link } = member;
+			if (link.state !== "connected") this.#showMember(member);
 			try {
 				const reading = await readStats(link.pc, this.#totals.get(key), this.#call.onlyLocal);
 				if (!this.#call.members.has(member.id)) continue;

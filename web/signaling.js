@@ -157,8 +157,7 @@
 			try {
 				socket = new WebSocket(this.#url);
 			} catch (error) {
-				this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
-				return;
+				return this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
 			}
 			this.#socket = socket;
 			this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
@@ -220,7 +219,7 @@
 			this.#drop("again");
 			if (!this.#wanted) return this.#become("closed");
 			const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
-			// Jitter over half the delay, so that a restarted relay does not meet everybody at once.
+			// Jitter, so that a restarted relay does not meet everybody at once.
 			const retryInMs = Math.round(this.#notBeforeMs + longest * (0.5 + Math.random() / 2));
 			this.#failures = Math.min(this.#failures + 1, 10);
 			this.#notBeforeMs = 0;

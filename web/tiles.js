@@ -80,7 +80,7 @@ class Tiles {
 		for (const { video } of this.#tiles.values()) await this.#applySink(video);
 	}
 
-	/** Browsers may refuse sound until the person touches the page: then a button asks for that. */
+	/** Browsers may refuse sound until the page is touched: then a button asks for that. */
 	async play(video) {
 		try {
 			await video.play();
