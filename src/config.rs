@@ -24,7 +24,7 @@ use crate::protocol::IceServers;
 )]
 pub struct Config {
     /// Address to listen on; repeat it, or separate several by commas. A host name stands for all its addresses,
-    /// `localhost` for 127.0.0.1 and [::1], `*` for every address of this machine. Port 0 takes any free port.
+    /// `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine. Port 0 takes any free port.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -67,7 +67,7 @@ pub struct Config {
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     pub byte_rate: u32,
 
-    /// Let web pages of this origin dial in, such as https://intranet.example; repeat it, or separate several by commas.
+    /// Let web pages of this origin dial in, such as `https://intranet.example`; repeat it, or separate several by commas.
     /// The relay's own pages and those of this machine always may.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
