@@ -98,7 +98,7 @@ const Store = {
 			if (value) localStorage.setItem(`call.${key}`, value);
 			else localStorage.removeItem(`call.${key}`);
 		} catch {
-			// Not remembered, then.
+			// Not remembered, then
 		}
 	},
 };

@@ -14,7 +14,7 @@ function speakableName() {
 }
 
 class Entry {
-	/** What the person wants to send; kept over hanging up. */
+	/** What to send; kept over hanging up. */
 	wanted = { microphone: true, camera: true };
 	/** What the relay said, if it refused or cannot be reached. */
 	trouble = null;
@@ -48,7 +48,6 @@ class Entry {
 		$("preview-cam").onclick = () => this.#toggle("camera");
 	}
 
-	/** Shows the preview and asks for the devices. */
 	async open({ left = false } = {}) {
 		this.#left = left;
 		this.#busy = false;

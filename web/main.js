@@ -82,7 +82,6 @@ function hangUp() {
 	for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
 	$("call").hidden = $("bar").hidden = true;
 	$("call-notices").replaceChildren();
-	document.body.dataset.relay = "closed";
 	entry.open({ left: true });
 	render();
 	$("join").focus();
@@ -109,7 +108,6 @@ function render() {
 function giveUp() {
 	room?.leave();
 	room = null;
-	document.body.dataset.relay = "closed";
 	delete document.body.dataset.problem;
 	entry.tell(null);
 	render();

@@ -5,7 +5,7 @@
  */
 "use strict";
 
-/** Height and frames a second, by the number of others: the machine encodes for each of them. */
+/** Height and frames a second, by the number of others: each costs an encoder. */
 const SIZES = [[1, 720, 30], [3, 540, 24], [5, 360, 20], [Infinity, 270, 15]];
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const WORDS = {
@@ -74,7 +74,7 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** Films no larger than so many others can be served. */
+	/** Films no larger than so many others allow. */
 	fit(others) {
 		const size = SIZES.find(([most]) => others <= most);
 		if (size === this.#size) return;
@@ -139,7 +139,6 @@ class LocalMedia {
 		try {
 			all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
 		} catch {
-			// No list is the same as an empty one.
 		}
 		const of = (kind) => all.filter((device) => device.kind === kind && device.deviceId);
 		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };

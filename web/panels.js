@@ -66,7 +66,6 @@ class Panels {
 		this.render();
 	}
 
-	/** Shows one connection's numbers. */
 	showPerson(key, peer, name, rows) {
 		let item = this.#people.get(key);
 		if (!item) {

@@ -1,3 +1,3 @@
-// For pages that import: the same file, its name exported.
+// For pages that import.
 import "./peer.js";
 export const { PeerLink } = globalThis;

@@ -1,3 +1,3 @@
-// For pages that import: the same file, its names exported.
+// For pages that import.
 import "./signaling.js";
 export const { SignalingChannel, SignalingError } = globalThis;

@@ -111,7 +111,7 @@ class Tiles {
 		this.#soon = 0;
 		const tiles = [...this.#tiles.values()];
 		const { clientWidth: width, clientHeight: height } = this.#grid;
-		if (tiles.length === 0 || width === 0 || height === 0) return;
+		if (tiles.length === 0 || !width || !height) return;
 		const main = this.#main(tiles);
 		const others = tiles.filter((tile) => tile !== main);
 		const duo = tiles.length === 2 && this.pinned === null && !main?.shared;
@@ -218,16 +218,16 @@ function grid(tiles, width, height) {
 function spotlight(main, others, width, height) {
 	const beside = width > height;
 	const long = beside ? height : width;
-	const most = beside ? Math.min(240, width * 0.2) : Math.min(160, height * 0.2);
-	const slot = Math.min((long - GAP * (others.length - 1)) / others.length, beside ? most / ASPECT : most * ASPECT);
-	const start = (long - slot * others.length - GAP * (others.length - 1)) / 2;
+	const strip = beside ? Math.min(240, width * 0.2) : Math.min(160, height * 0.2);
+	const slot = Math.min((long + GAP) / others.length - GAP, beside ? strip / ASPECT : strip * ASPECT);
+	const start = (long + GAP - (slot + GAP) * others.length) / 2;
 	others.forEach((tile, at) => {
 		const along = start + at * (slot + GAP);
-		if (beside) place(tile, width - most, along, most, slot);
-		else place(tile, along, height - most, slot, most);
+		if (beside) place(tile, width - strip, along, strip, slot);
+		else place(tile, along, height - strip, slot, strip);
 	});
-	if (beside) place(main, 0, 0, width - most - GAP, height);
-	else place(main, 0, 0, width, height - most - GAP);
+	if (beside) place(main, 0, 0, width - strip - GAP, height);
+	else place(main, 0, 0, width, height - strip - GAP);
 }
 
 function pictureInPicture(video) {
