@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use thiserror::Error;
 
+use crate::certificate::CertificateFiles;
 use crate::limits;
 use crate::origin::Origin;
 use crate::protocol::IceServers;
@@ -33,6 +35,14 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub listen: Vec<ListenAddress>,
+
+    /// Speak TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain.
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_CERT")]
+    pub cert: Option<PathBuf>,
+
+    /// The private key of --cert, a PEM file. Both files are read anew when they change, and on SIGHUP.
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
+    pub key: Option<PathBuf>,
 
     /// Serve the page from this folder instead of the files inside the binary, to change it without a rebuild.
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
@@ -88,10 +98,56 @@ pub struct Config {
     pub ice_servers: IceServers,
 }
 
+impl Config {
+    /// What the command line and the environment say. Ends the process where they are wrong, with exit code 2, and where
+    /// they ask for help.
+    pub fn of_command_line() -> Self {
+        let config = Self::parse();
+        match config.check() {
+            Ok(()) => config,
+            Err(error) => Self::command().error(ErrorKind::ArgumentConflict, error).exit(),
+        }
+    }
+
+    /// Whether the settings fit together.
+    ///
+    /// # Errors
+    /// [`UsageError`], which says what is missing.
+    pub fn check(&self) -> Result<(), UsageError> {
+        self.certificate_files().map(|_| ())
+    }
+
+    /// The files of the certificate, if there are any.
+    ///
+    /// # Errors
+    /// When one is given without the other.
+    pub fn certificate_files(&self) -> Result<Option<CertificateFiles>, UsageError> {
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone() })),
+            (Some(cert), None) => Err(UsageError::NoKey(cert.clone())),
+            (None, Some(key)) => Err(UsageError::NoCertificate(key.clone())),
+        }
+    }
+}
+
+/// Why settings do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UsageError {
+    /// There is a certificate without a key.
+    #[error("--cert {} needs its private key: give --key as well", .0.display())]
+    NoKey(PathBuf),
+    /// There is a key without a certificate.
+    #[error("--key {} needs its certificate: give --cert as well", .0.display())]
+    NoCertificate(PathBuf),
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![ListenAddress::localhost(8080)],
+            cert: None,
+            key: None,
             web: None,
             room_capacity: limits::ROOM_CAPACITY,
             max_message_bytes: limits::MESSAGE_BYTES,

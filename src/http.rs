@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tracing::debug;
 
+use crate::arrival::Arrival;
 use crate::connection::{hang_up, websocket_config};
 use crate::limits;
 use crate::names::{PeerId, PeerName, RoomName};
@@ -45,13 +46,13 @@ pub struct Admission {
 }
 
 /// Answers requests on `stream` until one of them upgrades it; none when the stream ends without.
-pub async fn serve<S>(stream: S, relay: Arc<Relay>) -> Option<Upgraded<S>>
+pub async fn serve<S>(stream: S, arrival: Arrival, relay: Arc<Relay>) -> Option<Upgraded<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut shutdown = relay.shutdown.clone();
     let config = websocket_config(relay.config.max_message_bytes);
-    let door = Door { relay, admission: Mutex::default() };
+    let door = Door { relay, arrival, admission: Mutex::default() };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_DEADLINE)
@@ -92,6 +93,7 @@ where
 /// Answers the requests of one stream.
 struct Door {
     relay: Arc<Relay>,
+    arrival: Arrival,
     /// Filled by the request that upgrades the stream.
     admission: Mutex<Option<Admission>>,
 }
@@ -125,7 +127,7 @@ impl Door {
         let response = handshake(request)?;
         self.relay
             .origins
-            .check(request.headers(), "http")
+            .check(request.headers(), self.arrival.scheme())
             .map_err(|error| text(StatusCode::FORBIDDEN, &error.to_string()))?;
         if self.relay.shutdown.is_shutting_down() {
             return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());

@@ -20,6 +20,8 @@
 //! # }
 //! ```
 
+pub mod arrival;
+pub mod certificate;
 pub mod config;
 pub mod connection;
 pub mod http;
@@ -36,7 +38,8 @@ pub mod rooms;
 pub mod server;
 pub mod session;
 pub mod shutdown;
+pub mod tls;
 
 pub use config::{Config, ListenAddress};
-pub use server::Server;
+pub use server::{Reloader, Server};
 pub use shutdown::Shutdown;

@@ -48,6 +48,11 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 pub const HEADERS: usize = 64;
 /// How long a request's head may take, and how long a kept-alive connection may be silent.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take, from the first byte: two round trips and a signature, on the slowest of networks.
+pub const TLS_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the files of the certificate are looked at. They are read when two looks in a row saw the same change, so
+/// that nobody is caught between writing the one and the other.
+pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// How long one connection may fetch pages, so that nobody holds one open by reading slowly.
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a connection to `/ws` may stay out of every room: clients connect when they are ready to join.

@@ -4,15 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::Parser;
-use signaling_relay::{Config, Server, Shutdown};
+use signaling_relay::{Config, Reloader, Server, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     // Wrong arguments end here, with exit code 2.
-    let config = Config::parse();
+    let config = Config::of_command_line();
     start_log();
     match run(config).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -28,13 +27,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let server = Server::bind(config).await?;
     // Somebody who closed stdout does not want to read it.
-    let _ = introduce(server.local_addrs());
+    let _ = introduce(server.local_addrs(), if server.is_secure() { "https" } else { "http" });
+    let reloader = server.reloader();
     let (told, shutdown) = tokio::sync::oneshot::channel();
     let serve = server.serve(async { shutdown.await.unwrap_or(Shutdown::ForGood) });
     let stop = async {
         // The receiver is there as long as the server serves.
-        let _ = told.send(signals.next().await);
-        signals.next().await;
+        let _ = told.send(signals.next(&reloader).await);
+        signals.next(&reloader).await;
     };
     tokio::select! {
         () = serve => Ok(()),
@@ -42,30 +42,49 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// The two signals that end the relay: Ctrl-C by the person at the terminal, SIGTERM by whatever runs it as a service.
+/// The signals that mean something to the relay: Ctrl-C by the person at the terminal and SIGTERM by whatever runs it as a
+/// service end it, SIGHUP makes it read its certificate anew.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    /// Whether it was started at a terminal, which may be closed.
+    terminal: bool,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            terminal: io::stdin().is_terminal(),
+        })
     }
 
-    async fn next(&mut self) -> Shutdown {
-        tokio::select! {
-            _ = self.interrupt.recv() => Shutdown::ForGood,
-            _ = self.terminate.recv() => Shutdown::Restart,
+    /// Waits for the end; reloads until then.
+    async fn next(&mut self, reloader: &Reloader) -> Shutdown {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Shutdown::ForGood,
+                _ = self.terminate.recv() => return Shutdown::Restart,
+                _ = self.hangup.recv() => {
+                    // The kernel sends it too when the terminal's window is closed, and a terminal that is gone is none.
+                    if self.terminal && !io::stdin().is_terminal() {
+                        return Shutdown::ForGood;
+                    }
+                    reloader.reload();
+                }
+            }
         }
     }
 }
 
 /// Prints what can be opened.
-fn introduce(addresses: &[SocketAddr]) -> io::Result<()> {
+fn introduce(addresses: &[SocketAddr], scheme: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "signaling-relay {} is ready. Open", env!("CARGO_PKG_VERSION"))?;
-    for url in urls(addresses) {
+    for url in urls(addresses, scheme) {
         writeln!(out, "    {url}")?;
     }
     writeln!(out, "in two tabs, or give the address to somebody; Ctrl-C ends it.")?;
@@ -73,7 +92,7 @@ fn introduce(addresses: &[SocketAddr]) -> io::Result<()> {
 }
 
 /// What to type into a browser: `localhost` where both its addresses are listened on, the address itself otherwise.
-fn urls(addresses: &[SocketAddr]) -> Vec<String> {
+fn urls(addresses: &[SocketAddr], scheme: &str) -> Vec<String> {
     let mut urls = Vec::new();
     for address in addresses {
         let twin = |other: &SocketAddr| other.port() == address.port() && other.is_ipv4() != address.is_ipv4();
@@ -81,9 +100,9 @@ fn urls(addresses: &[SocketAddr]) -> Vec<String> {
             test(address.ip()) && addresses.iter().any(|other| twin(other) && test(other.ip()))
         };
         let url = if both(|ip| ip.is_loopback()) || address.ip().is_unspecified() {
-            format!("http://localhost:{}/", address.port())
+            format!("{scheme}://localhost:{}/", address.port())
         } else {
-            format!("http://{address}/")
+            format!("{scheme}://{address}/")
         };
         if !urls.contains(&url) {
             urls.push(url);

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::arrival::Arrival;
 use crate::config::Config;
 use crate::connection;
 use crate::http::{self, Upgraded};
@@ -22,12 +24,14 @@ use crate::protocol::ErrorCode;
 use crate::relay::Relay;
 use crate::session::Session;
 use crate::shutdown::{self, Shutdown, ShutdownSender};
+use crate::tls::{Accepted, Tls};
 
 /// A relay that listens, and serves once it is told to.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
     local_addrs: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     relay: Arc<Relay>,
     shutdown: ShutdownSender,
 }
@@ -36,9 +40,14 @@ impl Server {
     /// Listens where `config` says.
     ///
     /// # Errors
-    /// When an address has no host, cannot be listened on, or the folder of the page holds none. The error says which, and
-    /// what would help.
+    /// When an address has no host, cannot be listened on, the folder of the page holds none, or the certificate cannot be
+    /// used. The error says which, and what would help.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        config.check()?;
+        let tls = match config.certificate_files()? {
+            Some(files) => Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)),
+            None => None,
+        };
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(listen(address).await?);
@@ -47,7 +56,7 @@ impl Server {
         let loopback_only = local_addrs.iter().all(|address| address.ip().is_loopback());
         let (shutdown, signal) = shutdown::channel();
         let relay = Arc::new(Relay::new(config, loopback_only, signal)?);
-        Ok(Self { listeners, local_addrs, relay, shutdown })
+        Ok(Self { listeners, local_addrs, tls, relay, shutdown })
     }
 
     /// The addresses that it listens on, with the ports that were free where port 0 was asked for.
@@ -55,14 +64,34 @@ impl Server {
         &self.local_addrs
     }
 
+    /// Whether its addresses speak TLS: then what is opened is `https://` and `wss://`.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// What tells it, while it serves, to read its certificate anew.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.tls.clone())
+    }
+
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
     /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at the latest.
     pub async fn serve<S: Into<Shutdown>>(self, shutdown: impl Future<Output = S>) {
         let connections = TaskTracker::new();
         for listener in self.listeners {
-            connections.spawn(accept(listener, Arc::clone(&self.relay), connections.clone()));
+            let doorkeeper = Doorkeeper { tls: self.tls.clone(), relay: Arc::clone(&self.relay) };
+            connections.spawn(accept(listener, doorkeeper, connections.clone()));
         }
-        let shutdown = shutdown.await.into();
+        let watch = async {
+            match self.tls {
+                Some(tls) => tls.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        let shutdown = tokio::select! {
+            shutdown = shutdown => shutdown.into(),
+            () = watch => Shutdown::Restart,
+        };
         info!(connections = connections.len().saturating_sub(self.local_addrs.len()), "shutting down");
         self.shutdown.send(shutdown);
         connections.close();
@@ -72,9 +101,31 @@ impl Server {
     }
 }
 
+/// Tells a [`Server`] that serves to read its certificate anew.
+#[derive(Debug, Clone)]
+pub struct Reloader(Option<Arc<Tls>>);
+
+impl Reloader {
+    /// New connections are shown the certificate that is there now, unless it cannot be used: the log says so then, and the
+    /// old one stays.
+    pub fn reload(&self) {
+        match &self.0 {
+            Some(tls) => tls.reload(),
+            None => info!("there is no certificate to reload"),
+        }
+    }
+}
+
+/// What stands between a listener and what is served.
+#[derive(Debug, Clone)]
+struct Doorkeeper {
+    tls: Option<Arc<Tls>>,
+    relay: Arc<Relay>,
+}
+
 /// Takes connections from `listener`; an error (out of file descriptors, mostly) is waited out.
-async fn accept(listener: TcpListener, relay: Arc<Relay>, connections: TaskTracker) {
-    let mut shutdown = relay.shutdown.clone();
+async fn accept(listener: TcpListener, doorkeeper: Doorkeeper, connections: TaskTracker) {
+    let mut shutdown = doorkeeper.relay.shutdown.clone();
     let mut pause = limits::ACCEPT_PAUSE_MIN;
     loop {
         let accepted = tokio::select! {
@@ -84,7 +135,7 @@ async fn accept(listener: TcpListener, relay: Arc<Relay>, connections: TaskTrack
         match accepted {
             Ok((stream, address)) => {
                 pause = limits::ACCEPT_PAUSE_MIN;
-                connections.spawn(welcome(stream, address, Arc::clone(&relay)));
+                connections.spawn(doorkeeper.clone().welcome(stream, address));
             }
             Err(error) => {
                 warn!(%error, pause_ms = pause.as_millis(), "cannot accept a connection");
@@ -98,22 +149,37 @@ async fn accept(listener: TcpListener, relay: Arc<Relay>, connections: TaskTrack
     }
 }
 
-/// One connection, from its first byte to its last.
-async fn welcome(stream: TcpStream, address: SocketAddr, relay: Arc<Relay>) {
-    if let Err(error) = set_socket_options(&stream) {
-        debug!(%address, %error, "cannot set socket options");
+impl Doorkeeper {
+    /// One connection, from its first byte to its last.
+    async fn welcome(self, stream: TcpStream, address: SocketAddr) {
+        if let Err(error) = set_socket_options(&stream) {
+            debug!(%address, %error, "cannot set socket options");
+        }
+        let Some(tls) = self.tls else { return serve_stream(stream, Arrival::plain(address), self.relay).await };
+        let mut shutdown = self.relay.shutdown.clone();
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            _ = shutdown.wait() => return,
+        };
+        match accepted {
+            Ok(Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
+            Ok(Accepted::Plain(_)) => debug!(%address, "not TLS"),
+            Err(error) => debug!(%address, %error, "no TLS handshake"),
+        }
     }
-    serve_stream(stream, address, relay).await;
 }
 
 /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. The log gets a line when that begins and
 /// one when it ends.
-pub async fn serve_stream<S>(stream: S, address: SocketAddr, relay: Arc<Relay>)
+pub async fn serve_stream<S>(stream: S, arrival: impl Into<Arrival>, relay: Arc<Relay>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(Upgraded { socket, mut admission }) = http::serve(stream, Arc::clone(&relay)).await else { return };
-    let connection = relay.count_connection();
+    let arrival = arrival.into();
+    let Some(Upgraded { socket, mut admission }) = http::serve(stream, arrival, Arc::clone(&relay)).await else {
+        return;
+    };
+    let (connection, address) = (relay.count_connection(), arrival);
     let connected = Instant::now();
     info!(connection, %address, place = %place_of(&admission.session), "connected");
     let end = match admission.refused {

@@ -1,0 +1,191 @@
+//! PEM files in, a chain with its key out, or one line that says what is wrong; independent of sockets and of when it is
+//! read anew.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustls_pemfile::Item;
+use thiserror::Error;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tracing::warn;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
+
+use crate::tls::Source;
+
+/// The files of `--cert` and `--key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain: the server's own certificate, then what leads to an authority that clients trust.
+    pub cert: PathBuf,
+    /// The private key of the first certificate.
+    pub key: PathBuf,
+}
+
+/// Why the files cannot be used. Its text is one line that names the file and the fault.
+#[derive(Debug, Error)]
+pub enum CertificateError {
+    /// The operating system does not give the file.
+    #[error("cannot read {}: {error}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// The file is there and is of no use.
+    #[error("{} {fault}", file.display())]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// Both are good, but not for each other.
+    #[error(
+        "the key in {} does not fit the first certificate in {}, which must be the server's own",
+        files.key.display(), files.cert.display()
+    )]
+    Mismatch {
+        /// The two files.
+        files: CertificateFiles,
+    },
+}
+
+impl CertificateFiles {
+    /// Reads both files, and checks that they can be used together at the time `now`.
+    ///
+    /// # Errors
+    /// [`CertificateError`], whose text names the file and the fault.
+    pub fn read(&self, now: SystemTime) -> Result<CertifiedKey, CertificateError> {
+        let chain = read_chain(&self.cert)?;
+        let key = read_key(&self.key)?;
+        if let Some(own) = chain.first() {
+            check_validity(own, now).map_err(|fault| unusable(&self.cert, fault))?;
+        }
+        let key = ring::default_provider().key_provider.load_private_key(key).map_err(|_| {
+            unusable(&self.key, "holds a key of a kind that is not used: take ECDSA P-256 or P-384, Ed25519, or RSA")
+        })?;
+        let certified = CertifiedKey::new(chain, key);
+        certified.keys_match().map_err(|_| CertificateError::Mismatch { files: self.clone() })?;
+        warn_if_others_can_read(&self.key);
+        Ok(certified)
+    }
+}
+
+impl Source for CertificateFiles {
+    fn load(&self) -> anyhow::Result<CertifiedKey> {
+        Ok(self.read(SystemTime::now())?)
+    }
+
+    fn stamp(&self) -> String {
+        format!("{:?} {:?}", stamp(&self.cert), stamp(&self.key))
+    }
+}
+
+fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let mut chain = Vec::new();
+    let mut holds_key = false;
+    for item in read_pem(file)? {
+        match item {
+            Item::X509Certificate(certificate) => chain.push(certificate),
+            Item::Pkcs1Key(_) | Item::Pkcs8Key(_) | Item::Sec1Key(_) => holds_key = true,
+            _ => {}
+        }
+    }
+    match chain.is_empty() {
+        false => Ok(chain),
+        true if holds_key => Err(unusable(file, "holds a private key and no certificate: are --cert and --key swapped?")),
+        true => Err(unusable(file, "holds no certificate")),
+    }
+}
+
+fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    let mut holds_certificate = false;
+    for item in read_pem(file)? {
+        match item {
+            Item::Pkcs1Key(key) => return Ok(key.into()),
+            Item::Pkcs8Key(key) => return Ok(key.into()),
+            Item::Sec1Key(key) => return Ok(key.into()),
+            Item::X509Certificate(_) => holds_certificate = true,
+            _ => {}
+        }
+    }
+    Err(unusable(
+        file,
+        if holds_certificate {
+            "holds a certificate and no private key: are --cert and --key swapped?"
+        } else {
+            "holds no private key"
+        },
+    ))
+}
+
+fn read_pem(file: &Path) -> Result<Vec<Item>, CertificateError> {
+    let bytes = fs::read(file).map_err(|error| CertificateError::Unreadable { file: file.to_owned(), error })?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(unusable(file, "is empty"));
+    }
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    if has(b"-----BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(unusable(file, "is encrypted with a password: take it off with `openssl pkey -in OLD -out NEW`"));
+    }
+    if !has(b"-----BEGIN ") {
+        return Err(unusable(file, "is not PEM, the text form that begins with -----BEGIN"));
+    }
+    rustls_pemfile::read_all(&mut bytes.as_slice())
+        .collect::<io::Result<_>>()
+        .map_err(|error| unusable(file, format!("is damaged: {error}")))
+}
+
+/// Whether clients would take `certificate` at the time `now`; the fault if not.
+fn check_validity(certificate: &CertificateDer<'_>, now: SystemTime) -> Result<(), String> {
+    let (_, certificate) =
+        parse_x509_certificate(certificate).map_err(|error| format!("holds a damaged certificate: {error}"))?;
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = ASN1Time::from_timestamp(i64::try_from(seconds).unwrap_or(i64::MAX)).map_err(|error| error.to_string())?;
+    let validity = certificate.validity();
+    if now > validity.not_after {
+        return Err(format!("expired on {}", validity.not_after));
+    }
+    if now < validity.not_before {
+        return Err(format!("is not valid before {}; is this machine's clock right?", validity.not_before));
+    }
+    Ok(())
+}
+
+fn unusable(file: &Path, fault: impl Into<String>) -> CertificateError {
+    CertificateError::Unusable { file: file.to_owned(), fault: fault.into() }
+}
+
+/// A group may read a key (Debian's `ssl-cert`); everybody should not.
+#[cfg(unix)]
+fn warn_if_others_can_read(key: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS: u32 = 0o007;
+    let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & OTHERS != 0 {
+        warn!(file = %key.display(), mode = format!("{:o}", mode & 0o777), "every user of this machine can reach the private key: chmod 600 it");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_others_can_read(_: &Path) {}
+
+/// What changes when the file is written, or another is put in its place.
+#[cfg(unix)]
+fn stamp(file: &Path) -> Option<impl std::fmt::Debug> {
+    use std::os::unix::fs::MetadataExt;
+    let of = fs::metadata(file).ok()?;
+    Some((of.dev(), of.ino(), of.len(), (of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())))
+}
+
+#[cfg(not(unix))]
+fn stamp(file: &Path) -> Option<impl std::fmt::Debug> {
+    let of = fs::metadata(file).ok()?;
+    Some((of.len(), of.modified().ok()))
+}

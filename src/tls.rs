@@ -1,0 +1,146 @@
+//! TLS on accepted sockets, with a certificate that can be replaced while it serves; independent of where certificates come
+//! from and of what is said over the connection.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+use tracing::{info, warn};
+
+use crate::limits;
+
+/// Where a certificate comes from.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The certificate to serve from now on.
+    ///
+    /// # Errors
+    /// When it cannot be used; the error is one line that says why.
+    fn load(&self) -> anyhow::Result<CertifiedKey>;
+
+    /// A text that changes when [`load`](Self::load) would bring something else.
+    fn stamp(&self) -> String;
+}
+
+/// The TLS end of every connection, and the certificate that it shows.
+#[derive(Debug)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    shown: Arc<Shown>,
+    source: Box<dyn Source>,
+    /// The stamp of what was last loaded, or tried.
+    loaded: RwLock<String>,
+}
+
+/// A stream as it turned out to be.
+#[derive(Debug)]
+pub enum Accepted {
+    /// The handshake was made.
+    Secure(Box<TlsStream<TcpStream>>),
+    /// The client speaks something else, plain HTTP most likely; nothing has been read of it.
+    Plain(TcpStream),
+}
+
+impl Tls {
+    /// TLS 1.2 and 1.3 with the certificate that `source` has now.
+    ///
+    /// # Errors
+    /// When it has none that can be used.
+    pub fn new(source: impl Source + 'static) -> anyhow::Result<Self> {
+        let stamp = source.stamp();
+        let shown = Arc::new(Shown(RwLock::new(Arc::new(source.load()?))));
+        Ok(Self {
+            config: Arc::new(server_config(Arc::clone(&shown))?),
+            shown,
+            source: Box::new(source),
+            loaded: RwLock::new(stamp),
+        })
+    }
+
+    /// Makes the handshake, if the client begins one, in [`TLS_DEADLINE`](limits::TLS_DEADLINE) at most.
+    ///
+    /// # Errors
+    /// When the client hangs up, is late, or offers nothing that is safe.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
+        let handshake = async {
+            // The first byte of every TLS connection (RFC 8446 section 5.1).
+            const HANDSHAKE_RECORD: u8 = 22;
+            let mut first = [0];
+            if stream.peek(&mut first).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if first != [HANDSHAKE_RECORD] {
+                return Ok(Accepted::Plain(stream));
+            }
+            let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
+            Ok(Accepted::Secure(Box::new(stream)))
+        };
+        timeout(limits::TLS_DEADLINE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Loads the certificate anew. New connections see it from now on and old ones stay; a bad one is told to the log, and
+    /// the one before stays in use.
+    pub fn reload(&self) {
+        let stamp = self.source.stamp();
+        match self.source.load() {
+            Ok(certificate) => {
+                *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certificate);
+                info!("serving the new certificate");
+            }
+            Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old certificate"),
+        }
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = stamp;
+    }
+
+    /// Reloads whenever the source has changed and come to rest, for ever.
+    pub async fn watch(self: Arc<Self>) {
+        let mut before = None;
+        loop {
+            sleep(limits::CERTIFICATE_POLL).await;
+            let tls = Arc::clone(&self);
+            let last = before.take();
+            // Files may be on a slow disk.
+            let looked = tokio::task::spawn_blocking(move || tls.look(last)).await;
+            before = looked.unwrap_or_default();
+        }
+    }
+
+    /// One look at the source; `before` is what the look before saw.
+    fn look(&self, before: Option<String>) -> Option<String> {
+        let stamp = self.source.stamp();
+        let changed = *self.loaded.read().unwrap_or_else(PoisonError::into_inner) != stamp;
+        if changed && before.as_ref() == Some(&stamp) {
+            self.reload();
+        }
+        Some(stamp)
+    }
+}
+
+fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(shown);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Clients that come back skip the signature: the key of their tickets is in memory alone and changes by itself.
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(config)
+}
+
+/// The certificate that new connections are shown.
+#[derive(Debug)]
+struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
