@@ -99,7 +99,9 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateEr
     }
     match chain.is_empty() {
         false => Ok(chain),
-        true if holds_key => Err(unusable(file, "holds a private key and no certificate: are --cert and --key swapped?")),
+        true if holds_key => {
+            Err(unusable(file, "holds a private key and no certificate: are --cert and --key swapped?"))
+        }
         true => Err(unusable(file, "holds no certificate")),
     }
 }
@@ -147,7 +149,8 @@ fn check_validity(certificate: &CertificateDer<'_>, now: SystemTime) -> Result<(
     let (_, certificate) =
         parse_x509_certificate(certificate).map_err(|error| format!("holds a damaged certificate: {error}"))?;
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let now = ASN1Time::from_timestamp(i64::try_from(seconds).unwrap_or(i64::MAX)).map_err(|error| error.to_string())?;
+    let now =
+        ASN1Time::from_timestamp(i64::try_from(seconds).unwrap_or(i64::MAX)).map_err(|error| error.to_string())?;
     let validity = certificate.validity();
     if now > validity.not_after {
         return Err(format!("expired on {}", validity.not_after));

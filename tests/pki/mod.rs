@@ -1,0 +1,101 @@
+//! A certificate authority for the tests, and clients that trust it and nobody else.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SerialNumber, date_time_ymd};
+use signaling_relay::Config;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+
+use crate::relay::{connect, file, soon};
+
+/// An authority with a folder for what it issues.
+pub struct Pki {
+    authority: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Pki {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { authority, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A certificate and its key as PEM, for localhost and 127.0.0.1, with `serial`, valid in the years from and to.
+    pub fn issue(&self, serial: u64, years: (i32, i32)) -> (String, String) {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.serial_number = Some(SerialNumber::from(serial));
+        (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.authority).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// Puts a certificate that is good into `cert.pem` and `key.pem`.
+    pub fn renew(&self, serial: u64) -> (PathBuf, PathBuf) {
+        let (cert, key) = self.issue(serial, (2020, 2120));
+        (file(self.folder(), "cert.pem", cert), file(self.folder(), "key.pem", key))
+    }
+
+    /// A relay's configuration with a certificate that is good.
+    pub fn config(&self) -> Config {
+        let (cert, key) = self.renew(1);
+        Config { cert: Some(cert), key: Some(key), ..Config::default() }
+    }
+
+    /// A client that trusts the authority.
+    pub fn client(&self) -> TlsConnector {
+        self.client_of(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
+    }
+
+    /// The same, which speaks no other versions than these.
+    pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
+        connector(self.authority.der().clone(), versions)
+    }
+}
+
+/// A client that trusts the authority whose certificate is in this PEM text.
+pub fn client_trusting(pem: &str) -> TlsConnector {
+    let authority = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    connector(authority, &[&tokio_rustls::rustls::version::TLS13])
+}
+
+fn connector(authority: CertificateDer<'static>, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Connects by TLS to `address` as `name`.
+pub async fn dial(
+    connector: &TlsConnector,
+    address: SocketAddr,
+    name: &str,
+) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    soon("a handshake", connector.connect(name, connect(address).await)).await
+}
+
+/// The serial number of the certificate that the server showed.
+pub fn serial(stream: &TlsStream<tokio::net::TcpStream>) -> u64 {
+    let shown = &stream.get_ref().1.peer_certificates().unwrap()[0];
+    let (_, shown) = x509_parser::parse_x509_certificate(shown).unwrap();
+    shown.raw_serial().iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
