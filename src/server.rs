@@ -171,10 +171,11 @@ impl Doorkeeper {
 
 /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. The log gets a line when that begins and
 /// one when it ends.
-pub async fn serve_stream<S>(stream: S, arrival: Arrival, relay: Arc<Relay>)
+pub async fn serve_stream<S>(stream: S, arrival: impl Into<Arrival>, relay: Arc<Relay>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let arrival = arrival.into();
     let Some(Upgraded { socket, mut admission }) = http::serve(stream, arrival, Arc::clone(&relay)).await else {
         return;
     };
