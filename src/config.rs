@@ -44,6 +44,11 @@ pub struct Config {
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
     pub key: Option<PathBuf>,
 
+    /// Send those who come here with http:// to https://, such as *:80; repeat it, or separate several by commas. The ports
+    /// that speak TLS do so by themselves.
+    #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_REDIRECT_FROM", value_delimiter = ',')]
+    pub redirect_from: Vec<ListenAddress>,
+
     /// Serve the page from this folder instead of the files inside the binary, to change it without a rebuild.
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
     pub web: Option<PathBuf>,
@@ -114,7 +119,10 @@ impl Config {
     /// # Errors
     /// [`UsageError`], which says what is missing.
     pub fn check(&self) -> Result<(), UsageError> {
-        self.certificate_files().map(|_| ())
+        if self.certificate_files()?.is_none() && !self.redirect_from.is_empty() {
+            return Err(UsageError::NowhereToRedirect);
+        }
+        Ok(())
     }
 
     /// The files of the certificate, if there are any.
@@ -140,6 +148,9 @@ pub enum UsageError {
     /// There is a key without a certificate.
     #[error("--key {} needs its certificate: give --cert as well", .0.display())]
     NoCertificate(PathBuf),
+    /// There is no TLS to redirect to.
+    #[error("--redirect-from needs TLS to lead to: give --cert and --key as well")]
+    NowhereToRedirect,
 }
 
 impl Default for Config {
@@ -148,6 +159,7 @@ impl Default for Config {
             listen: vec![ListenAddress::localhost(8080)],
             cert: None,
             key: None,
+            redirect_from: Vec::new(),
             web: None,
             room_capacity: limits::ROOM_CAPACITY,
             max_message_bytes: limits::MESSAGE_BYTES,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::server::conn::http1::{self, Parts};
+use hyper::service::{HttpService, Service};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +27,7 @@ use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
 use crate::response::{self, Body, method_not_allowed, text};
 use crate::session::Session;
+use crate::shutdown::ShutdownSignal;
 
 /// A stream that has become a WebSocket.
 pub struct Upgraded<S> {
@@ -50,15 +51,31 @@ pub async fn serve<S>(stream: S, arrival: Arrival, relay: Arc<Relay>) -> Option<
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut shutdown = relay.shutdown.clone();
+    let shutdown = relay.shutdown.clone();
     let config = websocket_config(relay.config.max_message_bytes);
-    let door = Door { relay, arrival, admission: Mutex::default() };
+    let parts = converse(stream, Door { relay, arrival, admission: Mutex::default() }, shutdown).await?;
+    let mut stream = parts.io.into_inner();
+    let Some(admission) = parts.service.admission.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+        hang_up(&mut stream).await;
+        return None;
+    };
+    let socket = WebSocketStream::from_partially_read(stream, parts.read_buf.into(), Role::Server, Some(config)).await;
+    Some(Upgraded { socket, admission })
+}
+
+/// Lets `service` answer the requests on `stream`, within the limits that every client is held to, until there are no more
+/// or one of them was an upgrade; what is left then.
+pub(crate) async fn converse<S, D>(stream: S, service: D, mut shutdown: ShutdownSignal) -> Option<Parts<TokioIo<S>, D>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    D: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Unpin> + Unpin,
+{
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_DEADLINE)
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
-        .serve_connection(TokioIo::new(stream), door);
+        .serve_connection(TokioIo::new(stream), service);
     let done = {
         let mut served = pin!(std::future::poll_fn(|context| connection.poll_without_shutdown(context)));
         tokio::select! {
@@ -80,14 +97,7 @@ where
     if let Err(error) = done {
         debug!(%error, "request failed");
     }
-    let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
-    let Some(admission) = parts.service.admission.into_inner().unwrap_or_else(PoisonError::into_inner) else {
-        hang_up(&mut stream).await;
-        return None;
-    };
-    let socket = WebSocketStream::from_partially_read(stream, parts.read_buf.into(), Role::Server, Some(config)).await;
-    Some(Upgraded { socket, admission })
+    Some(connection.into_parts())
 }
 
 /// Answers the requests of one stream.
@@ -109,9 +119,9 @@ impl Service<Request<Incoming>> for Door {
             debug!(path = request.uri().path(), status = response.status().as_u16(), "upgrade");
             return Box::pin(std::future::ready(Ok(response)));
         }
-        let relay = Arc::clone(&self.relay);
+        let (relay, arrival) = (Arc::clone(&self.relay), self.arrival);
         Box::pin(async move {
-            let response = answer(&relay, &request).await;
+            let response = answer(&relay, arrival, &request).await;
             debug!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
             Ok(response)
         })
@@ -212,7 +222,7 @@ fn handshake(request: &Request<Incoming>) -> Result<Response<Body>, Box<Response
 }
 
 /// Answers a request that asks for no upgrade.
-async fn answer(relay: &Relay, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(relay: &Relay, arrival: Arrival, request: &Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let name = match path {
         // Where a socket may be dialled, its page is: an invite link and its socket are one URL.
@@ -224,7 +234,7 @@ async fn answer(relay: &Relay, request: &Request<Incoming>) -> Response<Body> {
         Some(name) => relay.page.file(name).await.map(|file| {
             let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
             if let Some(origin) = request.headers().get(header::ORIGIN)
-                && relay.origins.check(request.headers(), "http").is_ok()
+                && relay.origins.check(request.headers(), arrival.scheme()).is_ok()
             {
                 response::share_with(&mut response, origin);
             }

@@ -100,7 +100,8 @@ fn host_of(request: &HeaderMap) -> Option<&str> {
     (!host.is_empty() && host.bytes().all(plain)).then_some(host)
 }
 
-fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+/// Sets a header.
+pub fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
     // The values are ours and printable; one that were not is better left out than a reason to panic.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

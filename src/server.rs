@@ -15,12 +15,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::connection;
 use crate::http::{self, Upgraded};
 use crate::limits;
 use crate::listen::listen;
 use crate::protocol::ErrorCode;
+use crate::redirect::Redirect;
 use crate::relay::Relay;
 use crate::session::Session;
 use crate::shutdown::{self, Shutdown, ShutdownSender};
@@ -31,6 +32,8 @@ use crate::tls::{Accepted, Tls};
 pub struct Server {
     listeners: Vec<TcpListener>,
     local_addrs: Vec<SocketAddr>,
+    redirectors: Vec<TcpListener>,
+    redirect_addrs: Vec<SocketAddr>,
     tls: Option<Arc<Tls>>,
     relay: Arc<Relay>,
     shutdown: ShutdownSender,
@@ -48,20 +51,22 @@ impl Server {
             Some(files) => Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)),
             None => None,
         };
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.extend(listen(address).await?);
-        }
-        let local_addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let (listeners, local_addrs) = listen_on_all(&config.listen).await?;
+        let (redirectors, redirect_addrs) = listen_on_all(&config.redirect_from).await?;
         let loopback_only = local_addrs.iter().all(|address| address.ip().is_loopback());
         let (shutdown, signal) = shutdown::channel();
         let relay = Arc::new(Relay::new(config, loopback_only, signal)?);
-        Ok(Self { listeners, local_addrs, tls, relay, shutdown })
+        Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay, shutdown })
     }
 
     /// The addresses that it listens on, with the ports that were free where port 0 was asked for.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// The addresses where it only says that TLS is spoken elsewhere.
+    pub fn redirect_addrs(&self) -> &[SocketAddr] {
+        &self.redirect_addrs
     }
 
     /// Whether its addresses speak TLS: then what is opened is `https://` and `wss://`.
@@ -78,9 +83,16 @@ impl Server {
     /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at the latest.
     pub async fn serve<S: Into<Shutdown>>(self, shutdown: impl Future<Output = S>) {
         let connections = TaskTracker::new();
+        let doorkeeper = |greeting| Doorkeeper { greeting, relay: Arc::clone(&self.relay) };
+        let open = |listener, greeting| {
+            connections.spawn(accept(listener, doorkeeper(greeting), connections.clone()));
+        };
+        let port = self.local_addrs.first().map(SocketAddr::port);
         for listener in self.listeners {
-            let doorkeeper = Doorkeeper { tls: self.tls.clone(), relay: Arc::clone(&self.relay) };
-            connections.spawn(accept(listener, doorkeeper, connections.clone()));
+            open(listener, self.tls.clone().map_or(Greeting::Plain, Greeting::Tls));
+        }
+        for listener in self.redirectors {
+            open(listener, Greeting::Redirect(Arc::new(Redirect { port })));
         }
         let watch = async {
             match self.tls {
@@ -92,7 +104,10 @@ impl Server {
             shutdown = shutdown => shutdown.into(),
             () = watch => Shutdown::Restart,
         };
-        info!(connections = connections.len().saturating_sub(self.local_addrs.len()), "shutting down");
+        info!(
+            connections = connections.len().saturating_sub(self.local_addrs.len() + self.redirect_addrs.len()),
+            "shutting down"
+        );
         self.shutdown.send(shutdown);
         connections.close();
         if timeout(limits::DRAIN_DEADLINE, connections.wait()).await.is_err() {
@@ -119,8 +134,28 @@ impl Reloader {
 /// What stands between a listener and what is served.
 #[derive(Debug, Clone)]
 struct Doorkeeper {
-    tls: Option<Arc<Tls>>,
+    greeting: Greeting,
     relay: Arc<Relay>,
+}
+
+/// What a listener's clients speak first.
+#[derive(Debug, Clone)]
+enum Greeting {
+    /// HTTP.
+    Plain,
+    /// TLS, and HTTP over that.
+    Tls(Arc<Tls>),
+    /// HTTP, which leads to TLS and no further.
+    Redirect(Arc<Redirect>),
+}
+
+async fn listen_on_all(addresses: &[ListenAddress]) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.extend(listen(address).await?);
+    }
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+    Ok((listeners, addresses))
 }
 
 /// Takes connections from `listener`; an error (out of file descriptors, mostly) is waited out.
@@ -155,15 +190,19 @@ impl Doorkeeper {
         if let Err(error) = set_socket_options(&stream) {
             debug!(%address, %error, "cannot set socket options");
         }
-        let Some(tls) = self.tls else { return serve_stream(stream, Arrival::plain(address), self.relay).await };
         let mut shutdown = self.relay.shutdown.clone();
+        let tls = match self.greeting {
+            Greeting::Plain => return serve_stream(stream, Arrival::plain(address), self.relay).await,
+            Greeting::Redirect(redirect) => return redirect.serve(stream, shutdown).await,
+            Greeting::Tls(tls) => tls,
+        };
         let accepted = tokio::select! {
             accepted = tls.accept(stream) => accepted,
             _ = shutdown.wait() => return,
         };
         match accepted {
             Ok(Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
-            Ok(Accepted::Plain(_)) => debug!(%address, "not TLS"),
+            Ok(Accepted::Plain(stream)) => Arc::new(Redirect { port: None }).serve(stream, shutdown).await,
             Err(error) => debug!(%address, %error, "no TLS handshake"),
         }
     }

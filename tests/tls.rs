@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use pki::{Pki, dial, serial};
-use relay::{Client, Inside, Process, connect, file, get, run, soon, text, tool};
+use relay::{Client, Inside, Process, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
@@ -298,7 +298,7 @@ async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
         let mut stream = connect(relay.address()).await;
         if n % 2 == 0 {
             // The header of a record that never comes.
-            tokio::io::AsyncWriteExt::write_all(&mut stream, &[22, 3, 1, 2, 0]).await.unwrap();
+            stream.write_all(&[22, 3, 1, 2, 0]).await.unwrap();
         }
         silent.push(stream);
     }
@@ -311,4 +311,30 @@ async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
         let _ = soon("the end", stream.read_to_end(&mut Vec::new())).await;
     }
     assert!((4..15).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https_and_never_served() {
+    let pki = Pki::new();
+    let config = signaling_relay::Config { redirect_from: vec!["127.0.0.1:0".parse().unwrap()], ..pki.config() };
+    let relay = Inside::start(config).await;
+    let https = relay.address();
+    for asked in [https, relay.redirect_addresses[0]] {
+        let answer = get(connect(asked).await, &asked.to_string(), "/?room=r").await;
+        assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
+        assert!(answer.contains(&format!("\r\nlocation: https://{https}/?room=r\r\n")), "{answer}");
+        assert!(answer.contains("no-store") && !answer.contains("<"), "{answer}");
+        let socket = Client::dial(connect(asked).await, &format!("ws://{asked}/?room=r"), &[]).await;
+        let (status, text) = refusal(socket);
+        assert!(status == 308 && text.contains(&format!("dial wss://{https}/")), "{text}");
+        // Neither a request nor a handshake.
+        let mut stream = connect(asked).await;
+        stream.write_all(b"\x15\x03\x01 what?\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        soon("the end", stream.read_to_end(&mut answer)).await.unwrap();
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
+    }
+    let output = run(&["--listen", "127.0.0.1:0", "--redirect-from", "127.0.0.1:0"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--redirect-from needs TLS"));
 }

@@ -31,6 +31,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// A relay inside the test.
 pub struct Inside {
     pub addresses: Vec<SocketAddr>,
+    pub redirect_addresses: Vec<SocketAddr>,
     pub reloader: Reloader,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
@@ -43,9 +44,10 @@ impl Inside {
             .await
             .unwrap();
         let (addresses, reloader) = (server.local_addrs().to_vec(), server.reloader());
+        let redirect_addresses = server.redirect_addrs().to_vec();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(async move { stopped.await.unwrap_or(()) }));
-        Self { addresses, reloader, stop, served }
+        Self { addresses, redirect_addresses, reloader, stop, served }
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -1,0 +1,113 @@
+//! What somebody who speaks plain HTTP gets where TLS is spoken: the way to `https://`; independent of the relay's rooms,
+//! which nobody enters this way.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::http::uri::Authority;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::debug;
+
+use crate::connection::hang_up;
+use crate::http;
+use crate::response::{Body, set, text};
+use crate::shutdown::ShutdownSignal;
+
+/// Where plain HTTP is sent to.
+#[derive(Debug, Clone)]
+pub struct Redirect {
+    /// The port that speaks TLS; the port that was asked without one.
+    pub port: Option<u16>,
+}
+
+impl Redirect {
+    /// Answers every request on `stream` with the way to `https://`.
+    pub async fn serve<S>(self: Arc<Self>, stream: S, shutdown: ShutdownSignal)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let service = service_fn(|request: Request<Incoming>| {
+            let response = self.answer(&request);
+            debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
+            std::future::ready(Ok::<_, Infallible>(response))
+        });
+        if let Some(parts) = http::converse(stream, service, shutdown).await {
+            hang_up(&mut parts.io.into_inner()).await;
+        }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        let Some(authority) = asked_for(request.headers()) else {
+            return text(
+                StatusCode::BAD_REQUEST,
+                "TLS is spoken here, and the header host says not where: use https://",
+            );
+        };
+        let place = match self.port {
+            None => authority.as_str().to_owned(),
+            Some(443) => authority.host().to_owned(),
+            Some(port) => format!("{}:{port}", authority.host()),
+        };
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let path = if path.starts_with('/') { path } else { "/" };
+        // 308 keeps the method. It is not to be kept (`text` says so): the next relay on this port may speak no TLS.
+        let line = format!("TLS is spoken here: open https://{place}/ or dial wss://{place}/");
+        let mut response = text(StatusCode::PERMANENT_REDIRECT, &line);
+        set(&mut response, header::LOCATION, &format!("https://{place}{path}"));
+        response
+    }
+}
+
+/// The host that the client believes to be talking to, if that is one.
+fn asked_for(headers: &HeaderMap) -> Option<Authority> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
+    let authority: Authority = host.to_str().ok()?.parse().ok()?;
+    (!authority.as_str().contains('@') && !authority.host().is_empty()).then_some(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(redirect: &Redirect, host: &str, target: &str) -> Option<String> {
+        let request = Request::builder().uri(target).header(header::HOST, host).body(()).unwrap();
+        let response = redirect.answer(&request);
+        response.headers().get(header::LOCATION).map(|location| location.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_way_leads_to_the_same_place_over_tls() {
+        let same = Redirect { port: None };
+        for (host, target, there) in [
+            ("relay.local:8080", "/?room=a%20b", "https://relay.local:8080/?room=a%20b"),
+            ("relay.local", "/", "https://relay.local/"),
+            ("[fd00::1]:8080", "/room.js", "https://[fd00::1]:8080/room.js"),
+            ("relay.local:8080", "//evil.example/", "https://relay.local:8080//evil.example/"),
+            ("relay.local:8080", "http://evil.example/x", "https://relay.local:8080/x"),
+        ] {
+            assert_eq!(location(&same, host, target).as_deref(), Some(there));
+        }
+    }
+
+    #[test]
+    fn from_another_port_it_leads_to_the_one_that_speaks_tls() {
+        for (port, there) in [(8443, "https://relay.local:8443/"), (443, "https://relay.local/")] {
+            for host in ["relay.local", "relay.local:80"] {
+                assert_eq!(location(&Redirect { port: Some(port) }, host, "/").as_deref(), Some(there));
+            }
+        }
+        assert_eq!(location(&Redirect { port: Some(1) }, "[::1]:80", "/").as_deref(), Some("https://[::1]:1/"));
+    }
+
+    #[test]
+    fn no_host_is_no_way() {
+        for host in ["", "a b", "user@relay.local", "relay.local/x", ":80"] {
+            assert_eq!(location(&Redirect { port: None }, host, "/"), None, "{host:?}");
+        }
+    }
+}
