@@ -1,13 +1,13 @@
 //! Where a connection comes from and over what; independent of what is said over it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Where a connection comes from and over what, as the relay itself sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// The other end of the socket.
-    pub address: SocketAddr,
+    /// The other end of the socket; none over a Unix socket.
+    pub address: Option<SocketAddr>,
     /// Whether it is TLS.
     pub secure: bool,
 }
@@ -15,17 +15,17 @@ pub struct Arrival {
 impl Arrival {
     /// A connection without TLS.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, secure: false }
+        Self { address: Some(address), secure: false }
     }
 
     /// A connection over TLS.
     pub fn secure(address: SocketAddr) -> Self {
-        Self { address, secure: true }
+        Self { address: Some(address), secure: true }
     }
 
-    /// The scheme of the URLs that lead here.
-    pub fn scheme(&self) -> &'static str {
-        if self.secure { "https" } else { "http" }
+    /// The other end's IP address; an IPv4 address is one also where it came in by IPv6.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip().to_canonical())
     }
 }
 
@@ -37,6 +37,9 @@ impl From<SocketAddr> for Arrival {
 
 impl fmt::Display for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::certificate::CertificateFiles;
 use crate::limits;
 use crate::origin::Origin;
 use crate::protocol::IceServers;
+use crate::proxy::TrustedProxy;
 
 /// What a relay can be told. [`Config::default`] is what the binary does without any flag.
 #[derive(Debug, Clone, Parser)]
@@ -92,6 +93,11 @@ pub struct Config {
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
     pub allow_frame: Vec<Origin>,
 
+    /// Believe what proxies in this network say of their clients (X-Forwarded-For, -Host and -Proto), such as 127.0.0.1 or
+    /// 10.0.0.0/8, or `unix` for those on a Unix socket; repeat it, or separate several by commas.
+    #[arg(long, value_name = "CIDR", env = "SIGNALING_RELAY_TRUSTED_PROXY", value_delimiter = ',')]
+    pub trusted_proxy: Vec<TrustedProxy>,
+
     /// STUN and TURN servers to tell those who join: the JSON array that goes into RTCConfiguration.iceServers.
     #[arg(
         long,
@@ -166,6 +172,7 @@ impl Default for Config {
             message_rate: limits::MESSAGE_RATE,
             byte_rate: limits::BYTE_RATE,
             allow_origin: Vec::new(),
+            trusted_proxy: Vec::new(),
             allow_frame: Vec::new(),
             ice_servers: IceServers::default(),
         }

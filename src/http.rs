@@ -17,13 +17,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::arrival::Arrival;
 use crate::connection::{hang_up, websocket_config};
 use crate::limits;
 use crate::names::{PeerId, PeerName, RoomName};
 use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::proxy::Client;
 use crate::relay::Relay;
 use crate::response::{self, Body, method_not_allowed, text};
 use crate::session::Session;
@@ -42,6 +43,8 @@ pub struct Upgraded<S> {
 pub struct Admission {
     /// The peer's session, in its room if the URL named one.
     pub session: Session,
+    /// Where the peer is.
+    pub client: Client,
     /// Why the room of the URL does not take the peer; the `error` waits in the session's outbox.
     pub refused: Option<ErrorCode>,
 }
@@ -135,31 +138,32 @@ impl Door {
             return Err(text(StatusCode::NOT_FOUND, "no socket is here: dial / or /ws").into());
         }
         let response = handshake(request)?;
-        self.relay
-            .origins
-            .check(request.headers(), self.arrival.scheme())
-            .map_err(|error| text(StatusCode::FORBIDDEN, &error.to_string()))?;
+        let client = self.relay.client(request.headers(), self.arrival);
+        self.relay.origins.check(request.headers(), &client).map_err(|error| {
+            info!(%client, %error, "refused a page");
+            text(StatusCode::FORBIDDEN, &error.to_string())
+        })?;
         if self.relay.shutdown.is_shutting_down() {
             return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
         }
-        let admission = self.admit(request)?;
+        let admission = self.admit(request, client)?;
         *self.admission.lock().unwrap_or_else(PoisonError::into_inner) = Some(admission);
         Ok(response)
     }
 
-    fn admit(&self, request: &Request<Incoming>) -> Result<Admission, Box<Response<Body>>> {
+    fn admit(&self, request: &Request<Incoming>, client: Client) -> Result<Admission, Box<Response<Body>>> {
         let mut session = self.relay.new_session();
         if request.uri().path() == "/ws" {
-            return Ok(Admission { session, refused: None });
+            return Ok(Admission { session, client, refused: None });
         }
         let query = request.uri().query().unwrap_or_default();
         let names_a_room = form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "room");
         let joined = join_of_query(query).and_then(|join| session.join(join));
         match joined {
-            Ok(()) => Ok(Admission { session, refused: None }),
+            Ok(()) => Ok(Admission { session, client, refused: None }),
             Err(refusal) if names_a_room => {
                 session.outbox().push(refusal.encode(None));
-                Ok(Admission { session, refused: Some(refusal.code) })
+                Ok(Admission { session, client, refused: Some(refusal.code) })
             }
             // A page that only ever dials the bare URL knows nothing of `error`: this is all that it can show.
             Err(refusal) => {
@@ -234,7 +238,7 @@ async fn answer(relay: &Relay, arrival: Arrival, request: &Request<Incoming>) ->
         Some(name) => relay.page.file(name).await.map(|file| {
             let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
             if let Some(origin) = request.headers().get(header::ORIGIN)
-                && relay.origins.check(request.headers(), arrival.scheme()).is_ok()
+                && relay.origins.check(request.headers(), &relay.client(request.headers(), arrival)).is_ok()
             {
                 response::share_with(&mut response, origin);
             }

@@ -32,6 +32,7 @@ pub mod origin;
 pub mod outbox;
 pub mod page;
 pub mod protocol;
+pub mod proxy;
 pub mod redirect;
 pub mod relay;
 pub mod response;

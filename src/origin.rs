@@ -9,6 +9,8 @@ use std::str::FromStr;
 use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use thiserror::Error;
 
+use crate::proxy::Client;
+
 /// A web origin (RFC 6454), `scheme://host` or `scheme://host:port`, as browsers write it: lower case, no path, and no
 /// port where it is the scheme's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +74,29 @@ pub enum OriginError {
     #[error("a page opened from disk (Origin: null) may dial in only while the relay listens on loopback alone")]
     Null,
     /// Neither this host, nor loopback, nor allowed.
-    #[error("pages from {0} may not use this relay; to allow them, start it with --allow-origin {0}")]
-    Foreign(String),
+    #[error(
+        "pages from {origin} may not use this relay, asked for as {asked}; to allow them, start it with --allow-origin {origin}"
+    )]
+    Foreign {
+        /// Where the page comes from.
+        origin: String,
+        /// What the relay takes itself to have been asked for as.
+        asked: String,
+    },
+    /// The same, where a proxy may have hidden what the page was asked for as.
+    #[error(
+        "pages from {origin} may not use this relay, asked for as {asked}; to allow them, start it with --allow-origin \
+         {origin}, or if they come through a proxy, start it with --trusted-proxy {proxy} and let the proxy set \
+         X-Forwarded-Host and X-Forwarded-Proto"
+    )]
+    Proxied {
+        /// Where the page comes from.
+        origin: String,
+        /// What the relay takes itself to have been asked for as.
+        asked: String,
+        /// Where the proxy's connection comes from.
+        proxy: String,
+    },
 }
 
 /// Who may dial in.
@@ -86,21 +109,30 @@ pub struct OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// Checks the headers of a request that asks for a WebSocket, on a connection of the scheme `http` or `https`.
+    /// Checks the headers of a request that asks for a WebSocket, and comes from `client`.
     ///
     /// # Errors
     /// [`OriginError`], for a 403.
-    pub fn check(&self, headers: &HeaderMap, scheme: &str) -> Result<(), OriginError> {
+    pub fn check(&self, headers: &HeaderMap, client: &Client) -> Result<(), OriginError> {
         let Some(text) = only_value(headers, ORIGIN)? else { return Ok(()) };
+        only_value(headers, HOST)?;
         if text == "null" {
-            return if self.loopback_only { Ok(()) } else { Err(OriginError::Null) };
+            return if self.loopback_only && !client.proxied { Ok(()) } else { Err(OriginError::Null) };
         }
         let origin: Origin = text.parse()?;
-        let same_host = only_value(headers, HOST)?.is_some_and(|host| is_origin_of(&origin, scheme, &host));
+        let host = client.host.as_deref().unwrap_or_default();
+        let same_host = is_origin_of(&origin, client.scheme(), host);
         if same_host || origin.is_loopback() || self.allowed.contains(&origin) {
             return Ok(());
         }
-        Err(OriginError::Foreign(text))
+        let asked = format!("{}://{host}", client.scheme());
+        let is_loopback = client.arrival.ip().is_none_or(|ip| ip.is_loopback());
+        // A page from elsewhere over loopback: most likely a proxy on this machine that says nothing of its clients.
+        if client.proxied || is_loopback {
+            let proxy = client.arrival.ip().map_or("unix".to_owned(), |ip| ip.to_string());
+            return Err(OriginError::Proxied { origin: text, asked, proxy });
+        }
+        Err(OriginError::Foreign { origin: text, asked })
     }
 }
 
@@ -135,9 +167,10 @@ fn parse_ip(host: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::{HeaderValue, VIA};
 
     use super::*;
+    use crate::arrival::Arrival;
 
     fn policy(allowed: &[&str], loopback_only: bool) -> OriginPolicy {
         OriginPolicy { allowed: allowed.iter().map(|origin| origin.parse().unwrap()).collect(), loopback_only }
@@ -149,7 +182,12 @@ mod tests {
         for origin in origins {
             headers.append(ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
         }
-        policy.check(&headers, "http").is_ok()
+        check_from("192.168.1.9:5000", policy, &headers).is_ok()
+    }
+
+    fn check_from(address: &str, policy: &OriginPolicy, headers: &HeaderMap) -> Result<(), OriginError> {
+        let arrival = Arrival::plain(address.parse().unwrap());
+        policy.check(headers, &Client::of(headers, arrival, &[]))
     }
 
     #[test]
@@ -226,5 +264,28 @@ mod tests {
     fn a_page_from_disk_passes_only_while_nobody_else_can_reach_the_relay() {
         assert!(check(&policy(&[], true), "localhost:8080", &["null"]));
         assert!(!check(&policy(&[], false), "localhost:8080", &["null"]));
+    }
+
+    #[test]
+    fn a_page_from_disk_does_not_pass_through_a_proxy() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ORIGIN, HeaderValue::from_static("null"));
+        headers.insert(VIA, HeaderValue::from_static("1.1 proxy"));
+        assert_eq!(check_from("127.0.0.1:1", &policy(&[], true), &headers), Err(OriginError::Null));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_set() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ORIGIN, HeaderValue::from_static("https://relay.example"));
+        headers.insert(HOST, HeaderValue::from_static("127.0.0.1:8080"));
+        let said = |address| check_from(address, &policy(&[], false), &headers).unwrap_err().to_string();
+        let direct = said("192.168.1.9:1");
+        assert!(direct.contains("asked for as http://127.0.0.1:8080;"), "{direct}");
+        assert!(direct.contains("--allow-origin https://relay.example") && !direct.contains("proxy"), "{direct}");
+        assert!(said("127.0.0.1:1").contains("--trusted-proxy 127.0.0.1 "));
+        headers.insert(VIA, HeaderValue::from_static("1.1 proxy"));
+        let said = check_from("10.0.0.9:1", &policy(&[], false), &headers).unwrap_err().to_string();
+        assert!(said.contains("--trusted-proxy 10.0.0.9 ") && said.contains("X-Forwarded-Proto"), "{said}");
     }
 }

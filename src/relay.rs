@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
+use crate::arrival::Arrival;
 use crate::config::Config;
 use crate::limits::Allowance;
 use crate::origin::OriginPolicy;
 use crate::outbox::Outbox;
 use crate::page::Page;
+use crate::proxy::Client;
 use crate::rooms::Rooms;
 use crate::session::Session;
 use crate::shutdown::ShutdownSignal;
@@ -44,6 +47,11 @@ impl Relay {
             config,
             shutdown,
         })
+    }
+
+    /// Who made the request with these `headers`, on a connection that may be a proxy's.
+    pub fn client(&self, headers: &HeaderMap, arrival: Arrival) -> Client {
+        Client::of(headers, arrival, &self.config.trusted_proxy)
     }
 
     /// The number of one more WebSocket, to tell its lines in the log from those of others.

@@ -53,7 +53,9 @@ impl Server {
         };
         let (listeners, local_addrs) = listen_on_all(&config.listen).await?;
         let (redirectors, redirect_addrs) = listen_on_all(&config.redirect_from).await?;
-        let loopback_only = local_addrs.iter().all(|address| address.ip().is_loopback());
+        // A proxy brings everybody to loopback.
+        let loopback_only =
+            config.trusted_proxy.is_empty() && local_addrs.iter().all(|address| address.ip().is_loopback());
         let (shutdown, signal) = shutdown::channel();
         let relay = Arc::new(Relay::new(config, loopback_only, signal)?);
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay, shutdown })
@@ -218,7 +220,7 @@ where
     let Some(Upgraded { socket, mut admission }) = http::serve(stream, arrival, Arc::clone(&relay)).await else {
         return;
     };
-    let (connection, address) = (relay.count_connection(), arrival);
+    let (connection, address) = (relay.count_connection(), &admission.client);
     let connected = Instant::now();
     info!(connection, %address, place = %place_of(&admission.session), "connected");
     let end = match admission.refused {

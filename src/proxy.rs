@@ -1,0 +1,243 @@
+//! Who the client is behind the proxies in front of the relay; independent of sockets and of what the client may do.
+//!
+//! A proxy says for whom it asks in `X-Forwarded-For`, `-Host` and `-Proto`. Anybody can send these headers, so they are
+//! believed only from the proxies that the relay was told of, and there only the last word of each, which is the proxy's
+//! own: what the client wrote stands before it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, VIA};
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::arrival::Arrival;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Whose word on the client is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustedProxy {
+    /// Those whose address is in this network.
+    Network(IpNet),
+    /// Those who connect over a Unix socket.
+    Unix,
+}
+
+impl FromStr for TrustedProxy {
+    type Err = TrustedProxyError;
+
+    fn from_str(text: &str) -> Result<Self, TrustedProxyError> {
+        if text == "unix" {
+            return Ok(Self::Unix);
+        }
+        let address = |text: &str| text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_| address(text)).map(Self::Network).map_err(|_| TrustedProxyError)
+    }
+}
+
+/// A text is no proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("it is no address or network, such as 127.0.0.1 or 10.0.0.0/8, nor `unix`")]
+pub struct TrustedProxyError;
+
+/// Who made a request, and of whom, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The client's address; none where a program on this machine came over a Unix socket and nobody vouched for another.
+    pub ip: Option<IpAddr>,
+    /// Whether the client speaks TLS, with the relay or with a proxy.
+    pub secure: bool,
+    /// The host, with its port, that the client believes to be talking to; none if it said none, or several.
+    pub host: Option<String>,
+    /// Whether a proxy stands between, as far as can be seen.
+    pub proxied: bool,
+    /// The connection that the request came over.
+    pub arrival: Arrival,
+}
+
+impl Client {
+    /// The client that made the request with these `headers`, on a connection that may be one of the `trusted` proxies'.
+    pub fn of(headers: &HeaderMap, arrival: Arrival, trusted: &[TrustedProxy]) -> Self {
+        let signs = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
+        let direct = Self {
+            ip: arrival.ip(),
+            secure: arrival.secure,
+            host: only_host(headers),
+            proxied: signs.iter().any(|name| headers.contains_key(name)),
+            arrival,
+        };
+        if !is_trusted(arrival.ip(), trusted) {
+            return direct;
+        }
+        Self {
+            ip: forwarded_for(headers, arrival, trusted),
+            secure: match last_of(headers, &X_FORWARDED_PROTO) {
+                Some("https" | "wss") => true,
+                Some("http" | "ws") => false,
+                _ => direct.secure,
+            },
+            host: last_of(headers, &X_FORWARDED_HOST).map(str::to_owned).or(direct.host),
+            proxied: true,
+            arrival,
+        }
+    }
+
+    /// The scheme of the page that a browser would have got from here.
+    pub fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+/// For the log: with its port where the client came by itself.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ip {
+            Some(ip) if self.arrival.ip() != Some(ip) => ip.fmt(f),
+            _ => self.arrival.fmt(f),
+        }
+    }
+}
+
+fn is_trusted(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> bool {
+    trusted.iter().any(|proxy| match (proxy, ip) {
+        (TrustedProxy::Network(network), Some(ip)) => network.contains(&ip),
+        (TrustedProxy::Unix, None) => true,
+        _ => false,
+    })
+}
+
+/// The last address that is not a proxy's own. What stands before it, or before something that is no address, may be made
+/// up by the client.
+fn forwarded_for(headers: &HeaderMap, arrival: Arrival, trusted: &[TrustedProxy]) -> Option<IpAddr> {
+    let mut known = arrival.ip();
+    for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
+        for hop in value.to_str().unwrap_or_default().rsplit(',') {
+            let Some(ip) = parse_hop(hop.trim()) else { return known };
+            known = Some(ip);
+            if !is_trusted(known, trusted) {
+                return known;
+            }
+        }
+    }
+    known
+}
+
+/// An address as proxies write it: some add the port, and brackets.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse::<SocketAddr>().map(|address| address.ip());
+    let in_brackets = || hop.trim_start_matches('[').trim_end_matches(']').parse();
+    hop.parse().or_else(|_| with_port()).or_else(|_| in_brackets()).ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+fn last_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    value.rsplit(',').next().map(str::trim).filter(|value| !value.is_empty())
+}
+
+fn only_host(headers: &HeaderMap) -> Option<String> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok().map(str::to_owned),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROXY: &str = "10.0.0.9:5000";
+    const STRANGER: &str = "203.0.113.7:5000";
+
+    fn client(from: &str, trusted: &str, headers: &[(&'static str, &str)]) -> Client {
+        let mut map = HeaderMap::new();
+        map.insert(HOST, "relay.internal:8080".parse().unwrap());
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let trusted: Vec<_> = trusted.split(' ').map(|proxy| proxy.parse().unwrap()).collect();
+        let arrival = match from.parse() {
+            Ok(address) => Arrival::plain(address),
+            Err(_) => Arrival { address: None, secure: false },
+        };
+        Client::of(&map, arrival, &trusted)
+    }
+
+    #[test]
+    fn the_client_is_the_rightmost_who_is_no_proxy() {
+        for (forwarded, ip) in [
+            (&["198.51.100.1"][..], "198.51.100.1"),
+            (&["1.2.3.4, 198.51.100.1"], "198.51.100.1"),
+            (&["1.2.3.4,198.51.100.1 , 10.3.4.5"], "198.51.100.1"),
+            (&["1.2.3.4", "198.51.100.1"], "198.51.100.1"),
+            (&["198.51.100.1:4711"], "198.51.100.1"),
+            (&["[2001:db8::1]:4711"], "2001:db8::1"),
+            (&["[2001:db8::1]"], "2001:db8::1"),
+            (&["2001:db8::1"], "2001:db8::1"),
+            (&["::ffff:198.51.100.1"], "198.51.100.1"),
+            (&["10.1.1.1, 10.1.1.2"], "10.1.1.1"),
+            (&["1.2.3.4, unknown"], "10.0.0.9"),
+            (&["1.2.3.4, unknown, 10.3.4.5"], "10.3.4.5"),
+            (&[""], "10.0.0.9"),
+            (&[], "10.0.0.9"),
+        ] {
+            let headers: Vec<_> = forwarded.iter().map(|value| ("x-forwarded-for", *value)).collect();
+            let client = client(PROXY, "10.0.0.0/8", &headers);
+            assert_eq!(client.ip, Some(ip.parse().unwrap()), "{forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_tells_the_host_and_the_scheme() {
+        for (host, proto, expected) in [
+            (Some("relay.example"), Some("https"), ("relay.example", "https")),
+            (Some("evil.example, relay.example"), Some("https"), ("relay.example", "https")),
+            (None, Some("wss"), ("relay.internal:8080", "https")),
+            (Some("relay.example:81"), Some("http"), ("relay.example:81", "http")),
+            (Some(""), Some("gopher"), ("relay.internal:8080", "http")),
+        ] {
+            let mut headers: Vec<_> = host.map(|host| ("x-forwarded-host", host)).into_iter().collect();
+            headers.extend(proto.map(|proto| ("x-forwarded-proto", proto)));
+            let client = client(PROXY, "10.0.0.9", &headers);
+            assert_eq!((client.host.as_deref(), client.scheme()), (Some(expected.0), expected.1));
+            assert!(client.proxied);
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_believed_nothing() {
+        let claims = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-host", "h"), ("x-forwarded-proto", "https")];
+        for (from, trusted) in [(STRANGER, "10.0.0.0/8 unix"), ("unix", "10.0.0.0/8"), ("[2001:db8::1]:1", "0.0.0.0/0")]
+        {
+            let client = client(from, trusted, &claims);
+            assert_eq!(client.ip, client.arrival.ip());
+            assert_eq!(
+                (client.host.as_deref(), client.secure, client.proxied),
+                (Some("relay.internal:8080"), false, true)
+            );
+        }
+        assert_eq!(client(STRANGER, "10.0.0.0/8", &claims).to_string(), STRANGER);
+    }
+
+    #[test]
+    fn a_proxy_may_come_over_a_unix_socket_or_by_a_mapped_address() {
+        let claims = [("x-forwarded-for", "198.51.100.1")];
+        for (from, trusted) in [("unix", "unix"), ("[::ffff:10.0.0.9]:1", "10.0.0.0/8")] {
+            assert_eq!(client(from, trusted, &claims).to_string(), "198.51.100.1");
+        }
+    }
+
+    #[test]
+    fn proxies_are_written_as_networks_or_addresses() {
+        for good in ["127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "unix"] {
+            assert!(good.parse::<TrustedProxy>().is_ok(), "{good}");
+        }
+        for bad in ["", "localhost", "10.0.0.0/33", "10.0.0", "127.0.0.1:80", "Unix"] {
+            assert_eq!(bad.parse::<TrustedProxy>(), Err(TrustedProxyError), "{bad}");
+        }
+    }
+}
