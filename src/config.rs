@@ -27,12 +27,14 @@ use crate::proxy::TrustedProxy;
 )]
 pub struct Config {
     /// Address to listen on; repeat it, or separate several by commas. A host name stands for all its addresses,
-    /// `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine. Port 0 takes any free port.
+    /// `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine. Port 0 takes any free port. With --lan
+    /// the default is *:8080.
     #[arg(
         long,
         value_name = "HOST:PORT",
         env = "SIGNALING_RELAY_LISTEN",
         default_value = limits::LISTEN,
+        default_value_if("lan", "true", limits::LISTEN_ON_LAN),
         value_delimiter = ','
     )]
     pub listen: Vec<ListenAddress>,
@@ -44,6 +46,16 @@ pub struct Config {
     /// The private key of --cert, a PEM file. Both files are read anew when they change, and on SIGHUP.
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
     pub key: Option<PathBuf>,
+
+    /// Serve the people on this network, in one step: listen on every address, and speak TLS, without which browsers give no
+    /// page a camera. Without --cert the relay makes its own local certificate authority, and a page at /trust explains how
+    /// to trust it.
+    #[arg(long, env = "SIGNALING_RELAY_LAN")]
+    pub lan: bool,
+
+    /// Where the local certificate authority of --lan is kept.
+    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR", default_value = limits::LAN_DIR)]
+    pub lan_dir: PathBuf,
 
     /// Send those who come here with http:// to https://, such as *:80; repeat it, or separate several by commas. The ports
     /// that speak TLS do so by themselves.
@@ -125,7 +137,7 @@ impl Config {
     /// # Errors
     /// [`UsageError`], which says what is missing.
     pub fn check(&self) -> Result<(), UsageError> {
-        if self.certificate_files()?.is_none() && !self.redirect_from.is_empty() {
+        if self.certificate_files()?.is_none() && !self.lan && !self.redirect_from.is_empty() {
             return Err(UsageError::NowhereToRedirect);
         }
         Ok(())
@@ -155,7 +167,7 @@ pub enum UsageError {
     #[error("--key {} needs its certificate: give --cert as well", .0.display())]
     NoCertificate(PathBuf),
     /// There is no TLS to redirect to.
-    #[error("--redirect-from needs TLS to lead to: give --cert and --key as well")]
+    #[error("--redirect-from needs TLS to lead to: give --lan, or --cert and --key, as well")]
     NowhereToRedirect,
 }
 
@@ -165,6 +177,8 @@ impl Default for Config {
             listen: vec![ListenAddress::localhost(8080)],
             cert: None,
             key: None,
+            lan: false,
+            lan_dir: limits::LAN_DIR.into(),
             redirect_from: Vec::new(),
             web: None,
             room_capacity: limits::ROOM_CAPACITY,

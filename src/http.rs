@@ -246,6 +246,7 @@ async fn answer(relay: &Relay, arrival: Arrival, request: &Request<Incoming>) ->
         }),
         None => None,
     };
+    let known = known.or_else(|| relay.trust.as_ref()?.answer(path));
     match known {
         None => text(StatusCode::NOT_FOUND, "nothing is here"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),

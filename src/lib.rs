@@ -21,9 +21,11 @@
 //! ```
 
 pub mod arrival;
+pub mod authority;
 pub mod certificate;
 pub mod config;
 pub mod connection;
+pub mod host;
 pub mod http;
 pub mod limits;
 pub mod listen;
@@ -41,6 +43,7 @@ pub mod server;
 pub mod session;
 pub mod shutdown;
 pub mod tls;
+pub mod trust;
 
 pub use config::{Config, ListenAddress};
 pub use server::{Reloader, Server};

@@ -7,6 +7,10 @@ use tokio::time::Instant;
 
 /// Where the relay listens unless told otherwise: both loopback addresses, because browsers resolve `localhost` to either.
 pub const LISTEN: &str = "localhost:8080";
+/// Where it listens with `--lan`: the same port on every address, so that there is one to remember and to open.
+pub const LISTEN_ON_LAN: &str = "*:8080";
+/// Where the local authority of `--lan` is kept, from the current folder.
+pub const LAN_DIR: &str = "certs";
 
 /// Members of a room. A full mesh of eight sends seven copies of each camera, about what a home uplink carries.
 pub const ROOM_CAPACITY: usize = 8;
@@ -53,6 +57,14 @@ pub const TLS_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the files of the certificate are looked at. They are read when two looks in a row saw the same change, so
 /// that nobody is caught between writing the one and the other.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
+/// How long the local authority of `--lan` is valid: trusting it on each phone is work, so once for the life of the machine.
+pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// How long a certificate that it issues is valid. A week outlasts a long weekend in sleep; Apple takes 825 days at most.
+pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How old such a certificate gets before a new one takes its place.
+pub const LEAF_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far clocks without internet may be behind: certificates are valid from that much earlier.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long one connection may fetch pages, so that nobody holds one open by reading slowly.
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a connection to `/ws` may stay out of every room: clients connect when they are ready to join.

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
@@ -16,12 +16,15 @@ use crate::connection::hang_up;
 use crate::http;
 use crate::response::{Body, set, text};
 use crate::shutdown::ShutdownSignal;
+use crate::trust::TrustPages;
 
 /// Where plain HTTP is sent to.
 #[derive(Debug, Clone)]
 pub struct Redirect {
     /// The port that speaks TLS; the port that was asked without one.
     pub port: Option<u16>,
+    /// What is to be had here all the same: the way to trust the certificate that waits there.
+    pub trust: Option<Arc<TrustPages>>,
 }
 
 impl Redirect {
@@ -41,6 +44,11 @@ impl Redirect {
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        let trust = self.trust.as_ref().filter(|_| reads).and_then(|trust| trust.answer(request.uri().path()));
+        if let Some(response) = trust {
+            return response;
+        }
         let Some(authority) = asked_for(request.headers()) else {
             return text(
                 StatusCode::BAD_REQUEST,
@@ -82,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_way_leads_to_the_same_place_over_tls() {
-        let same = Redirect { port: None };
+        let same = Redirect { port: None, trust: None };
         for (host, target, there) in [
             ("relay.local:8080", "/?room=a%20b", "https://relay.local:8080/?room=a%20b"),
             ("relay.local", "/", "https://relay.local/"),
@@ -98,16 +106,19 @@ mod tests {
     fn from_another_port_it_leads_to_the_one_that_speaks_tls() {
         for (port, there) in [(8443, "https://relay.local:8443/"), (443, "https://relay.local/")] {
             for host in ["relay.local", "relay.local:80"] {
-                assert_eq!(location(&Redirect { port: Some(port) }, host, "/").as_deref(), Some(there));
+                assert_eq!(location(&Redirect { port: Some(port), trust: None }, host, "/").as_deref(), Some(there));
             }
         }
-        assert_eq!(location(&Redirect { port: Some(1) }, "[::1]:80", "/").as_deref(), Some("https://[::1]:1/"));
+        assert_eq!(
+            location(&Redirect { port: Some(1), trust: None }, "[::1]:80", "/").as_deref(),
+            Some("https://[::1]:1/")
+        );
     }
 
     #[test]
     fn no_host_is_no_way() {
         for host in ["", "a b", "user@relay.local", "relay.local/x", ":80"] {
-            assert_eq!(location(&Redirect { port: None }, host, "/"), None, "{host:?}");
+            assert_eq!(location(&Redirect { port: None, trust: None }, host, "/"), None, "{host:?}");
         }
     }
 }

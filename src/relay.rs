@@ -16,6 +16,7 @@ use crate::proxy::Client;
 use crate::rooms::Rooms;
 use crate::session::Session;
 use crate::shutdown::ShutdownSignal;
+use crate::trust::TrustPages;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Relay {
     pub page: Page,
     /// Which pages may dial in.
     pub origins: OriginPolicy,
+    /// How to trust the local authority, where it has one.
+    pub trust: Option<Arc<TrustPages>>,
     /// Whether the relay is going away.
     pub shutdown: ShutdownSignal,
     connections: AtomicU64,
@@ -43,6 +46,7 @@ impl Relay {
             rooms: Arc::new(Rooms::new(config.room_capacity, config.ice_servers.clone())),
             page: Page::new(config.web.as_deref())?,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), loopback_only },
+            trust: None,
             connections: AtomicU64::new(0),
             config,
             shutdown,

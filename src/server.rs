@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
+use crate::authority::{Authority, LeafSource};
 use crate::config::{Config, ListenAddress};
 use crate::connection;
 use crate::http::{self, Upgraded};
@@ -26,6 +27,7 @@ use crate::relay::Relay;
 use crate::session::Session;
 use crate::shutdown::{self, Shutdown, ShutdownSender};
 use crate::tls::{Accepted, Tls};
+use crate::trust::TrustPages;
 
 /// A relay that listens, and serves once it is told to.
 #[derive(Debug)]
@@ -47,9 +49,14 @@ impl Server {
     /// used. The error says which, and what would help.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         config.check()?;
-        let tls = match config.certificate_files()? {
-            Some(files) => Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)),
-            None => None,
+        let authority = match config.certificate_files()? {
+            None if config.lan => Some(Arc::new(Authority::open(&config.lan_dir)?)),
+            _ => None,
+        };
+        let tls = match (config.certificate_files()?, &authority) {
+            (Some(files), _) => Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)),
+            (None, Some(authority)) => Some(Arc::new(Tls::new(LeafSource(Arc::clone(authority)))?)),
+            (None, None) => None,
         };
         let (listeners, local_addrs) = listen_on_all(&config.listen).await?;
         let (redirectors, redirect_addrs) = listen_on_all(&config.redirect_from).await?;
@@ -57,7 +64,9 @@ impl Server {
         let loopback_only =
             config.trusted_proxy.is_empty() && local_addrs.iter().all(|address| address.ip().is_loopback());
         let (shutdown, signal) = shutdown::channel();
-        let relay = Arc::new(Relay::new(config, loopback_only, signal)?);
+        let mut relay = Relay::new(config, loopback_only, signal)?;
+        relay.trust = authority.map(|authority| Arc::new(TrustPages::new(&authority)));
+        let relay = Arc::new(relay);
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay, shutdown })
     }
 
@@ -74,6 +83,11 @@ impl Server {
     /// Whether its addresses speak TLS: then what is opened is `https://` and `wss://`.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The SHA-256 of the local authority's certificate, where it has one: people compare it before they trust.
+    pub fn authority_fingerprint(&self) -> Option<&str> {
+        self.relay.trust.as_ref().map(|trust| trust.fingerprint())
     }
 
     /// What tells it, while it serves, to read its certificate anew.
@@ -94,7 +108,7 @@ impl Server {
             open(listener, self.tls.clone().map_or(Greeting::Plain, Greeting::Tls));
         }
         for listener in self.redirectors {
-            open(listener, Greeting::Redirect(Arc::new(Redirect { port })));
+            open(listener, Greeting::Redirect(Arc::new(Redirect { port, trust: self.relay.trust.clone() })));
         }
         let watch = async {
             match self.tls {
@@ -204,7 +218,9 @@ impl Doorkeeper {
         };
         match accepted {
             Ok(Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
-            Ok(Accepted::Plain(stream)) => Arc::new(Redirect { port: None }).serve(stream, shutdown).await,
+            Ok(Accepted::Plain(stream)) => {
+                Arc::new(Redirect { port: None, trust: self.relay.trust.clone() }).serve(stream, shutdown).await
+            }
             Err(error) => debug!(%address, %error, "no TLS handshake"),
         }
     }

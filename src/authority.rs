@@ -1,0 +1,237 @@
+//! The local certificate authority of `--lan`: made once, kept in a folder, and good for nothing but this machine on its
+//! private networks; independent of sockets.
+//!
+//! Who has its key could pose as any server that a name constraint allows, so it allows only the names of this machine and
+//! private addresses, and only TLS servers: to trust it is harmless elsewhere.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+};
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tracing::{info, warn};
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
+
+use crate::certificate::CertificateFiles;
+use crate::host::{Host, PRIVATE_NETWORKS, is_private};
+use crate::limits;
+use crate::tls::Source;
+
+/// The file with the authority's key, which nobody else may read, and its certificate.
+pub const KEY_FILE: &str = "authority.key";
+/// The file with its certificate alone, to give away.
+pub const CERTIFICATE_FILE: &str = "authority.pem";
+
+/// A certificate authority that signs for this machine alone.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+    /// The names that its constraint allows, with all below them; none where it has no constraint.
+    permitted: Option<Vec<String>>,
+}
+
+impl Authority {
+    /// The authority that is kept in `folder`; a new one where there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written, or what is there cannot be used. The error says which file and why.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join(KEY_FILE);
+        if !file.exists() {
+            create(folder, &file)
+                .with_context(|| format!("cannot keep the local authority in {} (--lan-dir)", folder.display()))?;
+        }
+        let authority = Self::load(&file)?;
+        let certificate = folder.join(CERTIFICATE_FILE);
+        if !fs::read_to_string(&certificate).is_ok_and(|there| there == authority.pem) {
+            fs::write(&certificate, &authority.pem)
+                .with_context(|| format!("cannot write {}", certificate.display()))?;
+        }
+        Ok(authority)
+    }
+
+    fn load(file: &Path) -> anyhow::Result<Self> {
+        let both = CertificateFiles { cert: file.to_owned(), key: file.to_owned() };
+        let remedy = || format!("cannot use the local authority; remove {} to make a new one", file.display());
+        let chain = both.read(SystemTime::now()).with_context(remedy)?.cert;
+        let certificate = chain.into_iter().next().with_context(remedy)?;
+        // The key comes first there.
+        let text = fs::read_to_string(file)?;
+        let key = KeyPair::from_pem(&text).with_context(remedy)?;
+        let pem =
+            text.find("-----BEGIN CERTIFICATE").and_then(|start| text.get(start..)).with_context(remedy)?.to_owned();
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).with_context(remedy)?;
+        let permitted = permitted_names(&certificate).with_context(remedy)?;
+        Ok(Self { issuer, certificate, pem, permitted })
+    }
+
+    /// Its certificate in binary form, as phones and desktops import it.
+    pub fn der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Its certificate as text.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The SHA-256 of its certificate, as certificate viewers write it: compare it before you trust.
+    pub fn fingerprint(&self) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
+        digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+    }
+
+    /// A certificate for those of `host`'s names and addresses that the authority may sign, with its chain.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn issue(&self, host: &Host, now: SystemTime) -> anyhow::Result<CertifiedKey> {
+        let mut params = CertificateParams::new(self.permitted_of(&host.names))?;
+        let loopback = ["127.0.0.1", "::1"].iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+        let addresses = host.addresses.iter().copied().filter(|ip| is_private(*ip)).chain(loopback);
+        params.subject_alt_names.extend(addresses.map(SanType::IpAddress));
+        params.distinguished_name = named(&format!("signaling-relay on {}", name_of(host)));
+        params.not_before = (now - limits::CLOCK_SKEW).into();
+        params.not_after = (now + limits::LEAF_VALIDITY).into();
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let leaf = params.signed_by(&key, &self.issuer)?;
+        let chain = vec![leaf.der().clone(), self.certificate.clone()];
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok(CertifiedKey::new(chain, default_provider().key_provider.load_private_key(key.into())?))
+    }
+
+    fn permitted_of(&self, names: &[String]) -> Vec<String> {
+        let is_below = |name: &str, top: &str| {
+            name == top || name.strip_suffix(top).is_some_and(|rest| top.is_empty() || rest.ends_with('.'))
+        };
+        let may = |name: &&String| {
+            let permitted = self.permitted.as_ref();
+            permitted.is_none_or(|permitted| permitted.iter().any(|top| is_below(name, top)))
+        };
+        names.iter().filter(may).cloned().collect()
+    }
+}
+
+/// What an [`Authority`] has to say of the machine as it is now: the names and the addresses of the day.
+#[derive(Debug)]
+pub struct LeafSource(pub Arc<Authority>);
+
+impl Source for LeafSource {
+    fn load(&self) -> anyhow::Result<CertifiedKey> {
+        let host = Host::look();
+        let names = self.0.permitted_of(&host.names);
+        if names.len() < host.names.len() {
+            warn!(
+                host = %name_of(&host),
+                "the local authority was made under another name of this machine: browsers take only the addresses and {}, \
+                 until {KEY_FILE} is removed and the new authority is trusted", names.join(", ")
+            );
+        }
+        let certified = self.0.issue(&host, SystemTime::now())?;
+        info!(names = ?names, addresses = ?host.addresses, "the local authority signs for this machine");
+        Ok(certified)
+    }
+
+    fn stamp(&self) -> String {
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        format!("{:?} {}", Host::look(), seconds / limits::LEAF_RENEWAL.as_secs())
+    }
+}
+
+/// Makes an authority for this machine, and puts it into `file` of `folder` as a whole or not at all. Where another relay was
+/// faster its authority stays.
+fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
+    let host = Host::look();
+    let (key, certificate) = generate(&host, SystemTime::now())?;
+    if !folder.exists() {
+        fs::create_dir_all(folder)?;
+        // The folder may be in somebody's repository.
+        fs::write(folder.join(".gitignore"), "# No key is ever committed.\n*\n")?;
+    }
+    let draft = folder.join(format!(".{KEY_FILE}.{}", std::process::id()));
+    let written = write_secret(&draft, &(key + &certificate)).and_then(|()| match fs::hard_link(&draft, file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Some file systems know no links.
+        Err(_) if !file.exists() => fs::rename(&draft, file),
+        linked => linked,
+    });
+    // Where it was renamed there is no draft any more.
+    let _ = fs::remove_file(&draft);
+    written?;
+    info!(file = %file.display(), "made a local certificate authority");
+    Ok(())
+}
+
+/// The key and the certificate of a new authority, as PEM.
+fn generate(host: &Host, now: SystemTime) -> anyhow::Result<(String, String)> {
+    let networks = PRIVATE_NETWORKS
+        .iter()
+        .map(|network| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(network.addr(), network.prefix_len())));
+    let names = host.names.iter().cloned().map(GeneralSubtree::DnsName);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(&format!("signaling-relay authority of {}", name_of(host)));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.name_constraints =
+        Some(NameConstraints { permitted_subtrees: names.chain(networks).collect(), excluded_subtrees: Vec::new() });
+    params.not_before = (now - limits::CLOCK_SKEW).into();
+    params.not_after = (now + limits::AUTHORITY_VALIDITY).into();
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok((key.serialize_pem(), certificate.pem()))
+}
+
+/// Writes a file that only its owner may ever read.
+fn write_secret(file: &PathBuf, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(file)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The names that the constraint of `certificate` allows; none where it has none.
+fn permitted_names(certificate: &CertificateDer<'_>) -> anyhow::Result<Option<Vec<String>>> {
+    let (_, certificate) = parse_x509_certificate(certificate)?;
+    ensure!(certificate.is_ca(), "its certificate is not an authority's");
+    let constraints = certificate.name_constraints()?;
+    let Some(permitted) = constraints.and_then(|found| found.value.permitted_subtrees.as_ref()) else {
+        return Ok(None);
+    };
+    let names = permitted.iter().filter_map(|subtree| match subtree.base {
+        GeneralName::DNSName(name) => Some(name.trim_start_matches('.').to_owned()),
+        _ => None,
+    });
+    Ok(Some(names.collect()))
+}
+
+fn named(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    // RFC 5280 gives a common name 64 characters at most.
+    name.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
+    name
+}
+
+/// What the machine calls itself.
+fn name_of(host: &Host) -> &str {
+    host.names.get(1).or(host.names.first()).map_or("localhost", String::as_str)
+}

@@ -1,0 +1,54 @@
+//! The page that tells people how to trust the local authority, and the downloads that it offers; independent of the call
+//! page, of sockets, and of whether the request came over TLS: who does not trust the authority yet must get it first.
+
+use hyper::header;
+use hyper::{Response, StatusCode};
+
+use crate::authority::Authority;
+use crate::response::{Body, set, text};
+
+/// The path of the page.
+pub const PAGE: &str = "/trust";
+
+/// What people need in order to trust one authority. Nothing of it is secret.
+#[derive(Debug)]
+pub struct TrustPages {
+    page: String,
+    der: Vec<u8>,
+    pem: String,
+    fingerprint: String,
+}
+
+impl TrustPages {
+    /// The pages of `authority`.
+    pub fn new(authority: &Authority) -> Self {
+        let fingerprint = authority.fingerprint();
+        let page = include_str!("trust/page.html").replace("{fingerprint}", &fingerprint);
+        Self { page, der: authority.der().to_owned(), pem: authority.pem().to_owned(), fingerprint }
+    }
+
+    /// The SHA-256 of the authority's certificate, to compare what was downloaded with what the terminal says.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The answer to a request for `path`, if it is one of these pages.
+    pub fn answer(&self, path: &str) -> Option<Response<Body>> {
+        let (content_type, body) = match path {
+            PAGE => ("text/html; charset=utf-8", self.page.clone().into()),
+            "/trust.css" => ("text/css; charset=utf-8", Body::from(include_str!("trust/page.css"))),
+            // The type that makes phones and desktops offer to install it.
+            "/authority.crt" => ("application/x-x509-ca-cert", self.der.clone().into()),
+            "/authority.pem" => ("application/x-pem-file", self.pem.clone().into()),
+            _ => return None,
+        };
+        let mut response = text(StatusCode::OK, "");
+        *response.body_mut() = body;
+        set(&mut response, header::CONTENT_TYPE, content_type);
+        let policy =
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+        set(&mut response, header::CONTENT_SECURITY_POLICY, policy);
+        set(&mut response, header::REFERRER_POLICY, "no-referrer");
+        Some(response)
+    }
+}
