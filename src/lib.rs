@@ -39,6 +39,7 @@ pub mod redirect;
 pub mod relay;
 pub mod response;
 pub mod rooms;
+pub mod screen;
 pub mod server;
 pub mod session;
 pub mod shutdown;

@@ -1,9 +1,10 @@
 //! The binary: arguments, log, signals, exit code.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
+use signaling_relay::host::Host;
+use signaling_relay::screen::Screen;
 use signaling_relay::{Config, Reloader, Server, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -27,7 +28,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let server = Server::bind(config).await?;
     // Somebody who closed stdout does not want to read it.
-    let _ = introduce(server.local_addrs(), if server.is_secure() { "https" } else { "http" });
+    let _ = introduce(&server);
     let reloader = server.reloader();
     let (told, shutdown) = tokio::sync::oneshot::channel();
     let serve = server.serve(async { shutdown.await.unwrap_or(Shutdown::ForGood) });
@@ -81,34 +82,11 @@ impl Signals {
 }
 
 /// Prints what can be opened.
-fn introduce(addresses: &[SocketAddr], scheme: &str) -> io::Result<()> {
+fn introduce(server: &Server) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "signaling-relay {} is ready. Open", env!("CARGO_PKG_VERSION"))?;
-    for url in urls(addresses, scheme) {
-        writeln!(out, "    {url}")?;
-    }
-    writeln!(out, "in two tabs, or give the address to somebody; Ctrl-C ends it.")?;
+    let screen = Screen::new(server, &Host::look(), out.is_terminal());
+    write!(out, "{screen}")?;
     out.flush()
-}
-
-/// What to type into a browser: `localhost` where both its addresses are listened on, the address itself otherwise.
-fn urls(addresses: &[SocketAddr], scheme: &str) -> Vec<String> {
-    let mut urls = Vec::new();
-    for address in addresses {
-        let twin = |other: &SocketAddr| other.port() == address.port() && other.is_ipv4() != address.is_ipv4();
-        let both = |test: fn(IpAddr) -> bool| {
-            test(address.ip()) && addresses.iter().any(|other| twin(other) && test(other.ip()))
-        };
-        let url = if both(|ip| ip.is_loopback()) || address.ip().is_unspecified() {
-            format!("{scheme}://localhost:{}/", address.port())
-        } else {
-            format!("{scheme}://{address}/")
-        };
-        if !urls.contains(&url) {
-            urls.push(url);
-        }
-    }
-    urls
 }
 
 fn start_log() {

@@ -1,0 +1,210 @@
+//! What the person who starts the relay reads first: what can be opened, how phones get there, and what is open to the world;
+//! independent of the log and of the sockets themselves.
+
+use std::fmt::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+
+use crate::host::{Host, is_private};
+use crate::server::Server;
+use crate::trust;
+
+/// The first screen of a relay. Each URL stands in a line of its own behind four spaces, for programs to find.
+#[derive(Debug)]
+pub struct Screen {
+    /// What can be opened, and at which address; localhost first, if it can.
+    urls: Vec<(SocketAddr, String)>,
+    secure: bool,
+    /// Where a device learns to trust the local authority, which it can only read without TLS, and what to compare there.
+    trust: Option<(String, String)>,
+    /// Public addresses, where the internet may reach the relay.
+    public: Vec<IpAddr>,
+    /// Whether it is read at a terminal, so that a phone can read from it as well.
+    terminal: bool,
+}
+
+impl Screen {
+    /// What there is to say of `server` on this `host`.
+    pub fn new(server: &Server, host: &Host, terminal: bool) -> Self {
+        let fingerprint = server.authority_fingerprint().map(str::to_owned);
+        Self::of(server.local_addrs(), host, server.is_secure(), fingerprint, terminal)
+    }
+
+    fn of(listening: &[SocketAddr], host: &Host, secure: bool, fingerprint: Option<String>, terminal: bool) -> Self {
+        let opened = addresses(listening, host);
+        let public = opened.iter().map(|address| address.ip()).filter(|ip| !is_private(*ip)).collect();
+        let mut urls: Vec<(SocketAddr, String)> = Vec::new();
+        for address in opened {
+            // The local authority does not vouch for public addresses.
+            if fingerprint.is_some() && !is_private(address.ip()) {
+                continue;
+            }
+            let url = url(if secure { "https" } else { "http" }, address, listening);
+            if !urls.iter().any(|(_, there)| *there == url) {
+                urls.push((address, url));
+            }
+        }
+        let best = urls.iter().find(|(address, _)| !address.ip().is_loopback()).or(urls.first());
+        let trust = fingerprint.zip(best).map(|(fingerprint, (address, _))| {
+            let page = url("http", *address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
+            (page, fingerprint)
+        });
+        Self { urls, secure, trust, public, terminal }
+    }
+
+    /// The URL for the others on the network.
+    fn invitation(&self) -> Option<&str> {
+        self.urls.iter().find(|(address, _)| !address.ip().is_loopback()).map(|(_, url)| url.as_str())
+    }
+}
+
+impl fmt::Display for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "signaling-relay {} is ready. Open", env!("CARGO_PKG_VERSION"))?;
+        for (_, url) in &self.urls {
+            writeln!(f, "    {url}")?;
+        }
+        writeln!(f, "in two tabs, or give the address to somebody.")?;
+        if let Some((page, fingerprint)) = &self.trust {
+            writeln!(f, "\nEvery device has to trust this relay's own authority once. How to: {page}")?;
+            writeln!(f, "Compare its fingerprint there, SHA-256 {fingerprint}")?;
+        }
+        if self.terminal
+            && let Some(invitation) = self.invitation()
+        {
+            let target = self.trust.as_ref().map_or(invitation, |(page, _)| page);
+            write!(f, "\nFor phones, {target}\n{}", qr_code(target))?;
+        }
+        if let (Some(url), false) = (self.invitation(), self.secure) {
+            writeln!(
+                f,
+                "\nWARNING: {url} is without TLS: browsers give it no camera, and everybody on the network can read and \
+                 change what is sent. Start with --lan, or with --cert and --key."
+            )?;
+        }
+        for ip in &self.public {
+            writeln!(
+                f,
+                "\nWARNING: {ip} is a public address: where no firewall is, everybody on the internet can enter."
+            )?;
+        }
+        writeln!(f, "Ctrl-C ends it.")
+    }
+}
+
+/// The addresses behind those that are listened on: where that is every address, all that others can reach, and loopback.
+fn addresses(listening: &[SocketAddr], host: &Host) -> Vec<SocketAddr> {
+    let mut all = Vec::new();
+    for address in listening {
+        if !address.ip().is_unspecified() {
+            all.push(*address);
+            continue;
+        }
+        all.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()));
+        let family = host.reachable().filter(|ip| ip.is_ipv4() == address.is_ipv4());
+        all.extend(family.map(|ip| SocketAddr::new(ip, address.port())));
+    }
+    // Stable: otherwise as this machine's host orders them.
+    all.sort_by_key(|address| !address.ip().is_loopback());
+    all
+}
+
+/// What to type into a browser: `localhost` where both its addresses are listened on, the address itself otherwise.
+fn url(scheme: &str, address: SocketAddr, listening: &[SocketAddr]) -> String {
+    let listens = |is_ipv4: bool| {
+        let on_loopback = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        listening
+            .iter()
+            .any(|other| other.port() == address.port() && other.is_ipv4() == is_ipv4 && on_loopback(other.ip()))
+    };
+    let everywhere = listening.iter().any(|other| other.port() == address.port() && other.ip().is_unspecified());
+    let is_localhost = address.ip().is_loopback() && (everywhere || (listens(true) && listens(false)));
+    let host = match address {
+        _ if is_localhost => "localhost".to_owned(),
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    match (scheme, address.port()) {
+        ("http", 80) | ("https", 443) => format!("{scheme}://{host}/"),
+        (_, port) => format!("{scheme}://{host}:{port}/"),
+    }
+}
+
+/// `text` for cameras: black on white whatever the terminal's colours are. Empty where it is too long for a code.
+fn qr_code(text: &str) -> String {
+    let Ok(code) = QrCode::new(text) else { return String::new() };
+    let code = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
+    code.lines().fold(String::new(), |mut lines, line| {
+        // Writing into a string does not fail.
+        let _ = writeln!(lines, "\x1b[30;107m{line}\x1b[0m");
+        lines
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen(listening: &[&str], secure: bool, fingerprint: Option<&str>, terminal: bool) -> Screen {
+        let host = Host {
+            names: vec!["localhost".into(), "studio".into()],
+            addresses: ["192.168.1.5", "203.0.113.9", "fd00::5", "fe80::5"].map(|ip| ip.parse().unwrap()).into(),
+        };
+        let listening: Vec<SocketAddr> = listening.iter().map(|address| address.parse().unwrap()).collect();
+        Screen::of(&listening, &host, secure, fingerprint.map(str::to_owned), terminal)
+    }
+
+    fn urls(listening: &[&str]) -> Vec<String> {
+        screen(listening, false, None, false).urls.into_iter().map(|(_, url)| url).collect()
+    }
+
+    #[test]
+    fn everything_that_can_be_opened_is_told_once() {
+        assert_eq!(urls(&["127.0.0.1:8080", "[::1]:8080"]), ["http://localhost:8080/"]);
+        assert_eq!(urls(&["127.0.0.1:8080"]), ["http://127.0.0.1:8080/"]);
+        assert_eq!(urls(&["[::1]:80"]), ["http://[::1]/"]);
+        assert_eq!(urls(&["127.0.0.1:1", "[::1]:2"]), ["http://127.0.0.1:1/", "http://[::1]:2/"]);
+        assert_eq!(
+            urls(&["192.168.1.5:8080", "127.0.0.1:8080"]),
+            ["http://127.0.0.1:8080/", "http://192.168.1.5:8080/"]
+        );
+        assert_eq!(
+            urls(&["0.0.0.0:8080", "[::]:8080"]),
+            [
+                "http://localhost:8080/",
+                "http://192.168.1.5:8080/",
+                "http://203.0.113.9:8080/",
+                "http://[fd00::5]:8080/"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_open_to_the_world_is_warned_about() {
+        let said = |listening: &[&str], secure| screen(listening, secure, None, false).to_string();
+        assert!(!said(&["127.0.0.1:8080"], false).contains("WARNING"));
+        assert!(!said(&["192.168.1.5:8080"], true).contains("WARNING"));
+        let plain = said(&["192.168.1.5:8080"], false);
+        assert!(plain.contains("WARNING: http://192.168.1.5:8080/ is without TLS"), "{plain}");
+        let public = said(&["0.0.0.0:8080"], true);
+        assert!(public.contains("WARNING: 203.0.113.9 is a public address") && !public.contains("without"), "{public}");
+    }
+
+    #[test]
+    fn a_local_authority_is_introduced_with_its_fingerprint() {
+        let said = screen(&["0.0.0.0:443"], true, Some("AB:CD"), false).to_string();
+        assert!(said.contains("How to: http://192.168.1.5:443/trust\n"), "{said}");
+        assert!(said.contains("SHA-256 AB:CD\n") && !said.contains("https://203.0.113.9"), "{said}");
+    }
+
+    #[test]
+    fn a_phone_reads_the_address_off_a_terminal_and_only_there() {
+        let said = screen(&["192.168.1.5:8080"], true, None, true).to_string();
+        assert!(said.contains("For phones, https://192.168.1.5:8080/\n\x1b[") && said.contains('█'), "{said}");
+        for said in [screen(&["192.168.1.5:8080"], true, None, false), screen(&["127.0.0.1:8080"], true, None, true)] {
+            assert!(!said.to_string().contains('\x1b'), "{said}");
+        }
+    }
+}

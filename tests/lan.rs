@@ -1,0 +1,274 @@
+//! `--lan`: an authority that is made once and can do no harm, certificates that follow the machine's addresses, and the
+//! page that explains how to trust it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod pki;
+mod relay;
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use pki::{Pki, client_trusting, dial};
+use relay::{Client, Process, binary, connect, file, get, run, text, tool};
+use serde_json::json;
+
+/// A relay with `--lan` on a free loopback port, that keeps its authority in `folder`.
+async fn start(folder: &Path) -> (Process, SocketAddr) {
+    let relay = Process::start(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(folder)]).await;
+    let address = ([127, 0, 0, 1], relay.port()).into();
+    (relay, address)
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+#[tokio::test]
+async fn two_peers_who_trust_the_authority_talk_over_wss_and_nobody_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (relay, address) = start(folder.path()).await;
+    assert!(relay.urls()[0].starts_with("https://"), "{:?}", relay.screen);
+    let client = client_trusting(&read(folder.path(), "authority.pem"));
+    let mut peers = Vec::new();
+    for name in ["localhost", "127.0.0.1"] {
+        let stream = dial(&client, address, name).await.unwrap();
+        peers.push(Client::dial(stream, &format!("wss://{name}:{}/?room=r", address.port()), &[]).await.unwrap());
+    }
+    let [a, b] = &mut peers[..] else { unreachable!() };
+    a.expect("joined").await;
+    b.expect("joined").await;
+    a.expect("peer_joined").await;
+    b.say(json!({"type": "offer", "sdp": "v=0"})).await;
+    assert_eq!(a.expect("offer").await["sdp"], "v=0");
+    let error = dial(&Pki::new().client(), address, "localhost").await.unwrap_err();
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    assert!(dial(&client, address, "example.org").await.is_err());
+}
+
+#[tokio::test]
+async fn the_authority_is_made_once_and_its_key_is_nobody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("certs");
+    let (mut relay, _) = start(&kept).await;
+    relay.expect_log("made a local certificate authority").await;
+    let (key, certificate) = (read(&kept, "authority.key"), read(&kept, "authority.pem"));
+    let mode = std::fs::metadata(kept.join("authority.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY") && key.ends_with(&certificate));
+    assert!(!certificate.contains("PRIVATE"));
+    assert!(read(&kept, ".gitignore").lines().any(|line| line == "*"));
+    relay.signal("INT");
+    assert_eq!(relay.end().await, Some(0));
+    std::fs::remove_file(kept.join("authority.pem")).unwrap();
+    let (_relay, _) = start(&kept).await;
+    assert_eq!((read(&kept, "authority.key"), read(&kept, "authority.pem")), (key, certificate));
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 3, "no draft is left");
+}
+
+#[tokio::test]
+async fn relays_that_start_together_share_one_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = (0..4).map(|_| start(folder.path()));
+    let relays = futures_util::future::join_all(starts).await;
+    let fingerprints: Vec<_> = relays.iter().map(|(relay, _)| fingerprint(relay)).collect();
+    assert!(fingerprints.iter().all(|one| *one == fingerprints[0]), "{fingerprints:?}");
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_used_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async || {
+        let output = run(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(folder.path())]).await;
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let key = folder.path().join("authority.key");
+    for (content, fault) in [("", "is empty"), ("nonsense", "is not PEM")] {
+        std::fs::write(&key, content).unwrap();
+        let (code, said) = start().await;
+        assert!(said.contains(text(&key)) && said.contains(fault) && said.contains("to make a new one"), "{said}");
+        assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    }
+    // A server's certificate signs nothing.
+    let (cert, own) = Pki::new().issue(1, (2020, 2120));
+    std::fs::write(&key, own + &cert).unwrap();
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    let (code, said) = start().await;
+    assert!(said.contains("not an authority's"), "{said}");
+    assert_eq!(code, Some(1));
+    let occupied = file(folder.path(), "file", "");
+    let output = run(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(&occupied.join("x"))]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot keep the local authority in") && said.contains("--lan-dir"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn the_authority_can_vouch_for_nobody_elses_names_and_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_relay, address) = start(folder.path()).await;
+    let at = |name: &str| folder.path().join(name);
+    let (key, authority) = (at("authority.key"), at("authority.pem"));
+    let (_, shown) = tool("openssl", &["x509", "-in", text(&authority), "-noout", "-text"], "");
+    assert!(shown.contains("X509v3 Name Constraints: critical") && shown.contains("CA:TRUE, pathlen:0"), "{shown}");
+    assert!(shown.contains("TLS Web Server Authentication"), "{shown}");
+    let own = tool("hostname", &[], "").1.trim().to_lowercase();
+    for (name, good) in [
+        ("IP:192.168.1.5", true),
+        ("IP:10.9.8.7", true),
+        ("IP:172.20.0.1", true),
+        ("IP:127.0.0.1", true),
+        ("IP:fd12::1", true),
+        ("DNS:localhost", true),
+        (&format!("DNS:{own}"), true),
+        (&format!("DNS:{own}.local"), true),
+        ("IP:8.8.8.8", false),
+        ("IP:2001:db8::1", false),
+        ("DNS:example.org", false),
+        ("DNS:bank.example", false),
+        ("DNS:localhost.evil.example", false),
+        ("DNS:other.local", false),
+    ] {
+        // What a thief of the key could sign.
+        let leaf = at("leaf.pem");
+        let forge = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj / |
+            openssl x509 -req -CA \"$1\" -CAkey \"$2\" -days 3 -extfile <(echo \"subjectAltName=$3\") -out \"$4\"";
+        let forged = tool("bash", &["-c", forge, "bash", text(&authority), text(&key), name, text(&leaf)], "");
+        assert!(forged.0, "{}", forged.1);
+        let verify = ["verify", "-purpose", "sslserver", "-CAfile", text(&authority), text(&leaf)];
+        let (verified, said) = tool("openssl", &verify, "");
+        assert_eq!(verified, good, "{name}: {said}");
+        assert!(good || said.contains("permitted subtree violation"), "{name}: {said}");
+    }
+    let (at, authority) = (address.to_string(), text(&authority));
+    let connect = ["s_client", "-connect", &at, "-CAfile", authority, "-verify_return_error"];
+    for check in [["-verify_ip", "127.0.0.1"], ["-verify_hostname", "localhost"], ["-verify_hostname", &own]] {
+        let (_, said) = tool("openssl", &[&connect[..], &check].concat(), "");
+        assert!(said.contains("Verify return code: 0 (ok)") && said.contains("depth=1"), "{check:?}: {said}");
+    }
+    let (_, said) = tool("openssl", &[&connect[..], &["-showcerts"]].concat(), "");
+    let leaf = tool("openssl", &["x509", "-noout", "-checkend", &(8 * 24 * 60 * 60).to_string()], &said).1;
+    assert!(leaf.contains("will expire"), "a leaf is short-lived: {leaf}");
+}
+
+/// The fingerprint on the first screen.
+fn fingerprint(relay: &Process) -> String {
+    let line = relay.screen.iter().find(|line| line.contains("SHA-256")).expect("a fingerprint");
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_page_explains_how_to_trust_the_authority_also_to_those_who_do_not_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let (relay, address) = start(folder.path()).await;
+    let authority = folder.path().join("authority.pem");
+    let (_, said) = tool("openssl", &["x509", "-in", text(&authority), "-noout", "-fingerprint", "-sha256"], "");
+    let printed = fingerprint(&relay);
+    assert_eq!(said.trim().rsplit('=').next().unwrap(), printed);
+    let host = address.to_string();
+    let client = client_trusting(&read(folder.path(), "authority.pem"));
+    for path in ["/trust", "/trust.css", "/authority.crt", "/authority.pem"] {
+        let secure = get(dial(&client, address, "localhost").await.unwrap(), &host, path).await;
+        let plain = get(connect(address).await, &host, path).await;
+        for answer in [&secure, &plain] {
+            assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+            assert!(answer.contains("content-security-policy: default-src 'none'; style-src 'self'"), "{answer}");
+        }
+        let body = |answer: &str| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+        assert_eq!(body(&secure), body(&plain));
+    }
+    let page = get(connect(address).await, &host, "/trust").await;
+    assert_eq!(page.matches(&printed).count(), 2, "in both languages");
+    for system in ["iPhone", "Android", "Windows", "macOS", "Linux", "Firefox", "鸿蒙", "lang=\"zh-CN\""] {
+        assert!(page.contains(system), "{system}");
+    }
+    assert!(!page.contains("<script") && !page.contains(" style=") && !page.contains("{fingerprint}"));
+    let download = get(connect(address).await, &host, "/authority.crt").await;
+    assert!(download.contains("content-type: application/x-x509-ca-cert"), "{download}");
+    let download = get(connect(address).await, &host, "/authority.pem").await;
+    assert!(download.ends_with(&read(folder.path(), "authority.pem")));
+    // Everything else goes to https, and nothing of it is here without an authority.
+    assert!(get(connect(address).await, &host, "/").await.starts_with("HTTP/1.1 308"));
+    let plain = relay::Inside::start(signaling_relay::Config::default()).await;
+    assert!(get(connect(plain.address()).await, &host, "/trust").await.starts_with("HTTP/1.1 404"));
+}
+
+/// A machine of its own, as far as the network goes, with one LAN address; it goes when the test ends.
+struct Machine(String);
+
+impl Machine {
+    fn new(address: &str) -> Self {
+        let machine = Self(format!("lan-test-{}", std::process::id()));
+        ip(&["netns", "add", &machine.0]);
+        machine.ip(&["link", "set", "lo", "up"]);
+        machine.ip(&["link", "add", "lan0", "type", "veth", "peer", "name", "lan1"]);
+        machine.ip(&["link", "set", "lan0", "up"]);
+        machine.ip(&["link", "set", "lan1", "up"]);
+        machine.ip(&["addr", "add", address, "dev", "lan0"]);
+        machine
+    }
+
+    fn ip(&self, arguments: &[&str]) {
+        ip(&[&["-n", &self.0], arguments].concat());
+    }
+
+    /// What openssl says of the certificate at an address of the machine.
+    fn verify(&self, authority: &Path, address: &str, port: u16) -> String {
+        let at = format!("{address}:{port}");
+        let arguments = ["netns", "exec", &self.0, "openssl", "s_client", "-connect", &at, "-CAfile", text(authority)];
+        tool("ip", &[&arguments[..], &["-verify_return_error", "-verify_ip", address]].concat(), "").1
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        ip(&["netns", "delete", &self.0]);
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let (good, said) = tool("ip", arguments, "");
+    assert!(good, "ip {arguments:?}: {said}");
+}
+
+#[tokio::test]
+async fn the_certificate_follows_the_addresses_of_the_machine() {
+    if tool("id", &["-u"], "").1.trim() != "0" {
+        eprintln!("skipped: only root makes network namespaces");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    let machine = Machine::new("192.168.77.1/24");
+    machine.ip(&["addr", "add", "203.0.113.5/24", "dev", "lan0"]);
+    let mut command = Command::new("ip");
+    let program = binary();
+    command.args(["netns", "exec", &machine.0]).arg(program.get_program());
+    command.args(["--lan", "--lan-dir", text(folder.path())]);
+    let mut relay = Process::of(command).await;
+    // Its own default: every address, and the same port as without TLS.
+    assert!(relay.urls().contains(&"https://localhost:8080/"), "{:?}", relay.screen);
+    assert!(relay.urls().contains(&"https://192.168.77.1:8080/"), "{:?}", relay.screen);
+    let good = "Verify return code: 0 (ok)";
+    let said = machine.verify(&authority, "192.168.77.1", 8080);
+    assert!(said.contains(good), "{said}");
+    // A public address is not the authority's business.
+    let said = machine.verify(&authority, "203.0.113.5", 8080);
+    assert!(said.contains("IP address mismatch"), "{said}");
+    machine.ip(&["addr", "add", "10.20.30.40/8", "dev", "lan0"]);
+    let log = relay.expect_log("10.20.30.40").await;
+    assert!(log.contains("the local authority signs"), "{log}");
+    relay.expect_log("serving the new certificate").await;
+    for address in ["10.20.30.40", "192.168.77.1"] {
+        let said = machine.verify(&authority, address, 8080);
+        assert!(said.contains(good), "{said}");
+    }
+}
