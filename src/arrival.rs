@@ -23,6 +23,11 @@ impl Arrival {
         Self { address: Some(address), secure: true }
     }
 
+    /// A connection over a Unix socket.
+    pub fn local() -> Self {
+        Self { address: None, secure: false }
+    }
+
     /// The other end's IP address; an IPv4 address is one also where it came in by IPv6.
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip().to_canonical())

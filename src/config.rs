@@ -1,7 +1,7 @@
 //! Flags and environment, parsed into values that cannot be wrong; independent of what is done with them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -28,7 +28,8 @@ use crate::proxy::TrustedProxy;
 pub struct Config {
     /// Address to listen on; repeat it, or separate several by commas. A host name stands for all its addresses,
     /// `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine. Port 0 takes any free port. With --lan
-    /// the default is *:8080.
+    /// the default is *:8080. For a proxy on this machine it may be a Unix socket, `unix:/PATH`, which speaks no TLS; and
+    /// `systemd` stands for the sockets that systemd hands over.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -38,6 +39,16 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub listen: Vec<ListenAddress>,
+
+    /// Who may connect to the Unix sockets, in octal; those that systemd hands over have a mode of their own.
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "SIGNALING_RELAY_UNIX_MODE",
+        default_value = limits::UNIX_MODE,
+        value_parser = file_mode
+    )]
+    pub unix_mode: u32,
 
     /// Speak TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain.
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_CERT")]
@@ -175,6 +186,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![ListenAddress::localhost(8080)],
+            unix_mode: 0o660,
             cert: None,
             key: None,
             lan: false,
@@ -193,39 +205,37 @@ impl Default for Config {
     }
 }
 
-/// An address to listen on, as people write it: `localhost:8080`, `192.168.1.5:8080`, `[::1]:0`, `*:8080`.
+/// An address to listen on, as people write it: `localhost:8080`, `192.168.1.5:8080`, `[::1]:0`, `*:8080`,
+/// `unix:/run/relay.sock`, `systemd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenAddress {
-    host: String,
-    port: u16,
+pub enum ListenAddress {
+    /// A host, which may stand for several addresses, and a port.
+    Tcp {
+        /// A name or an address, without brackets; `*` for every address of this machine.
+        host: String,
+        /// The port; 0 takes any that is free.
+        port: u16,
+    },
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+    /// The sockets that systemd hands over, already listening.
+    Systemd,
 }
 
 impl ListenAddress {
     /// Both loopback addresses. Port 0 takes any port that is free on both.
     pub fn localhost(port: u16) -> Self {
-        Self { host: "localhost".to_owned(), port }
-    }
-
-    /// Looks the host up.
-    ///
-    /// # Errors
-    /// When the host has no address.
-    pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let addresses: Vec<IpAddr> = match self.host.as_str() {
-            "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
-            host => tokio::net::lookup_host((host, self.port)).await?.map(|address| address.ip()).collect(),
-        };
-        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
+        Self::Tcp { host: "localhost".to_owned(), port }
     }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd => f.write_str("systemd"),
         }
     }
 }
@@ -234,6 +244,12 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, ListenAddressError> {
+        if text == "systemd" {
+            return Ok(Self::Systemd);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err(ListenAddressError::Path) } else { Ok(Self::Unix(path.into())) };
+        }
         let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError::NoPort)?;
         let port = port.parse().map_err(|_| ListenAddressError::Port)?;
         let host = match host.strip_prefix('[') {
@@ -248,7 +264,7 @@ impl FromStr for ListenAddress {
         if host.is_empty() || host.contains(char::is_whitespace) {
             return Err(ListenAddressError::Host);
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self::Tcp { host: host.to_owned(), port })
     }
 }
 
@@ -266,9 +282,19 @@ pub enum ListenAddressError {
         "its host is not a name or an address: write HOST:PORT, such as localhost:8080, or *:8080 for every address"
     )]
     Host,
+    /// A Unix socket has no path.
+    #[error("it lacks a path: write unix:/PATH, such as unix:/run/signaling-relay/relay.sock")]
+    Path,
     /// An IPv6 address stands without brackets.
     #[error("an IPv6 address stands in brackets, such as [::1]:8080")]
     Brackets,
+}
+
+fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("it is not a mode in octal, such as 660".to_owned()),
+    }
 }
 
 fn in_range(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
@@ -294,7 +320,9 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_people_write_them() {
-        for text in ["localhost:8080", "*:80", "127.0.0.1:0", "[::1]:8080", "relay.example:65535"] {
+        for text in
+            ["localhost:8080", "*:80", "127.0.0.1:0", "[::1]:8080", "relay.example:65535", "unix:/run/a b", "systemd"]
+        {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }
         for (text, error) in [
@@ -306,6 +334,7 @@ mod tests {
             ("[nonsense]:8080", ListenAddressError::Host),
             ("a b:1", ListenAddressError::Host),
             ("::1:8080", ListenAddressError::Brackets),
+            ("unix:", ListenAddressError::Path),
         ] {
             assert_eq!(text.parse::<ListenAddress>(), Err(error), "{text}");
         }
@@ -326,6 +355,9 @@ mod tests {
             (["--room-capacity", "0"], "1 to 256"),
             (["--max-message-bytes", "12"], "64 to 16777216"),
             (["--listen", "nowhere"], "such as localhost:8080"),
+            (["--unix-mode", "rw"], "such as 660"),
+            (["--unix-mode", "1777"], "such as 660"),
+            (["--trusted-proxy", "nginx"], "such as 127.0.0.1"),
             (["--allow-origin", "example.org"], "https://example.org"),
             (["--ice-servers", "stun:x"], "JSON array"),
             (["--ice-servers", "[{}]"], "urls"),

@@ -45,6 +45,7 @@ pub mod session;
 pub mod shutdown;
 pub mod tls;
 pub mod trust;
+pub mod unix;
 
 pub use config::{Config, ListenAddress};
 pub use server::{Reloader, Server};

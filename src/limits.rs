@@ -9,6 +9,8 @@ use tokio::time::Instant;
 pub const LISTEN: &str = "localhost:8080";
 /// Where it listens with `--lan`: the same port on every address, so that there is one to remember and to open.
 pub const LISTEN_ON_LAN: &str = "*:8080";
+/// The mode of a Unix socket: a proxy that is in the relay's group may connect, and no other user.
+pub const UNIX_MODE: &str = "660";
 /// Where the local authority of `--lan` is kept, from the current folder.
 pub const LAN_DIR: &str = "certs";
 

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -16,6 +17,8 @@ use crate::trust;
 pub struct Screen {
     /// What can be opened, and at which address; localhost first, if it can.
     urls: Vec<(SocketAddr, String)>,
+    /// The Unix sockets, for proxies.
+    unix: Vec<PathBuf>,
     secure: bool,
     /// Where a device learns to trust the local authority, which it can only read without TLS, and what to compare there.
     trust: Option<(String, String)>,
@@ -29,7 +32,8 @@ impl Screen {
     /// What there is to say of `server` on this `host`.
     pub fn new(server: &Server, host: &Host, terminal: bool) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
-        Self::of(server.local_addrs(), host, server.is_secure(), fingerprint, terminal)
+        let screen = Self::of(server.local_addrs(), host, server.is_secure(), fingerprint, terminal);
+        Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..screen }
     }
 
     fn of(listening: &[SocketAddr], host: &Host, secure: bool, fingerprint: Option<String>, terminal: bool) -> Self {
@@ -51,7 +55,7 @@ impl Screen {
             let page = url("http", *address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
             (page, fingerprint)
         });
-        Self { urls, secure, trust, public, terminal }
+        Self { urls, unix: Vec::new(), secure, trust, public, terminal }
     }
 
     /// The URL for the others on the network.
@@ -62,11 +66,18 @@ impl Screen {
 
 impl fmt::Display for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "signaling-relay {} is ready. Open", env!("CARGO_PKG_VERSION"))?;
-        for (_, url) in &self.urls {
-            writeln!(f, "    {url}")?;
+        write!(f, "signaling-relay {} is ready.", env!("CARGO_PKG_VERSION"))?;
+        if !self.urls.is_empty() {
+            writeln!(f, " Open")?;
+            for (_, url) in &self.urls {
+                writeln!(f, "    {url}")?;
+            }
+            write!(f, "in two tabs, or give the address to somebody.")?;
         }
-        writeln!(f, "in two tabs, or give the address to somebody.")?;
+        writeln!(f)?;
+        for path in &self.unix {
+            writeln!(f, "It listens for proxies on unix:{}", path.display())?;
+        }
         if let Some((page, fingerprint)) = &self.trust {
             writeln!(f, "\nEvery device has to trust this relay's own authority once. How to: {page}")?;
             writeln!(f, "Compare its fingerprint there, SHA-256 {fingerprint}")?;

@@ -4,37 +4,38 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
 use crate::authority::{Authority, LeafSource};
-use crate::config::{Config, ListenAddress};
+use crate::config::Config;
 use crate::connection;
 use crate::http::{self, Upgraded};
 use crate::limits;
-use crate::listen::listen;
+use crate::listen::{Accepted, Listener, listen};
 use crate::protocol::ErrorCode;
 use crate::redirect::Redirect;
 use crate::relay::Relay;
 use crate::session::Session;
 use crate::shutdown::{self, Shutdown, ShutdownSender};
-use crate::tls::{Accepted, Tls};
+use crate::tls::{self, Tls};
 use crate::trust::TrustPages;
 
 /// A relay that listens, and serves once it is told to.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     local_addrs: Vec<SocketAddr>,
-    redirectors: Vec<TcpListener>,
+    redirectors: Vec<Listener>,
     redirect_addrs: Vec<SocketAddr>,
     tls: Option<Arc<Tls>>,
     relay: Arc<Relay>,
@@ -58,11 +59,13 @@ impl Server {
             (None, Some(authority)) => Some(Arc::new(Tls::new(LeafSource(Arc::clone(authority)))?)),
             (None, None) => None,
         };
-        let (listeners, local_addrs) = listen_on_all(&config.listen).await?;
-        let (redirectors, redirect_addrs) = listen_on_all(&config.redirect_from).await?;
-        // A proxy brings everybody to loopback.
-        let loopback_only =
-            config.trusted_proxy.is_empty() && local_addrs.iter().all(|address| address.ip().is_loopback());
+        let listeners = listen(&config.listen, config.unix_mode).await?;
+        let redirectors = listen(&config.redirect_from, config.unix_mode).await?;
+        let addresses = |of: &[Listener]| of.iter().filter_map(Listener::address).collect::<Vec<_>>();
+        let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
+        // A proxy brings everybody to loopback, and a Unix socket is there for a proxy.
+        let loopback_only = config.trusted_proxy.is_empty()
+            && listeners.iter().all(|one| one.address().is_some_and(|address| address.ip().is_loopback()));
         let (shutdown, signal) = shutdown::channel();
         let mut relay = Relay::new(config, loopback_only, signal)?;
         relay.trust = authority.map(|authority| Arc::new(TrustPages::new(&authority)));
@@ -70,9 +73,17 @@ impl Server {
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay, shutdown })
     }
 
-    /// The addresses that it listens on, with the ports that were free where port 0 was asked for.
+    /// The addresses in the network that it listens on, with the ports that were free where port 0 was asked for.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// The Unix sockets that it listens on.
+    pub fn unix_paths(&self) -> impl Iterator<Item = &Path> {
+        self.listeners.iter().filter_map(|listener| match listener {
+            Listener::Unix(socket) => socket.path(),
+            Listener::Tcp(_) => None,
+        })
     }
 
     /// The addresses where it only says that TLS is spoken elsewhere.
@@ -103,6 +114,7 @@ impl Server {
         let open = |listener, greeting| {
             connections.spawn(accept(listener, doorkeeper(greeting), connections.clone()));
         };
+        let listening = self.listeners.len() + self.redirectors.len();
         let port = self.local_addrs.first().map(SocketAddr::port);
         for listener in self.listeners {
             open(listener, self.tls.clone().map_or(Greeting::Plain, Greeting::Tls));
@@ -120,10 +132,7 @@ impl Server {
             shutdown = shutdown => shutdown.into(),
             () = watch => Shutdown::Restart,
         };
-        info!(
-            connections = connections.len().saturating_sub(self.local_addrs.len() + self.redirect_addrs.len()),
-            "shutting down"
-        );
+        info!(connections = connections.len().saturating_sub(listening), "shutting down");
         self.shutdown.send(shutdown);
         connections.close();
         if timeout(limits::DRAIN_DEADLINE, connections.wait()).await.is_err() {
@@ -165,17 +174,8 @@ enum Greeting {
     Redirect(Arc<Redirect>),
 }
 
-async fn listen_on_all(addresses: &[ListenAddress]) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.extend(listen(address).await?);
-    }
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-    Ok((listeners, addresses))
-}
-
 /// Takes connections from `listener`; an error (out of file descriptors, mostly) is waited out.
-async fn accept(listener: TcpListener, doorkeeper: Doorkeeper, connections: TaskTracker) {
+async fn accept(listener: Listener, doorkeeper: Doorkeeper, connections: TaskTracker) {
     let mut shutdown = doorkeeper.relay.shutdown.clone();
     let mut pause = limits::ACCEPT_PAUSE_MIN;
     loop {
@@ -184,9 +184,12 @@ async fn accept(listener: TcpListener, doorkeeper: Doorkeeper, connections: Task
             _ = shutdown.wait() => return,
         };
         match accepted {
-            Ok((stream, address)) => {
+            Ok(accepted) => {
                 pause = limits::ACCEPT_PAUSE_MIN;
-                connections.spawn(doorkeeper.clone().welcome(stream, address));
+                match accepted {
+                    Accepted::Tcp(stream, address) => connections.spawn(doorkeeper.clone().welcome(stream, address)),
+                    Accepted::Unix(stream) => connections.spawn(doorkeeper.clone().welcome_local(stream)),
+                };
             }
             Err(error) => {
                 warn!(%error, pause_ms = pause.as_millis(), "cannot accept a connection");
@@ -201,7 +204,15 @@ async fn accept(listener: TcpListener, doorkeeper: Doorkeeper, connections: Task
 }
 
 impl Doorkeeper {
-    /// One connection, from its first byte to its last.
+    /// One connection of this machine's own, a proxy's most likely. It never leaves the machine, so TLS would be of no use.
+    async fn welcome_local(self, stream: UnixStream) {
+        match self.greeting {
+            Greeting::Redirect(redirect) => redirect.serve(stream, self.relay.shutdown.clone()).await,
+            Greeting::Plain | Greeting::Tls(_) => serve_stream(stream, Arrival::local(), self.relay).await,
+        }
+    }
+
+    /// One connection from the network, from its first byte to its last.
     async fn welcome(self, stream: TcpStream, address: SocketAddr) {
         if let Err(error) = set_socket_options(&stream) {
             debug!(%address, %error, "cannot set socket options");
@@ -217,8 +228,8 @@ impl Doorkeeper {
             _ = shutdown.wait() => return,
         };
         match accepted {
-            Ok(Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
-            Ok(Accepted::Plain(stream)) => {
+            Ok(tls::Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
+            Ok(tls::Accepted::Plain(stream)) => {
                 Arc::new(Redirect { port: None, trust: self.relay.trust.clone() }).serve(stream, shutdown).await
             }
             Err(error) => debug!(%address, %error, "no TLS handshake"),
