@@ -259,7 +259,7 @@ class Call {
 		this.#notify("member", { member });
 	}
 
-	/** Lets go of those whom neither relay nor media has any more; never while we are away ourselves. */
+	/** Lets go of those whom neither relay nor media has; never while we are away ourselves. */
 	#sweep() {
 		if (this.#channel.state !== "joined") return;
 		const now = Date.now();

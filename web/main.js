@@ -55,7 +55,7 @@ function onentered() {
 	try {
 		history.replaceState(null, "", inviteLink(room.room));
 	} catch {
-		// A page from disk keeps its address.
+		// a page from disk keeps its address
 	}
 	render();
 	$("mic").focus({ preventScroll: true });
@@ -225,7 +225,7 @@ $("help-open").onclick = keys["?"][1];
 $("full").onclick = keys.f[1];
 $("hangup").onclick = hangUp;
 $("more").onclick = () => more();
-$("extras").addEventListener("click", () => more(false));
+$("extras").onclick = () => more(false);
 $("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
 $("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
 for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
@@ -236,8 +236,8 @@ $("lang").onclick = () => {
 	speak();
 };
 document.addEventListener("keydown", onkey);
-// Told at once rather than found out: a closed tab should not leave a frozen face behind.
-addEventListener("pagehide", () => hangUp());
+// A closed tab should not leave a frozen face behind.
+addEventListener("pagehide", hangUp);
 media.onchange = onmedia;
 media.ondevices = () => (entry.render(), callPickers.refresh());
 

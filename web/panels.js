@@ -85,7 +85,6 @@ class Panels {
 		$("details-none").hidden = this.#people.size > 0;
 	}
 
-	/** Empties everything for the next call. */
 	clear() {
 		if (this.open) this.toggle(null);
 		for (const key of [...this.#people.keys()]) this.removePerson(key);

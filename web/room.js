@@ -3,9 +3,9 @@
 
 const SPEAKING_MS = 400;
 const STATS_MS = 2_000;
-/** After this a connection that does not come up is spoken of as one that failed. */
+/** After this a connection that does not come up is called failed. */
 const PATIENCE_MS = 15_000;
-/** Louder than this counts as speaking (0 to 1, as the browser measures it). */
+/** Louder than this counts as speaking. */
 const LOUD = 0.02;
 const LOUD_OWN = 0.45;
 
@@ -80,7 +80,7 @@ class Room {
 		return this.#call.chat(text) ? null : I18n.t("chat_away");
 	}
 
-	/** Shows everything again: after a change of language or of what we send. */
+	/** Shows everything again. */
 	render() {
 		if (!this.#entered) return;
 		this.#call.send(this.#media.tracks, this.#media.described);

@@ -68,7 +68,7 @@ const TEXTS = {
 	s_refused: ["Not joined", "未能加入"],
 	s_left: ["You left the call", "您已离开通话"],
 	alone_title: ["You are the only one here", "这里只有您一人"],
-	alone_text: ["Send the link to whoever should join. A browser is all they need.", "把链接发给要加入的人，对方只需要浏览器。"],
+	alone_text: ["Send the link to whoever should join; a browser is enough.", "把链接发给要加入的人，对方只需要浏览器。"],
 	copy_link: ["Copy the link", "复制链接"],
 	came: ["{name} joined", "{name} 加入了"],
 	went: ["{name} left", "{name} 离开了"],
@@ -83,7 +83,7 @@ const TEXTS = {
 		"可以连到同一个网络、关闭 VPN，或请管理员配置 TURN 服务器。",
 	],
 	help_turn_has: [
-		"Not even through the TURN server. Ask whoever runs the relay, or try another network.",
+		"Not even by the TURN server. Try another network, or ask whoever runs the relay.",
 		"经过 TURN 服务器也不通。请联系管理员，或换一个网络。",
 	],
 	muted: ["Microphone off", "麦克风已关"],
@@ -92,7 +92,7 @@ const TEXTS = {
 	link: ["Invite link", "邀请链接"],
 	qr: ["QR code of the invite link", "邀请链接的二维码"],
 	link_local: [
-		"This address works on this computer only. For others, start the relay with --lan and open the address it prints.",
+		"This address works on this computer only. For others start the relay with --lan, and open what it prints.",
 		"这个地址只能在本机使用。要让别人加入，请用 --lan 启动服务器，并打开它显示的地址。",
 	],
 	chat_hint: ["Message to everyone", "发消息给所有人"],
@@ -155,11 +155,11 @@ const TEXTS = {
 	p_refused_text: ["It says: {message}", "它说：{message}"],
 
 	adjectives: [
-		"amber bold brave bright calm clear clever easy gentle glad golden green happy kind lively lucky mellow noble quick quiet royal silver sunny swift warm wise",
+		"amber bold brave bright calm clear clever gentle glad golden green happy kind lively lucky noble quick quiet royal silver sunny swift warm wise",
 		"安静 明亮 温暖 清新 勇敢 快乐 金色 银色 翠绿 蔚蓝 古老 年轻 轻盈 聪明 幸运 悠闲 灵巧 自在 晴朗 芬芳",
 	],
 	nouns: [
-		"badger beacon birch brook canyon cedar cloud comet dolphin falcon forest garden harbor heron island lantern maple meadow otter panda planet river robin tiger valley willow",
+		"badger beacon birch brook cedar cloud comet dolphin falcon forest garden harbor heron island lantern maple meadow otter panda planet river robin tiger valley",
 		"白鹭 青山 小河 竹林 海岛 灯塔 云朵 雪松 熊猫 海豚 枫叶 草原 茶园 石桥 月亮 星辰 荷花 麻雀 溪谷 风筝",
 	],
 };

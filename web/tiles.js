@@ -3,6 +3,8 @@
 
 const GAP = 8;
 const ASPECT = 16 / 9;
+/** A strip of smaller tiles than this gets a second row. */
+const SMALLEST = 64;
 
 class Tiles {
 	/** The key of the tile that was enlarged by hand. */
@@ -218,16 +220,19 @@ function grid(tiles, width, height) {
 function spotlight(main, others, width, height) {
 	const beside = width > height;
 	const long = beside ? height : width;
-	const strip = beside ? Math.min(240, width * 0.2) : Math.min(160, height * 0.2);
-	const slot = Math.min((long + GAP) / others.length - GAP, beside ? strip / ASPECT : strip * ASPECT);
-	const start = (long + GAP - (slot + GAP) * others.length) / 2;
+	const lanes = Math.ceil((others.length * SMALLEST) / long);
+	const inLane = Math.ceil(others.length / lanes);
+	const depth = beside ? Math.min(240, width * 0.2) : Math.min(160, height * 0.2) / lanes;
+	const slot = Math.min((long + GAP) / inLane - GAP, beside ? depth / ASPECT : depth * ASPECT);
 	others.forEach((tile, at) => {
-		const along = start + at * (slot + GAP);
-		if (beside) place(tile, width - strip, along, strip, slot);
-		else place(tile, along, height - strip, slot, strip);
+		const along = (at % inLane) * (slot + GAP);
+		const away = (Math.floor(at / inLane) + 1) * (depth + GAP) - GAP;
+		if (beside) place(tile, width - away, along, depth, slot);
+		else place(tile, along, height - away, slot, depth);
 	});
-	if (beside) place(main, 0, 0, width - strip - GAP, height);
-	else place(main, 0, 0, width, height - strip - GAP);
+	const taken = lanes * (depth + GAP);
+	if (beside) place(main, 0, 0, width - taken, height);
+	else place(main, 0, 0, width, height - taken);
 }
 
 function pictureInPicture(video) {
