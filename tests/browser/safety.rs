@@ -1,7 +1,5 @@
 //! What strangers write runs nothing, and what the page does stays between the browser and its relay.
 
-use serde_json::Value;
-
 use crate::support::{Browser, Relay, Window, file_url};
 
 /// Runs when it gets into a page as HTML.
@@ -62,7 +60,7 @@ async fn runs_nothing(alice: &Window, mallory: &Window) {
     mallory.hang_up().await;
     alice.is_told(HOSTILE_NAME).await;
     for page in [alice, mallory] {
-        let ran = page.run("return [window.ran ?? null, document.querySelectorAll('img').length]", Value::Null).await;
+        let ran = page.run("return [window.ran ?? null, document.querySelectorAll('img').length]").await;
         assert_eq!(ran, serde_json::json!([null, 0]));
     }
 }

@@ -53,7 +53,7 @@ async fn who_hangs_up_is_gone_at_once_and_can_come_back_without_a_reload() {
     bob.join_as("Bob").await;
     alice.plays_video_of("Bob").await;
 
-    bob.run("window.neverReloaded = true", ().into()).await;
+    bob.run("window.neverReloaded = true").await;
     bob.hang_up().await;
     alice.no_longer_sees("Bob").await;
     alice.is_told("Bob left").await;

@@ -1,24 +1,16 @@
 //! One Chromium, spoken to by WebDriver, that leaves nothing behind.
 
-use std::collections::HashMap;
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::{Arc, Mutex as StdMutex};
 
-use fantoccini::Client;
-use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand, WindowHandle};
-use hyper::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::{Value, json};
+use fantoccini::wd::WindowHandle;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::timeout;
-use url::{ParseError, Url};
+use url::Url;
 
-use super::{PATIENCE, Relay, Window, bound_to_us};
+use super::driver::Driver;
+use super::session::Session;
+use super::{Relay, Window};
 
 /// One browser at a time: calls are measured in frames, and two machines' worth of them would fight for two cores.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -109,18 +101,11 @@ impl Options {
             flags.push(format!("--host-resolver-rules={}", self.rules.join(",")));
         }
         flags.extend(self.flags);
-        let driver = Driver::start(&self.home).await;
+        let driver = Driver::start(self.home.path()).await;
         let client = driver.session(&flags).await;
         let first = client.window().await.unwrap();
-        let session = Session {
-            client: Mutex::new(client),
-            labels: StdMutex::default(),
-            expected_console: StdMutex::default(),
-            console: StdMutex::default(),
-            requests: StdMutex::default(),
-        };
         Browser {
-            session: Arc::new(session),
+            session: Arc::new(Session::new(client)),
             unused: StdMutex::new(Some(first)),
             hosts: self.hosts,
             driver,
@@ -171,13 +156,12 @@ impl Browser {
 
     /// Lines on a page's console that contain `text` are no failure in this test.
     pub fn expect_console(&self, text: &str) {
-        self.session.expected_console.lock().unwrap().push(text.to_owned());
+        self.session.expect_console(text);
     }
 
     /// Every URL that a page has asked for so far, sockets included.
     pub async fn requests(&self) -> Vec<String> {
-        self.session.read_logs().await;
-        self.session.requests.lock().unwrap().clone()
+        self.session.requests().await
     }
 
     /// Ends Chromium; fails if a page complained on its console or asked a stranger for anything.
@@ -202,150 +186,5 @@ impl Drop for Browser {
     fn drop(&mut self) {
         self.driver.kill();
         assert!(self.ended || std::thread::panicking(), "end the test with browser.end().await");
-    }
-}
-
-/// What the windows of a browser share. WebDriver looks at one window at a time.
-pub struct Session {
-    pub client: Mutex<Client>,
-    /// What tests call the windows.
-    pub labels: StdMutex<HashMap<String, String>>,
-    expected_console: StdMutex<Vec<String>>,
-    console: StdMutex<Vec<String>>,
-    requests: StdMutex<Vec<String>>,
-}
-
-impl Session {
-    /// Takes over what the browser noted since the last time.
-    pub async fn read_logs(&self) {
-        let client = self.client.lock().await;
-        let read = async |kind| client.issue_cmd(DriverCommand::new("se/log", json!({ "type": kind }))).await.unwrap();
-        for entry in read("browser").await.as_array().unwrap() {
-            let line = format!("{} {}", entry["level"].as_str().unwrap(), entry["message"].as_str().unwrap());
-            self.console.lock().unwrap().push(line);
-        }
-        for entry in read("performance").await.as_array().unwrap() {
-            let event: Value = serde_json::from_str(entry["message"].as_str().unwrap()).unwrap();
-            let (method, params) = (&event["message"]["method"], &event["message"]["params"]);
-            let url = match method.as_str().unwrap() {
-                "Network.requestWillBeSent" => &params["request"]["url"],
-                "Network.webSocketCreated" => &params["url"],
-                _ => continue,
-            };
-            let url = url.as_str().unwrap();
-            // What the browser and the page make for themselves goes nowhere.
-            if !["chrome:", "chrome-untrusted:", "about:", "blob:", "data:"].iter().any(|local| url.starts_with(local))
-            {
-                self.requests.lock().unwrap().push(url.to_owned());
-            }
-        }
-    }
-
-    /// What the pages wrote on their consoles.
-    pub fn console(&self) -> Vec<String> {
-        self.console.lock().unwrap().clone()
-    }
-
-    fn complaints(&self) -> Vec<String> {
-        let expected = self.expected_console.lock().unwrap();
-        let unexpected = |line: &String| !expected.iter().any(|text| line.contains(text));
-        let serious = |line: &String| line.starts_with("SEVERE") || line.starts_with("WARNING");
-        self.console().into_iter().filter(|line| serious(line) && unexpected(line)).collect()
-    }
-}
-
-/// The chromedriver process, with Chromium in its process group.
-struct Driver {
-    child: Child,
-    port: u16,
-    /// Kept open: the driver may go on to print.
-    _stdout: Lines<BufReader<ChildStdout>>,
-}
-
-impl Driver {
-    async fn start(home: &TempDir) -> Self {
-        let mut child = bound_to_us("chromedriver")
-            .arg("--port=0")
-            .env("HOME", home.path())
-            .env("TMPDIR", home.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("setpriv (of util-linux) starts");
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let find_port = async {
-            while let Some(line) = stdout.next_line().await.unwrap() {
-                if let Some((_, port)) = line.split_once("started successfully on port ") {
-                    return port.trim_end_matches('.').parse().ok();
-                }
-            }
-            None
-        };
-        let port = timeout(PATIENCE, find_port).await.ok().flatten();
-        let port =
-            port.expect("chromedriver does not start: scripts/test installs it, or apt-get install chromium-driver");
-        Self { child, port, _stdout: stdout }
-    }
-
-    async fn session(&self, flags: &[String]) -> Client {
-        let mut wanted = Capabilities::new();
-        wanted.insert("browserName".to_owned(), json!("chrome"));
-        let longest = PATIENCE.as_millis();
-        wanted.insert("timeouts".to_owned(), json!({ "pageLoad": longest, "script": longest }));
-        wanted.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL", "performance": "ALL" }));
-        wanted.insert(
-            "goog:chromeOptions".to_owned(),
-            json!({
-                "binary": chromium(),
-                "args": flags,
-                "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
-            }),
-        );
-        let address = format!("http://127.0.0.1:{}", self.port);
-        let starting = Client::with_capabilities_and_connector(&address, &wanted, HttpConnector::new());
-        timeout(PATIENCE, starting).await.expect("Chromium starts in time").expect("Chromium starts")
-    }
-
-    /// Ends the driver, Chromium and its helpers, however they are, and waits for the driver to be gone.
-    fn kill(&mut self) {
-        let Some(group) = self.child.id() else { return };
-        let killed = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
-        if killed.is_ok_and(|status| status.success()) {
-            while matches!(self.child.try_wait(), Ok(None)) {
-                std::thread::yield_now();
-            }
-        }
-    }
-}
-
-fn chromium() -> PathBuf {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let mut candidates = env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
-    let found = candidates.find(|candidate| candidate.is_file());
-    found.expect("Chromium is missing: scripts/test installs it, or apt-get install chromium chromium-driver")
-}
-
-/// A command of chromedriver's own, besides the standard's.
-#[derive(Debug)]
-pub struct DriverCommand {
-    path: &'static str,
-    body: Value,
-}
-
-impl DriverCommand {
-    pub fn new(path: &'static str, body: Value) -> Self {
-        Self { path, body }
-    }
-}
-
-impl WebDriverCompatibleCommand for DriverCommand {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
-    }
-
-    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.body.to_string()))
     }
 }

@@ -16,9 +16,11 @@
 
 mod call;
 mod chromium;
+mod driver;
 mod fifty;
 mod files;
 mod relay;
+mod session;
 mod tls;
 mod window;
 
@@ -46,14 +48,9 @@ pub fn artifact(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// A file of this repository.
-pub fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 /// The address under which a browser opens a file of this repository from disk.
 pub fn file_url(path: &str) -> String {
-    format!("file://{}", in_repository(path).display())
+    format!("file://{}/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A program that ends with this process, even when that dies without a chance to clean up.

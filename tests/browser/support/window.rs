@@ -1,6 +1,5 @@
 //! One window of the browser: whatever page is in it.
 
-use std::fmt::Write;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +10,17 @@ use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::chromium::{DriverCommand, Session};
-use super::{PATIENCE, artifact, test_name};
+use super::driver::DriverCommand;
+use super::session::Session;
+use super::{PATIENCE, artifact};
 
 /// What every script finds defined.
 const EYE: &str = include_str!("eye.js");
 /// Between two looks at a condition that a test waits for.
 pub const INTERVAL: Duration = Duration::from_millis(100);
-/// Anything above is no silence: the fake microphone beeps at about 0.5, and codecs hiss at less than 0.001.
+/// The loudest sample of what is no silence, of 1 at most.
 const AUDIBLE: f64 = 0.01;
-/// The fake microphone beeps once in half a second.
+/// Chromium's fake microphone beeps twice a second.
 const SILENCE: Duration = Duration::from_secs(2);
 
 pub struct Window {
@@ -51,9 +51,9 @@ impl Window {
         self.now(async |client| client.refresh().await).await;
     }
 
-    /// What `body` returns, run as the body of a function with `arguments`; promises are awaited. `eye.js` is defined.
-    pub async fn run(&self, body: &str, arguments: Value) -> Value {
-        self.try_run(body, arguments).await.unwrap_or_else(|error| panic!("{body}: {error}"))
+    /// What `body` returns, run as the body of a function; promises are awaited. `eye.js` is defined.
+    pub async fn run(&self, body: &str) -> Value {
+        self.try_run(body).await.unwrap_or_else(|error| panic!("{body}: {error}"))
     }
 
     /// One command of the Chrome DevTools Protocol.
@@ -113,13 +113,13 @@ impl Window {
 
     /// The page's visible text.
     pub async fn text(&self) -> String {
-        self.run("return document.body.innerText", json!([])).await.as_str().unwrap_or_default().to_owned()
+        self.run("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until the JavaScript expression `condition` holds.
     pub async fn shows(&self, condition: &str) {
         let body = format!("return Boolean({condition})");
-        self.until(condition, async || match self.try_run(&body, json!([])).await {
+        self.until(condition, async || match self.try_run(&body).await {
             Ok(Value::Bool(true)) => Ok(()),
             Ok(_) => Err(String::new()),
             Err(error) => Err(error.to_string()),
@@ -132,7 +132,7 @@ impl Window {
         let body = format!("return look({video})");
         let mut before = Value::Null;
         self.until(&format!("{video} to play"), async || {
-            let now = self.try_run(&body, json!([])).await.map_err(|e| e.to_string())?;
+            let now = self.try_run(&body).await.map_err(|e| e.to_string())?;
             let grows = |key: &str| now[key].as_f64() > before[key].as_f64().or(Some(f64::MAX));
             let picture = now["seen"] == true && now["paused"] == false && now["colours"].as_u64() > Some(2);
             let plays = picture && grows("frames") && grows("seconds");
@@ -168,7 +168,7 @@ impl Window {
     }
 
     async fn listen(&self, element: &str) -> Result<Value, String> {
-        self.try_run(&format!("return listen({element})"), json!([])).await.map_err(|error| error.to_string())
+        self.try_run(&format!("return listen({element})")).await.map_err(|error| error.to_string())
     }
 
     /// Waits until `attempt` succeeds; when it does not in time, fails and shows the reason and every window.
@@ -192,10 +192,9 @@ impl Window {
         fs::write(artifact(&format!("{name}.png")), png).unwrap();
     }
 
-    async fn try_run(&self, body: &str, arguments: Value) -> Result<Value, CmdError> {
-        let arguments = arguments.as_array().cloned().unwrap_or_default();
-        let script = format!("{EYE}\nreturn (async function () {{ {body} }}).apply(null, arguments);");
-        self.with(async |client| client.execute(&script, arguments.clone()).await).await
+    async fn try_run(&self, body: &str) -> Result<Value, CmdError> {
+        let script = format!("{EYE}\nreturn (async () => {{ {body} }})();");
+        self.with(async |client| client.execute(&script, Vec::new()).await).await
     }
 
     async fn now<T>(&self, act: impl AsyncFnOnce(&Client) -> Result<T, CmdError>) -> T {
@@ -204,50 +203,5 @@ impl Window {
 
     async fn with<T>(&self, act: impl AsyncFnOnce(&Client) -> Result<T, CmdError>) -> Result<T, CmdError> {
         self.session.in_window(self.handle.clone(), act).await
-    }
-}
-
-impl Session {
-    fn label(&self, handle: &WindowHandle) -> String {
-        let key = String::from(handle.clone());
-        self.labels.lock().unwrap().get(&key).cloned().unwrap_or(key)
-    }
-
-    async fn in_window<T>(
-        &self,
-        handle: WindowHandle,
-        act: impl AsyncFnOnce(&Client) -> Result<T, CmdError>,
-    ) -> Result<T, CmdError> {
-        let client = self.client.lock().await;
-        client.switch_to_window(handle).await?;
-        act(&client).await
-    }
-
-    /// What every window shows, for the reader of a failed test.
-    async fn report(&self) -> String {
-        const SHOWN: &str = "return [location.href, JSON.stringify(document.body?.dataset), document.body?.innerText, \
-            typeof Log === 'object' ? Log.text() : ''].map((text) => String(text ?? '').slice(0, 4000))";
-        let mut report = String::new();
-        let handles = self.client.lock().await.windows().await.unwrap_or_default();
-        for handle in handles {
-            let label = self.label(&handle);
-            let file = artifact(&format!("{}-{}.png", test_name(), label));
-            let look = async |client: &Client| {
-                let shown = client.execute(SHOWN, Vec::new()).await?;
-                Ok((shown, client.screenshot().await?))
-            };
-            let _ = write!(report, "--- {label}: ");
-            let _ = match self.in_window(handle, look).await {
-                Ok((shown, png)) => {
-                    let part = |at: usize| shown[at].as_str().unwrap_or_default();
-                    let saved = fs::write(&file, png).map_or_else(|e| e.to_string(), |()| file.display().to_string());
-                    writeln!(report, "{}\n{}\n{}\nits log:\n{}\npicture: {saved}", part(0), part(1), part(2), part(3))
-                }
-                Err(error) => writeln!(report, "{error}"),
-            };
-        }
-        self.read_logs().await;
-        let _ = writeln!(report, "--- the console\n{}", self.console().join("\n"));
-        report
     }
 }
