@@ -146,7 +146,7 @@ class Call {
 		const member = this.members.get(from) ?? this.#admit(from);
 		if (!member) return;
 		// Without a proof it is the first contact, or they have forgotten us: from here on this is the pair's secret.
-		if (!proven && typeof token === "string") member.theirToken = token;
+		if (!proven && typeof token === "string") member.theirToken = token.slice(0, 99);
 		this.#setMedia(member, media);
 	}
 
