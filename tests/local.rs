@@ -116,6 +116,8 @@ async fn a_proxy_on_a_unix_socket_is_believed_when_it_is_trusted() {
         }
         // Whoever the proxy's clients are, they are not only this machine.
         assert_eq!(refusal(dial(&[("origin", "null")]).await).0, 403);
+        relay.signal("TERM");
+        assert_eq!(relay.end().await, Some(0));
     }
 }
 
