@@ -294,7 +294,7 @@ async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
     let relay = Inside::start(pki.config()).await;
     let begun = Instant::now();
     let mut silent = Vec::new();
-    for n in 0..100 {
+    for n in 0..1000 {
         let mut stream = connect(relay.address()).await;
         if n % 2 == 0 {
             // The header of a record that never comes.

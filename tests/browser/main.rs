@@ -12,6 +12,7 @@
 mod controls;
 mod disk;
 mod fifty_lines;
+mod lan;
 mod proxied;
 mod safety;
 mod served;

@@ -35,7 +35,7 @@ pub use chromium::Browser;
 pub use fifty::FIFTY_LINES;
 pub use files::PageServer;
 pub use relay::Relay;
-pub use tls::{Authority, Nginx};
+pub use tls::{Authority, Nginx, trust};
 pub use window::Window;
 
 /// Longer than anything here takes on a busy machine, shorter than anybody wants to wait for a test that failed.

@@ -41,17 +41,23 @@ impl Authority {
 
     /// Makes a browser with this home trust it, as a person does in the settings.
     pub fn become_trusted_in(&self, home: &Path) {
-        let store = home.join(".pki/nssdb");
-        fs::create_dir_all(&store).unwrap();
-        let store = format!("sql:{}", store.display());
-        run(self.folder.path(), "certutil", &["-d", &store, "-N", "--empty-password"]);
-        run(self.folder.path(), "certutil", &["-d", &store, "-A", "-t", "C,,", "-n", "test", "-i", "ca.pem"]);
+        trust(&self.folder.path().join("ca.pem"), home);
     }
 
     fn openssl(&self, arguments: &str) {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         run(self.folder.path(), "openssl", &arguments);
     }
+}
+
+/// Makes a browser with this home trust the authority in a file, as a person does in the settings.
+pub fn trust(authority: &Path, home: &Path) {
+    let store = home.join(".pki/nssdb");
+    fs::create_dir_all(&store).unwrap();
+    let store = format!("sql:{}", store.display());
+    let authority = authority.to_str().unwrap();
+    run(home, "certutil", &["-d", &store, "-N", "--empty-password"]);
+    run(home, "certutil", &["-d", &store, "-A", "-t", "C,,", "-n", "test", "-i", authority]);
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) {
