@@ -96,5 +96,7 @@ fn start_log() {
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
+        // It would complain of a stderr that is gone on stderr, and panic.
+        .log_internal_errors(false)
         .init();
 }

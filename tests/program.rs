@@ -191,3 +191,23 @@ async fn the_log_has_one_line_for_each_start_and_end_and_nobody_can_forge_one() 
     assert!(lines.iter().all(|line| line.contains(" INFO ")), "{log}");
     assert!(!log.contains('\u{1b}') && !log.contains('\u{202e}'), "{log:?}");
 }
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let arguments = ["--listen", "127.0.0.1:0"];
+    let mut command = program(&arguments);
+    let mut child = command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = lines.map(|line| line.unwrap().trim().to_owned()).find(|line| line.starts_with("http")).unwrap();
+    drop(child.stderr.take());
+    let relay = Program { child, url, log: None };
+    for _ in 0..3 {
+        let address = relay.url.strip_prefix("http://").unwrap().trim_end_matches('/');
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("ok\n"), "{answer:?}");
+    }
+}
