@@ -14,25 +14,31 @@ use relay::{Process, file, text, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = text(folder.path());
-    let arguments = ["-o", folder, "relay.example", "localhost", "127.0.0.1", "::1"];
-    let (good, said) = tool("scripts/make-certificate", &arguments, "");
-    assert!(good, "{said}");
-    let told = said.lines().last().unwrap().split_once("with: ").unwrap().1;
-    let flags: Vec<_> = told.split(' ').chain(["--listen", "127.0.0.1:0"]).collect();
-    let mut relay = Process::start(&flags).await;
-    let (cert, at) = (format!("{folder}/relay.pem"), format!("127.0.0.1:{}", relay.port()));
-    for check in [["-verify_ip", "127.0.0.1"], ["-verify_ip", "::1"], ["-verify_hostname", "relay.example"]] {
-        let connect = ["s_client", "-connect", &at, "-CAfile", &cert, "-verify_return_error"];
-        let (_, said) = tool("openssl", &[&connect[..], &check].concat(), "");
-        assert!(said.contains("Verify return code: 0 (ok)"), "{check:?}: {said}");
+    for by in ["openssl", "mkcert"] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = text(folder.path());
+        let names = ["-o", folder, "relay.example", "localhost", "127.0.0.1", "::1"];
+        // mkcert keeps its authority there, and out of the settings of whoever runs this.
+        let arguments = ["-c", "CAROOT=\"$0\" exec scripts/make-certificate \"$@\"", folder];
+        let with = if by == "mkcert" { &["--mkcert"][..] } else { &[] };
+        let (good, said) = tool("bash", &[&arguments, with, &names].concat(), "");
+        assert!(good, "{by}: {said}");
+        let told = said.lines().find_map(|line| line.strip_prefix("Start the relay with: ")).unwrap();
+        let flags: Vec<_> = told.split(' ').chain(["--listen", "127.0.0.1:0"]).collect();
+        let mut relay = Process::start(&flags).await;
+        let trusted = format!("{folder}/{}", if by == "mkcert" { "rootCA.pem" } else { "relay.pem" });
+        let at = format!("127.0.0.1:{}", relay.port());
+        for check in [["-verify_ip", "127.0.0.1"], ["-verify_ip", "::1"], ["-verify_hostname", "relay.example"]] {
+            let connect = ["s_client", "-connect", &at, "-CAfile", &trusted, "-verify_return_error"];
+            let (_, said) = tool("openssl", &[&connect[..], &check].concat(), "");
+            assert!(said.contains("Verify return code: 0 (ok)"), "{by} {check:?}: {said}");
+        }
+        relay.signal("TERM");
+        // A key for its owner alone is nothing to warn of.
+        let line = relay.expect_log("").await;
+        assert!(line.contains("shutting down"), "{by}: {line}");
+        assert_eq!(relay.end().await, Some(0));
     }
-    relay.signal("TERM");
-    // A key for its owner alone is nothing to warn of.
-    let line = relay.expect_log("").await;
-    assert!(line.contains("shutting down"), "{line}");
-    assert_eq!(relay.end().await, Some(0));
 }
 
 #[test]

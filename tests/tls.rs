@@ -338,3 +338,14 @@ async fn plain_http_is_sent_to_https_and_never_served() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("--redirect-from needs TLS"));
 }
+
+#[tokio::test]
+async fn sighup_without_a_certificate_ends_nothing() {
+    let mut relay = Process::start(&["--listen", "127.0.0.1:0"]).await;
+    relay.signal("HUP");
+    relay.expect_log("there is no certificate to reload").await;
+    let address = ([127, 0, 0, 1], relay.port()).into();
+    assert!(get(connect(address).await, "localhost", "/healthz").await.ends_with("ok\n"));
+    relay.signal("INT");
+    assert_eq!(relay.end().await, Some(0));
+}
