@@ -11,6 +11,7 @@
 mod pki;
 mod relay;
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
@@ -110,8 +111,8 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// TLS in front of `relay`, by `scripts/nginx.conf` with each of these lines replaced.
-    async fn start(pki: &Pki, relay: SocketAddr, changes: &[(&str, &str)]) -> Self {
+    /// TLS in front of the relay at `relay`, by `scripts/nginx.conf` with each of these lines replaced.
+    async fn start(pki: &Pki, relay: impl Display, changes: &[(&str, &str)]) -> Self {
         let (cert, key) = pki.renew(1);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -181,7 +182,7 @@ impl Nginx {
 async fn behind_nginx_pages_dial_in_and_the_log_tells_who() {
     let pki = Pki::new();
     let mut relay = Process::start(&["--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]).await;
-    let nginx = Nginx::start(&pki, ([127, 0, 0, 1], relay.port()).into(), &[]).await;
+    let nginx = Nginx::start(&pki, format!("127.0.0.1:{}", relay.port()), &[]).await;
     let origin = format!("https://localhost:{}", nginx.address.port());
     nginx.browse(&pki, &origin).await.unwrap();
     let line = relay.expect_log("connected").await;
@@ -190,6 +191,18 @@ async fn behind_nginx_pages_dial_in_and_the_log_tells_who() {
     assert!(status == 403 && said.contains(&format!("asked for as {origin}")), "{said}");
     let page = get(dial(&pki.client(), nginx.address, "localhost").await.unwrap(), "localhost", "/").await;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<!doctype html>"), "{page}");
+}
+
+#[tokio::test]
+async fn nginx_reaches_the_relay_over_a_unix_socket() {
+    let pki = Pki::new();
+    let listen = format!("unix:{}/relay.sock", text(pki.folder()));
+    let mut relay = Process::start(&["--listen", &listen, "--trusted-proxy", "unix"]).await;
+    let nginx = Nginx::start(&pki, &listen, &[]).await;
+    nginx.browse(&pki, &format!("https://localhost:{}", nginx.address.port())).await.unwrap();
+    let line = relay.expect_log("connected").await;
+    assert!(line.contains("address=127.0.0.2 "), "{line}");
+    assert_eq!(refusal(nginx.browse(&pki, "null").await).0, 403);
 }
 
 #[tokio::test]
