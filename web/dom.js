@@ -63,24 +63,20 @@ function toast(text) {
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
-/** Insecure pages have no clipboard; there the old way still works, within a click. */
-async function copyText(text) {
+/** Copies, and says on the button itself whether that went well. Insecure pages have no clipboard but the old way. */
+async function copyFrom(button, text) {
+	let copied = true;
 	try {
 		await navigator.clipboard.writeText(text);
-		return true;
 	} catch {
 		const area = make("textarea", { value: text, className: "offscreen" });
-		(document.querySelector("dialog[open]") ?? document.body).append(area);
+		button.after(area);
 		area.select();
-		const copied = document.execCommand("copy");
+		copied = document.execCommand("copy");
 		area.remove();
-		return copied;
+		button.focus();
 	}
-}
-
-/** Copies, and says on the button itself whether that went well. */
-async function copyFrom(button, text) {
-	button.textContent = I18n.t((await copyText(text)) ? "copied" : "copy_failed");
+	button.textContent = I18n.t(copied ? "copied" : "copy_failed");
 	setTimeout(() => (button.textContent = I18n.t(button.dataset.t)), 2_000);
 }
 
@@ -95,8 +91,7 @@ const Store = {
 	},
 	set(key, value) {
 		try {
-			if (value) localStorage.setItem(`call.${key}`, value);
-			else localStorage.removeItem(`call.${key}`);
+			localStorage.setItem(`call.${key}`, value);
 		} catch {
 			// Not remembered, then
 		}

@@ -32,6 +32,7 @@ class LocalMedia {
 
 	#meter = null;
 	#size = SIZES[0];
+	#asked = 0;
 
 	constructor() {
 		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
@@ -94,6 +95,7 @@ class LocalMedia {
 	}
 
 	stopAll() {
+		this.#asked += 1;
 		for (const kind of ["microphone", "camera", "screen"]) this.#drop(kind);
 		this.onchange();
 	}
@@ -176,6 +178,7 @@ class LocalMedia {
 	/** @returns {Promise<string|null>} what went wrong, in a word */
 	async #ask(kinds) {
 		if (!LocalMedia.secure) return "insecure";
+		const asked = this.#asked;
 		const constraints = (exact) => {
 			const want = (kind, base) =>
 				kinds.includes(kind) && (exact && this.chosen[kind] ? { ...base, deviceId: { exact: this.chosen[kind] } } : base);
@@ -189,7 +192,8 @@ class LocalMedia {
 				if (error.name !== "OverconstrainedError") throw error;
 				stream = await navigator.mediaDevices.getUserMedia(constraints(false)); // the remembered device is gone
 			}
-			for (const track of stream.getTracks()) this.#take(track);
+			const late = asked !== this.#asked; // they hung up while the browser was asking
+			for (const track of stream.getTracks()) late ? track.stop() : this.#take(track);
 			return null;
 		} catch (error) {
 			if (error.name === "NotAllowedError" && kinds.some(forbiddenByFrame)) return "embedded";
