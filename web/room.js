@@ -2,7 +2,7 @@
 "use strict";
 
 const SPEAKING_MS = 400;
-const STATS_MS = 2_000;
+const STATS_MS = 3_000;
 /** After this a connection that does not come up is called failed. */
 const PATIENCE_MS = 15_000;
 /** Louder than this counts as speaking. */
