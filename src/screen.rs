@@ -80,7 +80,7 @@ impl fmt::Display for Screen {
         }
         if let Some((page, fingerprint)) = &self.trust {
             writeln!(f, "\nEvery device has to trust this relay's own authority once. How to: {page}")?;
-            writeln!(f, "Compare its fingerprint there, SHA-256 {fingerprint}")?;
+            writeln!(f, "Compare the fingerprint that the device shows, SHA-256 {fingerprint}")?;
         }
         if self.terminal
             && let Some(invitation) = self.invitation()

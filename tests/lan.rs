@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pki::{Pki, client_trusting, dial};
-use relay::{Client, Process, binary, connect, file, get, run, text, tool};
+use relay::{Client, Process, binary, connect, file, get, get_bytes, run, text, tool};
 use serde_json::json;
 
 /// A relay with `--lan` on a free loopback port, that keeps its authority in `folder`.
@@ -193,6 +193,12 @@ async fn the_page_explains_how_to_trust_the_authority_also_to_those_who_do_not_y
     assert!(!page.contains("<script") && !page.contains(" style=") && !page.contains("{fingerprint}"));
     let download = get(connect(address).await, &host, "/authority.crt").await;
     assert!(download.contains("content-type: application/x-x509-ca-cert"), "{download}");
+    // What a computer's own tools say of the file is what the terminal says.
+    let download = get_bytes(connect(address).await, &host, "/authority.crt").await;
+    let body = download.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let download = file(folder.path(), "signaling-relay.crt", &download[body..]);
+    let (_, said) = tool("sha256sum", &[text(&download)], "");
+    assert_eq!(said.split(' ').next().unwrap(), printed.replace(':', "").to_lowercase());
     let download = get(connect(address).await, &host, "/authority.pem").await;
     assert!(download.ends_with(&read(folder.path(), "authority.pem")));
     // Everything else goes to https, and nothing of it is here without an authority.

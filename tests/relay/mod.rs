@@ -196,7 +196,12 @@ pub fn refusal<T>(result: Result<T, WsError>) -> (u16, String) {
 }
 
 /// Asks for `path`, and reads the whole answer: head and body.
-pub async fn get<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str, path: &str) -> String {
+pub async fn get<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str, path: &str) -> String {
+    String::from_utf8_lossy(&get_bytes(stream, host, path).await).into_owned()
+}
+
+/// The same, as it came.
+pub async fn get_bytes<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str, path: &str) -> Vec<u8> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
     let exchange = async {
@@ -204,7 +209,7 @@ pub async fn get<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str, p
         stream.read_to_end(&mut answer).await
     };
     soon("an answer", exchange).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    answer
 }
 
 pub async fn connect(address: SocketAddr) -> TcpStream {
