@@ -1,10 +1,11 @@
 //! PEM files in, a chain with its key out, or one line that says what is wrong; independent of sockets and of when it is
 //! read anew.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls_pemfile::Item;
 use thiserror::Error;
@@ -15,7 +16,17 @@ use tracing::warn;
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
-use crate::tls::Source;
+/// Where a certificate comes from.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The certificate to serve from now on.
+    ///
+    /// # Errors
+    /// When it cannot be used; the error is one line that says why.
+    fn load(&self) -> anyhow::Result<CertifiedKey>;
+
+    /// A text that changes when [`load`](Self::load) would bring something else.
+    fn stamp(&self) -> String;
+}
 
 /// The files of `--cert` and `--key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +96,13 @@ impl Source for CertificateFiles {
     fn stamp(&self) -> String {
         format!("{:?} {:?}", stamp(&self.cert), stamp(&self.key))
     }
+}
+
+/// When `certificate` expires, if that can be read.
+pub fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
@@ -181,14 +199,14 @@ fn warn_if_others_can_read(_: &Path) {}
 
 /// What changes when the file is written, or another is put in its place.
 #[cfg(unix)]
-fn stamp(file: &Path) -> Option<impl std::fmt::Debug> {
+fn stamp(file: &Path) -> Option<impl fmt::Debug> {
     use std::os::unix::fs::MetadataExt;
     let of = fs::metadata(file).ok()?;
     Some((of.dev(), of.ino(), of.len(), (of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())))
 }
 
 #[cfg(not(unix))]
-fn stamp(file: &Path) -> Option<impl std::fmt::Debug> {
+fn stamp(file: &Path) -> Option<impl fmt::Debug> {
     let of = fs::metadata(file).ok()?;
     Some((of.len(), of.modified().ok()))
 }

@@ -59,6 +59,10 @@ pub const TLS_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the files of the certificate are looked at. They are read when two looks in a row saw the same change, so
 /// that nobody is caught between writing the one and the other.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
+/// How long before a certificate expires the log begins to say so: whatever renews it should have done so by then.
+pub const EXPIRY_NOTICE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+/// How often the log says so.
+pub const EXPIRY_REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the local authority of `--lan` is valid: trusting it on each phone is work, so once for the life of the machine.
 pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// How long a certificate that it issues is valid. A week outlasts a long weekend in sleep; Apple takes 825 days at most.

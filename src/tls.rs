@@ -1,9 +1,9 @@
 //! TLS on accepted sockets, with a certificate that can be replaced while it serves; independent of where certificates come
 //! from and of what is said over the connection.
 
-use std::fmt;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -16,19 +16,8 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
+use crate::certificate::{Source, expiry};
 use crate::limits;
-
-/// Where a certificate comes from.
-pub trait Source: fmt::Debug + Send + Sync {
-    /// The certificate to serve from now on.
-    ///
-    /// # Errors
-    /// When it cannot be used; the error is one line that says why.
-    fn load(&self) -> anyhow::Result<CertifiedKey>;
-
-    /// A text that changes when [`load`](Self::load) would bring something else.
-    fn stamp(&self) -> String;
-}
 
 /// The TLS end of every connection, and the certificate that it shows.
 #[derive(Debug)]
@@ -38,6 +27,8 @@ pub struct Tls {
     source: Box<dyn Source>,
     /// The stamp of what was last loaded, or tried.
     loaded: RwLock<String>,
+    /// When the log was last told that the certificate is about to expire.
+    reminded: Mutex<Option<SystemTime>>,
 }
 
 /// A stream as it turned out to be.
@@ -62,6 +53,7 @@ impl Tls {
             shown,
             source: Box::new(source),
             loaded: RwLock::new(stamp),
+            reminded: Mutex::default(),
         })
     }
 
@@ -100,7 +92,8 @@ impl Tls {
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = stamp;
     }
 
-    /// Reloads whenever the source has changed and come to rest, for ever.
+    /// Reloads whenever the source has changed and come to rest, and tells the log when the certificate is about to expire;
+    /// for ever.
     pub async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {
@@ -120,7 +113,21 @@ impl Tls {
         if changed && before.as_ref() == Some(&stamp) {
             self.reload();
         }
+        self.remind(SystemTime::now());
         Some(stamp)
+    }
+
+    fn remind(&self, now: SystemTime) {
+        let shown = Arc::clone(&self.shown.0.read().unwrap_or_else(PoisonError::into_inner));
+        let Some(expiry) = shown.cert.first().and_then(|own| expiry(own)) else { return };
+        let left = expiry.duration_since(now).unwrap_or(Duration::ZERO);
+        let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due =
+            reminded.is_none_or(|before| now.duration_since(before).is_ok_and(|ago| ago > limits::EXPIRY_REMINDER));
+        if left < limits::EXPIRY_NOTICE && is_due {
+            *reminded = Some(now);
+            warn!(hours_left = left.as_secs() / 3600, "the certificate is about to expire, and nobody has renewed it");
+        }
     }
 }
 

@@ -349,3 +349,15 @@ async fn sighup_without_a_certificate_ends_nothing() {
     relay.signal("INT");
     assert_eq!(relay.end().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_about_to_expire_is_told_to_the_log() {
+    let pki = Pki::new();
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let now = std::time::SystemTime::now();
+    let (cert, key) = pki.sign(1, now - day, now + day * 2);
+    let (cert, key) = (file(pki.folder(), "cert.pem", cert), file(pki.folder(), "key.pem", key));
+    let mut relay = Process::start(&["--listen", "127.0.0.1:0", "--cert", text(&cert), "--key", text(&key)]).await;
+    let line = relay.expect_log("about to expire").await;
+    assert!(line.contains("WARN") && line.contains("hours_left=47"), "{line}");
+}

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SerialNumber, date_time_ymd};
 use signaling_relay::Config;
@@ -36,9 +37,14 @@ impl Pki {
 
     /// A certificate and its key as PEM, for localhost and 127.0.0.1, with `serial`, valid in the years from and to.
     pub fn issue(&self, serial: u64, years: (i32, i32)) -> (String, String) {
+        self.sign(serial, date_time_ymd(years.0, 1, 1).into(), date_time_ymd(years.1, 1, 1).into())
+    }
+
+    /// The same, valid between two moments.
+    pub fn sign(&self, serial: u64, from: SystemTime, to: SystemTime) -> (String, String) {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.serial_number = Some(SerialNumber::from(serial));
-        (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        (params.not_before, params.not_after) = (from.into(), to.into());
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.authority).unwrap().pem(), key.serialize_pem())
     }
