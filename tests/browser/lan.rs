@@ -65,3 +65,24 @@ async fn a_call_works_over_wss_with_a_certificate_by_openssl() {
     bob.hears("Alice").await;
     browser.end().await;
 }
+
+#[tokio::test]
+async fn who_steals_the_local_authority_can_still_not_pose_as_another_site() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    Relay::start_with(&["--lan", "--lan-dir", folder.path().to_str().unwrap()]).await;
+    let forge = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout \"$2\" -subj / |
+        openssl x509 -req -CA \"$1/authority.pem\" -CAkey \"$1/authority.key\" -days 3 -out \"$3\" \\
+            -extfile <(printf 'subjectAltName=DNS:bank.example\\nextendedKeyUsage=serverAuth\\n')";
+    let (key, cert) = (at("forged.key"), at("forged.pem"));
+    let mut bash = Command::new("bash");
+    let forged = bash.args(["-c", forge, "bash", &at(""), &key, &cert]).output().unwrap();
+    assert!(forged.status.success(), "{}", String::from_utf8_lossy(&forged.stderr));
+    let thief = Relay::start_with(&["--cert", &cert, "--key", &key]).await;
+    let browser = Browser::with().host_rule("MAP bank.example 127.0.0.1").may_ask("bank.example");
+    trust(&folder.path().join("authority.pem"), browser.home());
+    let browser = browser.start().await;
+    let alice = browser.open(&format!("https://bank.example:{}/", thief.port())).await;
+    alice.reads("ERR_CERT_INVALID").await;
+    browser.end().await;
+}
