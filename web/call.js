@@ -177,7 +177,7 @@ class Call {
 			key: this.#nextKey++,
 			name: stranger.name,
 			present: true, // whether the relay has them
-			missingSince: 0,
+			lastSeen: Date.now(),
 			media: {}, // what they say that they send: {audio: boolean, video: "camera"|"screen"|"off"}
 			token: this.#tokens.get(id),
 			theirToken: null,
@@ -206,7 +206,6 @@ class Call {
 		link.on("stream", () => this.#notify("stream", { member }));
 		link.on("problem", (error) => this.#notify("problem", { member, error }));
 		link.on("state", (state) => {
-			if (state !== "connected" && !member.present) member.missingSince = Date.now();
 			if (state === "disconnected") this.#channel.probe(); // perhaps it is our own network
 			this.#notify("member", { member });
 		});
@@ -245,7 +244,6 @@ class Call {
 	}
 
 	#setPresent(member, present) {
-		if (member.present && !present) member.missingSince = Date.now();
 		member.present = present;
 		this.#notify("member", { member });
 	}
@@ -261,11 +259,11 @@ class Call {
 
 	/** Lets go of those whom neither relay nor media has; never while we are away ourselves. */
 	#sweep() {
-		if (this.#channel.state !== "joined") return;
-		const now = Date.now();
+		const away = this.#channel.state !== "joined";
 		for (const member of this.others) {
-			if (member.present || member.link.state === "connected") continue;
-			if (now - member.missingSince > GRACE_MS) this.#remove(member, "lost");
+			const here = away || member.present || member.link.state === "connected";
+			if (here) member.lastSeen = Date.now();
+			else if (Date.now() - member.lastSeen > GRACE_MS) this.#remove(member, "lost");
 		}
 	}
 
