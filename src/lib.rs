@@ -7,6 +7,16 @@
 //! socket in → [`connection`] reads a text → [`session`] asks whether the peer may → [`protocol`] types the envelope and
 //! leaves the payload alone → [`rooms`] finds the receivers → each one's [`outbox`] → its [`connection`] → socket out.
 //!
+//! # The map
+//! | what | where |
+//! | --- | --- |
+//! | the words | [`names`], [`protocol`], [`limits`] |
+//! | who is where, and what waits for whom | [`outbox`], [`rooms`], [`session`] |
+//! | one WebSocket | [`connection`] |
+//! | the first requests on a stream, and who may make them | [`http`], [`response`], [`page`], [`origin`], [`proxy`], [`arrival`] |
+//! | TLS, and the authority of a LAN | [`certificate`], [`tls`], [`redirect`], [`host`], [`authority`], [`trust`] |
+//! | the frame | [`config`], [`listen`], [`unix`], [`doorkeeper`], [`relay`], [`server`], [`shutdown`], [`screen`] |
+//!
 //! # Embedding
 //! ```no_run
 //! # async fn embed() -> anyhow::Result<()> {
@@ -25,6 +35,7 @@ pub mod authority;
 pub mod certificate;
 pub mod config;
 pub mod connection;
+pub mod doorkeeper;
 pub mod host;
 pub mod http;
 pub mod limits;

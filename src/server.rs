@@ -2,32 +2,24 @@
 //!
 //! The caller owns the configuration, the moment of the shutdown and the log.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::arrival::Arrival;
 use crate::authority::{Authority, LeafSource};
 use crate::config::Config;
-use crate::connection;
-use crate::http::{self, Upgraded};
+use crate::doorkeeper::{Doorkeeper, Greeting};
 use crate::limits;
 use crate::listen::{Accepted, Listener, listen};
-use crate::protocol::ErrorCode;
 use crate::redirect::Redirect;
 use crate::relay::Relay;
-use crate::session::Session;
 use crate::shutdown::{self, Shutdown, ShutdownSender};
-use crate::tls::{self, Tls};
+use crate::tls::Tls;
 use crate::trust::TrustPages;
 
 /// A relay that listens, and serves once it is told to.
@@ -156,24 +148,6 @@ impl Reloader {
     }
 }
 
-/// What stands between a listener and what is served.
-#[derive(Debug, Clone)]
-struct Doorkeeper {
-    greeting: Greeting,
-    relay: Arc<Relay>,
-}
-
-/// What a listener's clients speak first.
-#[derive(Debug, Clone)]
-enum Greeting {
-    /// HTTP.
-    Plain,
-    /// TLS, and HTTP over that.
-    Tls(Arc<Tls>),
-    /// HTTP, which leads to TLS and no further.
-    Redirect(Arc<Redirect>),
-}
-
 /// Takes connections from `listener`; an error (out of file descriptors, mostly) is waited out.
 async fn accept(listener: Listener, doorkeeper: Doorkeeper, connections: TaskTracker) {
     let mut shutdown = doorkeeper.relay.shutdown.clone();
@@ -201,72 +175,4 @@ async fn accept(listener: Listener, doorkeeper: Doorkeeper, connections: TaskTra
             }
         }
     }
-}
-
-impl Doorkeeper {
-    /// One connection of this machine's own, a proxy's most likely. It never leaves the machine, so TLS would be of no use.
-    async fn welcome_local(self, stream: UnixStream) {
-        match self.greeting {
-            Greeting::Redirect(redirect) => redirect.serve(stream, self.relay.shutdown.clone()).await,
-            Greeting::Plain | Greeting::Tls(_) => serve_stream(stream, Arrival::local(), self.relay).await,
-        }
-    }
-
-    /// One connection from the network, from its first byte to its last.
-    async fn welcome(self, stream: TcpStream, address: SocketAddr) {
-        if let Err(error) = set_socket_options(&stream) {
-            debug!(%address, %error, "cannot set socket options");
-        }
-        let mut shutdown = self.relay.shutdown.clone();
-        let tls = match self.greeting {
-            Greeting::Plain => return serve_stream(stream, Arrival::plain(address), self.relay).await,
-            Greeting::Redirect(redirect) => return redirect.serve(stream, shutdown).await,
-            Greeting::Tls(tls) => tls,
-        };
-        let accepted = tokio::select! {
-            accepted = tls.accept(stream) => accepted,
-            _ = shutdown.wait() => return,
-        };
-        match accepted {
-            Ok(tls::Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
-            Ok(tls::Accepted::Plain(stream)) => {
-                Arc::new(Redirect { port: None, trust: self.relay.trust.clone() }).serve(stream, shutdown).await
-            }
-            Err(error) => debug!(%address, %error, "no TLS handshake"),
-        }
-    }
-}
-
-/// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. The log gets a line when that begins and
-/// one when it ends.
-pub async fn serve_stream<S>(stream: S, arrival: impl Into<Arrival>, relay: Arc<Relay>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let arrival = arrival.into();
-    let Some(Upgraded { socket, mut admission }) = http::serve(stream, arrival, Arc::clone(&relay)).await else {
-        return;
-    };
-    let (connection, address) = (relay.count_connection(), &admission.client);
-    let connected = Instant::now();
-    info!(connection, %address, place = %place_of(&admission.session), "connected");
-    let end = match admission.refused {
-        Some(code) => connection::refuse(socket, admission.session.outbox(), code == ErrorCode::RoomFull).await,
-        None => connection::run(socket, &mut admission.session, relay.shutdown.clone()).await,
-    };
-    let (place, after_s) = (place_of(&admission.session), connected.elapsed().as_secs());
-    info!(connection, %address, %place, after_s, why = %end, "disconnected");
-}
-
-/// The peer's room and id, for the log. `{:?}` escapes what people wrote: nobody forges a line.
-fn place_of(session: &Session) -> String {
-    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
-}
-
-fn set_socket_options(stream: &TcpStream) -> io::Result<()> {
-    // Without it a small message may wait 40 ms for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    SockRef::from(stream).set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT))?;
-    Ok(())
 }

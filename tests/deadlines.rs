@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use signaling_relay::doorkeeper::serve_stream;
 use signaling_relay::relay::Relay;
-use signaling_relay::server::serve_stream;
 use signaling_relay::shutdown::{self, ShutdownSender};
 use signaling_relay::{Config, Shutdown, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
