@@ -22,7 +22,7 @@ const TEXTS = {
 	watch: ["Only watch and listen", "只看只听"],
 	level: ["Microphone level", "麦克风音量"],
 	privacy: [
-		"Sound and pictures go encrypted from browser to browser. Yours remembers your name, language and devices, nothing else.",
+		"Sound and pictures go encrypted from browser to browser. Your browser remembers your name, language and devices, nothing else.",
 		"声音和画面加密后在浏览器之间直接传送。浏览器只记住您的名字、语言和设备。",
 	],
 	microphone: ["Microphone", "麦克风"],
