@@ -237,10 +237,14 @@ async fn answer(relay: &Relay, arrival: Arrival, request: &Request<Incoming>) ->
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
         Some(name) => relay.page.file(name).await.map(|file| {
             let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
+            let client = relay.client(request.headers(), arrival);
             if let Some(origin) = request.headers().get(header::ORIGIN)
-                && relay.origins.check(request.headers(), &relay.client(request.headers(), arrival)).is_ok()
+                && relay.origins.check(request.headers(), &client).is_ok()
             {
                 response::share_with(&mut response, origin);
+            }
+            if client.secure {
+                response::isolate(&mut response);
             }
             response
         }),

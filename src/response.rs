@@ -56,6 +56,12 @@ pub fn share_with(response: &mut Response<Body>, origin: &HeaderValue) {
     set(response, header::VARY, "Origin");
 }
 
+/// Keeps windows that other sites open, or are opened by, out of the page's (HTML standard, cross-origin opener policies).
+/// Browsers heed it over TLS alone, and complain of it elsewhere.
+pub fn isolate(response: &mut Response<Body>) {
+    set(response, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+}
+
 /// Whether the browser says that it has the version `etag` (RFC 9110 section 13.1.2).
 fn has(request: &HeaderMap, etag: &str) -> bool {
     let lists = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -85,7 +91,6 @@ fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[Origi
             HeaderName::from_static("permissions-policy"),
             "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), geolocation=(), payment=(), usb=()",
         ),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         // The client scripts are there for other pages to use; what they may dial is the Origin check's business.
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
     ] {

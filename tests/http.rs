@@ -104,7 +104,6 @@ async fn the_page_runs_only_its_own_files_and_is_framed_only_by_those_who_may() 
         "x-content-type-options: nosniff",
         "x-frame-options: SAMEORIGIN",
         "referrer-policy: no-referrer",
-        "cross-origin-opener-policy: same-origin",
         "permissions-policy: camera=(self)",
     ] {
         assert!(response.contains(line), "{line} is missing from {response}");
