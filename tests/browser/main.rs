@@ -10,11 +10,15 @@
 #![allow(unreachable_pub, reason = "the words that tests are told in are public to them")]
 
 mod controls;
+mod crowd;
 mod disk;
 mod fifty_lines;
 mod lan;
+mod looks;
+mod own_page;
 mod proxied;
 mod safety;
 mod served;
 mod support;
+mod talk;
 mod troubles;

@@ -93,3 +93,40 @@ async fn who_finds_the_room_full_is_told_so_and_can_try_again() {
     bob.is("waiting").await;
     browser.end().await;
 }
+
+#[tokio::test]
+async fn a_camera_that_another_program_holds_is_told_of_and_can_be_tried_again() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open("about:blank").await;
+    // What a browser says while another program has the camera.
+    let busy = "const { mediaDevices } = navigator, give = mediaDevices.getUserMedia.bind(mediaDevices);
+        globalThis.busy = true;
+        mediaDevices.getUserMedia = async (wanted) => {
+            if (busy && wanted.video) throw new DOMException('in use', 'NotReadableError');
+            return give(wanted);
+        };";
+    alice.devtools("Page.addScriptToEvaluateOnNewDocument", serde_json::json!({ "source": busy })).await;
+    alice.go_to(&relay.url("?room=r")).await;
+    alice.shows("document.querySelector('.notice[data-device~=camera][data-problem=busy]')").await;
+    alice.run("globalThis.busy = false").await;
+    alice.click(".notice[data-device~=camera] button").await;
+    alice.shows("document.querySelector('#preview-video').videoWidth > 0").await;
+    alice.shows("!document.querySelector('.notice')").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn who_finds_no_relay_is_told_so_and_gets_in_when_it_is_there() {
+    let mut relay = Relay::start().await;
+    let browser = Browser::start().await;
+    browser.expect_console("WebSocket connection to");
+    let alice = browser.open(&relay.url("?room=r")).await;
+    alice.fill("#name", "Alice").await;
+    relay.crash().await;
+    alice.click("#join").await;
+    alice.shows("document.body.dataset.problem === 'unreachable'").await;
+    relay.come_back().await;
+    alice.is("waiting").await;
+    browser.end().await;
+}

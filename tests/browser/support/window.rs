@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
@@ -26,11 +27,13 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub struct Window {
     session: Arc<Session>,
     handle: WindowHandle,
+    /// Whether what happens in it happens in its first frame.
+    framed: AtomicBool,
 }
 
 impl Window {
     pub(super) fn new(session: Arc<Session>, handle: WindowHandle) -> Self {
-        let window = Self { session, handle };
+        let window = Self { session, handle, framed: AtomicBool::new(false) };
         let number = window.session.labels.lock().unwrap().len() + 1;
         window.call_it(&format!("window {number}"));
         window
@@ -54,6 +57,11 @@ impl Window {
     /// What `body` returns, run as the body of a function; promises are awaited. `eye.js` is defined.
     pub async fn run(&self, body: &str) -> Value {
         self.try_run(body).await.unwrap_or_else(|error| panic!("{body}: {error}"))
+    }
+
+    /// From now on everything happens in the first frame of the page.
+    pub fn enter_frame(&self) {
+        self.framed.store(true, Ordering::Relaxed);
     }
 
     /// One command of the Chrome DevTools Protocol.
@@ -202,6 +210,13 @@ impl Window {
     }
 
     async fn with<T>(&self, act: impl AsyncFnOnce(&Client) -> Result<T, CmdError>) -> Result<T, CmdError> {
+        let framed = self.framed.load(Ordering::Relaxed);
+        let act = async |client: &Client| {
+            if framed {
+                client.clone().enter_frame(0).await?;
+            }
+            act(client).await
+        };
         self.session.in_window(self.handle.clone(), act).await
     }
 }
