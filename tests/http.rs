@@ -71,6 +71,13 @@ async fn every_file_of_the_page_is_served_as_it_is_with_its_type() {
     assert!(files > 3);
 }
 
+#[test]
+fn all_of_the_page_is_at_most_120_kib() {
+    let files = std::fs::read_dir("web").unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    let bytes: u64 = files.sum();
+    assert!(bytes <= 120 * 1024, "{bytes} bytes");
+}
+
 #[tokio::test]
 async fn a_file_that_the_browser_has_is_not_sent_again() {
     let relay = TestRelay::start().await;

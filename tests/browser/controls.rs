@@ -57,3 +57,25 @@ async fn the_others_see_a_shared_screen_and_then_the_camera_again() {
     alice.plays_video_of("Bob").await;
     browser.end().await;
 }
+
+#[tokio::test]
+async fn a_camera_that_is_changed_during_the_call_is_what_the_others_see() {
+    let relay = Relay::start().await;
+    // The second of Chromium's fake cameras films depth, which nobody can send; the third films colours.
+    let browser = Browser::with().flag("--use-fake-device-for-media-stream=device-count=3").start().await;
+    let alice = browser.open(&relay.url("?room=r")).await;
+    let bob = browser.open(&relay.url("?room=r")).await;
+    alice.join_as("Alice").await;
+    bob.join_as("Bob").await;
+    alice.plays_video_of("Bob").await;
+
+    bob.click("#settings-open").await;
+    let choose = "const cameras = document.querySelector('#call-devices-camera');
+        cameras.value = [...cameras.options].find(({ text }) => text === 'fake_device_2').value;
+        cameras.dispatchEvent(new Event('change', { bubbles: true }));";
+    bob.run(choose).await;
+    let camera = "document.querySelector('.tile[data-peer=self] video').srcObject.getVideoTracks()[0].label";
+    bob.shows(&format!("{camera} === 'fake_device_2'")).await;
+    alice.plays_video_of("Bob").await;
+    browser.end().await;
+}
