@@ -6,10 +6,7 @@ use crate::support::{Browser, Relay};
 async fn the_others_see_who_is_muted() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.hears("Bob").await;
 
     bob.press("m").await;
@@ -42,10 +39,7 @@ async fn a_phone_shows_the_call_without_scrolling_sideways() {
 async fn the_others_see_a_shared_screen_and_then_the_camera_again() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 
     bob.click("#share").await;
@@ -63,10 +57,7 @@ async fn a_camera_that_is_changed_during_the_call_is_what_the_others_see() {
     let relay = Relay::start().await;
     // The second of Chromium's fake cameras films depth, which nobody can send; the third films colours.
     let browser = Browser::with().flag("--use-fake-device-for-media-stream=device-count=3").start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 
     bob.click("#settings-open").await;

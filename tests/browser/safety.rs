@@ -10,10 +10,7 @@ const HOSTILE_ROOM: &str = "<img src=y onerror=window.ran=2>";
 async fn a_call_asks_no_host_but_the_relay_for_anything() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
     bob.hang_up().await;
     alice.is("waiting").await;

@@ -47,10 +47,7 @@ async fn two_people_meet_in_the_room_whose_name_they_typed() {
 async fn who_hangs_up_is_gone_at_once_and_can_come_back_without_a_reload() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 
     bob.run("window.neverReloaded = true").await;

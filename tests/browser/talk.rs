@@ -6,10 +6,7 @@ use crate::support::{Browser, Relay};
 async fn what_is_written_reaches_the_others_as_it_is_with_links_that_are_safe() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 
     bob.click("#chat-open").await;
@@ -30,10 +27,7 @@ async fn what_is_written_reaches_the_others_as_it_is_with_links_that_are_safe() 
 async fn the_others_see_that_a_camera_is_off_and_then_the_picture_again() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 
     bob.click("#cam").await;
@@ -49,10 +43,7 @@ async fn the_others_see_that_a_camera_is_off_and_then_the_picture_again() {
 async fn the_details_tell_the_path_and_the_quality_of_each_connection() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
     alice.shows("tile('Bob').dataset.path === 'lan'").await;
     alice.click("#details-open").await;

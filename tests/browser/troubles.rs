@@ -51,10 +51,7 @@ async fn a_call_outlives_the_relay_and_nobody_is_doubled_when_it_is_back() {
     let mut relay = Relay::start().await;
     let browser = Browser::start().await;
     browser.expect_console("WebSocket connection to");
-    let alice = browser.open(&relay.url("?room=r")).await;
-    let bob = browser.open(&relay.url("?room=r")).await;
-    alice.join_as("Alice").await;
-    bob.join_as("Bob").await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 
     relay.crash().await;

@@ -2,7 +2,18 @@
 
 use serde_json::json;
 
-use super::Window;
+use super::{Browser, Relay, Window};
+
+impl Browser {
+    /// Two people in the room `r`, each in a window, Alice first; wait for what they shall see of each other.
+    pub async fn call_of_alice_and_bob(&self, relay: &Relay) -> (Window, Window) {
+        let alice = self.open(&relay.url("?room=r")).await;
+        let bob = self.open(&relay.url("?room=r")).await;
+        alice.join_as("Alice").await;
+        bob.join_as("Bob").await;
+        (alice, bob)
+    }
+}
 
 impl Window {
     /// Types the name and joins; waits until the relay has let them in.
