@@ -232,9 +232,9 @@
 			clearTimeout(this.#restartTimer);
 			const patience = this.polite ? PATIENCE_MS.polite : PATIENCE_MS.impolite;
 			if (this.state === "connected") {
-			this.#restarts = 0;
-			this.tune(this.#tuning); // may have come too early
-		}
+				this.#restarts = 0;
+				this.tune(this.#tuning); // may have come too early
+			}
 			if (this.state === "disconnected") this.#restartSoon(patience);
 			if (this.state === "failed") this.#restartSoon(Math.min(LONGEST_PATIENCE_MS, (patience / 2) * 2 ** this.#restarts));
 			this.#emit("state", this.state);
