@@ -9,11 +9,11 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use thiserror::Error;
 
-use crate::certificate::CertificateFiles;
+use crate::http::origin::Origin;
+use crate::http::proxy::TrustedProxy;
 use crate::limits;
-use crate::origin::Origin;
+use crate::net::certificate::CertificateFiles;
 use crate::protocol::IceServers;
-use crate::proxy::TrustedProxy;
 
 /// What a relay can be told. [`Config::default`] is what the binary does without any flag.
 #[derive(Debug, Clone, Parser)]

@@ -11,15 +11,15 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::arrival::Arrival;
-use crate::connection;
-use crate::http::{self, Upgraded};
+use crate::http::redirect::Redirect;
+use crate::http::service::{self, Upgraded};
 use crate::limits;
+use crate::net::info::Arrival;
+use crate::net::tls::{Accepted, Tls};
+use crate::peer::session::Session;
 use crate::protocol::ErrorCode;
-use crate::redirect::Redirect;
 use crate::relay::Relay;
-use crate::session::Session;
-use crate::tls::{Accepted, Tls};
+use crate::ws::connection;
 
 /// What stands between a listener and what is served.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let arrival = arrival.into();
-    let Some(Upgraded { socket, mut admission }) = http::serve(stream, arrival, Arc::clone(&relay)).await else {
+    let Some(Upgraded { socket, mut admission }) = service::serve(stream, arrival, Arc::clone(&relay)).await else {
         return;
     };
     let (connection, address) = (relay.count_connection(), &admission.client);

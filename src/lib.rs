@@ -4,18 +4,25 @@
 //! are connected to each other. [`protocol`] is the reference of what is said on the wire.
 //!
 //! # The way of one message
-//! socket in → [`connection`] reads a text → [`session`] asks whether the peer may → [`protocol`] types the envelope and
-//! leaves the payload alone → [`rooms`] finds the receivers → each one's [`outbox`] → its [`connection`] → socket out.
+//! socket in → [`ws`] reads a text → [`peer`] asks whether the peer may → [`protocol`] types the envelope and
+//! leaves the payload alone → [`room`] finds the receivers → each one's outbox → its [`ws`] → socket out.
 //!
-//! # The map
-//! | what | where |
+//! # The floors
+//! A floor uses only those above it.
+//!
+//! | floor | what it is |
 //! | --- | --- |
-//! | the words | [`names`], [`protocol`], [`limits`] |
-//! | who is where, and what waits for whom | [`outbox`], [`rooms`], [`session`] |
-//! | one WebSocket | [`connection`] |
-//! | the first requests on a stream, and who may make them | [`http`], [`response`], [`page`], [`origin`], [`proxy`], [`arrival`] |
-//! | TLS, and the authority of a LAN | [`certificate`], [`tls`], [`redirect`], [`host`], [`authority`], [`trust`] |
-//! | the frame | [`config`], [`listen`], [`unix`], [`doorkeeper`], [`relay`], [`server`], [`shutdown`], [`screen`] |
+//! | [`limits`] | every number with its unit and reason |
+//! | [`net`] | streams, and where they come from |
+//! | [`room`] | who is where, and who hears what |
+//! | [`protocol`] | text to command, event to text |
+//! | [`peer`] | one peer without its socket |
+//! | [`relay`], [`drain`] | what all connections share, and how they end |
+//! | [`ws`] | one WebSocket |
+//! | [`http`] | one request |
+//! | [`lan`] | TLS for a LAN |
+//! | [`config`], [`server`] | settings; bind, accept, drain |
+//! | [`cli`] | the program |
 //!
 //! # Embedding
 //! ```no_run
@@ -30,34 +37,21 @@
 //! # }
 //! ```
 
-pub mod arrival;
-pub mod authority;
-pub mod certificate;
+pub mod cli;
 pub mod config;
-pub mod connection;
 pub mod doorkeeper;
-pub mod host;
+pub mod drain;
 pub mod http;
+pub mod lan;
 pub mod limits;
-pub mod listen;
-pub mod names;
-pub mod origin;
-pub mod outbox;
-pub mod page;
+pub mod net;
+pub mod peer;
 pub mod protocol;
-pub mod proxy;
-pub mod redirect;
 pub mod relay;
-pub mod response;
-pub mod rooms;
-pub mod screen;
+pub mod room;
 pub mod server;
-pub mod session;
-pub mod shutdown;
-pub mod tls;
-pub mod trust;
-pub mod unix;
+pub mod ws;
 
 pub use config::{Config, ListenAddress};
+pub use drain::Shutdown;
 pub use server::{Reloader, Server};
-pub use shutdown::Shutdown;

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use signaling_relay::host::Host;
-use signaling_relay::screen::Screen;
+use signaling_relay::cli::banner::Screen;
+use signaling_relay::net::host::Host;
 use signaling_relay::{Config, Reloader, Server, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
-use crate::arrival::Arrival;
 use crate::config::Config;
+use crate::drain::ShutdownSignal;
+use crate::http::assets::Page;
+use crate::http::origin::OriginPolicy;
+use crate::http::proxy::Client;
+use crate::lan::trust::TrustPages;
 use crate::limits::Allowance;
-use crate::origin::OriginPolicy;
-use crate::outbox::Outbox;
-use crate::page::Page;
-use crate::proxy::Client;
-use crate::rooms::Rooms;
-use crate::session::Session;
-use crate::shutdown::ShutdownSignal;
-use crate::trust::TrustPages;
+use crate::net::info::Arrival;
+use crate::peer::outbox::Outbox;
+use crate::peer::session::Session;
+use crate::room::table::Rooms;
 
 /// What all connections share.
 #[derive(Debug)]

@@ -11,16 +11,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::authority::{Authority, LeafSource};
 use crate::config::Config;
 use crate::doorkeeper::{Doorkeeper, Greeting};
+use crate::drain::{self, Shutdown, ShutdownSender};
+use crate::http::redirect::Redirect;
+use crate::lan::authority::{Authority, LeafSource};
+use crate::lan::trust::TrustPages;
 use crate::limits;
-use crate::listen::{Accepted, Listener, listen};
-use crate::redirect::Redirect;
+use crate::net::listen::{Accepted, Listener, listen};
+use crate::net::tls::Tls;
 use crate::relay::Relay;
-use crate::shutdown::{self, Shutdown, ShutdownSender};
-use crate::tls::Tls;
-use crate::trust::TrustPages;
 
 /// A relay that listens, and serves once it is told to.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Server {
         // A proxy brings everybody to loopback, and a Unix socket is there for a proxy.
         let loopback_only = config.trusted_proxy.is_empty()
             && listeners.iter().all(|one| one.address().is_some_and(|address| address.ip().is_loopback()));
-        let (shutdown, signal) = shutdown::channel();
+        let (shutdown, signal) = drain::channel();
         let mut relay = Relay::new(config, loopback_only, signal)?;
         relay.trust = authority.map(|authority| Arc::new(TrustPages::new(&authority)));
         let relay = Arc::new(relay);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use signaling_relay::doorkeeper::serve_stream;
+use signaling_relay::drain::{self, ShutdownSender};
 use signaling_relay::relay::Relay;
-use signaling_relay::shutdown::{self, ShutdownSender};
 use signaling_relay::{Config, Shutdown, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
@@ -33,7 +33,7 @@ struct World {
 }
 
 fn world() -> World {
-    let (shutdown, signal) = shutdown::channel();
+    let (shutdown, signal) = drain::channel();
     World { relay: Arc::new(Relay::new(Config::default(), true, signal).unwrap()), shutdown }
 }
 

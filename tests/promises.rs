@@ -18,10 +18,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use signaling_relay::Config;
 use signaling_relay::limits::{Allowance, HELD_BYTES};
-use signaling_relay::outbox::Outbox;
+use signaling_relay::peer::outbox::Outbox;
+use signaling_relay::peer::session::Session;
 use signaling_relay::protocol::{IceServers, LeaveReason};
-use signaling_relay::rooms::Rooms;
-use signaling_relay::session::Session;
+use signaling_relay::room::table::Rooms;
 use support::{Peer, TestRelay};
 use tokio::time::Instant;
 

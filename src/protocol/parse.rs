@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{ClientMessage, ErrorCode, Join, Refusal, Signal, SignalKind};
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
-use crate::names::{PeerId, PeerName, RoomName};
+use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// One text from a client: what it asks for, or why it cannot be carried out, and the `ref` that an answer repeats.
 #[derive(Debug)]

@@ -23,9 +23,9 @@ use tracing::{info, warn};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
-use crate::certificate::{CertificateFiles, Source};
-use crate::host::{Host, PRIVATE_NETWORKS, is_private};
 use crate::limits;
+use crate::net::certificate::{CertificateFiles, Source};
+use crate::net::host::{Host, PRIVATE_NETWORKS, is_private};
 
 /// The file with the authority's key, which nobody else may read, and its certificate.
 pub const KEY_FILE: &str = "authority.key";

@@ -12,11 +12,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use crate::connection::hang_up;
-use crate::http;
-use crate::response::{Body, set, text};
-use crate::shutdown::ShutdownSignal;
-use crate::trust::TrustPages;
+use crate::drain::ShutdownSignal;
+use crate::http::response::{Body, set, text};
+use crate::http::service;
+use crate::lan::trust::TrustPages;
+use crate::ws::connection::hang_up;
 
 /// Where plain HTTP is sent to.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Redirect {
             debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        if let Some(parts) = http::converse(stream, service, shutdown).await {
+        if let Some(parts) = service::converse(stream, service, shutdown).await {
             hang_up(&mut parts.io.into_inner()).await;
         }
     }

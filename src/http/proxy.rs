@@ -12,7 +12,7 @@ use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, VIA};
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::arrival::Arrival;
+use crate::net::info::Arrival;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

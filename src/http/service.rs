@@ -19,16 +19,16 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tracing::{debug, info};
 
-use crate::arrival::Arrival;
-use crate::connection::{hang_up, websocket_config};
+use crate::drain::ShutdownSignal;
+use crate::http::proxy::Client;
+use crate::http::response::{self, Body, method_not_allowed, text};
 use crate::limits;
-use crate::names::{PeerId, PeerName, RoomName};
+use crate::net::info::Arrival;
+use crate::peer::session::Session;
 use crate::protocol::{ErrorCode, Join, Refusal};
-use crate::proxy::Client;
 use crate::relay::Relay;
-use crate::response::{self, Body, method_not_allowed, text};
-use crate::session::Session;
-use crate::shutdown::ShutdownSignal;
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::ws::connection::{hang_up, websocket_config};
 
 /// A stream that has become a WebSocket.
 pub struct Upgraded<S> {

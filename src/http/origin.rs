@@ -9,7 +9,7 @@ use std::str::FromStr;
 use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use thiserror::Error;
 
-use crate::proxy::Client;
+use crate::http::proxy::Client;
 
 /// A web origin (RFC 6454), `scheme://host` or `scheme://host:port`, as browsers write it: lower case, no path, and no
 /// port where it is the scheme's own.
@@ -170,7 +170,7 @@ mod tests {
     use hyper::header::{HeaderValue, VIA};
 
     use super::*;
-    use crate::arrival::Arrival;
+    use crate::net::info::Arrival;
 
     fn policy(allowed: &[&str], loopback_only: bool) -> OriginPolicy {
         OriginPolicy { allowed: allowed.iter().map(|origin| origin.parse().unwrap()).collect(), loopback_only }

@@ -12,9 +12,9 @@ use thiserror::Error;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::limits::{HELD_BYTES, LOBBY_CAPACITY};
-use crate::names::{LOBBY, PeerId, PeerName, RoomName};
-use crate::outbox::Outbox;
+use crate::peer::outbox::Outbox;
 use crate::protocol::{ErrorCode, IceServers, Join, LeaveReason, Peer, Refusal, RelayMessage, Signal, SignalKind};
+use crate::room::names::{LOBBY, PeerId, PeerName, RoomName};
 
 /// Every room that has a member, by name. A room comes with its first member and goes with its last.
 #[derive(Debug)]

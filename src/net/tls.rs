@@ -16,8 +16,8 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
-use crate::certificate::{Source, expiry};
 use crate::limits;
+use crate::net::certificate::{Source, expiry};
 
 /// The TLS end of every connection, and the certificate that it shows.
 #[derive(Debug)]

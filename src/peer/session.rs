@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::limits::{Allowance, Ration};
-use crate::names::{PeerId, RoomName};
-use crate::outbox::Outbox;
+use crate::peer::outbox::Outbox;
 use crate::protocol::{self, ClientMessage, ErrorCode, Join, LeaveReason, Refusal, Signal};
-use crate::rooms::{Membership, Rooms};
+use crate::room::names::{PeerId, RoomName};
+use crate::room::table::{Membership, Rooms};
 
 /// What one peer may do at this moment.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use hyper::header;
 use hyper::{Response, StatusCode};
 
-use crate::authority::Authority;
-use crate::response::{Body, set, text};
+use crate::http::response::{Body, set, text};
+use crate::lan::authority::Authority;
 
 /// The path of the page.
 pub const PAGE: &str = "/trust";
@@ -23,7 +23,7 @@ impl TrustPages {
     /// The pages of `authority`.
     pub fn new(authority: &Authority) -> Self {
         let fingerprint = authority.fingerprint();
-        let page = include_str!("trust/page.html").replace("{fingerprint}", &fingerprint);
+        let page = include_str!("trust.html").replace("{fingerprint}", &fingerprint);
         Self { page, der: authority.der().to_owned(), pem: authority.pem().to_owned(), fingerprint }
     }
 
@@ -36,7 +36,7 @@ impl TrustPages {
     pub fn answer(&self, path: &str) -> Option<Response<Body>> {
         let (content_type, body) = match path {
             PAGE => ("text/html; charset=utf-8", self.page.clone().into()),
-            "/trust.css" => ("text/css; charset=utf-8", Body::from(include_str!("trust/page.css"))),
+            "/trust.css" => ("text/css; charset=utf-8", Body::from(include_str!("trust.css"))),
             // The type that makes phones and desktops offer to install it.
             "/authority.crt" => ("application/x-x509-ca-cert", self.der.clone().into()),
             "/authority.pem" => ("application/x-pem-file", self.pem.clone().into()),

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::host::{Host, is_private};
+use crate::lan::trust;
+use crate::net::host::{Host, is_private};
 use crate::server::Server;
-use crate::trust;
 
 /// The first screen of a relay. Each URL stands in a line of its own behind four spaces, for programs to find.
 #[derive(Debug)]

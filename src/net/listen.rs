@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::config::ListenAddress;
 use crate::limits;
-use crate::unix::UnixSocket;
+use crate::net::unix::UnixSocket;
 
 /// A socket that listens.
 #[derive(Debug)]

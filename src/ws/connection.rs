@@ -16,11 +16,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use crate::drain::{Shutdown, ShutdownSignal};
 use crate::limits;
-use crate::outbox::Outbox;
+use crate::peer::outbox::Outbox;
+use crate::peer::session::Session;
 use crate::protocol::{LeaveReason, RelayMessage};
-use crate::session::Session;
-use crate::shutdown::{Shutdown, ShutdownSignal};
 
 /// The settings of a WebSocket that takes messages of at most `max_message_bytes`.
 pub fn websocket_config(max_message_bytes: usize) -> WebSocketConfig {

@@ -5,8 +5,8 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use crate::origin::Origin;
-use crate::page::File;
+use crate::http::assets::File;
+use crate::http::origin::Origin;
 
 /// The body of every response: it is there as a whole.
 pub type Body = Full<Bytes>;

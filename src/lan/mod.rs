@@ -1,0 +1,4 @@
+//! TLS for a LAN.
+
+pub mod authority;
+pub mod trust;

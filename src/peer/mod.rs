@@ -1,0 +1,4 @@
+//! One peer without its socket.
+
+pub mod outbox;
+pub mod session;

@@ -1,0 +1,3 @@
+//! One WebSocket.
+
+pub mod connection;
