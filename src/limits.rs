@@ -1,9 +1,6 @@
-//! Every number of the relay, with its unit and its reason, and the token buckets that ration what one peer sends;
-//! independent of sockets and of rooms.
+//! Every number of the relay, with its unit and its reason.
 
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 /// Where the relay listens unless told otherwise: both loopback addresses, because browsers resolve `localhost` to either.
 pub const LISTEN: &str = "localhost:8080";
@@ -26,15 +23,45 @@ pub const REF_BYTES: usize = 64;
 /// Levels that the objects and arrays of a message may nest, the message itself being the first.
 pub const NESTING_DEPTH: usize = 32;
 
-/// Messages that may wait for one peer. A mesh of 16 that negotiates at once sends a newcomer about 15 x 17.
-pub const OUTBOX_MESSAGES: usize = 256;
-/// Bytes that may wait for one peer: 15,000 slow peers then hold 3.7 GiB at the very most.
-pub const OUTBOX_BYTES: usize = 256 * 1024;
+/// Messages of one sender that may wait for one receiver: what a peer connection sends at once, about 35 (an offer and its
+/// candidates), twice over.
+pub const SHARE_MESSAGES: usize = 64;
+/// Bytes of one sender that may wait for one receiver: one message of the largest size by default. An empty share takes a
+/// message of any size.
+pub const SHARE_BYTES: usize = 64 * 1024;
+/// Messages of the relay itself (who came, who went, who is host) that may wait for one client. A room of 256 that
+/// comes and goes at once makes three for each member.
+pub const ANNOUNCEMENTS: usize = 1024;
+/// Answers to a client's own mistakes that may wait for it. Who does not read them gets no more.
+pub const ERROR_MESSAGES: usize = 64;
+/// How long a sender is not read from, at most, while it waits for room in a receiver's outbox: a burst finds its pace in
+/// it, and the other receivers of this sender notice nothing.
+pub const PAUSE: Duration = Duration::from_millis(250);
+/// A socket that has taken nothing for this long although something waited makes no progress: nobody waits for it.
+pub const STALL: Duration = Duration::from_millis(100);
+/// Frames that are written by one system call.
+pub const WRITE_FRAMES: usize = 16;
+/// Bytes that are written by one system call, unless one frame has more.
+pub const WRITE_BYTES: usize = 64 * 1024;
+/// Writes that one task makes for others who put something in meanwhile, before it leaves the rest to the connection's own.
+pub const WRITES_FOR_OTHERS: usize = 8;
+/// Messages that one connection may send before the others get a turn.
+pub const MESSAGES_A_TURN: usize = 32;
+/// Bytes that are taken off a socket at once. The buffer belongs to the thread, not to the connection.
+pub const READ_BYTES: usize = 16 * 1024;
+/// Frames a second that carry nothing: pings, pongs and empty fragments. A client needs one in 15 s.
+pub const EMPTY_FRAMES: u32 = 100;
+/// How long a client may exceed that.
+pub const EMPTY_FRAMES_FOR: Duration = Duration::from_secs(2);
+/// How long a message may take from its first byte to its last.
+pub const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes that the kernel keeps for a peer that does not read, asked for (Linux doubles it). Left alone it would grow to 4 MiB,
 /// and a peer that stalls would be noticed only after that.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of an unanswered offer and its candidates that are held for the first to come.
 pub const HELD_BYTES: usize = 64 * 1024;
+/// Messages that are held with it: the candidates of every address of a machine with many.
+pub const HELD_MESSAGES: usize = 256;
 
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. Someone who enters a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.
@@ -76,19 +103,24 @@ pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a connection to `/ws` may stay out of every room: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long whoever decides on a join may take to answer.
+pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Silence after which a peer is pinged: proxies cut idle sockets after 60 s (nginx), some NATs after 30 s.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the pong, or any whole message, may take after a ping.
 pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a write may wait for the peer to read.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the closing handshake may take.
+/// How long the closing handshake may take, with what still waits for the client.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long the kernel may retry unacknowledged data before it gives the connection up (TCP_USER_TIMEOUT).
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long connections may take to end once the relay shuts down.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long what still waits for a client may take when the relay goes away, before its connection is closed.
+pub const DRAIN_FLUSH: Duration = Duration::from_secs(7);
 /// `goaway` asks each client to wait this long at least: a restart takes about that.
 pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(500);
 /// And at most this long, so that not all come back in the same instant.
@@ -100,150 +132,3 @@ pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Connections that the kernel may hold ready: everyone who comes back after a restart within a moment.
 pub const BACKLOG: i32 = 4096;
-
-/// Read buffer of a WebSocket, in bytes. It is taken at once and never shrinks; most messages fit. tungstenite's default
-/// of 128 KiB costs 18 times the memory and three times the CPU.
-pub const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Bytes that are gathered before a write: what one read of a busy room brings.
-pub const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-
-/// What one peer may send: messages and bytes, each a bucket of tokens that time refills.
-#[derive(Debug)]
-pub struct Allowance {
-    messages: Bucket,
-    bytes: Bucket,
-    refused: u32,
-}
-
-/// What becomes of a message under the sender's [`Allowance`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ration {
-    /// It is carried out.
-    Granted,
-    /// It is answered with `rate_limited`.
-    Refused,
-    /// The sender goes on in spite of [`REFUSALS`]: its connection is closed.
-    Exhausted,
-}
-
-impl Allowance {
-    /// A full allowance of `messages_per_second` and `bytes_per_second`, each unlimited when 0.
-    pub fn new(messages_per_second: u32, bytes_per_second: u32, now: Instant) -> Self {
-        // The bursts keep their proportion to the rates.
-        let scaled = |rate: u32, burst: u32, usual: u32| f64::from(rate) * (f64::from(burst) / f64::from(usual));
-        Self {
-            messages: Bucket::new(messages_per_second, scaled(messages_per_second, MESSAGE_BURST, MESSAGE_RATE), now),
-            bytes: Bucket::new(bytes_per_second, scaled(bytes_per_second, BYTE_BURST, BYTE_RATE), now),
-            refused: 0,
-        }
-    }
-
-    /// Takes one message of `bytes` from the allowance.
-    pub fn take(&mut self, bytes: usize, now: Instant) -> Ration {
-        if self.messages.refill(now) & self.bytes.refill(now) {
-            self.refused = 0;
-        }
-        if self.messages.level >= 1.0 && self.bytes.level > 0.0 {
-            self.messages.level -= 1.0;
-            self.bytes.level -= bytes as f64;
-            return Ration::Granted;
-        }
-        self.refused += 1;
-        if self.refused > REFUSALS { Ration::Exhausted } else { Ration::Refused }
-    }
-
-    /// Counts `more` messages that a granted one turned into: a broadcast costs as much as it delivers.
-    pub fn charge(&mut self, more: usize) {
-        self.messages.level -= more as f64;
-    }
-}
-
-#[derive(Debug)]
-struct Bucket {
-    level: f64,
-    burst: f64,
-    per_second: f64,
-    refilled: Instant,
-}
-
-impl Bucket {
-    fn new(per_second: u32, burst: f64, now: Instant) -> Self {
-        let unlimited = per_second == 0;
-        let burst = if unlimited { f64::INFINITY } else { burst };
-        Self { level: burst, burst, per_second: f64::from(per_second), refilled: now }
-    }
-
-    /// Adds what time has brought; says whether the bucket is full.
-    fn refill(&mut self, now: Instant) -> bool {
-        let seconds = now.saturating_duration_since(self.refilled).as_secs_f64();
-        self.refilled = now;
-        self.level = (self.level + seconds * self.per_second).min(self.burst);
-        self.level >= self.burst
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn second(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    #[test]
-    fn a_burst_passes_and_then_the_rate() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(MESSAGE_RATE, BYTE_RATE, start);
-        for _ in 0..MESSAGE_BURST {
-            assert_eq!(allowance.take(100, start), Ration::Granted);
-        }
-        assert_eq!(allowance.take(100, start), Ration::Refused);
-        for _ in 0..MESSAGE_RATE {
-            assert_eq!(allowance.take(100, start + second(1)), Ration::Granted);
-        }
-        assert_eq!(allowance.take(100, start + second(1)), Ration::Refused);
-    }
-
-    #[test]
-    fn bytes_count_as_well() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(MESSAGE_RATE, BYTE_RATE, start);
-        for _ in 0..(BYTE_BURST as usize / MESSAGE_BYTES) {
-            assert_eq!(allowance.take(MESSAGE_BYTES, start), Ration::Granted);
-        }
-        assert_eq!(allowance.take(1, start), Ration::Refused);
-    }
-
-    #[test]
-    fn a_broadcast_costs_as_much_as_it_delivers() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(MESSAGE_RATE, BYTE_RATE, start);
-        let mut sent = 0;
-        while allowance.take(1, start) == Ration::Granted {
-            allowance.charge(9);
-            sent += 1;
-        }
-        assert_eq!(sent, MESSAGE_BURST / 10);
-    }
-
-    #[test]
-    fn who_goes_on_is_exhausted_and_who_pauses_is_forgiven() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(MESSAGE_RATE, BYTE_RATE, start);
-        while allowance.take(1, start) == Ration::Granted {}
-        for _ in 1..REFUSALS {
-            assert_eq!(allowance.take(1, start), Ration::Refused);
-        }
-        assert_eq!(allowance.take(1, start), Ration::Exhausted);
-        assert_eq!(allowance.take(1, start + second(3600)), Ration::Granted);
-    }
-
-    #[test]
-    fn a_rate_of_zero_is_no_limit() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(0, 0, start);
-        for _ in 0..100_000 {
-            assert_eq!(allowance.take(MESSAGE_BYTES, start), Ration::Granted);
-        }
-    }
-}

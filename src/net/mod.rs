@@ -1,6 +1,7 @@
 //! Streams, and where they come from.
 
 pub mod certificate;
+pub mod counted;
 pub mod host;
 pub mod info;
 pub mod listen;

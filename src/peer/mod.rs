@@ -1,4 +1,7 @@
-//! One peer without its socket.
+//! One peer without its socket: what it may do at this moment, and how much.
 
-pub mod outbox;
-pub mod session;
+mod rate;
+mod session;
+
+pub use rate::{EmptyFrames, RateLimiter};
+pub use session::{Context, Flood, Session, Ticket};

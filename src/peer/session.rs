@@ -1,40 +1,145 @@
-//! One peer's protocol state: text in, effects out; independent of the socket.
+//! One peer's protocol state: text in, effects out; no socket.
 //!
-//! Answers go to the peer's own [`Outbox`], signals to those of the others by way of the [`Rooms`].
+//! Answers go to the peer's own [`Outbox`], signals to those of the others by way of its [`Membership`]. A session that
+//! waits (for a receiver that is slow, or for the answer to a join) receives nothing: what the client sends meanwhile
+//! stays in its socket.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::{self, Poll, Waker};
 
-use tokio::time::Instant;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout};
 
-use crate::limits::{Allowance, Ration};
-use crate::peer::outbox::Outbox;
-use crate::protocol::{self, ClientMessage, ErrorCode, Join, LeaveReason, Refusal, Signal};
-use crate::room::names::{PeerId, RoomName};
-use crate::room::table::{Membership, Rooms};
+use super::rate::{Admission, RateLimiter};
+use crate::auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest};
+use crate::limits::{AUTHORIZE_DEADLINE, HELD_MESSAGES, PAUSE, STALL};
+use crate::outbox::{Outbox, Pushed};
+use crate::protocol::{self, Command, Join};
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::{
+    Blocked, Entrant, ErrorCode, Event, Flushes, IceServers, LeaveReason, Membership, Refusal, Rooms, Seat, Signal,
+};
 
-/// What one peer may do at this moment.
-#[derive(Debug)]
-pub struct Session {
-    rooms: Arc<Rooms>,
-    outbox: Arc<Outbox>,
-    allowance: Allowance,
-    membership: Option<Membership>,
-    place: Option<(RoomName, PeerId)>,
+/// What all sessions share.
+pub struct Context {
+    /// Who is where.
+    pub rooms: Arc<Rooms>,
+    /// Who may enter.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// What those who enter are told, unless they were granted other servers.
+    pub ice_servers: IceServers,
 }
 
-/// The peer spent its [`Allowance`] and went on: its connection must end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exhausted;
+/// The right to enter a room, with a seat there.
+#[derive(Debug)]
+pub struct Ticket {
+    seat: Seat,
+    name: Option<PeerName>,
+    ice_servers: IceServers,
+}
 
-impl Session {
-    /// A session that is in no room yet.
-    pub fn new(rooms: Arc<Rooms>, outbox: Arc<Outbox>, allowance: Allowance) -> Self {
-        Self { rooms, outbox, allowance, membership: None, place: None }
+impl Context {
+    /// Asks whether somebody may enter. An answer that takes time takes [`AUTHORIZE_DEADLINE`] at most.
+    pub fn authorize(&self, request: &JoinRequest) -> Answer {
+        match self.authorizer.authorize(request) {
+            Answer::Now(answer) => Answer::Now(answer),
+            Answer::Later(decision) => Answer::Later(Box::pin(async {
+                let late = || Denial::Unavailable("whoever decides on joins gave no answer in time".into());
+                timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
+            })),
+        }
     }
 
-    /// Where this peer's messages wait for its socket.
+    /// Keeps a seat for somebody who may enter.
+    ///
+    /// # Errors
+    /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
+    pub fn reserve(&self, room: &RoomName, answer: Result<Grant, Denial>) -> Result<Ticket, Refusal> {
+        let grant = answer?;
+        let seat = self.rooms.reserve(room, grant.id, grant.capacity)?;
+        let ice_servers = grant.ice_servers.unwrap_or_else(|| self.ice_servers.clone());
+        Ok(Ticket { seat, name: grant.name, ice_servers })
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+    }
+}
+
+/// One peer's protocol state.
+#[derive(Debug)]
+pub struct Session {
+    context: Arc<Context>,
+    outbox: Arc<Outbox>,
+    rate: RateLimiter,
+    /// Where the client is, for whoever decides on its joins.
+    address: Option<IpAddr>,
+    origin: Option<Box<str>>,
+    membership: Option<Membership>,
+    place: Option<(RoomName, PeerId)>,
+    waiting: Option<Box<Waiting>>,
+}
+
+/// The peer spent what its rate allows and went on: its connection must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flood;
+
+/// What a session waits for before it receives more, and the `ref` of the message.
+struct Waiting {
+    reference: Option<String>,
+    what: What,
+}
+
+enum What {
+    /// Receivers whose share of this sender is full.
+    Room { frame: Bytes, blocked: Vec<Blocked>, is_broadcast: bool, since: Instant, next_look: Instant, patience: Patience },
+    /// The answer to a join.
+    Answer { room: RoomName, decision: Decision },
+}
+
+/// How long a receiver is waited for. It grows shorter only after all other tasks had a turn: it is not the receiver's
+/// fault when the relay itself is late.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// It is waited for.
+    Wait,
+    /// It is waited for if its socket takes anything.
+    UnlessStalled,
+    /// It is not waited for any longer.
+    Over,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("reference", &self.reference).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session that is in no room yet, for a client at `address` whose page comes from `origin`.
+    pub fn new(
+        context: Arc<Context>,
+        outbox: Arc<Outbox>,
+        rate: RateLimiter,
+        address: Option<IpAddr>,
+        origin: Option<&str>,
+    ) -> Self {
+        let origin = origin.map(Box::from);
+        Self { context, outbox, rate, address, origin, membership: None, place: None, waiting: None }
+    }
+
+    /// Where what this peer hears is put.
     pub fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// How much this peer may send.
+    pub fn rate(&mut self) -> &mut RateLimiter {
+        &mut self.rate
     }
 
     /// The room that the peer is in or was in last, and its id there; none before the first join.
@@ -42,128 +147,188 @@ impl Session {
         self.place.as_ref().map(|(room, id)| (room, id))
     }
 
-    /// Carries out one text from the peer, or answers it with `error`.
+    /// Whether it waits: [`receive`](Self::receive) must not be called then, but [`poll_waiting`](Self::poll_waiting).
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// When to call [`poll_waiting`](Self::poll_waiting) again at the latest.
+    pub fn next_look(&self) -> Option<Instant> {
+        match &self.waiting.as_ref()?.what {
+            What::Room { next_look, .. } => Some(*next_look),
+            What::Answer { .. } => None,
+        }
+    }
+
+    /// Carries out one text from the peer, or answers it with `error`. `waker` is woken when there is something new for a
+    /// session that waits after that.
     ///
     /// # Errors
-    /// [`Exhausted`].
-    pub fn receive(&mut self, text: &str, now: Instant) -> Result<(), Exhausted> {
+    /// [`Flood`].
+    pub fn receive(&mut self, text: &str, now: Instant, waker: &Waker, flushes: &mut Flushes) -> Result<(), Flood> {
         let parsed = protocol::parse(text);
-        let done = match self.allowance.take(text.len(), now) {
-            Ration::Granted => parsed.message.and_then(|message| self.carry_out(message)),
-            Ration::Refused => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
-            Ration::Exhausted => return Err(Exhausted),
+        let reference = parsed.reference.as_deref();
+        let done = match self.rate.take_message(now) {
+            Admission::Admitted => match parsed.message {
+                Ok(Command::Join(join)) => self.ask_to_join(join, reference, flushes),
+                Ok(Command::Leave) => self.leave_on_purpose(flushes),
+                Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
+                Err(refusal) => Err(refusal),
+            },
+            Admission::Refused => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
+            Admission::Flood => return Err(Flood),
         };
         if let Err(refusal) = done {
-            self.outbox.push(refusal.encode(parsed.reference.as_deref()));
+            self.refuse(&refusal, reference);
         }
         Ok(())
     }
 
-    /// Counts a ping or pong of the peer: they cost as much as a message.
-    ///
-    /// # Errors
-    /// [`Exhausted`].
-    pub fn receive_control(&mut self, now: Instant) -> Result<(), Exhausted> {
-        match self.allowance.take(0, now) {
-            Ration::Granted | Ration::Refused => Ok(()),
-            Ration::Exhausted => Err(Exhausted),
+    /// Goes on with what the session waits for; ready when it may receive more.
+    pub fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+        let Some(mut waiting) = self.waiting.take() else { return Poll::Ready(()) };
+        let reference = waiting.reference.as_deref();
+        match &mut waiting.what {
+            What::Answer { room, decision } => {
+                let Poll::Ready(answer) = decision.as_mut().poll(cx) else {
+                    self.waiting = Some(waiting);
+                    return Poll::Pending;
+                };
+                let ticket = self.context.reserve(room, answer);
+                if let Err(refusal) = ticket.map(|ticket| self.enter(ticket, flushes)) {
+                    self.refuse(&refusal, reference);
+                }
+            }
+            What::Room { frame, blocked, is_broadcast, since, next_look, patience } => {
+                let (is_broadcast, now_patience) = (*is_broadcast, *patience);
+                blocked.retain(|one| {
+                    let outcome = self.try_again(one, frame, now_patience, is_broadcast, cx.waker(), flushes);
+                    outcome.map_err(|refusal| self.refuse(&refusal, reference)).unwrap_or(false)
+                });
+                if !blocked.is_empty() {
+                    let next = if now < *since + PAUSE { Patience::UnlessStalled } else { Patience::Over };
+                    if next != now_patience {
+                        *patience = next;
+                        cx.waker().wake_by_ref();
+                    }
+                    *next_look = (now + STALL).min(*since + PAUSE);
+                    self.waiting = Some(waiting);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Enters the room of `ticket`. The session must be in none.
+    pub fn enter(&mut self, ticket: Ticket, flushes: &mut Flushes) {
+        let entrant = Entrant { name: ticket.name, outbox: Arc::clone(&self.outbox) };
+        let (membership, heard) = ticket.seat.enter(entrant, &ticket.ice_servers, flushes);
+        self.rate.charge(heard);
+        self.place = Some((membership.room().clone(), membership.id().clone()));
+        self.membership = Some(membership);
+    }
+
+    /// Leaves the room, if the peer is in one.
+    pub fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
+        self.waiting = None;
+        if let Some(membership) = self.membership.take() {
+            self.rate.charge(membership.leave(reason, flushes));
         }
     }
 
-    /// Enters a room.
-    ///
-    /// # Errors
-    /// `already_joined`, `room_full`, `id_taken`, `internal`.
-    pub fn join(&mut self, join: Join) -> Result<(), Refusal> {
+    /// Answers with `error`.
+    pub fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
+        if let Some(frame) = (self.context.rooms.encoder())(&Event::Error { refusal, reference }) {
+            self.outbox.answer(frame);
+        }
+    }
+
+    fn ask_to_join(&mut self, join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
         if let Some(membership) = &self.membership {
             let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
         }
-        let membership = self.rooms.join(join, Arc::clone(&self.outbox))?;
-        self.place = Some((membership.room().clone(), membership.id().clone()));
-        self.membership = Some(membership);
+        // Who joins again and again has to read who was there each time.
+        if !self.outbox.room_for_announcements(1 + HELD_MESSAGES) {
+            return Err(Refusal::new(ErrorCode::Unavailable, "read what your last joins brought: then join again"));
+        }
+        let request = JoinRequest {
+            room: join.room,
+            id: join.id,
+            name: join.name,
+            address: self.address,
+            origin: self.origin.as_deref().map(str::to_owned),
+        };
+        match self.context.authorize(&request) {
+            Answer::Now(answer) => {
+                let ticket = self.context.reserve(&request.room, answer)?;
+                self.enter(ticket, flushes);
+            }
+            Answer::Later(decision) => {
+                let what = What::Answer { room: request.room, decision };
+                self.waiting = Some(Box::new(Waiting { reference: reference.map(str::to_owned), what }));
+            }
+        }
         Ok(())
     }
 
-    /// Leaves the room, if the peer is in one.
-    pub fn leave(&mut self, reason: LeaveReason) {
-        if let Some(membership) = self.membership.take() {
-            membership.leave(reason);
-        }
+    fn leave_on_purpose(&mut self, flushes: &mut Flushes) -> Result<(), Refusal> {
+        self.membership()?;
+        self.leave(LeaveReason::Left, flushes);
+        Ok(())
     }
 
-    fn carry_out(&mut self, message: ClientMessage<'_>) -> Result<(), Refusal> {
-        match message {
-            ClientMessage::Join(join) => self.join(join),
-            ClientMessage::Leave => self.membership().map(drop).map(|()| self.leave(LeaveReason::Left)),
-            ClientMessage::Signal(signal) => self.relay(&signal),
-        }
-    }
-
-    fn relay(&mut self, signal: &Signal<'_>) -> Result<(), Refusal> {
-        let receivers = self.membership()?.relay(signal)?;
+    fn relay(
+        &mut self,
+        signal: &Signal<'_>,
+        reference: Option<&str>,
+        now: Instant,
+        waker: &Waker,
+        flushes: &mut Flushes,
+    ) -> Result<(), Refusal> {
+        let relayed = self.membership()?.relay(signal, waker, flushes)?;
         // The first receiver was paid for when the message was taken.
-        self.allowance.charge(receivers.saturating_sub(1));
+        self.rate.charge(relayed.receivers.saturating_sub(1));
+        for id in &relayed.busy {
+            self.refuse(&Refusal::peer_busy(id), reference);
+        }
+        if !relayed.blocked.is_empty() {
+            let (frame, blocked, is_broadcast) = (relayed.frame, relayed.blocked, signal.to.is_none());
+            let patience = Patience::Wait;
+            let what = What::Room { frame, blocked, is_broadcast, since: now, next_look: now, patience };
+            self.waiting = Some(Box::new(Waiting { reference: reference.map(str::to_owned), what }));
+        }
         Ok(())
+    }
+
+    /// Tries once more to put a message into one receiver's outbox; whether it is still to be waited for.
+    fn try_again(
+        &self,
+        one: &Blocked,
+        frame: &Bytes,
+        patience: Patience,
+        is_broadcast: bool,
+        waker: &Waker,
+        flushes: &mut Flushes,
+    ) -> Result<bool, Refusal> {
+        let Some(membership) = &self.membership else { return Ok(false) };
+        let is_late = |stalled: bool| patience == Patience::Over || (stalled && patience == Patience::UnlessStalled);
+        match membership.relay_again(one, frame, waker, flushes, is_late) {
+            Some(Pushed::Queued | Pushed::Closed) => Ok(false),
+            Some(Pushed::Full) => Ok(true),
+            Some(Pushed::Busy) => Err(Refusal::peer_busy(&one.id)),
+            // Everyone else has a broadcast; who left needs none.
+            None if is_broadcast => Ok(false),
+            None => Err(Refusal {
+                code: ErrorCode::PeerNotFound,
+                message: "that peer has just left the room".into(),
+                to: Some(one.id.as_str().to_owned()),
+            }),
+        }
     }
 
     fn membership(&self) -> Result<&Membership, Refusal> {
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS};
-    use crate::protocol::IceServers;
-
-    fn session() -> Session {
-        let rooms = Arc::new(Rooms::new(8, IceServers::default()));
-        let allowance = Allowance::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        Session::new(rooms, Arc::new(Outbox::new(64 * 1024)), allowance)
-    }
-
-    /// What the relay answers to `text`; empty when it answers nothing.
-    fn answer(session: &mut Session, text: &str) -> String {
-        session.receive(text, Instant::now()).unwrap();
-        session.outbox().pop().map(|message| message.to_string()).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_peer_joins_leaves_and_joins_again() {
-        let mut session = session();
-        assert!(answer(&mut session, r#"{"type":"join","room":"one"}"#).contains("joined"));
-        assert!(answer(&mut session, r#"{"type":"join","room":"two"}"#).contains("already_joined"));
-        assert_eq!(session.place().unwrap().0.as_str(), "one");
-        assert_eq!(answer(&mut session, r#"{"type":"leave"}"#), "");
-        assert!(answer(&mut session, r#"{"type":"join","room":"two"}"#).contains("joined"));
-        assert_eq!(session.place().unwrap().0.as_str(), "two");
-    }
-
-    #[test]
-    fn what_needs_a_room_is_refused_outside_of_one() {
-        let mut session = session();
-        for text in [r#"{"type":"leave"}"#, r#"{"type":"offer","sdp":""}"#, r#"{"type":"message","data":1,"to":"x"}"#] {
-            assert!(answer(&mut session, text).contains("not_joined"), "{text}");
-        }
-        assert!(session.place().is_none());
-    }
-
-    #[test]
-    fn a_flood_is_told_and_then_ended() {
-        let mut session = session();
-        let now = Instant::now();
-        for _ in 0..MESSAGE_BURST {
-            session.receive(r#"{"type":"leave"}"#, now).unwrap();
-            session.outbox().pop().unwrap();
-        }
-        for _ in 0..REFUSALS {
-            session.receive(r#"{"type":"leave","ref":"x"}"#, now).unwrap();
-            let error = session.outbox().pop().unwrap().to_string();
-            assert!(error.contains("rate_limited") && error.contains(r#""ref":"x""#), "{error}");
-        }
-        assert_eq!(session.receive(r#"{"type":"leave"}"#, now), Err(Exhausted));
-        assert_eq!(session.receive_control(now), Err(Exhausted));
     }
 }

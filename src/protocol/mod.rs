@@ -55,9 +55,12 @@
 //! | `not_joined`, `already_joined` | the message needs a room, or is a second `join` | no |
 //! | `bad_room`, `bad_id` | see [`names`](crate::room::names) | no |
 //! | `room_full` | the room has as many as it takes | yes |
-//! | `id_taken` | somebody in the room has this `id` | no |
+//! | `id_taken` | somebody in the room has this `id`; after a lost connection that may be the client's own earlier one, which is found dead within 40 seconds | no |
 //! | `peer_not_found` | nobody in this room has the id `to` (which is repeated), or it is the sender's own; a broadcast that reached nobody and is not held | no |
-//! | `rate_limited` | too many messages or bytes at once; the message was dropped | yes |
+//! | `peer_busy` | the peer `to` (which is repeated, or named where the message was for everyone) reads slower than this client sends, and did not get the message; everyone else has it | yes |
+//! | `rate_limited` | too many messages at once; the message was dropped | yes |
+//! | `unauthorized` | the relay's owner does not let this client into the room | no |
+//! | `unavailable` | whether the client may enter cannot be decided just now: whoever decides gave no answer, or a member has yet to read who came and went before | yes |
 //! | `internal` | the relay could not make an id | yes |
 //!
 //! # Close codes
@@ -83,21 +86,22 @@
 //! connected. Loss is never silent: the sender gets an `error`, or somebody's connection closes and `peer_left` says so.
 //! Nothing crosses from one room to another.
 
+mod encode;
 mod parse;
 
-use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
+pub use encode::encode;
 pub use parse::{Parsed, parse};
 
-use crate::room::names::{NameError, PeerId, PeerName, RoomName};
+pub use crate::room::names;
+pub use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// What a client asks for.
 #[derive(Debug)]
-pub enum ClientMessage<'a> {
+pub enum Command<'a> {
     /// Enter a room.
     Join(Join),
     /// Leave the room.
@@ -107,7 +111,7 @@ pub enum ClientMessage<'a> {
 }
 
 /// A request to enter a room.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     /// The room to enter.
     pub room: RoomName,
@@ -116,142 +120,6 @@ pub struct Join {
     /// The id that the client chose; the relay makes one otherwise.
     pub id: Option<PeerId>,
 }
-
-/// The messages that are carried from peer to peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignalKind {
-    /// A session description of type `offer` (RFC 8829).
-    Offer,
-    /// A session description of type `answer`.
-    Answer,
-    /// A candidate that the offerer trickles (RFC 8838).
-    OfferIce,
-    /// A candidate that the answerer trickles.
-    AnswerIce,
-    /// Anything else that an application needs.
-    Message,
-}
-
-impl SignalKind {
-    /// The `type` on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Offer => "offer",
-            Self::Answer => "answer",
-            Self::OfferIce => "offer_ice",
-            Self::AnswerIce => "answer_ice",
-            Self::Message => "message",
-        }
-    }
-
-    /// The field that carries what the signal is about, what may stand there, and the test for it.
-    fn payload(self) -> (&'static str, &'static str, fn(&str) -> bool) {
-        match self {
-            Self::Offer | Self::Answer => ("sdp", "a string", |json| json.starts_with('"')),
-            Self::OfferIce | Self::AnswerIce => {
-                ("iceCandidate", "an object or null", |json| json.starts_with('{') || json == "null")
-            }
-            Self::Message => ("data", "any JSON", |_| true),
-        }
-    }
-}
-
-/// A message from peer to peer: the envelope is typed, the payload is the text that the sender wrote.
-#[derive(Debug)]
-pub struct Signal<'a> {
-    /// Which of the five it is.
-    pub kind: SignalKind,
-    /// The id of the one who shall get it; everyone else in the room otherwise.
-    pub to: Option<Cow<'a, str>>,
-    /// The size of the message as it was sent, in bytes.
-    pub bytes: usize,
-    fields: Vec<(&'a str, &'a str)>,
-}
-
-impl Signal<'_> {
-    /// Writes the message anew, with `from` as the relay's word.
-    pub fn encode(&self, from: &PeerId) -> Utf8Bytes {
-        let mut json = String::with_capacity(self.bytes + from.as_str().len() + 16);
-        for part in [r#"{"type":""#, self.kind.as_str(), r#"","from":""#, from.as_str(), "\""] {
-            json.push_str(part);
-        }
-        for (key, value) in &self.fields {
-            for part in [",", key, ":", value] {
-                json.push_str(part);
-            }
-        }
-        json.push('}');
-        json.into()
-    }
-}
-
-/// What the relay says of its own accord.
-#[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum RelayMessage<'a> {
-    /// To the one who joined.
-    #[serde(rename_all = "camelCase")]
-    Joined {
-        /// The id that this peer has in the room.
-        id: &'a PeerId,
-        /// The room that was joined.
-        room: &'a RoomName,
-        /// The id of the host, the oldest member.
-        host: &'a PeerId,
-        /// Everyone else, oldest first.
-        peers: Vec<Peer<'a>>,
-        /// For `RTCConfiguration.iceServers`.
-        ice_servers: &'a IceServers,
-    },
-    /// Somebody came.
-    PeerJoined(Peer<'a>),
-    /// Somebody went.
-    PeerLeft {
-        /// Who went.
-        id: &'a PeerId,
-        /// Why.
-        reason: LeaveReason,
-    },
-    /// There is a new host.
-    Host {
-        /// Who it is.
-        id: &'a PeerId,
-    },
-    /// A message was not carried out.
-    Error {
-        /// What is wrong, for programs.
-        code: ErrorCode,
-        /// What is wrong, for people.
-        message: &'a str,
-        /// The `to` that was not found.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        to: Option<&'a str>,
-        /// The `ref` of the message that was not carried out.
-        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-        reference: Option<&'a str>,
-        /// Whether the same message may succeed later.
-        retryable: bool,
-    },
-    /// The relay is about to restart.
-    #[serde(rename_all = "camelCase")]
-    Goaway {
-        /// How long to wait before the next attempt, in milliseconds; different for each peer.
-        retry_after_ms: u64,
-    },
-}
-
-impl RelayMessage<'_> {
-    /// Writes the message.
-    pub fn encode(&self) -> Utf8Bytes {
-        // Every key is a string and every value one that serde_json can write, so this cannot fail.
-        serde_json::to_string(self).unwrap_or_default().into()
-    }
-}
-
-/// The STUN and TURN servers that a client may use, as `RTCConfiguration.iceServers` takes them.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(transparent)]
-pub struct IceServers(Vec<serde_json::Map<String, serde_json::Value>>);
 
 impl FromStr for IceServers {
     type Err = String;
@@ -263,135 +131,6 @@ impl FromStr for IceServers {
         if servers.iter().any(|server| !server.contains_key("urls")) {
             return Err(format!("{wrong}: each server needs \"urls\""));
         }
-        Ok(Self(servers))
-    }
-}
-
-/// A member of a room, as the others see it.
-#[derive(Debug, Serialize)]
-pub struct Peer<'a> {
-    /// Its id.
-    pub id: &'a PeerId,
-    /// Its name for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a PeerName>,
-}
-
-/// Why a peer is no longer in the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeaveReason {
-    /// It said `leave`.
-    Left,
-    /// Its connection ended.
-    Closed,
-    /// It gave no sign of life.
-    Timeout,
-    /// It did not read what was sent to it.
-    Slow,
-    /// It broke the protocol's rules.
-    Policy,
-    /// The relay is going away.
-    Shutdown,
-}
-
-/// What is wrong with a message, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// Not JSON, or not one object.
-    BadJson,
-    /// A field is missing, of the wrong kind, or there twice; or the nesting is too deep.
-    BadMessage,
-    /// No client message has this `type`.
-    UnknownType,
-    /// The message needs a room.
-    NotJoined,
-    /// The connection is in a room already.
-    AlreadyJoined,
-    /// No room can have this name.
-    BadRoom,
-    /// No peer can have this id.
-    BadId,
-    /// The room has as many members as it takes.
-    RoomFull,
-    /// Somebody in the room has this id.
-    IdTaken,
-    /// Nobody was there to get the message.
-    PeerNotFound,
-    /// Too much at once.
-    RateLimited,
-    /// The relay itself failed.
-    Internal,
-}
-
-impl ErrorCode {
-    /// The code on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadJson => "bad_json",
-            Self::BadMessage => "bad_message",
-            Self::UnknownType => "unknown_type",
-            Self::NotJoined => "not_joined",
-            Self::AlreadyJoined => "already_joined",
-            Self::BadRoom => "bad_room",
-            Self::BadId => "bad_id",
-            Self::RoomFull => "room_full",
-            Self::IdTaken => "id_taken",
-            Self::PeerNotFound => "peer_not_found",
-            Self::RateLimited => "rate_limited",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Whether the same message may succeed later.
-    pub fn retryable(self) -> bool {
-        matches!(self, Self::RoomFull | Self::RateLimited | Self::Internal)
-    }
-}
-
-impl Serialize for ErrorCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// Why a message was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// For programs.
-    pub code: ErrorCode,
-    /// A sentence for people.
-    pub message: Cow<'static, str>,
-    /// The `to` that was not found.
-    pub to: Option<String>,
-}
-
-impl Refusal {
-    /// A refusal without a `to`.
-    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), to: None }
-    }
-
-    /// Writes the `error` that answers the message whose `ref` is `reference`.
-    pub fn encode(&self, reference: Option<&str>) -> Utf8Bytes {
-        RelayMessage::Error {
-            code: self.code,
-            message: &self.message,
-            to: self.to.as_deref(),
-            reference,
-            retryable: self.code.retryable(),
-        }
-        .encode()
-    }
-}
-
-impl From<NameError> for Refusal {
-    fn from(error: NameError) -> Self {
-        let code = match error {
-            NameError::RoomEmpty | NameError::RoomTooLong | NameError::RoomControl => ErrorCode::BadRoom,
-            NameError::Id => ErrorCode::BadId,
-            NameError::NameTooLong | NameError::NameControl => ErrorCode::BadMessage,
-        };
-        Self::new(code, error.to_string())
+        Ok(Self(Arc::new(servers)))
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ClientMessage, ErrorCode, Join, Refusal, Signal, SignalKind};
+use super::{Command, ErrorCode, Join, Refusal, Signal, SignalKind};
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
 
@@ -16,7 +16,7 @@ pub struct Parsed<'a> {
     /// The `ref`, where it could be read.
     pub reference: Option<Cow<'a, str>>,
     /// The message.
-    pub message: Result<ClientMessage<'a>, Refusal>,
+    pub message: Result<Command<'a>, Refusal>,
 }
 
 /// Reads one text from a client.
@@ -49,7 +49,7 @@ struct Field<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn message(self, text: &'a str) -> Result<ClientMessage<'a>, Refusal> {
+    fn message(self, text: &'a str) -> Result<Command<'a>, Refusal> {
         if nested_deeper_than(text, NESTING_DEPTH) {
             return Err(bad_message(format!("nested deeper than {NESTING_DEPTH} levels")));
         }
@@ -60,8 +60,8 @@ impl<'a> Envelope<'a> {
             return Err(bad_message("the field \"type\" is missing"));
         };
         match kind.as_ref() {
-            "join" => self.join().map(ClientMessage::Join),
-            "leave" => Ok(ClientMessage::Leave),
+            "join" => self.join().map(Command::Join),
+            "leave" => Ok(Command::Leave),
             "offer" => self.signal(SignalKind::Offer, text.len()),
             "answer" => self.signal(SignalKind::Answer, text.len()),
             "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),
@@ -83,8 +83,8 @@ impl<'a> Envelope<'a> {
         Ok(Join { room: RoomName::parse(&room)?, name, id })
     }
 
-    fn signal(self, kind: SignalKind, bytes: usize) -> Result<ClientMessage<'a>, Refusal> {
-        let (field, expected, fits) = kind.payload();
+    fn signal(self, kind: SignalKind, bytes: usize) -> Result<Command<'a>, Refusal> {
+        let (field, expected, fits) = payload_of(kind);
         match self.get(field) {
             None => return Err(bad_message(format!("{:?} needs the field {field:?}", kind.as_str()))),
             Some(value) if !fits(value) => return Err(bad_message(format!("the field {field:?} must be {expected}"))),
@@ -93,7 +93,7 @@ impl<'a> Envelope<'a> {
         let to = self.string("to")?;
         let ours = |key: &str| key == "type" || key == "from";
         let fields = self.fields.iter().filter(|field| !ours(&field.key)).map(|field| (field.raw_key, field.value));
-        Ok(ClientMessage::Signal(Signal { kind, to, bytes, fields: fields.collect() }))
+        Ok(Command::Signal(Signal { kind, to, bytes, fields: fields.collect() }))
     }
 
     fn reference(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
@@ -179,6 +179,17 @@ fn nested_deeper_than(json: &str, levels: usize) -> bool {
     false
 }
 
+/// The field that carries what a signal is about, what may stand there, and the test for it.
+fn payload_of(kind: SignalKind) -> (&'static str, &'static str, fn(&str) -> bool) {
+    match kind {
+        SignalKind::Offer | SignalKind::Answer => ("sdp", "a string", |json| json.starts_with('"')),
+        SignalKind::OfferIce | SignalKind::AnswerIce => {
+            ("iceCandidate", "an object or null", |json| json.starts_with('{') || json == "null")
+        }
+        SignalKind::Message => ("data", "any JSON", |_| true),
+    }
+}
+
 fn bad_message(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(ErrorCode::BadMessage, message)
 }
@@ -198,7 +209,7 @@ mod tests {
 
     fn relayed(text: &str) -> String {
         match parse(text).message {
-            Ok(ClientMessage::Signal(signal)) => signal.encode(&PeerId::parse("me").unwrap()).to_string(),
+            Ok(Command::Signal(signal)) => signal.encode(&PeerId::parse("me").unwrap()).to_string(),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -332,7 +343,7 @@ mod tests {
     #[test]
     fn a_join_reads_its_three_fields() {
         let parsed = parse(r#"{"type":"join","room":"\u4f1a\u8bae","name":"","id":"tab_1"}"#);
-        let Ok(ClientMessage::Join(join)) = parsed.message else { panic!("not a join") };
+        let Ok(Command::Join(join)) = parsed.message else { panic!("not a join") };
         assert_eq!(join.room, RoomName::parse("会议").unwrap());
         assert_eq!(join.name, None);
         assert_eq!(join.id, Some(PeerId::parse("tab_1").unwrap()));

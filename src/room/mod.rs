@@ -1,4 +1,16 @@
 //! Who is where, and who hears what.
+//!
+//! A room tells its members [`Event`]s. What an event looks like on the wire is the business of an [`Encoder`], which each
+//! event passes once, however many hear it: this floor knows nothing of JSON.
 
+pub mod event;
 pub mod names;
-pub mod table;
+mod held;
+mod membership;
+#[allow(clippy::module_inception, reason = "the room, on the floor of rooms")]
+mod room;
+mod table;
+
+pub use event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+pub use membership::{Blocked, Flushes, Membership, Relayed, Seat};
+pub use table::{Entrant, JoinError, Rooms};

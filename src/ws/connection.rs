@@ -1,307 +1,397 @@
-//! One WebSocket: reader, writer, heartbeat and close, in one task; independent of what the messages mean.
+//! One WebSocket in one task: reading, writing, keeping alive and closing.
 //!
-//! Reading and writing go on side by side, so that a peer that sends without reading is still heard. Whatever ends first
-//! ends the connection, at the one place where the session leaves its room and the closing handshake is made.
+//! Each time the task is polled it reads what is there (as much as its turn allows), writes what waits, and looks at its
+//! deadlines. The one that comes next is the only timer.
 
-use std::fmt;
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
-use crate::drain::{Shutdown, ShutdownSignal};
-use crate::limits;
-use crate::peer::outbox::Outbox;
-use crate::peer::session::Session;
-use crate::protocol::{LeaveReason, RelayMessage};
+use super::close::{End, linger};
+use super::decoder::{Decoder, Item};
+use super::transport::{Reader, Transport};
+use crate::limits::{
+    CLOSE_DEADLINE, DRAIN_FLUSH, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL, PONG_DEADLINE,
+    READ_BYTES, WRITE_DEADLINE,
+};
+use crate::outbox::Outbox;
+use crate::peer::{EmptyFrames, Session};
+use crate::room::Flushes;
 
-/// The settings of a WebSocket that takes messages of at most `max_message_bytes`.
-pub fn websocket_config(max_message_bytes: usize) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(limits::READ_BUFFER_BYTES)
-        .write_buffer_size(limits::WRITE_BUFFER_BYTES)
-        // One message at a time is written until the socket blocks, and what the relay adds to one is small.
-        .max_write_buffer_size(limits::WRITE_BUFFER_BYTES + 4 * max_message_bytes.max(limits::OUTBOX_BYTES))
-        .max_message_size(Some(max_message_bytes))
-        .max_frame_size(Some(max_message_bytes))
+thread_local! {
+    /// Where reads go. A connection keeps only what it could not handle yet, so one that is idle has no buffer.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Why a connection ended.
-#[derive(Debug)]
-pub enum End {
-    /// The peer closed it; its close frame, if it sent one.
-    Closed(Option<CloseFrame>),
-    /// The network ended it.
-    Lost(WsError),
-    /// The peer's frames break RFC 6455.
-    BadFrame(WsError),
-    /// The peer gave no sign of life.
-    Timeout,
-    /// The peer did not read, or too slowly.
-    Slow,
-    /// The peer joined no room in time.
-    NoJoin,
-    /// The room of `?room=` does not take the peer; whether it is full.
-    Refused {
-        /// The room has as many members as it takes.
-        full: bool,
-    },
-    /// The peer sent a binary message.
-    Binary,
-    /// The peer sent a text that is not UTF-8.
-    BadUtf8,
-    /// The peer sent a message that is too large.
-    TooLarge,
-    /// The peer sent too much at once, and went on.
-    Flood,
-    /// The relay is going away.
-    Shutdown(Shutdown),
+/// One WebSocket.
+pub struct Connection {
+    reader: Reader,
+    outbox: Arc<Outbox>,
+    decoder: Decoder,
+    /// What was read and not decoded yet.
+    rest: Vec<u8>,
+    /// Whether there may be a whole frame in it.
+    is_decodable: bool,
 }
 
-impl End {
-    /// What the others in the room are told.
-    fn leave_reason(&self) -> LeaveReason {
-        match self {
-            Self::Closed(_) | Self::Lost(_) => LeaveReason::Closed,
-            Self::Timeout => LeaveReason::Timeout,
-            Self::Slow => LeaveReason::Slow,
-            Self::Shutdown(_) => LeaveReason::Shutdown,
-            Self::BadFrame(_)
-            | Self::NoJoin
-            | Self::Refused { .. }
-            | Self::Binary
-            | Self::BadUtf8
-            | Self::TooLarge
-            | Self::Flood => LeaveReason::Policy,
+/// What the deadlines of a connection are counted from.
+struct Clock {
+    opened: Instant,
+    /// The last sign of life: a whole message or a control frame, never mere bytes.
+    heard: Instant,
+    /// When the client was asked for one.
+    pinged: Option<Instant>,
+    /// When to look at that again.
+    heartbeat: Instant,
+    /// The first byte of the message that is incomplete.
+    message: Option<Instant>,
+    /// Since when nothing is read for the sake of the byte rate, and until when.
+    throttled: Option<(Instant, Instant)>,
+    empty_frames: EmptyFrames,
+}
+
+/// Why no more is decoded.
+enum Stop {
+    NeedMore,
+    /// The session waits.
+    Waiting,
+    /// The others get a turn.
+    Turn,
+    End(End),
+}
+
+impl Connection {
+    /// A WebSocket over `stream`, of which `read` has been read already. Messages have at most `max_message_bytes`, and at
+    /// most `max_waiting_bytes` of them wait for the client.
+    pub fn new(stream: impl Transport, read: &[u8], max_message_bytes: usize, max_waiting_bytes: usize) -> Self {
+        let (reader, sink) = stream.into_halves();
+        Self {
+            reader,
+            outbox: Arc::new(Outbox::new(sink, max_waiting_bytes)),
+            decoder: Decoder::new(max_message_bytes),
+            rest: read.to_vec(),
+            is_decodable: !read.is_empty(),
         }
     }
 
-    /// What the peer is told, where there is still somebody to tell.
-    fn close_frame(&self) -> Option<CloseFrame> {
-        let (code, reason) = match self {
-            Self::Closed(_) | Self::Lost(_) => return None,
-            Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
-            Self::Timeout => (CloseCode::Policy, "no sign of life"),
-            Self::Slow => (CloseCode::Again, "too slow to read"),
-            Self::NoJoin => (CloseCode::Policy, "no join in time"),
-            Self::Refused { full: true } => (CloseCode::Again, "the room is full"),
-            Self::Refused { full: false } => (CloseCode::Policy, "the join was refused"),
-            Self::Binary => (CloseCode::Unsupported, "binary messages are not understood"),
-            Self::BadUtf8 => (CloseCode::Invalid, "a text was not UTF-8"),
-            Self::TooLarge => (CloseCode::Size, "a message was too large"),
-            Self::Flood => (CloseCode::Policy, "too many messages"),
-            Self::Shutdown(Shutdown::Restart) => (CloseCode::Restart, "the relay restarts"),
-            Self::Shutdown(Shutdown::ForGood) => (CloseCode::Away, "the relay goes away"),
-        };
-        Some(CloseFrame { code, reason: reason.into() })
+    /// What waits for the client.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 
-    fn of_error(error: WsError) -> Self {
-        match error {
-            WsError::Capacity(_) => Self::TooLarge,
-            WsError::Utf8(_) => Self::BadUtf8,
-            WsError::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)
-            | WsError::Io(_)
-            | WsError::ConnectionClosed
-            | WsError::AlreadyClosed => Self::Lost(error),
-            error => Self::BadFrame(error),
-        }
+    /// Serves `session` until something ends it. What becomes of its place in a room is the caller's business.
+    pub async fn run(&mut self, session: &mut Session) -> End {
+        let mut clock = Clock::new(Instant::now());
+        let mut alarm = pin!(sleep_until(clock.heartbeat));
+        poll_fn(|cx| self.poll(cx, session, &mut clock, alarm.as_mut())).await
     }
-}
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed(None) => f.write_str("closed by the peer"),
-            // What the peer wrote is escaped: it must not forge a line of the log.
-            Self::Closed(Some(frame)) if frame.reason.is_empty() => {
-                write!(f, "closed by the peer ({})", u16::from(frame.code))
+    /// Makes the closing handshake (RFC 6455 section 7) as far as the client takes part in time: sends what still waits, then
+    /// `goaway` if there is one, then a close frame, and reads until the client has closed as well.
+    pub async fn close(mut self, end: &End, goaway: Option<Bytes>) {
+        if let Some(frame) = end.close_frame() {
+            if let Some(goaway) = goaway {
+                self.outbox.announce(goaway);
             }
-            Self::Closed(Some(frame)) => {
-                write!(f, "closed by the peer ({}: {:?})", u16::from(frame.code), frame.reason.as_str())
-            }
-            Self::Lost(WsError::Protocol(_)) => f.write_str("lost: hung up without a closing handshake"),
-            Self::Lost(error) => write!(f, "lost: {error}"),
-            Self::BadFrame(error) => write!(f, "bad frame: {error}"),
-            Self::Timeout => f.write_str("no sign of life"),
-            Self::Slow => f.write_str("too slow to read"),
-            Self::NoJoin => f.write_str("no join in time"),
-            Self::Refused { full: true } => f.write_str("refused: the room is full"),
-            Self::Refused { full: false } => f.write_str("refused: the join was not valid"),
-            Self::Binary => f.write_str("a binary message"),
-            Self::BadUtf8 => f.write_str("a text that is not UTF-8"),
-            Self::TooLarge => f.write_str("a message too large"),
-            Self::Flood => f.write_str("too many messages"),
-            Self::Shutdown(_) => f.write_str("the relay shuts down"),
-        }
-    }
-}
-
-/// Serves `session` over `socket` until one of them ends, or the relay does.
-pub async fn run<S>(socket: WebSocketStream<S>, session: &mut Session, mut shutdown: ShutdownSignal) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let outbox = session.outbox().clone();
-    let (mut sink, mut stream) = socket.split();
-    let end = tokio::select! {
-        end = read(&mut stream, session) => end,
-        end = write(&mut sink, &outbox) => end,
-        () = outbox.overflowed() => End::Slow,
-        shutdown = shutdown.wait() => End::Shutdown(shutdown),
-    };
-    session.leave(end.leave_reason());
-    close(sink, stream, &outbox, &end).await;
-    end
-}
-
-/// Tells a peer why it was not let in, and closes its connection.
-pub async fn refuse<S>(socket: WebSocketStream<S>, outbox: &Outbox, full: bool) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (sink, stream) = socket.split();
-    let end = End::Refused { full };
-    close(sink, stream, outbox, &end).await;
-    end
-}
-
-/// Hands each message to the session; watches for signs of life, which are whole messages and pongs, never mere bytes.
-async fn read<S>(stream: &mut SplitStream<WebSocketStream<S>>, session: &mut Session) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut heard = Instant::now();
-    let mut pinged: Option<Instant> = None;
-    let mut join_deadline = pin!(sleep(limits::JOIN_DEADLINE));
-    let mut heartbeat = pin!(sleep(limits::PING_INTERVAL));
-    loop {
-        tokio::select! {
-            biased;
-            message = stream.next() => {
-                heard = Instant::now();
-                let kept_to_the_rate = match message {
-                    Some(Ok(Message::Text(text))) => session.receive(&text, heard),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => session.receive_control(heard),
-                    Some(Ok(Message::Close(frame))) => return End::Closed(frame),
-                    Some(Ok(Message::Binary(_) | Message::Frame(_))) => return End::Binary,
-                    Some(Err(error)) => return End::of_error(error),
-                    None => return End::Closed(None),
+            self.outbox.close(frame);
+            let patience = if matches!(end, End::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
+            let deadline = Instant::now() + patience;
+            let outbox = &self.outbox;
+            if flush_until(outbox, deadline).await {
+                let farewell = async {
+                    let _ = poll_fn(|cx| outbox.poll_shutdown(cx)).await;
+                    linger(&mut self.reader).await;
                 };
-                if kept_to_the_rate.is_err() {
-                    return End::Flood;
-                }
+                // Both together, unless the relay goes away: then what waited may have taken longer.
+                let deadline = if patience > CLOSE_DEADLINE { Instant::now() + CLOSE_DEADLINE } else { deadline };
+                // Whether the client closed in time makes no difference: the stream goes now.
+                let _ = timeout_at(deadline, farewell).await;
             }
-            () = &mut join_deadline, if session.place().is_none() => return End::NoJoin,
-            // The deadline counts from the ping, not from the last sign of life: a relay that was stopped for a minute
-            // must ask before it gives everybody up.
-            () = &mut heartbeat => match pinged {
-                Some(pinged) if heard < pinged => return End::Timeout,
-                _ if heard.elapsed() < limits::PING_INTERVAL => {
-                    pinged = None;
-                    heartbeat.set(sleep_until(heard + limits::PING_INTERVAL));
+        }
+        self.outbox.discard();
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        clock: &mut Clock,
+        mut alarm: Pin<&mut Sleep>,
+    ) -> Poll<End> {
+        loop {
+            let now = Instant::now();
+            let mut flushes = Flushes::default();
+            let input = self.poll_input(cx, session, clock, now, &mut flushes);
+            flushes.flush();
+            if input.is_ready() {
+                return input;
+            }
+            if let Poll::Ready(reason) = self.outbox.poll_end(cx) {
+                return Poll::Ready(End::Told(reason));
+            }
+            if let Poll::Ready(Err(error)) = self.outbox.poll_flush(cx) {
+                return Poll::Ready(End::Lost(error));
+            }
+            // Only after reading and writing: a relay that was stopped for a minute gives nobody up unheard.
+            if let Poll::Ready(end) = self.check_deadlines(cx, session, clock, now) {
+                return Poll::Ready(end);
+            }
+            let next = self.next_deadline(session, clock);
+            if next < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(next);
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads and handles what is there, as much as one turn allows.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        clock: &mut Clock,
+        now: Instant,
+        flushes: &mut Flushes,
+    ) -> Poll<End> {
+        let mut turn = MESSAGES_A_TURN;
+        let mut buffer = BUFFER.take();
+        let end = loop {
+            if session.poll_waiting(cx, now, flushes).is_pending() {
+                break Poll::Pending;
+            }
+            if let Some(until) = session.rate().next_read(now) {
+                clock.throttle(now, until);
+                break Poll::Pending;
+            }
+            clock.unthrottle(now);
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                break Poll::Pending;
+            }
+            let filled = match self.poll_fill(cx, &mut buffer) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(end)) => break Poll::Ready(end),
+                Poll::Ready(Ok((filled, read))) => {
+                    session.rate().take_bytes(read, now);
+                    filled
                 }
-                _ => {
-                    session.outbox().ping();
-                    pinged = Some(Instant::now());
-                    heartbeat.set(sleep(limits::PONG_DEADLINE));
-                }
+            };
+            let input = buffer.get_mut(..filled).unwrap_or_default();
+            let (taken, stop) = self.decode(cx, input, session, clock, now, &mut turn, flushes);
+            self.keep(input.get(taken..).unwrap_or_default(), !matches!(stop, Stop::NeedMore));
+            if let Stop::End(end) = stop {
+                break Poll::Ready(end);
+            }
+        };
+        BUFFER.set(buffer);
+        end
+    }
+
+    /// Fills the front of `buffer` with what is to be decoded; says how much that is, and how much of it was read now.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), End>> {
+        let kept = self.rest.len();
+        if buffer.len() < kept + READ_BYTES {
+            buffer.resize(kept + READ_BYTES, 0);
+        }
+        if let Some(front) = buffer.get_mut(..kept) {
+            front.copy_from_slice(&self.rest);
+        }
+        if self.is_decodable {
+            return Poll::Ready(Ok((kept, 0)));
+        }
+        let mut room = ReadBuf::new(buffer.get_mut(kept..kept + READ_BYTES).unwrap_or_default());
+        match Pin::new(&mut self.reader).poll_read(cx, &mut room) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(End::Lost(error))),
+            Poll::Ready(Ok(())) => match room.filled().len() {
+                0 => Poll::Ready(Err(End::HungUp)),
+                read => Poll::Ready(Ok((kept + read, read))),
             },
         }
     }
+
+    /// Hands the items in `input` to the session; says how many bytes that took, and why no more.
+    #[allow(clippy::too_many_arguments, reason = "what one turn is made of")]
+    fn decode(
+        &mut self,
+        cx: &Context<'_>,
+        input: &mut [u8],
+        session: &mut Session,
+        clock: &mut Clock,
+        now: Instant,
+        turn: &mut usize,
+        flushes: &mut Flushes,
+    ) -> (usize, Stop) {
+        let mut taken = 0;
+        let stop = loop {
+            if *turn == 0 {
+                break Stop::Turn;
+            }
+            let (bytes, item) = match self.decoder.decode(input.get_mut(taken..).unwrap_or_default()) {
+                Ok(decoded) => decoded,
+                Err(violation) => break Stop::End(violation.into()),
+            };
+            taken += bytes;
+            let is_empty = match item {
+                None if bytes == 0 => break Stop::NeedMore,
+                None => continue,
+                Some(Item::Text(text)) => {
+                    (clock.heard, clock.message) = (now, None);
+                    *turn -= 1;
+                    if session.receive(&text, now, cx.waker(), flushes).is_err() {
+                        break Stop::End(End::Flood);
+                    }
+                    if session.is_waiting() {
+                        break Stop::Waiting;
+                    }
+                    false
+                }
+                Some(Item::Close(close)) => break Stop::End(End::Closed(close)),
+                Some(Item::Ping(payload)) => {
+                    clock.heard = now;
+                    self.outbox.pong(&payload);
+                    true
+                }
+                Some(Item::Pong) => {
+                    clock.heard = now;
+                    true
+                }
+                Some(Item::EmptyFragment) => true,
+            };
+            if is_empty && clock.empty_frames.exceeds(now) {
+                break Stop::End(End::EmptyFrames);
+            }
+        };
+        if self.decoder.is_within_message() {
+            clock.message.get_or_insert(now);
+        } else {
+            clock.message = None;
+        }
+        (taken, stop)
+    }
+
+    fn keep(&mut self, rest: &[u8], is_decodable: bool) {
+        self.is_decodable = is_decodable && !rest.is_empty();
+        if rest.is_empty() {
+            // An idle connection keeps nothing.
+            self.rest = Vec::new();
+        } else {
+            self.rest.clear();
+            self.rest.extend_from_slice(rest);
+        }
+    }
+
+    fn check_deadlines(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &Session,
+        clock: &mut Clock,
+        now: Instant,
+    ) -> Poll<End> {
+        if self.outbox.stalled_since().is_some_and(|since| now >= since + WRITE_DEADLINE) {
+            return Poll::Ready(End::Slow);
+        }
+        if clock.join_deadline(session).is_some_and(|deadline| now >= deadline) {
+            return Poll::Ready(End::NoJoin);
+        }
+        if clock.message_deadline().is_some_and(|deadline| now >= deadline) {
+            return Poll::Ready(End::Unfinished);
+        }
+        if now < clock.heartbeat {
+            return Poll::Pending;
+        }
+        // The deadline counts from the ping, not from the last sign of life: a relay that was stopped for a minute must ask
+        // before it gives everybody up.
+        match clock.pinged {
+            Some(pinged) if clock.heard < pinged => return Poll::Ready(End::Timeout),
+            _ if now < clock.heard + PING_INTERVAL => {
+                (clock.pinged, clock.heartbeat) = (None, clock.heard + PING_INTERVAL);
+            }
+            _ => {
+                (clock.pinged, clock.heartbeat) = (Some(now), now + PONG_DEADLINE);
+                self.outbox.ping();
+                if let Poll::Ready(Err(error)) = self.outbox.poll_flush(cx) {
+                    return Poll::Ready(End::Lost(error));
+                }
+            }
+        }
+        self.outbox.shrink();
+        Poll::Pending
+    }
+
+    fn next_deadline(&self, session: &Session, clock: &Clock) -> Instant {
+        [
+            self.outbox.stalled_since().map(|since| since + WRITE_DEADLINE),
+            clock.join_deadline(session),
+            clock.message_deadline(),
+            clock.throttled.map(|(_, until)| until),
+            session.next_look(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(clock.heartbeat, Instant::min)
+    }
 }
 
-/// Sends what the outbox holds, as it comes.
-async fn write<S>(sink: &mut SplitSink<WebSocketStream<S>, Message>, outbox: &Outbox) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    loop {
-        outbox.filled().await;
-        if let Err(end) = send_queued(sink, outbox).await {
-            return end;
+impl Clock {
+    fn new(now: Instant) -> Self {
+        Self {
+            opened: now,
+            heard: now,
+            pinged: None,
+            heartbeat: now + PING_INTERVAL,
+            message: None,
+            throttled: None,
+            empty_frames: EmptyFrames::new(now),
+        }
+    }
+
+    /// Who waits for the answer to a join has done its part.
+    fn join_deadline(&self, session: &Session) -> Option<Instant> {
+        (session.place().is_none() && !session.is_waiting()).then(|| self.opened + JOIN_DEADLINE)
+    }
+
+    fn message_deadline(&self) -> Option<Instant> {
+        // While nothing is read, the client cannot finish it.
+        self.message.filter(|_| self.throttled.is_none()).map(|began| began + MESSAGE_DEADLINE)
+    }
+
+    fn throttle(&mut self, now: Instant, until: Instant) {
+        let since = self.throttled.map_or(now, |(since, _)| since);
+        self.throttled = Some((since, until));
+    }
+
+    /// The time in which nothing was read does not count against the client.
+    fn unthrottle(&mut self, now: Instant) {
+        if let Some((since, _)) = self.throttled.take() {
+            let unread = now - since;
+            self.heard = (self.heard + unread).min(now);
+            self.message = self.message.map(|began| (began + unread).min(now));
         }
     }
 }
 
-/// Gathers all that the outbox holds into as few writes as possible. Stopping it half-way loses nothing: a message leaves
-/// the outbox only when the sink has room for it.
-async fn send_queued<S>(sink: &mut SplitSink<WebSocketStream<S>, Message>, outbox: &Outbox) -> Result<(), End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Writes what waits until `deadline`; whether all is written. A socket that takes nothing is not waited for that long.
+async fn flush_until(outbox: &Outbox, deadline: Instant) -> bool {
+    const LOOK: Duration = Duration::from_millis(250);
     loop {
-        in_time(poll_fn(|context| sink.poll_ready_unpin(context))).await?;
-        let Some(message) = outbox.pop() else { break };
-        sink.start_send_unpin(message).map_err(End::of_error)?;
-    }
-    in_time(sink.flush()).await
-}
-
-async fn in_time(write: impl Future<Output = Result<(), WsError>>) -> Result<(), End> {
-    match timeout(limits::WRITE_DEADLINE, write).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(End::of_error(error)),
-        Err(_) => Err(End::Slow),
-    }
-}
-
-/// Makes the closing handshake (RFC 6455 section 7), as far as the peer takes part in time.
-async fn close<S>(
-    mut sink: SplitSink<WebSocketStream<S>, Message>,
-    stream: SplitStream<WebSocketStream<S>>,
-    outbox: &Outbox,
-    end: &End,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    if matches!(end, End::Lost(_)) {
-        return;
-    }
-    if matches!(end, End::Shutdown(Shutdown::Restart)) {
-        outbox.push(RelayMessage::Goaway { retry_after_ms: retry_after_ms() }.encode());
-    }
-    let farewell = async {
-        if let Some(frame) = end.close_frame() {
-            send_queued(&mut sink, outbox).await?;
-            sink.start_send_unpin(Message::Close(Some(frame))).map_err(End::of_error)?;
+        match timeout(LOOK, poll_fn(|cx| outbox.poll_flush(cx))).await {
+            Ok(flushed) => return flushed.is_ok(),
+            Err(_) => {
+                let is_stalled = outbox.stalled_since().is_some_and(|since| since.elapsed() >= CLOSE_DEADLINE);
+                if is_stalled || Instant::now() >= deadline {
+                    return false;
+                }
+            }
         }
-        in_time(sink.flush()).await
-    };
-    if !matches!(timeout(limits::CLOSE_DEADLINE, farewell).await, Ok(Ok(()))) {
-        return;
     }
-    if let Ok(mut socket) = sink.reunite(stream) {
-        hang_up(socket.get_mut()).await;
-    }
-}
-
-/// Ends a stream so that the peer gets to read what was sent last. Bytes that arrive at a closed socket make the kernel
-/// answer with a reset, which may overtake them: so say that no more comes, and read until the peer has no more to say.
-pub async fn hang_up<S>(stream: &mut S)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let drained = async {
-        stream.shutdown().await?;
-        let mut rest = [0; 1024];
-        while stream.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Whether the peer hung up in time makes no difference: the stream goes now.
-    let _ = timeout(limits::CLOSE_DEADLINE, drained).await;
-}
-
-/// A different wait for each peer, so that they do not all come back at once.
-fn retry_after_ms() -> u64 {
-    let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
-    // Without randomness everybody waits as long as it may take.
-    getrandom::u64().map_or(max, |random| min + random % (max - min + 1))
 }

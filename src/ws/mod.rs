@@ -1,3 +1,11 @@
-//! One WebSocket.
+//! One WebSocket (RFC 6455): what comes off its stream, how it is kept alive, and how it ends.
 
-pub mod connection;
+mod close;
+mod connection;
+mod decoder;
+mod transport;
+
+pub use close::End;
+pub(crate) use close::linger;
+pub use connection::Connection;
+pub use transport::{Opaque, Transport};

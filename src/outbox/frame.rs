@@ -1,0 +1,77 @@
+//! Frames from the relay to a client (RFC 6455 section 5.2), ready to be written.
+//!
+//! A server does not mask its frames, so one frame serves every receiver of a broadcast.
+
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+/// The longest header of an unmasked frame: two bytes, and eight for the length.
+const HEADER_BYTES: usize = 10;
+/// The longest payload of a control frame (RFC 6455 section 5.5).
+pub const CONTROL_BYTES: usize = 125;
+
+/// A text frame whose payload `write` appends; `capacity` is the size to expect, in bytes.
+pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    frame(OpCode::Data(Data::Text), capacity, write)
+}
+
+/// A ping.
+pub fn ping(payload: &[u8]) -> Bytes {
+    frame(OpCode::Control(Control::Ping), payload.len(), |frame| frame.extend_from_slice(payload))
+}
+
+/// The answer to a ping with this payload.
+pub fn pong(payload: &[u8]) -> Bytes {
+    frame(OpCode::Control(Control::Pong), payload.len(), |frame| frame.extend_from_slice(payload))
+}
+
+/// A close frame; without a code it has no payload. A reason that does not fit into a control frame is left out.
+pub fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
+    frame(OpCode::Control(Control::Close), CONTROL_BYTES, |frame| {
+        let Some(code) = code else { return };
+        frame.extend_from_slice(&u16::from(code).to_be_bytes());
+        if reason.len() <= CONTROL_BYTES - 2 {
+            frame.extend_from_slice(reason.as_bytes());
+        }
+    })
+}
+
+/// The payload is written behind room for the longest header, and the header right before it: no byte is moved.
+fn frame(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut buffer = Vec::with_capacity(HEADER_BYTES + capacity);
+    buffer.resize(HEADER_BYTES, 0);
+    write(&mut buffer);
+    let length = (buffer.len() - HEADER_BYTES) as u64;
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let start = HEADER_BYTES - header.len(length);
+    if let Some(mut room) = buffer.get_mut(start..HEADER_BYTES) {
+        // The room has the size that the header said it needs.
+        let _ = header.format(length, &mut room);
+    }
+    Bytes::from(buffer).slice(start..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_the_shortest_header_that_holds_its_length() {
+        let of = |bytes: usize| text(bytes, |frame| frame.resize(frame.len() + bytes, b'x'));
+        assert_eq!(of(2).as_ref(), b"\x81\x02xx");
+        assert_eq!(&of(125)[..3], b"\x81\x7dx");
+        assert_eq!(&of(126)[..5], b"\x81\x7e\x00\x7ex");
+        assert_eq!(&of(65_536)[..11], b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00x");
+        assert_eq!(of(65_536).len(), 65_546);
+    }
+
+    #[test]
+    fn control_frames_stay_within_125_bytes() {
+        assert_eq!(ping(b"").as_ref(), b"\x89\x00");
+        assert_eq!(pong(b"7").as_ref(), b"\x8a\x017");
+        assert_eq!(close(None, "").as_ref(), b"\x88\x00");
+        assert_eq!(close(Some(CloseCode::Policy), "no").as_ref(), b"\x88\x04\x03\xf0no");
+        assert_eq!(close(Some(CloseCode::Policy), &"x".repeat(200)).len(), 4);
+    }
+}

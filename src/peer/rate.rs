@@ -1,0 +1,227 @@
+//! How much one connection may send: messages, bytes, and frames that carry nothing.
+//!
+//! Messages beyond the rate are answered with `rate_limited`, and who goes on in spite of that is closed. Bytes beyond the
+//! rate are not read until there is room: that alone closes nobody.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits::{
+    BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS,
+};
+
+/// What one connection may send, in messages and in bytes: each a bucket of tokens that time refills.
+#[derive(Debug)]
+pub struct RateLimiter {
+    messages: Bucket,
+    bytes: Bucket,
+    refused: u32,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is carried out.
+    Admitted,
+    /// It is answered with `rate_limited`.
+    Refused,
+    /// Its sender was refused [`REFUSALS`] times and goes on: its connection is closed.
+    Flood,
+}
+
+impl RateLimiter {
+    /// Full buckets for `messages_per_second` and `bytes_per_second`, each unlimited when 0. A burst is as many times the
+    /// rate as the default burst is of the default rate.
+    pub fn new(messages_per_second: u32, bytes_per_second: u32, now: Instant) -> Self {
+        let burst = |rate: u32, burst: u32, usual: u32| f64::from(rate) * (f64::from(burst) / f64::from(usual));
+        Self {
+            messages: Bucket::new(messages_per_second, burst(messages_per_second, MESSAGE_BURST, MESSAGE_RATE), now),
+            bytes: Bucket::new(bytes_per_second, burst(bytes_per_second, BYTE_BURST, BYTE_RATE), now),
+            refused: 0,
+        }
+    }
+
+    /// Takes one message.
+    pub fn take_message(&mut self, now: Instant) -> Admission {
+        if self.messages.refill(now) {
+            self.refused = 0;
+        }
+        if self.messages.level >= 1.0 {
+            self.messages.level -= 1.0;
+            return Admission::Admitted;
+        }
+        self.refused += 1;
+        if self.refused > REFUSALS { Admission::Flood } else { Admission::Refused }
+    }
+
+    /// Counts `more` messages that an admitted one turned into: a broadcast, a join and a leave cost as much as they
+    /// deliver.
+    pub fn charge(&mut self, more: usize) {
+        self.messages.level -= more as f64;
+    }
+
+    /// Counts `bytes` that came off the socket.
+    pub fn take_bytes(&mut self, bytes: usize, now: Instant) {
+        self.bytes.refill(now);
+        self.bytes.level -= bytes as f64;
+    }
+
+    /// When the socket may be read from again; none when it may be now.
+    pub fn next_read(&mut self, now: Instant) -> Option<Instant> {
+        self.bytes.refill(now);
+        (self.bytes.level < 0.0).then(|| {
+            let missing = Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second);
+            // Never at once, however small what is missing: the clock has a resolution.
+            now + missing.max(Duration::from_millis(1))
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Bucket {
+    level: f64,
+    burst: f64,
+    per_second: f64,
+    refilled: Instant,
+}
+
+impl Bucket {
+    fn new(per_second: u32, burst: f64, now: Instant) -> Self {
+        let is_unlimited = per_second == 0;
+        let burst = if is_unlimited { f64::INFINITY } else { burst };
+        Self { level: burst, burst, per_second: f64::from(per_second), refilled: now }
+    }
+
+    /// Adds what time has brought; says whether the bucket is full.
+    fn refill(&mut self, now: Instant) -> bool {
+        let seconds = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.refilled = now;
+        self.level = (self.level + seconds * self.per_second).min(self.burst);
+        self.level >= self.burst
+    }
+}
+
+/// Counts frames that carry nothing: pings, pongs and empty fragments.
+#[derive(Debug)]
+pub struct EmptyFrames {
+    window: Instant,
+    count: u32,
+    /// Windows in a row that had too many.
+    exceeded: u32,
+}
+
+/// How many windows [`EMPTY_FRAMES_FOR`] is divided into: one busy moment is not a flood.
+const WINDOWS: u32 = 4;
+
+impl EmptyFrames {
+    /// None yet.
+    pub fn new(now: Instant) -> Self {
+        Self { window: now, count: 0, exceeded: 0 }
+    }
+
+    /// Counts one frame; whether the client has sent too many for too long.
+    pub fn exceeds(&mut self, now: Instant) -> bool {
+        const LENGTH: Duration = Duration::from_millis(EMPTY_FRAMES_FOR.as_millis() as u64 / WINDOWS as u64);
+        const MOST: u32 = EMPTY_FRAMES * LENGTH.as_millis() as u32 / 1000;
+        let elapsed = now.saturating_duration_since(self.window);
+        if elapsed >= LENGTH {
+            let in_a_row = self.count > MOST && elapsed < LENGTH * 2;
+            self.exceeded = if in_a_row { self.exceeded + 1 } else { 0 };
+            (self.window, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count > MOST && self.exceeded >= WINDOWS - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_burst_of_messages_passes_and_then_the_rate() {
+        let start = Instant::now();
+        let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
+        for _ in 0..MESSAGE_BURST {
+            assert_eq!(rate.take_message(start), Admission::Admitted);
+        }
+        assert_eq!(rate.take_message(start), Admission::Refused);
+        for _ in 0..MESSAGE_RATE {
+            assert_eq!(rate.take_message(start + second(1)), Admission::Admitted);
+        }
+        assert_eq!(rate.take_message(start + second(1)), Admission::Refused);
+    }
+
+    #[test]
+    fn bytes_beyond_the_burst_are_read_later() {
+        let start = Instant::now();
+        let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
+        rate.take_bytes(BYTE_BURST as usize, start);
+        assert_eq!(rate.next_read(start), None);
+        rate.take_bytes(BYTE_RATE as usize, start);
+        assert_eq!(rate.next_read(start), Some(start + second(1)));
+        assert_eq!(rate.next_read(start + second(1)), None);
+        assert_eq!(rate.take_message(start), Admission::Admitted, "and cost no messages");
+    }
+
+    #[test]
+    fn a_broadcast_costs_as_much_as_it_delivers() {
+        let start = Instant::now();
+        let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
+        let mut sent = 0;
+        while rate.take_message(start) == Admission::Admitted {
+            rate.charge(9);
+            sent += 1;
+        }
+        assert_eq!(sent, MESSAGE_BURST / 10);
+    }
+
+    #[test]
+    fn a_sender_that_goes_on_is_a_flood_and_one_that_pauses_is_forgiven() {
+        let start = Instant::now();
+        let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
+        while rate.take_message(start) == Admission::Admitted {}
+        for _ in 1..REFUSALS {
+            assert_eq!(rate.take_message(start), Admission::Refused);
+        }
+        assert_eq!(rate.take_message(start), Admission::Flood);
+        assert_eq!(rate.take_message(start + second(3600)), Admission::Admitted);
+    }
+
+    #[test]
+    fn a_rate_of_zero_is_no_limit() {
+        let start = Instant::now();
+        let mut rate = RateLimiter::new(0, 0, start);
+        for _ in 0..100_000 {
+            assert_eq!(rate.take_message(start), Admission::Admitted);
+            rate.take_bytes(64 * 1024, start);
+        }
+        assert_eq!(rate.next_read(start), None);
+    }
+
+    #[test]
+    fn empty_frames_without_end_are_too_many_within_two_seconds() {
+        let start = Instant::now();
+        let mut empty = EmptyFrames::new(start);
+        let after = (0..).map(|n| start + Duration::from_millis(5) * n).find(|now| empty.exceeds(*now)).unwrap();
+        let elapsed = after - start;
+        assert!(elapsed > second(1) && elapsed <= second(2), "{elapsed:?}");
+    }
+
+    #[test]
+    fn a_burst_of_empty_frames_or_a_hundred_a_second_for_ever_are_not() {
+        let start = Instant::now();
+        let mut empty = EmptyFrames::new(start);
+        for minute in 0..60 {
+            let now = start + second(60 * minute);
+            assert!((0..100_000).all(|_| !empty.exceeds(now)), "a burst in minute {minute}");
+        }
+        let mut empty = EmptyFrames::new(start);
+        assert!((0..100_000).all(|n| !empty.exceeds(start + Duration::from_millis(10) * n)));
+    }
+}

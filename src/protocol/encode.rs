@@ -1,0 +1,122 @@
+//! From an event in a room to the text that clients of this protocol read.
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+
+use crate::outbox::frame;
+use crate::room::names::{PeerId, RoomName};
+use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+
+/// Writes `event` as one text frame.
+pub fn encode(event: &Event<'_>) -> Option<Bytes> {
+    if let Event::Signal { from, signal } = event {
+        return Some(encode_signal(signal, from));
+    }
+    let message = RelayMessage::from_event(event)?;
+    // Every key is a string and every value one that serde_json can write, so writing into memory cannot fail.
+    Some(frame::text(256, |text| serde_json::to_writer(text, &message).unwrap_or_default()))
+}
+
+/// Writes the message anew, with `from` as the relay's word.
+fn encode_signal(signal: &Signal<'_>, from: &PeerId) -> Bytes {
+    frame::text(signal.bytes + from.as_str().len() + 16, |text| {
+        for part in [r#"{"type":""#, signal.kind.as_str(), r#"","from":""#, from.as_str(), "\""] {
+            text.extend_from_slice(part.as_bytes());
+        }
+        for (key, value) in &signal.fields {
+            for part in [",", key, ":", value] {
+                text.extend_from_slice(part.as_bytes());
+            }
+        }
+        text.push(b'}');
+    })
+}
+
+/// What the relay says of its own accord, as it stands on the wire.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum RelayMessage<'a> {
+    #[serde(rename_all = "camelCase")]
+    Joined { id: &'a PeerId, room: &'a RoomName, host: &'a PeerId, peers: &'a [Peer<'a>], ice_servers: &'a IceServers },
+    PeerJoined(Peer<'a>),
+    PeerLeft { id: &'a PeerId, reason: LeaveReason },
+    Host { id: &'a PeerId },
+    Error {
+        code: ErrorCode,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<&'a str>,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+        retryable: bool,
+    },
+    #[serde(rename_all = "camelCase")]
+    Goaway { retry_after_ms: u64 },
+}
+
+impl<'a> RelayMessage<'a> {
+    fn from_event(event: &'a Event<'a>) -> Option<Self> {
+        Some(match *event {
+            Event::Joined { id, room, host, peers, ice_servers } => Self::Joined { id, room, host, peers, ice_servers },
+            Event::PeerJoined(peer) => Self::PeerJoined(peer),
+            Event::PeerLeft { id, reason } => Self::PeerLeft { id, reason },
+            Event::Host { id } => Self::Host { id },
+            Event::Error { refusal: Refusal { code, message, to }, reference } => Self::Error {
+                code: *code,
+                message,
+                to: to.as_deref(),
+                reference,
+                retryable: code.is_retryable(),
+            },
+            Event::Goaway { retry_after_ms } => Self::Goaway { retry_after_ms },
+            Event::Signal { .. } => return None,
+        })
+    }
+}
+
+impl SignalKind {
+    /// The `type` on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Answer => "answer",
+            Self::OfferIce => "offer_ice",
+            Self::AnswerIce => "answer_ice",
+            Self::Message => "message",
+        }
+    }
+}
+
+impl ErrorCode {
+    /// The code on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::BadMessage => "bad_message",
+            Self::UnknownType => "unknown_type",
+            Self::NotJoined => "not_joined",
+            Self::AlreadyJoined => "already_joined",
+            Self::BadRoom => "bad_room",
+            Self::BadId => "bad_id",
+            Self::RoomFull => "room_full",
+            Self::IdTaken => "id_taken",
+            Self::PeerNotFound => "peer_not_found",
+            Self::PeerBusy => "peer_busy",
+            Self::RateLimited => "rate_limited",
+            Self::Unauthorized => "unauthorized",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the same message may succeed later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::RoomFull | Self::PeerBusy | Self::RateLimited | Self::Unavailable | Self::Internal)
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,247 @@
+//! One room: its members, those about to enter, and what is held for the first who joins.
+//!
+//! A message locks its room alone. Everything that members hear is put into their outboxes under that lock, so all hear it
+//! in the same order; it is written to their sockets after the lock is released.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use super::event::{Encoder, Event, LeaveReason, Peer, Refusal, Signal};
+use super::held::Held;
+use super::membership::{Blocked, Flushes, Relayed};
+use super::names::{PeerId, PeerName, RoomName};
+use super::table::{Entrant, JoinError};
+use super::{ErrorCode, IceServers};
+use crate::outbox::{Outbox, Pushed, SenderId};
+
+/// One room.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) name: RoomName,
+    encode: Encoder,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Oldest first: the first one is the host.
+    members: Vec<Member>,
+    /// The ids of those who may enter and have not yet.
+    seats: Vec<PeerId>,
+    held: Option<Held>,
+    /// Counts those who entered.
+    entered: u64,
+    /// The room is empty and about to be removed: nobody enters any more.
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: PeerId,
+    /// Tells it from an earlier member with the same id.
+    serial: u64,
+    name: Option<PeerName>,
+    outbox: Arc<Outbox>,
+}
+
+impl Member {
+    fn as_peer(&self) -> Peer<'_> {
+        Peer { id: &self.id, name: self.name.as_ref() }
+    }
+}
+
+impl Room {
+    pub(super) fn new(name: RoomName, encode: Encoder) -> Self {
+        Self { name, encode, state: Mutex::default() }
+    }
+
+    /// Keeps a seat for `id`; none when the room is about to be removed, and another one takes its name.
+    pub(super) fn reserve(&self, id: &PeerId, capacity: usize) -> Option<Result<(), JoinError>> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return None;
+        }
+        let is_taken = state.members.iter().any(|member| member.id == *id) || state.seats.contains(id);
+        let taken_seats = state.members.len() + state.seats.len();
+        // Each who is here, or about to be, is announced once when it enters and at most twice when it leaves.
+        let announcements = 3 * (state.seats.len() + 1) + 2 * state.members.len();
+        Some(if is_taken {
+            // The id first: who is in the room already learns that, rather than that it is full.
+            Err(JoinError::IdTaken)
+        } else if taken_seats >= capacity {
+            Err(JoinError::Full(capacity))
+        } else if !state.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
+            Err(JoinError::Unavailable)
+        } else {
+            state.seats.push(id.clone());
+            Ok(())
+        })
+    }
+
+    /// Gives up a seat; says whether the room is closed with that.
+    pub(super) fn release(&self, id: &PeerId) -> bool {
+        let mut state = self.lock();
+        state.seats.retain(|seat| seat != id);
+        state.close_if_empty()
+    }
+
+    /// Turns the seat of `id` into a membership: tells the newcomer who is there and what is held, and the others who came.
+    /// Says which number it has in this room, and how many heard of it.
+    pub(super) fn enter(
+        &self,
+        id: &PeerId,
+        entrant: Entrant,
+        ice_servers: &IceServers,
+        flushes: &mut Flushes,
+    ) -> (u64, usize) {
+        let mut state = self.lock();
+        state.seats.retain(|seat| seat != id);
+        state.entered += 1;
+        let newcomer = Member { id: id.clone(), serial: state.entered, name: entrant.name, outbox: entrant.outbox };
+        let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
+        let host = &state.members.first().unwrap_or(&newcomer).id;
+        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers };
+        (self.encode)(&joined).into_iter().for_each(|frame| newcomer.outbox.announce(frame));
+        if let (Some(held), 1) = (&state.held, state.members.len()) {
+            held.frames().iter().for_each(|frame| newcomer.outbox.announce(frame.clone()));
+        }
+        flushes.add(&newcomer.outbox);
+        self.announce(&state, &Event::PeerJoined(newcomer.as_peer()), flushes);
+        let heard = state.members.len();
+        state.members.push(newcomer);
+        (state.entered, heard)
+    }
+
+    /// Ends a membership and tells the others; says how many heard of it, and whether the room is closed with that.
+    pub(super) fn leave(&self, serial: u64, reason: LeaveReason, flushes: &mut Flushes) -> (usize, bool) {
+        let mut state = self.lock();
+        let Some(position) = state.members.iter().position(|member| member.serial == serial) else {
+            return (0, false);
+        };
+        let member = state.members.remove(position);
+        Held::note_leave(&mut state.held, &member.id);
+        // When the relay goes away everybody goes: nobody is left to be told.
+        if reason != LeaveReason::Shutdown {
+            self.announce(&state, &Event::PeerLeft { id: &member.id, reason }, flushes);
+            if let (0, Some(host)) = (position, state.members.first()) {
+                self.announce(&state, &Event::Host { id: &host.id }, flushes);
+            }
+        }
+        (state.members.len(), state.close_if_empty())
+    }
+
+    /// Puts a signal into the outboxes of those it is for.
+    pub(super) fn relay(
+        &self,
+        sender: SenderId,
+        from: &PeerId,
+        signal: &Signal<'_>,
+        waker: &Waker,
+        flushes: &mut Flushes,
+    ) -> Result<Relayed, Refusal> {
+        // Encoded before the room is locked: the others go on meanwhile.
+        let Some(frame) = (self.encode)(&Event::Signal { from, signal }) else { return Ok(Relayed::default()) };
+        let mut relayed = Relayed::default();
+        let mut state = self.lock();
+        Held::note_progress(&mut state.held, signal, from);
+        if let Some(to) = &signal.to {
+            let Some(member) = state.members.iter().find(|member| member.id.as_str() == to && member.id != *from)
+            else {
+                return Err(not_found(to, from));
+            };
+            relayed.push(member, sender, &frame, waker, flushes);
+        } else {
+            let alone = state.members.len() == 1;
+            let held = Held::hold(&mut state.held, signal, from, &frame, alone);
+            for member in state.members.iter().filter(|member| member.id != *from) {
+                relayed.push(member, sender, &frame, waker, flushes);
+            }
+            if relayed.receivers == 0 && !held {
+                return Err(Refusal::new(ErrorCode::PeerNotFound, "nobody else is in the room"));
+            }
+        }
+        drop(state);
+        if !relayed.blocked.is_empty() {
+            relayed.frame = frame;
+        }
+        Ok(relayed)
+    }
+
+    /// Tries once more to put `frame` into the outbox of `blocked`; none when that member has left.
+    pub(super) fn relay_again(
+        &self,
+        sender: SenderId,
+        blocked: &Blocked,
+        frame: &Bytes,
+        waker: &Waker,
+        flushes: &mut Flushes,
+        is_late: impl FnOnce(bool) -> bool,
+    ) -> Option<Pushed> {
+        let state = self.lock();
+        let Member { outbox, .. } = state.members.iter().find(|member| member.serial == blocked.serial)?;
+        flushes.add(outbox);
+        Some(match outbox.push(sender, frame, waker) {
+            Pushed::Full if is_late(outbox.is_stalled()) => {
+                outbox.give_up(sender);
+                Pushed::Busy
+            }
+            pushed => pushed,
+        })
+    }
+
+    /// How many members the room has.
+    pub(super) fn len(&self) -> usize {
+        self.lock().members.len()
+    }
+
+    fn announce(&self, state: &State, event: &Event<'_>, flushes: &mut Flushes) {
+        let Some(frame) = (self.encode)(event) else { return };
+        for member in &state.members {
+            member.outbox.announce(frame.clone());
+            flushes.add(&member.outbox);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock, so a poisoned room is as good as any.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close_if_empty(&mut self) -> bool {
+        self.is_closed |= self.members.is_empty() && self.seats.is_empty();
+        self.is_closed
+    }
+}
+
+impl Relayed {
+    fn push(
+        &mut self,
+        member: &Member,
+        sender: SenderId,
+        frame: &Bytes,
+        waker: &Waker,
+        flushes: &mut Flushes,
+    ) {
+        self.receivers += 1;
+        match member.outbox.push(sender, frame, waker) {
+            Pushed::Queued => flushes.add(&member.outbox),
+            // Its `peer_left` is on the way.
+            Pushed::Closed => {}
+            Pushed::Busy => self.busy.push(member.id.clone()),
+            Pushed::Full => {
+                // What an earlier message of the same read left there may still be to be written.
+                flushes.add(&member.outbox);
+                self.blocked.push(Blocked { id: member.id.clone(), serial: member.serial });
+            }
+        }
+    }
+}
+
+fn not_found(to: &str, from: &PeerId) -> Refusal {
+    let message = if to == from.as_str() { "that is your own id" } else { "nobody in this room has that id" };
+    Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to: Some(to.to_owned()) }
+}

@@ -1,0 +1,148 @@
+//! Why a connection ended, what its client and the others are told, and the lingering close.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::decoder::Violation;
+use crate::outbox::{EndReason, frame};
+use crate::room::LeaveReason;
+
+/// Why a connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// The client closed it; the code and the reason that it gave, if any.
+    Closed(Option<(CloseCode, String)>),
+    /// The client was gone without a closing handshake.
+    HungUp,
+    /// The network ended it.
+    Lost(io::Error),
+    /// The client's frames break RFC 6455; in what.
+    BadFrame(&'static str),
+    /// The client gave no sign of life.
+    Timeout,
+    /// The client's socket took nothing.
+    Slow,
+    /// The client joined no room in time.
+    NoJoin,
+    /// The room of `?room=` does not let the client in.
+    Refused {
+        /// Whether it may try again.
+        retryable: bool,
+    },
+    /// The client sent a binary message.
+    Binary,
+    /// The client sent a text that is not UTF-8.
+    BadUtf8,
+    /// The client sent a message that is too large.
+    TooLarge,
+    /// The client sent too many messages, and went on.
+    Flood,
+    /// The client sent too many frames that carry nothing.
+    EmptyFrames,
+    /// The client did not finish a message in time.
+    Unfinished,
+    /// The relay ends it of its own accord.
+    Told(EndReason),
+}
+
+impl End {
+    /// What the others in the room are told.
+    pub fn leave_reason(&self) -> LeaveReason {
+        match self {
+            Self::Closed(_) | Self::HungUp | Self::Lost(_) => LeaveReason::Closed,
+            Self::Timeout => LeaveReason::Timeout,
+            Self::Slow => LeaveReason::Slow,
+            Self::Told(EndReason::Restart | EndReason::Shutdown) => LeaveReason::Shutdown,
+            Self::BadFrame(_)
+            | Self::NoJoin
+            | Self::Refused { .. }
+            | Self::Binary
+            | Self::BadUtf8
+            | Self::TooLarge
+            | Self::Flood
+            | Self::EmptyFrames
+            | Self::Unfinished => LeaveReason::Policy,
+        }
+    }
+
+    /// What the client is told, where there is still somebody to tell.
+    pub(super) fn close_frame(&self) -> Option<Bytes> {
+        let (code, reason) = match self {
+            Self::HungUp | Self::Lost(_) => return None,
+            // The answer repeats the code (RFC 6455 section 5.5.1).
+            Self::Closed(close) => return Some(frame::close(close.as_ref().map(|(code, _)| *code), "")),
+            Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
+            Self::Timeout => (CloseCode::Policy, "no sign of life"),
+            Self::Slow => (CloseCode::Again, "too slow to read"),
+            Self::NoJoin => (CloseCode::Policy, "no join in time"),
+            Self::Refused { retryable: true } => (CloseCode::Again, "the room takes nobody just now"),
+            Self::Refused { retryable: false } => (CloseCode::Policy, "the join was refused"),
+            Self::Binary => (CloseCode::Unsupported, "binary messages are not understood"),
+            Self::BadUtf8 => (CloseCode::Invalid, "a text was not UTF-8"),
+            Self::TooLarge => (CloseCode::Size, "a message was too large"),
+            Self::Flood => (CloseCode::Policy, "too many messages"),
+            Self::EmptyFrames => (CloseCode::Policy, "too many frames that carry nothing"),
+            Self::Unfinished => (CloseCode::Policy, "a message was not finished in time"),
+            Self::Told(EndReason::Restart) => (CloseCode::Restart, "the relay restarts"),
+            Self::Told(EndReason::Shutdown) => (CloseCode::Away, "the relay goes away"),
+        };
+        Some(frame::close(Some(code), reason))
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::Frame(what) => Self::BadFrame(what),
+            Violation::Binary => Self::Binary,
+            Violation::Utf8 => Self::BadUtf8,
+            Violation::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(None) => f.write_str("closed by the peer"),
+            // What the client wrote is escaped: it must not forge a line of the log.
+            Self::Closed(Some((code, reason))) if reason.is_empty() => {
+                write!(f, "closed by the peer ({})", u16::from(*code))
+            }
+            Self::Closed(Some((code, reason))) => write!(f, "closed by the peer ({}: {reason:?})", u16::from(*code)),
+            Self::HungUp => f.write_str("lost: hung up without a closing handshake"),
+            Self::Lost(error) => write!(f, "lost: {error}"),
+            Self::BadFrame(what) => write!(f, "bad frame: {what}"),
+            Self::Timeout => f.write_str("no sign of life"),
+            Self::Slow => f.write_str("too slow to read"),
+            Self::NoJoin => f.write_str("no join in time"),
+            Self::Refused { retryable: true } => f.write_str("refused: the room takes nobody just now"),
+            Self::Refused { retryable: false } => f.write_str("refused: the join was not valid"),
+            Self::Binary => f.write_str("a binary message"),
+            Self::BadUtf8 => f.write_str("a text that is not UTF-8"),
+            Self::TooLarge => f.write_str("a message too large"),
+            Self::Flood => f.write_str("too many messages"),
+            Self::EmptyFrames => f.write_str("too many frames that carry nothing"),
+            Self::Unfinished => f.write_str("a message that was not finished"),
+            Self::Told(_) => f.write_str("the relay shuts down"),
+        }
+    }
+}
+
+/// Reads until the client has no more to say. Bytes that arrive at a closed socket make the kernel answer with a reset, which
+/// may overtake what was written last: so it is not closed before.
+pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
+    /// Who goes on sending is read from slowly: it costs little, and what was written last still arrives.
+    const PACE: Duration = Duration::from_millis(5);
+    let mut rest = vec![0; 4096];
+    while let Ok(1..) = reader.read(&mut rest).await {
+        sleep(PACE).await;
+    }
+}

@@ -1,0 +1,348 @@
+//! From the bytes of a client to its messages (RFC 6455 section 5): whole, valid, and not too large.
+//!
+//! A message that came in one frame and one read is handed on where it lies; only what is incomplete is copied and kept.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use crate::outbox::frame::CONTROL_BYTES;
+
+/// Reads the frames of one client.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    max_message_bytes: usize,
+    /// The frame whose payload is incomplete.
+    frame: Option<Frame>,
+    /// What is there of the message that is incomplete.
+    message: Vec<u8>,
+    /// How much of it is known to be UTF-8.
+    valid: usize,
+    /// Whether its last fragment is still to come.
+    is_fragmented: bool,
+    /// What is there of an incomplete control frame, which may come between two fragments.
+    control: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    opcode: OpCode,
+    is_final: bool,
+    mask: [u8; 4],
+    /// Bytes of the payload that are still to come.
+    missing: usize,
+}
+
+/// What a client says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item<'a> {
+    /// A text message.
+    Text(Cow<'a, str>),
+    /// A ping to answer.
+    Ping(Cow<'a, [u8]>),
+    /// A sign of life.
+    Pong,
+    /// A fragment that carries nothing.
+    EmptyFragment,
+    /// The end, with the code and the reason that it was given.
+    Close(Option<(CloseCode, String)>),
+}
+
+/// What a client may not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Violation {
+    /// The frames break RFC 6455; what they break.
+    Frame(&'static str),
+    /// A binary message.
+    Binary,
+    /// A text that is not UTF-8.
+    Utf8,
+    /// A message of more bytes than it may have.
+    TooLarge,
+}
+
+impl Decoder {
+    /// Reads messages of at most `max_message_bytes`.
+    pub(super) fn new(max_message_bytes: usize) -> Self {
+        Self {
+            max_message_bytes,
+            frame: None,
+            message: Vec::new(),
+            valid: 0,
+            is_fragmented: false,
+            control: Vec::new(),
+        }
+    }
+
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.is_fragmented || self.frame.is_some()
+    }
+
+    /// Takes the next item off the front of `input`, and says how many bytes it took: all that can be taken now, when there
+    /// is no item yet. What is left then is the beginning of a frame's header.
+    pub(super) fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<(usize, Option<Item<'a>>), Violation> {
+        let (mut frame, start) = match self.frame.take() {
+            Some(frame) => (frame, 0),
+            None => match self.read_header(input)? {
+                Some(header) => header,
+                None => return Ok((0, None)),
+            },
+        };
+        let end = start + frame.missing.min(input.len() - start);
+        let Some(payload) = input.get_mut(start..end) else { return Ok((0, None)) };
+        unmask(payload, &mut frame.mask);
+        frame.missing -= payload.len();
+        let item = if frame.missing > 0 {
+            self.keep(frame, payload)?;
+            self.frame = Some(frame);
+            None
+        } else {
+            self.finish(frame, payload)?
+        };
+        Ok((end, item))
+    }
+
+    /// Reads a frame's header, and how long it is; none when it is incomplete.
+    fn read_header(&self, input: &[u8]) -> Result<Option<(Frame, usize)>, Violation> {
+        let mut cursor = Cursor::new(input);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::Frame("a reserved opcode"))?;
+        let Some((header, length)) = parsed else { return Ok(None) };
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Violation::Frame("a reserved bit is set"));
+        }
+        let Some(mask) = header.mask else { return Err(Violation::Frame("a frame is not masked")) };
+        match header.opcode {
+            OpCode::Control(_) if !header.is_final => return Err(Violation::Frame("a control frame is fragmented")),
+            OpCode::Control(_) if length > CONTROL_BYTES as u64 => {
+                return Err(Violation::Frame("a control frame is too long"));
+            }
+            OpCode::Control(_) => {}
+            OpCode::Data(Data::Continue) if !self.is_fragmented => {
+                return Err(Violation::Frame("a continuation without a beginning"));
+            }
+            OpCode::Data(Data::Text | Data::Binary) if self.is_fragmented => {
+                return Err(Violation::Frame("a message begins within another"));
+            }
+            OpCode::Data(Data::Binary) => return Err(Violation::Binary),
+            OpCode::Data(_) => {
+                if length > (self.max_message_bytes - self.message.len()) as u64 {
+                    return Err(Violation::TooLarge);
+                }
+            }
+        }
+        let frame = Frame { opcode: header.opcode, is_final: header.is_final, mask, missing: length as usize };
+        Ok(Some((frame, cursor.position() as usize)))
+    }
+
+    /// Keeps a part of a payload until the rest has come.
+    fn keep(&mut self, frame: Frame, payload: &[u8]) -> Result<(), Violation> {
+        match frame.opcode {
+            OpCode::Control(_) => self.control.extend_from_slice(payload),
+            OpCode::Data(_) => {
+                self.message.extend_from_slice(payload);
+                self.check_utf8()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles the last part of a frame's payload.
+    fn finish<'a>(&mut self, frame: Frame, payload: &'a [u8]) -> Result<Option<Item<'a>>, Violation> {
+        match frame.opcode {
+            OpCode::Control(control) => {
+                let payload = if self.control.is_empty() {
+                    Cow::Borrowed(payload)
+                } else {
+                    self.control.extend_from_slice(payload);
+                    Cow::Owned(std::mem::take(&mut self.control))
+                };
+                match control {
+                    Control::Ping => Ok(Some(Item::Ping(payload))),
+                    Control::Pong => Ok(Some(Item::Pong)),
+                    _ => close_of(&payload).map(|close| Some(Item::Close(close))),
+                }
+            }
+            OpCode::Data(_) if frame.is_final && self.message.is_empty() => {
+                self.is_fragmented = false;
+                let text = std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?;
+                Ok(Some(Item::Text(Cow::Borrowed(text))))
+            }
+            OpCode::Data(_) => {
+                let is_empty = payload.is_empty();
+                self.message.extend_from_slice(payload);
+                self.is_fragmented = !frame.is_final;
+                if self.is_fragmented {
+                    self.check_utf8()?;
+                    return Ok(is_empty.then_some(Item::EmptyFragment));
+                }
+                self.valid = 0;
+                let text = String::from_utf8(std::mem::take(&mut self.message)).map_err(|_| Violation::Utf8)?;
+                Ok(Some(Item::Text(Cow::Owned(text))))
+            }
+        }
+    }
+
+    /// Finds a text that cannot become UTF-8 before it is whole.
+    fn check_utf8(&mut self) -> Result<(), Violation> {
+        let unchecked = self.message.get(self.valid..).unwrap_or_default();
+        match std::str::from_utf8(unchecked) {
+            Ok(_) => self.valid = self.message.len(),
+            // The last character may be incomplete.
+            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
+            Err(_) => return Err(Violation::Utf8),
+        }
+        Ok(())
+    }
+}
+
+/// Removes the mask from a part of a payload, and turns it so that it fits the next part (RFC 6455 section 5.3).
+fn unmask(payload: &mut [u8], mask: &mut [u8; 4]) {
+    let eight = u64::from_ne_bytes([mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]]);
+    let mut chunks = payload.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        if let Ok(bytes) = <[u8; 8]>::try_from(&*chunk) {
+            chunk.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ eight).to_ne_bytes());
+        }
+    }
+    let rest = chunks.into_remainder();
+    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= key;
+    }
+    let turn = rest.len() % 4;
+    mask.rotate_left(turn);
+}
+
+/// What a close frame says (RFC 6455 sections 5.5.1 and 7.4).
+fn close_of(payload: &[u8]) -> Result<Option<(CloseCode, String)>, Violation> {
+    match payload {
+        [] => Ok(None),
+        [one, two, reason @ ..] => {
+            let code = CloseCode::from(u16::from_be_bytes([*one, *two]));
+            if !code.is_allowed() {
+                return Err(Violation::Frame("a close code that must not be sent"));
+            }
+            let reason = std::str::from_utf8(reason).map_err(|_| Violation::Utf8)?;
+            Ok(Some((code, reason.to_owned())))
+        }
+        [_] => Err(Violation::Frame("half a close code")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    /// A masked frame with the opcode and the FIN bit of `first`.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![first];
+        match payload.len() {
+            length @ 0..126 => frame.push(0x80 | length as u8),
+            length @ 126..65_536 => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            length => {
+                frame.push(0x80 | 127);
+                frame.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&MASK);
+        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame
+    }
+
+    /// What a decoder makes of `input` when `chunk` bytes come at a time.
+    fn decoded(input: &[u8], chunk: usize) -> Result<Vec<String>, Violation> {
+        let (mut decoder, mut items, mut waiting) = (Decoder::new(1000), Vec::new(), Vec::new());
+        for chunk in input.chunks(chunk) {
+            waiting.extend_from_slice(chunk);
+            loop {
+                let (taken, item) = decoder.decode(&mut waiting)?;
+                items.extend(item.map(|item| format!("{item:?}")));
+                if taken == 0 {
+                    break;
+                }
+                waiting.drain(..taken);
+            }
+        }
+        Ok(items)
+    }
+
+    fn violation(input: &[u8]) -> Violation {
+        let found = decoded(input, usize::MAX).unwrap_err();
+        assert_eq!(decoded(input, 1).unwrap_err(), found, "byte by byte");
+        found
+    }
+
+    #[test]
+    fn messages_are_the_same_however_the_bytes_come() {
+        let long = "ü".repeat(300);
+        let input = [
+            frame(0x81, b"hello"),
+            frame(0x81, b""),
+            frame(0x01, "gr\u{fc}".as_bytes().split_last().unwrap().1),
+            frame(0x89, b"ping"),
+            frame(0x00, b""),
+            frame(0x80, &[0xbc]),
+            frame(0x8a, b"pong"),
+            frame(0x81, long.as_bytes()),
+            frame(0x88, b"\x03\xe8bye"),
+        ]
+        .concat();
+        let whole = decoded(&input, usize::MAX).unwrap();
+        assert_eq!(
+            whole,
+            [
+                r#"Text("hello")"#,
+                r#"Text("")"#,
+                "Ping([112, 105, 110, 103])",
+                "EmptyFragment",
+                r#"Text("grü")"#,
+                "Pong",
+                &format!("Text({long:?})"),
+                r#"Close(Some((Normal, "bye")))"#,
+            ]
+        );
+        for chunk in 1..40 {
+            assert_eq!(decoded(&input, chunk).unwrap(), whole, "{chunk} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn frames_that_rfc_6455_forbids_are_found() {
+        for input in [
+            frame(0x83, b""),
+            frame(0x8b, b""),
+            frame(0xc1, b"x"),
+            frame(0x09, b""),
+            frame(0x89, &[0; 126]),
+            frame(0x80, b"x"),
+            [frame(0x01, b"x"), frame(0x81, b"y")].concat(),
+            vec![0x81, 0x01, b'x'],
+            frame(0x88, b"\x03"),
+            frame(0x88, b"\x03\xed"),
+            frame(0x88, b"\x00\x00"),
+        ] {
+            assert!(matches!(violation(&input), Violation::Frame(_)), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn what_this_relay_does_not_take_is_found() {
+        assert_eq!(violation(&frame(0x82, b"x")), Violation::Binary);
+        assert_eq!(violation(&frame(0x81, b"\xc0\xaf")), Violation::Utf8);
+        assert_eq!(violation(&frame(0x81, b"\xc3")), Violation::Utf8);
+        assert_eq!(violation(&frame(0x88, b"\x03\xe8\xff")), Violation::Utf8);
+        assert_eq!(violation(&frame(0x01, b"\xff")), Violation::Utf8, "before it is whole");
+        assert_eq!(violation(&frame(0x81, &[b'x'; 1001])), Violation::TooLarge);
+        assert_eq!(violation(&[frame(0x01, &[b'x'; 999]), frame(0x80, b"yy")].concat()), Violation::TooLarge);
+        assert!(decoded(&[frame(0x01, &[b'x'; 999]), frame(0x80, b"y")].concat(), 7).is_ok());
+        let endless = [0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        assert_eq!(violation(&endless), Violation::TooLarge);
+    }
+}
