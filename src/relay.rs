@@ -13,7 +13,7 @@ use crate::http::origin::OriginPolicy;
 use crate::http::proxy::Client;
 use crate::lan::trust::TrustPages;
 use crate::limits::Allowance;
-use crate::net::info::Arrival;
+use crate::net::info::ConnectionInfo;
 use crate::peer::outbox::Outbox;
 use crate::peer::session::Session;
 use crate::room::table::Rooms;
@@ -54,8 +54,8 @@ impl Relay {
     }
 
     /// Who made the request with these `headers`, on a connection that may be a proxy's.
-    pub fn client(&self, headers: &HeaderMap, arrival: Arrival) -> Client {
-        Client::of(headers, arrival, &self.config.trusted_proxy)
+    pub fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
+        Client::from_request(headers, connection, &self.config.trusted_proxy)
     }
 
     /// The number of one more WebSocket, to tell its lines in the log from those of others.

@@ -29,7 +29,7 @@ impl Origin {
     /// Whether the page comes from this very machine.
     fn is_loopback(&self) -> bool {
         let (_, authority) = self.scheme_and_authority();
-        let host = host_of(authority);
+        let host = split_host(authority);
         host == "localhost" || parse_ip(host).is_some_and(|ip| ip.is_loopback())
     }
 }
@@ -46,7 +46,7 @@ impl FromStr for Origin {
             _ => return Err(malformed()),
         };
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
-        let host = host_of(authority);
+        let host = split_host(authority);
         let port = authority.strip_prefix(host).ok_or_else(malformed)?;
         let port_is_right = port.is_empty()
             || port.strip_prefix(':').is_some_and(|digits| {
@@ -121,15 +121,15 @@ impl OriginPolicy {
         }
         let origin: Origin = text.parse()?;
         let host = client.host.as_deref().unwrap_or_default();
-        let same_host = is_origin_of(&origin, client.scheme(), host);
+        let same_host = is_same_origin(&origin, client.scheme(), host);
         if same_host || origin.is_loopback() || self.allowed.contains(&origin) {
             return Ok(());
         }
         let asked = format!("{}://{host}", client.scheme());
-        let is_loopback = client.arrival.ip().is_none_or(|ip| ip.is_loopback());
+        let is_loopback = client.connection.ip().is_none_or(|ip| ip.is_loopback());
         // A page from elsewhere over loopback: most likely a proxy on this machine that says nothing of its clients.
         if client.proxied || is_loopback {
-            let proxy = client.arrival.ip().map_or("unix".to_owned(), |ip| ip.to_string());
+            let proxy = client.connection.ip().map_or("unix".to_owned(), |ip| ip.to_string());
             return Err(OriginError::Proxied { origin: text, asked, proxy });
         }
         Err(OriginError::Foreign { origin: text, asked })
@@ -137,7 +137,7 @@ impl OriginPolicy {
 }
 
 /// Whether a page of `origin` was served by `scheme://host`, where `host` is what the `Host` header says.
-fn is_origin_of(origin: &Origin, scheme: &str, host: &str) -> bool {
+fn is_same_origin(origin: &Origin, scheme: &str, host: &str) -> bool {
     let default_port = if scheme == "https" { ":443" } else { ":80" };
     let host = host.to_ascii_lowercase();
     origin.scheme_and_authority() == (scheme, host.strip_suffix(default_port).unwrap_or(&host))
@@ -153,7 +153,7 @@ fn only_value(headers: &HeaderMap, name: HeaderName) -> Result<Option<String>, O
 }
 
 /// The host of `host:port`; an IPv6 address keeps its brackets.
-fn host_of(authority: &str) -> &str {
+fn split_host(authority: &str) -> &str {
     let end = match authority.find(']') {
         Some(bracket) if authority.starts_with('[') => bracket + 1,
         _ => authority.find(':').unwrap_or(authority.len()),
@@ -170,7 +170,7 @@ mod tests {
     use hyper::header::{HeaderValue, VIA};
 
     use super::*;
-    use crate::net::info::Arrival;
+    use crate::net::info::ConnectionInfo;
 
     fn policy(allowed: &[&str], loopback_only: bool) -> OriginPolicy {
         OriginPolicy { allowed: allowed.iter().map(|origin| origin.parse().unwrap()).collect(), loopback_only }
@@ -186,8 +186,8 @@ mod tests {
     }
 
     fn check_from(address: &str, policy: &OriginPolicy, headers: &HeaderMap) -> Result<(), OriginError> {
-        let arrival = Arrival::plain(address.parse().unwrap());
-        policy.check(headers, &Client::of(headers, arrival, &[]))
+        let connection = ConnectionInfo::tcp(address.parse().unwrap());
+        policy.check(headers, &Client::from_request(headers, connection, &[]))
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Streams, and where they come from.
 
 pub mod certificate;
-pub mod host;
 pub mod info;
 pub mod listen;
+pub mod machine;
 pub mod tls;
 pub mod unix;

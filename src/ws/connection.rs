@@ -279,13 +279,13 @@ async fn close<S>(
         return;
     }
     if let Ok(mut socket) = sink.reunite(stream) {
-        hang_up(socket.get_mut()).await;
+        lingering_close(socket.get_mut()).await;
     }
 }
 
 /// Ends a stream so that the peer gets to read what was sent last. Bytes that arrive at a closed socket make the kernel
 /// answer with a reset, which may overtake them: so say that no more comes, and read until the peer has no more to say.
-pub async fn hang_up<S>(stream: &mut S)
+pub async fn lingering_close<S>(stream: &mut S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
