@@ -14,8 +14,8 @@ use tracing::{debug, info};
 use crate::http::redirect::Redirect;
 use crate::http::service::{self, Upgraded};
 use crate::limits;
-use crate::net::info::Arrival;
-use crate::net::tls::{Accepted, Tls};
+use crate::net::info::ConnectionInfo;
+use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::peer::session::Session;
 use crate::protocol::ErrorCode;
 use crate::relay::Relay;
@@ -46,7 +46,7 @@ impl Doorkeeper {
     pub async fn welcome_local(self, stream: UnixStream) {
         match self.greeting {
             Greeting::Redirect(redirect) => redirect.serve(stream, self.relay.shutdown.clone()).await,
-            Greeting::Plain | Greeting::Tls(_) => serve_stream(stream, Arrival::local(), self.relay).await,
+            Greeting::Plain | Greeting::Tls(_) => serve_stream(stream, ConnectionInfo::unix(), self.relay).await,
         }
     }
 
@@ -57,7 +57,7 @@ impl Doorkeeper {
         }
         let mut shutdown = self.relay.shutdown.clone();
         let tls = match self.greeting {
-            Greeting::Plain => return serve_stream(stream, Arrival::plain(address), self.relay).await,
+            Greeting::Plain => return serve_stream(stream, ConnectionInfo::tcp(address), self.relay).await,
             Greeting::Redirect(redirect) => return redirect.serve(stream, shutdown).await,
             Greeting::Tls(tls) => tls,
         };
@@ -66,8 +66,8 @@ impl Doorkeeper {
             _ = shutdown.wait() => return,
         };
         match accepted {
-            Ok(Accepted::Secure(stream)) => serve_stream(*stream, Arrival::secure(address), self.relay).await,
-            Ok(Accepted::Plain(stream)) => {
+            Ok(MaybeTlsStream::Tls(stream)) => serve_stream(*stream, ConnectionInfo::tls(address), self.relay).await,
+            Ok(MaybeTlsStream::Plain(stream)) => {
                 Arc::new(Redirect { port: None, trust: self.relay.trust.clone() }).serve(stream, shutdown).await
             }
             Err(error) => debug!(%address, %error, "no TLS handshake"),
@@ -77,12 +77,12 @@ impl Doorkeeper {
 
 /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. The log gets a line when that begins and
 /// one when it ends.
-pub async fn serve_stream<S>(stream: S, arrival: impl Into<Arrival>, relay: Arc<Relay>)
+pub async fn serve_stream<S>(stream: S, info: impl Into<ConnectionInfo>, relay: Arc<Relay>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let arrival = arrival.into();
-    let Some(Upgraded { socket, mut admission }) = service::serve(stream, arrival, Arc::clone(&relay)).await else {
+    let info = info.into();
+    let Some(Upgraded { socket, mut admission }) = service::serve(stream, info, Arc::clone(&relay)).await else {
         return;
     };
     let (connection, address) = (relay.count_connection(), &admission.client);

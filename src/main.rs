@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use signaling_relay::cli::banner::Screen;
-use signaling_relay::net::host::Host;
+use signaling_relay::net::machine::Machine;
 use signaling_relay::{Config, Reloader, Server, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -84,7 +84,7 @@ impl Signals {
 /// Prints what can be opened.
 fn introduce(server: &Server) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let screen = Screen::new(server, &Host::look(), out.is_terminal());
+    let screen = Screen::new(server, &Machine::detect(), out.is_terminal());
     write!(out, "{screen}")?;
     out.flush()
 }

@@ -9,7 +9,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use crate::lan::trust;
-use crate::net::host::{Host, is_private};
+use crate::net::machine::{Machine, is_private};
 use crate::server::Server;
 
 /// The first screen of a relay. Each URL stands in a line of its own behind four spaces, for programs to find.
@@ -30,13 +30,13 @@ pub struct Screen {
 
 impl Screen {
     /// What there is to say of `server` on this `host`.
-    pub fn new(server: &Server, host: &Host, terminal: bool) -> Self {
+    pub fn new(server: &Server, host: &Machine, terminal: bool) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
         let screen = Self::of(server.local_addrs(), host, server.is_secure(), fingerprint, terminal);
         Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..screen }
     }
 
-    fn of(listening: &[SocketAddr], host: &Host, secure: bool, fingerprint: Option<String>, terminal: bool) -> Self {
+    fn of(listening: &[SocketAddr], host: &Machine, secure: bool, fingerprint: Option<String>, terminal: bool) -> Self {
         let opened = addresses(listening, host);
         let public = opened.iter().map(|address| address.ip()).filter(|ip| !is_private(*ip)).collect();
         let mut urls: Vec<(SocketAddr, String)> = Vec::new();
@@ -106,7 +106,7 @@ impl fmt::Display for Screen {
 }
 
 /// The addresses behind those that are listened on: where that is every address, all that others can reach, and loopback.
-fn addresses(listening: &[SocketAddr], host: &Host) -> Vec<SocketAddr> {
+fn addresses(listening: &[SocketAddr], host: &Machine) -> Vec<SocketAddr> {
     let mut all = Vec::new();
     for address in listening {
         if !address.ip().is_unspecified() {
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn screen(listening: &[&str], secure: bool, fingerprint: Option<&str>, terminal: bool) -> Screen {
-        let host = Host {
+        let host = Machine {
             names: vec!["localhost".into(), "studio".into()],
             addresses: ["192.168.1.5", "203.0.113.9", "fd00::5", "fe80::5"].map(|ip| ip.parse().unwrap()).into(),
         };

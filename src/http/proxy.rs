@@ -12,7 +12,7 @@ use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, VIA};
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::net::info::Arrival;
+use crate::net::info::ConnectionInfo;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -53,36 +53,40 @@ pub struct Client {
     pub secure: bool,
     /// The host, with its port, that the client believes to be talking to; none if it said none, or several.
     pub host: Option<String>,
-    /// Whether a proxy stands between, as far as can be seen.
+    /// Whether the request came through a proxy, as far as its headers tell.
     pub proxied: bool,
+    /// Whether it came through a proxy that the relay trusts.
+    pub proxy_is_trusted: bool,
     /// The connection that the request came over.
-    pub arrival: Arrival,
+    pub connection: ConnectionInfo,
 }
 
 impl Client {
     /// The client that made the request with these `headers`, on a connection that may be one of the `trusted` proxies'.
-    pub fn of(headers: &HeaderMap, arrival: Arrival, trusted: &[TrustedProxy]) -> Self {
+    pub fn from_request(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Self {
         let signs = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
         let direct = Self {
-            ip: arrival.ip(),
-            secure: arrival.secure,
+            ip: connection.ip(),
+            secure: connection.tls,
             host: only_host(headers),
             proxied: signs.iter().any(|name| headers.contains_key(name)),
-            arrival,
+            proxy_is_trusted: false,
+            connection,
         };
-        if !is_trusted(arrival.ip(), trusted) {
+        if !is_trusted(connection.ip(), trusted) {
             return direct;
         }
         Self {
-            ip: forwarded_for(headers, arrival, trusted),
-            secure: match last_of(headers, &X_FORWARDED_PROTO) {
+            ip: forwarded_for(headers, connection, trusted),
+            secure: match last_value(headers, &X_FORWARDED_PROTO) {
                 Some("https" | "wss") => true,
                 Some("http" | "ws") => false,
                 _ => direct.secure,
             },
-            host: last_of(headers, &X_FORWARDED_HOST).map(str::to_owned).or(direct.host),
+            host: last_value(headers, &X_FORWARDED_HOST).map(str::to_owned).or(direct.host),
             proxied: true,
-            arrival,
+            proxy_is_trusted: true,
+            connection,
         }
     }
 
@@ -96,8 +100,8 @@ impl Client {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ip {
-            Some(ip) if self.arrival.ip() != Some(ip) => ip.fmt(f),
-            _ => self.arrival.fmt(f),
+            Some(ip) if self.connection.ip() != Some(ip) => ip.fmt(f),
+            _ => self.connection.fmt(f),
         }
     }
 }
@@ -112,8 +116,8 @@ fn is_trusted(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> bool {
 
 /// The last address that is not a proxy's own. What stands before it, or before something that is no address, may be made
 /// up by the client.
-fn forwarded_for(headers: &HeaderMap, arrival: Arrival, trusted: &[TrustedProxy]) -> Option<IpAddr> {
-    let mut known = arrival.ip();
+fn forwarded_for(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Option<IpAddr> {
+    let mut known = connection.ip();
     for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
         for hop in value.to_str().unwrap_or_default().rsplit(',') {
             let Some(ip) = parse_hop(hop.trim()) else { return known };
@@ -133,7 +137,7 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
     hop.parse().or_else(|_| with_port()).or_else(|_| in_brackets()).ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-fn last_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn last_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
@@ -160,11 +164,11 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         let trusted: Vec<_> = trusted.split(' ').map(|proxy| proxy.parse().unwrap()).collect();
-        let arrival = match from.parse() {
-            Ok(address) => Arrival::plain(address),
-            Err(_) => Arrival { address: None, secure: false },
+        let connection = match from.parse() {
+            Ok(address) => ConnectionInfo::tcp(address),
+            Err(_) => ConnectionInfo { address: None, tls: false },
         };
-        Client::of(&map, arrival, &trusted)
+        Client::from_request(&map, connection, &trusted)
     }
 
     #[test]
@@ -214,7 +218,7 @@ mod tests {
         for (from, trusted) in [(STRANGER, "10.0.0.0/8 unix"), ("unix", "10.0.0.0/8"), ("[2001:db8::1]:1", "0.0.0.0/0")]
         {
             let client = client(from, trusted, &claims);
-            assert_eq!(client.ip, client.arrival.ip());
+            assert_eq!(client.ip, client.connection.ip());
             assert_eq!(
                 (client.host.as_deref(), client.secure, client.proxied),
                 (Some("relay.internal:8080"), false, true)

@@ -16,7 +16,7 @@ use crate::drain::ShutdownSignal;
 use crate::http::response::{Body, set, text};
 use crate::http::service;
 use crate::lan::trust::TrustPages;
-use crate::ws::connection::hang_up;
+use crate::ws::connection::lingering_close;
 
 /// Where plain HTTP is sent to.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Redirect {
             std::future::ready(Ok::<_, Infallible>(response))
         });
         if let Some(parts) = service::converse(stream, service, shutdown).await {
-            hang_up(&mut parts.io.into_inner()).await;
+            lingering_close(&mut parts.io.into_inner()).await;
         }
     }
 

@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::http::assets::File;
-use crate::http::origin::Origin;
+use crate::http::origin::TupleOrigin;
 
 /// The body of every response: it is there as a whole.
 pub type Body = Full<Bytes>;
@@ -31,7 +31,7 @@ pub fn method_not_allowed() -> Response<Body> {
 
 /// One file of the page, as `request`'s headers ask for it: not again where the browser has it already. Pages of the origins
 /// `may_frame` may show it in a frame.
-pub fn file(request: &HeaderMap, file: File, may_frame: &[Origin]) -> Response<Body> {
+pub fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -> Response<Body> {
     let mut response = match &file.etag {
         Some(etag) if has(request, etag) => {
             let mut response = Response::new(Body::default());
@@ -51,7 +51,7 @@ pub fn file(request: &HeaderMap, file: File, may_frame: &[Origin]) -> Response<B
 }
 
 /// Lets a page of `origin` import the file as a module (the Fetch standard's CORS protocol).
-pub fn share_with(response: &mut Response<Body>, origin: &HeaderValue) {
+pub fn allow_cross_origin(response: &mut Response<Body>, origin: &HeaderValue) {
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     set(response, header::VARY, "Origin");
 }
@@ -70,9 +70,9 @@ fn has(request: &HeaderMap, etag: &str) -> bool {
 
 /// Adds what a browser needs to keep the page to itself: only its own files run, nothing is loaded from elsewhere, and the
 /// socket goes back to where the page came from.
-fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[Origin]) {
+fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[TupleOrigin]) {
     // Browsers before 2022 do not take 'self' to mean the socket as well.
-    let sockets = host_of(request).map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
+    let sockets = host_header(request).map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
     let frames: String = may_frame.iter().map(|origin| format!(" {}", origin.as_str())).collect();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
@@ -99,7 +99,7 @@ fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[Origi
 }
 
 /// The `Host` of the request, if it is of the characters that a host and a port are made of.
-fn host_of(request: &HeaderMap) -> Option<&str> {
+fn host_header(request: &HeaderMap) -> Option<&str> {
     let host = request.get(header::HOST)?.to_str().ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     (!host.is_empty() && host.bytes().all(plain)).then_some(host)

@@ -23,12 +23,12 @@ use crate::drain::ShutdownSignal;
 use crate::http::proxy::Client;
 use crate::http::response::{self, Body, method_not_allowed, text};
 use crate::limits;
-use crate::net::info::Arrival;
+use crate::net::info::ConnectionInfo;
 use crate::peer::session::Session;
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
 use crate::room::names::{PeerId, PeerName, RoomName};
-use crate::ws::connection::{hang_up, websocket_config};
+use crate::ws::connection::{lingering_close, websocket_config};
 
 /// A stream that has become a WebSocket.
 pub struct Upgraded<S> {
@@ -50,16 +50,16 @@ pub struct Admission {
 }
 
 /// Answers requests on `stream` until one of them upgrades it; none when the stream ends without.
-pub async fn serve<S>(stream: S, arrival: Arrival, relay: Arc<Relay>) -> Option<Upgraded<S>>
+pub async fn serve<S>(stream: S, connection: ConnectionInfo, relay: Arc<Relay>) -> Option<Upgraded<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let shutdown = relay.shutdown.clone();
     let config = websocket_config(relay.config.max_message_bytes);
-    let parts = converse(stream, Door { relay, arrival, admission: Mutex::default() }, shutdown).await?;
+    let parts = converse(stream, Door { relay, connection, admission: Mutex::default() }, shutdown).await?;
     let mut stream = parts.io.into_inner();
     let Some(admission) = parts.service.admission.into_inner().unwrap_or_else(PoisonError::into_inner) else {
-        hang_up(&mut stream).await;
+        lingering_close(&mut stream).await;
         return None;
     };
     let socket = WebSocketStream::from_partially_read(stream, parts.read_buf.into(), Role::Server, Some(config)).await;
@@ -106,7 +106,7 @@ where
 /// Answers the requests of one stream.
 struct Door {
     relay: Arc<Relay>,
-    arrival: Arrival,
+    connection: ConnectionInfo,
     /// Filled by the request that upgrades the stream.
     admission: Mutex<Option<Admission>>,
 }
@@ -122,9 +122,9 @@ impl Service<Request<Incoming>> for Door {
             debug!(path = request.uri().path(), status = response.status().as_u16(), "upgrade");
             return Box::pin(std::future::ready(Ok(response)));
         }
-        let (relay, arrival) = (Arc::clone(&self.relay), self.arrival);
+        let (relay, connection) = (Arc::clone(&self.relay), self.connection);
         Box::pin(async move {
-            let response = answer(&relay, arrival, &request).await;
+            let response = answer(&relay, connection, &request).await;
             debug!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
             Ok(response)
         })
@@ -138,7 +138,7 @@ impl Door {
             return Err(text(StatusCode::NOT_FOUND, "no socket is here: dial / or /ws").into());
         }
         let response = handshake(request)?;
-        let client = self.relay.client(request.headers(), self.arrival);
+        let client = self.relay.client(request.headers(), self.connection);
         self.relay.origins.check(request.headers(), &client).map_err(|error| {
             info!(%client, %error, "refused a page");
             text(StatusCode::FORBIDDEN, &error.to_string())
@@ -226,7 +226,7 @@ fn handshake(request: &Request<Incoming>) -> Result<Response<Body>, Box<Response
 }
 
 /// Answers a request that asks for no upgrade.
-async fn answer(relay: &Relay, arrival: Arrival, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(relay: &Relay, connection: ConnectionInfo, request: &Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let name = match path {
         // Where a socket may be dialled, its page is: an invite link and its socket are one URL.
@@ -237,11 +237,11 @@ async fn answer(relay: &Relay, arrival: Arrival, request: &Request<Incoming>) ->
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
         Some(name) => relay.page.file(name).await.map(|file| {
             let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
-            let client = relay.client(request.headers(), arrival);
+            let client = relay.client(request.headers(), connection);
             if let Some(origin) = request.headers().get(header::ORIGIN)
                 && relay.origins.check(request.headers(), &client).is_ok()
             {
-                response::share_with(&mut response, origin);
+                response::allow_cross_origin(&mut response, origin);
             }
             if client.secure {
                 response::isolate(&mut response);

@@ -24,8 +24,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use crate::limits;
-use crate::net::certificate::{CertificateFiles, Source};
-use crate::net::host::{Host, PRIVATE_NETWORKS, is_private};
+use crate::net::certificate::{CertificateFiles, CertificateSource};
+use crate::net::machine::{Machine, PRIVATE_NETWORKS, is_private};
 
 /// The file with the authority's key, which nobody else may read, and its certificate.
 pub const KEY_FILE: &str = "authority.key";
@@ -93,16 +93,16 @@ impl Authority {
         digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
 
-    /// A certificate for those of `host`'s names and addresses that the authority may sign, with its chain.
+    /// A certificate for those of `machine`'s names and addresses that the authority may sign, with its chain.
     ///
     /// # Errors
     /// When signing fails.
-    pub fn issue(&self, host: &Host, now: SystemTime) -> anyhow::Result<CertifiedKey> {
-        let mut params = CertificateParams::new(self.permitted_of(&host.names))?;
+    pub fn issue(&self, machine: &Machine, now: SystemTime) -> anyhow::Result<CertifiedKey> {
+        let mut params = CertificateParams::new(self.filter_permitted(&machine.names))?;
         let loopback = ["127.0.0.1", "::1"].iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
-        let addresses = host.addresses.iter().copied().filter(|ip| is_private(*ip)).chain(loopback);
+        let addresses = machine.addresses.iter().copied().filter(|ip| is_private(*ip)).chain(loopback);
         params.subject_alt_names.extend(addresses.map(SanType::IpAddress));
-        params.distinguished_name = named(&format!("signaling-relay on {}", name_of(host)));
+        params.distinguished_name = distinguished_name_with(&format!("signaling-relay on {}", display_name(machine)));
         params.not_before = (now - limits::CLOCK_SKEW).into();
         params.not_after = (now + limits::LEAF_VALIDITY).into();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -115,7 +115,7 @@ impl Authority {
         Ok(CertifiedKey::new(chain, default_provider().key_provider.load_private_key(key.into())?))
     }
 
-    fn permitted_of(&self, names: &[String]) -> Vec<String> {
+    fn filter_permitted(&self, names: &[String]) -> Vec<String> {
         let is_below = |name: &str, top: &str| {
             name == top || name.strip_suffix(top).is_some_and(|rest| top.is_empty() || rest.ends_with('.'))
         };
@@ -131,33 +131,33 @@ impl Authority {
 #[derive(Debug)]
 pub struct LeafSource(pub Arc<Authority>);
 
-impl Source for LeafSource {
+impl CertificateSource for LeafSource {
     fn load(&self) -> anyhow::Result<CertifiedKey> {
-        let host = Host::look();
-        let names = self.0.permitted_of(&host.names);
-        if names.len() < host.names.len() {
+        let machine = Machine::detect();
+        let names = self.0.filter_permitted(&machine.names);
+        if names.len() < machine.names.len() {
             warn!(
-                host = %name_of(&host),
+                machine = %display_name(&machine),
                 "the local authority was made under another name of this machine: browsers take only the addresses and {}, \
                  until {KEY_FILE} is removed and the new authority is trusted", names.join(", ")
             );
         }
-        let certified = self.0.issue(&host, SystemTime::now())?;
-        info!(names = ?names, addresses = ?host.addresses, "the local authority signs for this machine");
+        let certified = self.0.issue(&machine, SystemTime::now())?;
+        info!(names = ?names, addresses = ?machine.addresses, "the local authority signs for this machine");
         Ok(certified)
     }
 
-    fn stamp(&self) -> String {
+    fn version(&self) -> String {
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        format!("{:?} {}", Host::look(), seconds / limits::LEAF_RENEWAL.as_secs())
+        format!("{:?} {}", Machine::detect(), seconds / limits::LEAF_RENEWAL.as_secs())
     }
 }
 
 /// Makes an authority for this machine, and puts it into `file` of `folder` as a whole or not at all. Where another relay was
 /// faster its authority stays.
 fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
-    let host = Host::look();
-    let (key, certificate) = generate(&host, SystemTime::now())?;
+    let machine = Machine::detect();
+    let (key, certificate) = generate(&machine, SystemTime::now())?;
     if !folder.exists() {
         fs::create_dir_all(folder)?;
         // The folder may be in somebody's repository.
@@ -178,13 +178,14 @@ fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
 }
 
 /// The key and the certificate of a new authority, as PEM.
-fn generate(host: &Host, now: SystemTime) -> anyhow::Result<(String, String)> {
+fn generate(machine: &Machine, now: SystemTime) -> anyhow::Result<(String, String)> {
     let networks = PRIVATE_NETWORKS
         .iter()
         .map(|network| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(network.addr(), network.prefix_len())));
-    let names = host.names.iter().cloned().map(GeneralSubtree::DnsName);
+    let names = machine.names.iter().cloned().map(GeneralSubtree::DnsName);
     let mut params = CertificateParams::default();
-    params.distinguished_name = named(&format!("signaling-relay authority of {}", name_of(host)));
+    params.distinguished_name =
+        distinguished_name_with(&format!("signaling-relay authority of {}", display_name(machine)));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -223,7 +224,7 @@ fn permitted_names(certificate: &CertificateDer<'_>) -> anyhow::Result<Option<Ve
     Ok(Some(names.collect()))
 }
 
-fn named(common_name: &str) -> DistinguishedName {
+fn distinguished_name_with(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     // RFC 5280 gives a common name 64 characters at most.
     name.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
@@ -231,6 +232,6 @@ fn named(common_name: &str) -> DistinguishedName {
 }
 
 /// What the machine calls itself.
-fn name_of(host: &Host) -> &str {
-    host.names.get(1).or(host.names.first()).map_or("localhost", String::as_str)
+fn display_name(machine: &Machine) -> &str {
+    machine.names.get(1).or(machine.names.first()).map_or("localhost", String::as_str)
 }

@@ -17,7 +17,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
 /// Where a certificate comes from.
-pub trait Source: fmt::Debug + Send + Sync {
+pub trait CertificateSource: fmt::Debug + Send + Sync {
     /// The certificate to serve from now on.
     ///
     /// # Errors
@@ -25,7 +25,7 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn load(&self) -> anyhow::Result<CertifiedKey>;
 
     /// A text that changes when [`load`](Self::load) would bring something else.
-    fn stamp(&self) -> String;
+    fn version(&self) -> String;
 }
 
 /// The files of `--cert` and `--key`.
@@ -88,13 +88,13 @@ impl CertificateFiles {
     }
 }
 
-impl Source for CertificateFiles {
+impl CertificateSource for CertificateFiles {
     fn load(&self) -> anyhow::Result<CertifiedKey> {
         Ok(self.read(SystemTime::now())?)
     }
 
-    fn stamp(&self) -> String {
-        format!("{:?} {:?}", stamp(&self.cert), stamp(&self.key))
+    fn version(&self) -> String {
+        format!("{:?} {:?}", file_version(&self.cert), file_version(&self.key))
     }
 }
 
@@ -199,14 +199,14 @@ fn warn_if_others_can_read(_: &Path) {}
 
 /// What changes when the file is written, or another is put in its place.
 #[cfg(unix)]
-fn stamp(file: &Path) -> Option<impl fmt::Debug> {
+fn file_version(file: &Path) -> Option<impl fmt::Debug> {
     use std::os::unix::fs::MetadataExt;
     let of = fs::metadata(file).ok()?;
     Some((of.dev(), of.ino(), of.len(), (of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())))
 }
 
 #[cfg(not(unix))]
-fn stamp(file: &Path) -> Option<impl fmt::Debug> {
+fn file_version(file: &Path) -> Option<impl fmt::Debug> {
     let of = fs::metadata(file).ok()?;
     Some((of.len(), of.modified().ok()))
 }

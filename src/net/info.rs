@@ -5,27 +5,27 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Where a connection comes from and over what, as the relay itself sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
+pub struct ConnectionInfo {
     /// The other end of the socket; none over a Unix socket.
     pub address: Option<SocketAddr>,
     /// Whether it is TLS.
-    pub secure: bool,
+    pub tls: bool,
 }
 
-impl Arrival {
+impl ConnectionInfo {
     /// A connection without TLS.
-    pub fn plain(address: SocketAddr) -> Self {
-        Self { address: Some(address), secure: false }
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self { address: Some(address), tls: false }
     }
 
     /// A connection over TLS.
-    pub fn secure(address: SocketAddr) -> Self {
-        Self { address: Some(address), secure: true }
+    pub fn tls(address: SocketAddr) -> Self {
+        Self { address: Some(address), tls: true }
     }
 
     /// A connection over a Unix socket.
-    pub fn local() -> Self {
-        Self { address: None, secure: false }
+    pub fn unix() -> Self {
+        Self { address: None, tls: false }
     }
 
     /// The other end's IP address; an IPv4 address is one also where it came in by IPv6.
@@ -34,13 +34,13 @@ impl Arrival {
     }
 }
 
-impl From<SocketAddr> for Arrival {
+impl From<SocketAddr> for ConnectionInfo {
     fn from(address: SocketAddr) -> Self {
-        Self::plain(address)
+        Self::tcp(address)
     }
 }
 
-impl fmt::Display for Arrival {
+impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
             Some(address) => address.fmt(f),

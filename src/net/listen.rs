@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::config::ListenAddress;
 use crate::limits;
-use crate::net::unix::UnixSocket;
+use crate::net::unix::UnixListener;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub enum Listener {
     /// One that the network reaches.
     Tcp(TcpListener),
     /// One that programs on this machine reach.
-    Unix(UnixSocket),
+    Unix(UnixListener),
 }
 
 /// A connection that was accepted.
@@ -64,7 +64,7 @@ pub async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyhow::Resu
                 listeners.extend(listen_on_host(address, host, *port).await?.into_iter().map(Listener::Tcp));
             }
             ListenAddress::Unix(path) => {
-                let socket = UnixSocket::bind(path, unix_mode);
+                let socket = UnixListener::bind(path, unix_mode);
                 listeners.push(Listener::Unix(socket.with_context(|| format!("cannot listen on {address}"))?));
             }
             ListenAddress::Systemd => listeners.extend(handed_over().context("cannot listen on systemd's sockets")?),
@@ -91,7 +91,7 @@ fn handed_over() -> anyhow::Result<Vec<Listener>> {
             );
             socket.set_nonblocking(true)?;
             Ok(if address.is_unix() {
-                Listener::Unix(UnixSocket::of(socket.into())?)
+                Listener::Unix(UnixListener::from_std(socket.into())?)
             } else {
                 Listener::Tcp(TcpListener::from_std(socket.into())?)
             })

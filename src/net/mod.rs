@@ -2,8 +2,8 @@
 
 pub mod certificate;
 pub mod counted;
-pub mod host;
 pub mod info;
 pub mod listen;
+pub mod machine;
 pub mod tls;
 pub mod unix;

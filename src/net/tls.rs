@@ -17,15 +17,15 @@ use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use crate::limits;
-use crate::net::certificate::{Source, expiry};
+use crate::net::certificate::{CertificateSource, expiry};
 
 /// The TLS end of every connection, and the certificate that it shows.
 #[derive(Debug)]
 pub struct Tls {
     config: Arc<ServerConfig>,
-    shown: Arc<Shown>,
-    source: Box<dyn Source>,
-    /// The stamp of what was last loaded, or tried.
+    current: Arc<CurrentCertificate>,
+    source: Box<dyn CertificateSource>,
+    /// The version of what was last loaded, or tried.
     loaded: RwLock<String>,
     /// When the log was last told that the certificate is about to expire.
     reminded: Mutex<Option<SystemTime>>,
@@ -33,9 +33,9 @@ pub struct Tls {
 
 /// A stream as it turned out to be.
 #[derive(Debug)]
-pub enum Accepted {
+pub enum MaybeTlsStream {
     /// The handshake was made.
-    Secure(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
     /// The client speaks something else, plain HTTP most likely; nothing has been read of it.
     Plain(TcpStream),
 }
@@ -45,14 +45,14 @@ impl Tls {
     ///
     /// # Errors
     /// When it has none that can be used.
-    pub fn new(source: impl Source + 'static) -> anyhow::Result<Self> {
-        let stamp = source.stamp();
-        let shown = Arc::new(Shown(RwLock::new(Arc::new(source.load()?))));
+    pub fn new(source: impl CertificateSource + 'static) -> anyhow::Result<Self> {
+        let version = source.version();
+        let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(source.load()?))));
         Ok(Self {
-            config: Arc::new(server_config(Arc::clone(&shown))?),
-            shown,
+            config: Arc::new(server_config(Arc::clone(&current))?),
+            current,
             source: Box::new(source),
-            loaded: RwLock::new(stamp),
+            loaded: RwLock::new(version),
             reminded: Mutex::default(),
         })
     }
@@ -61,7 +61,7 @@ impl Tls {
     ///
     /// # Errors
     /// When the client hangs up, is late, or offers nothing that is safe.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<MaybeTlsStream> {
         let handshake = async {
             // The first byte of every TLS connection (RFC 8446 section 5.1).
             const HANDSHAKE_RECORD: u8 = 22;
@@ -70,10 +70,10 @@ impl Tls {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if first != [HANDSHAKE_RECORD] {
-                return Ok(Accepted::Plain(stream));
+                return Ok(MaybeTlsStream::Plain(stream));
             }
             let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
-            Ok(Accepted::Secure(Box::new(stream)))
+            Ok(MaybeTlsStream::Tls(Box::new(stream)))
         };
         timeout(limits::TLS_DEADLINE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -81,15 +81,15 @@ impl Tls {
     /// Loads the certificate anew. New connections see it from now on and old ones stay; a bad one is told to the log, and
     /// the one before stays in use.
     pub fn reload(&self) {
-        let stamp = self.source.stamp();
+        let version = self.source.version();
         match self.source.load() {
             Ok(certificate) => {
-                *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certificate);
+                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certificate);
                 info!("serving the new certificate");
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old certificate"),
         }
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = stamp;
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = version;
     }
 
     /// Reloads whenever the source has changed and come to rest, and tells the log when the certificate is about to expire;
@@ -101,25 +101,25 @@ impl Tls {
             let tls = Arc::clone(&self);
             let last = before.take();
             // Files may be on a slow disk.
-            let looked = tokio::task::spawn_blocking(move || tls.look(last)).await;
+            let looked = tokio::task::spawn_blocking(move || tls.poll_source(last)).await;
             before = looked.unwrap_or_default();
         }
     }
 
     /// One look at the source; `before` is what the look before saw.
-    fn look(&self, before: Option<String>) -> Option<String> {
-        let stamp = self.source.stamp();
-        let changed = *self.loaded.read().unwrap_or_else(PoisonError::into_inner) != stamp;
-        if changed && before.as_ref() == Some(&stamp) {
+    fn poll_source(&self, before: Option<String>) -> Option<String> {
+        let version = self.source.version();
+        let changed = *self.loaded.read().unwrap_or_else(PoisonError::into_inner) != version;
+        if changed && before.as_ref() == Some(&version) {
             self.reload();
         }
         self.remind(SystemTime::now());
-        Some(stamp)
+        Some(version)
     }
 
     fn remind(&self, now: SystemTime) {
-        let shown = Arc::clone(&self.shown.0.read().unwrap_or_else(PoisonError::into_inner));
-        let Some(expiry) = shown.cert.first().and_then(|own| expiry(own)) else { return };
+        let current = Arc::clone(&self.current.0.read().unwrap_or_else(PoisonError::into_inner));
+        let Some(expiry) = current.cert.first().and_then(|own| expiry(own)) else { return };
         let left = expiry.duration_since(now).unwrap_or(Duration::ZERO);
         let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due =
@@ -131,22 +131,22 @@ impl Tls {
     }
 }
 
-fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, rustls::Error> {
+fn server_config(current: Arc<CurrentCertificate>) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
-        .with_cert_resolver(shown);
+        .with_cert_resolver(current);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Clients that come back skip the signature: the key of their tickets is in memory alone and changes by itself.
     config.ticketer = ring::Ticketer::new()?;
     Ok(config)
 }
 
-/// The certificate that new connections are shown.
+/// The certificate that new connections get.
 #[derive(Debug)]
-struct Shown(RwLock<Arc<CertifiedKey>>);
+struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }

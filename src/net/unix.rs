@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener as TokioListener, UnixStream};
 
 use crate::limits;
 
 /// A Unix socket that listens. The file that it made is removed when it is dropped.
 #[derive(Debug)]
-pub struct UnixSocket {
-    listener: UnixListener,
+pub struct UnixListener {
+    listener: TokioListener,
     path: Option<PathBuf>,
     /// The device and the number of the file that it made.
     made: Option<(u64, u64)>,
 }
 
-impl UnixSocket {
+impl UnixListener {
     /// Listens at `path`. What an earlier process left there is removed, if nobody listens any more.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl UnixSocket {
         fs::set_permissions(path, PermissionsExt::from_mode(mode))?;
         let made = fs::symlink_metadata(path)?;
         socket.listen(limits::BACKLOG)?;
-        let listener = UnixListener::from_std(socket.into())?;
+        let listener = TokioListener::from_std(socket.into())?;
         Ok(Self { listener, path: Some(path.to_owned()), made: Some((made.dev(), made.ino())) })
     }
 
@@ -49,9 +49,9 @@ impl UnixSocket {
     ///
     /// # Errors
     /// When the runtime cannot watch it.
-    pub fn of(listener: StdListener) -> io::Result<Self> {
+    pub fn from_std(listener: StdListener) -> io::Result<Self> {
         let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
-        Ok(Self { listener: UnixListener::from_std(listener)?, path, made: None })
+        Ok(Self { listener: TokioListener::from_std(listener)?, path, made: None })
     }
 
     /// Waits for a connection.
@@ -68,7 +68,7 @@ impl UnixSocket {
     }
 }
 
-impl Drop for UnixSocket {
+impl Drop for UnixListener {
     fn drop(&mut self) {
         let (Some(path), Some(made)) = (&self.path, self.made) else { return };
         // The next process may have put its own there.

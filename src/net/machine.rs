@@ -33,24 +33,23 @@ pub fn is_private(ip: IpAddr) -> bool {
 
 /// What this machine is called, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// Its names: as it calls itself, as mDNS calls it (`.local`), and `localhost`.
+pub struct Machine {
+    /// Its [`names`].
     pub names: Vec<String>,
     /// The addresses of its interfaces without loopback; first the one that most of the network sees, and IPv4 before IPv6.
     pub addresses: Vec<IpAddr>,
 }
 
-impl Host {
+impl Machine {
     /// This machine as it is now.
-    pub fn look() -> Self {
-        let name = gethostname::gethostname().to_string_lossy().into_owned();
+    pub fn detect() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let mut addresses: Vec<_> = interfaces.iter().map(|one| (is_virtual(&one.name), one.ip())).collect();
-        let first = outward();
+        let first = outbound_address();
         addresses.retain(|(_, ip)| !ip.is_loopback());
         addresses.sort_by_key(|(is_virtual, ip)| (Some(*ip) != first, *is_virtual, ip.is_ipv6(), *ip));
         addresses.dedup();
-        Self { names: names_of(&name), addresses: addresses.into_iter().map(|(_, ip)| ip).collect() }
+        Self { names: names(), addresses: addresses.into_iter().map(|(_, ip)| ip).collect() }
     }
 
     /// The addresses that others can type into a browser. (One that is link-local in IPv6 needs a zone, which no browser
@@ -63,8 +62,14 @@ impl Host {
     }
 }
 
+/// The names of this machine, in lower case: `localhost`, its name without a domain, that name below `.local` (as mDNS knows
+/// it, RFC 6762), and its full name.
+pub fn names() -> Vec<String> {
+    dns_names(&gethostname::gethostname().to_string_lossy())
+}
+
 /// The names under which a machine that calls itself `name` is found.
-fn names_of(name: &str) -> Vec<String> {
+fn dns_names(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     let is_name = !name.is_empty() && name.len() < 200 && name.bytes().all(plain) && name.parse::<IpAddr>().is_err();
@@ -85,7 +90,7 @@ fn is_virtual(interface: &str) -> bool {
 }
 
 /// The address that the way to everywhere else begins with. Nothing is sent: the kernel only looks up the route.
-fn outward() -> Option<IpAddr> {
+fn outbound_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     // An address of documentation (RFC 5737) that is nobody's.
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
@@ -98,11 +103,11 @@ mod tests {
 
     #[test]
     fn a_machine_is_found_by_its_name_with_and_without_local() {
-        assert_eq!(names_of("Studio"), ["localhost", "studio", "studio.local"]);
-        assert_eq!(names_of("studio.local"), ["localhost", "studio", "studio.local"]);
-        assert_eq!(names_of("pc7.corp.example"), ["localhost", "pc7", "pc7.local", "pc7.corp.example"]);
+        assert_eq!(dns_names("Studio"), ["localhost", "studio", "studio.local"]);
+        assert_eq!(dns_names("studio.local"), ["localhost", "studio", "studio.local"]);
+        assert_eq!(dns_names("pc7.corp.example"), ["localhost", "pc7", "pc7.local", "pc7.corp.example"]);
         for odd in ["", "localhost", "the studio", "стол", "10.0.0.1", ".", "*"] {
-            assert_eq!(names_of(odd), ["localhost"], "{odd:?}");
+            assert_eq!(dns_names(odd), ["localhost"], "{odd:?}");
         }
     }
 
