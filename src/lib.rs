@@ -52,6 +52,6 @@ pub mod room;
 pub mod server;
 pub mod ws;
 
-pub use config::{Config, ListenAddress};
+pub use config::{Config, ConfigError, ListenAddress};
 pub use drain::Shutdown;
 pub use server::{Reloader, Server};

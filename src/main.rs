@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use signaling_relay::cli::banner::Screen;
+use signaling_relay::cli::flags;
 use signaling_relay::net::host::Host;
 use signaling_relay::{Config, Reloader, Server, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     // Wrong arguments end here, with exit code 2.
-    let config = Config::of_command_line();
+    let config = flags::from_command_line();
     start_log();
     match run(config).await {
         Ok(()) => ExitCode::SUCCESS,

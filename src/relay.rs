@@ -40,8 +40,9 @@ impl Relay {
     /// A relay without rooms, that does what `config` says; `loopback_only` when nobody but this machine can reach it.
     ///
     /// # Errors
-    /// When the folder of the page holds none.
+    /// When a setting is wrong, or the folder of the page holds none.
     pub fn new(config: Config, loopback_only: bool, shutdown: ShutdownSignal) -> anyhow::Result<Self> {
+        config.check()?;
         Ok(Self {
             rooms: Arc::new(Rooms::new(config.room_capacity, config.ice_servers.clone())),
             page: Page::new(config.web.as_deref())?,

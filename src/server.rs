@@ -38,7 +38,7 @@ impl Server {
     /// Listens where `config` says.
     ///
     /// # Errors
-    /// When an address has no host, cannot be listened on, the folder of the page holds none, or the certificate cannot be
+    /// When a setting is wrong ([`ConfigError`](crate::ConfigError)), an address has no host, cannot be listened on, the folder of the page holds none, or the certificate cannot be
     /// used. The error says which, and what would help.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         config.check()?;

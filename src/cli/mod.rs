@@ -1,3 +1,4 @@
-//! The program.
+//! The program: its flags, banner, log and signals.
 
 pub mod banner;
+pub mod flags;

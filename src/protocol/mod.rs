@@ -253,6 +253,14 @@ impl RelayMessage<'_> {
 #[serde(transparent)]
 pub struct IceServers(Vec<serde_json::Map<String, serde_json::Value>>);
 
+impl IceServers {
+    /// The list as JSON.
+    pub fn json(&self) -> String {
+        // Strings, numbers and maps with keys that are strings: this cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 impl FromStr for IceServers {
     type Err = String;
 
