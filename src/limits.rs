@@ -108,6 +108,16 @@ pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(500);
 /// And at most this long, so that not all come back in the same instant.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_millis(5_000);
 
+/// How long after the first signal to end a second one counts as the same: `timeout`, a terminal and a process group send
+/// it several times at once.
+pub const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// Bytes of the log that may wait to be written, about 7,000 lines: what a restart with as many clients brings in a moment.
+/// More is lost, so that a stderr that nobody reads holds up nobody.
+pub const LOG_BYTES: usize = 1024 * 1024;
+/// How long the end of the program waits for the last lines of the log: a terminal or a journal takes them in less.
+pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Pause after a failed accept (out of file descriptors, mostly), doubled up to [`ACCEPT_PAUSE_MAX`].
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause after a failed accept.

@@ -2,3 +2,5 @@
 
 pub mod banner;
 pub mod flags;
+pub mod log;
+pub mod signals;
