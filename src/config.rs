@@ -1,12 +1,11 @@
-//! Flags and environment, parsed into values that cannot be wrong; independent of what is done with them.
+//! The settings of a relay, and the one place that checks them; independent of where they come from.
 
 use std::fmt;
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use thiserror::Error;
 
 use crate::http::origin::{Origin, TupleOrigin};
@@ -15,179 +14,95 @@ use crate::limits;
 use crate::net::certificate::CertificateFiles;
 use crate::protocol::IceServers;
 
-/// What a relay can be told. [`Config::default`] is what the binary does without any flag.
-#[derive(Debug, Clone, Parser)]
-#[command(
-    name = "signaling-relay",
-    version,
-    about = "Carries WebRTC signaling between the browsers in a room, and serves a page to call with.",
-    after_help = "Every flag may also be given by its environment variable; the flag wins.\n\
-        The log goes to stderr: RUST_LOG=debug shows more of it, RUST_LOG=warn less.",
-    max_term_width = 100
-)]
+/// The settings of a relay. [`Config::default`] is what the binary does without any flag; [`Config::check`] says what is
+/// allowed.
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to listen on; repeat it, or separate several by commas. A host name stands for all its addresses,
-    /// `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine. Port 0 takes any free port. With --lan
-    /// the default is *:8080. For a proxy on this machine it may be a Unix socket, `unix:/PATH`, which speaks no TLS; and
-    /// `systemd` stands for the sockets that systemd hands over.
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = "SIGNALING_RELAY_LISTEN",
-        default_value = limits::LISTEN,
-        default_value_if("lan", "true", limits::LISTEN_ON_LAN),
-        value_delimiter = ','
-    )]
+    /// Where it listens, one address at least.
     pub listen: Vec<ListenAddress>,
-
-    /// Who may connect to the Unix sockets, in octal; those that systemd hands over have a mode of their own.
-    #[arg(
-        long,
-        value_name = "MODE",
-        env = "SIGNALING_RELAY_UNIX_MODE",
-        default_value = limits::UNIX_MODE,
-        value_parser = file_mode
-    )]
+    /// The mode of the Unix sockets that it makes, 0 to 0o777: who may connect to them.
     pub unix_mode: u32,
-
-    /// Speak TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain.
-    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_CERT")]
+    /// The certificate to speak TLS with, a PEM file: the server's own, then its chain. It needs `key`.
     pub cert: Option<PathBuf>,
-
-    /// The private key of --cert, a PEM file. Both files are read anew when they change, and on SIGHUP.
-    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
+    /// The private key of `cert`, a PEM file.
     pub key: Option<PathBuf>,
-
-    /// Serve the people on this network, in one step: listen on every address, and speak TLS, without which browsers give no
-    /// page a camera. Without --cert the relay makes its own local certificate authority, and a page at /trust explains how
-    /// to trust it.
-    #[arg(long, env = "SIGNALING_RELAY_LAN")]
+    /// Whether to speak TLS with a certificate of the relay's own local authority, where there is no `cert`.
     pub lan: bool,
-
-    /// Where the local certificate authority of --lan is kept.
-    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR", default_value = limits::LAN_DIR)]
+    /// The folder that keeps the local authority.
     pub lan_dir: PathBuf,
-
-    /// Send those who come here with http:// to https://, such as *:80; repeat it, or separate several by commas. The ports
-    /// that speak TLS do so by themselves.
-    #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_REDIRECT_FROM", value_delimiter = ',')]
+    /// Where those who come with http:// are sent to https://. It needs TLS. (The addresses that speak TLS do so anyway.)
     pub redirect_from: Vec<ListenAddress>,
-
-    /// Serve the page from this folder instead of the files inside the binary, to change it without a rebuild.
-    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
+    /// The folder that the page is served from; without one it is the page inside the binary.
     pub web: Option<PathBuf>,
-
-    /// How many a room takes, 1 to 256. (The room `lobby` takes two at most: the 50-line demo's page expects it.)
-    #[arg(
-        long,
-        value_name = "PEERS",
-        env = "SIGNALING_RELAY_ROOM_CAPACITY",
-        default_value_t = limits::ROOM_CAPACITY,
-        value_parser = in_range(1, 256)
-    )]
+    /// How many peers a room takes, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
     pub room_capacity: usize,
-
-    /// The largest message, 64 to 16777216 bytes; a larger one closes its connection with 1009.
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "SIGNALING_RELAY_MAX_MESSAGE_BYTES",
-        default_value_t = limits::MESSAGE_BYTES,
-        value_parser = in_range(64, 16 * 1024 * 1024)
-    )]
+    /// The largest message in bytes, [64](limits::MESSAGE_BYTES_MIN) to [16 MiB](limits::MESSAGE_BYTES_MAX).
     pub max_message_bytes: usize,
-
-    /// Messages a second that one connection may send, after a burst of 20 times as many; a broadcast counts once for
-    /// each receiver. 0 is no limit.
-    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_MESSAGE_RATE", default_value_t = limits::MESSAGE_RATE)]
+    /// Messages a second that one connection may send, after a burst of 20 times as many; 0 is no limit.
     pub message_rate: u32,
-
-    /// Bytes a second that one connection may send, after a burst of 16 times as many. 0 is no limit.
-    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
+    /// Bytes a second that one connection may send, after a burst of 16 times as many; 0 is no limit.
     pub byte_rate: u32,
-
-    /// Let web pages of this origin connect, such as `https://intranet.example`; repeat it, or separate several by commas. The
-    /// relay's own pages and those of the browser's own machine always may. `null` lets pages opened from disk connect, and
-    /// with them sandboxed pages of any web site.
-    #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
+    /// The web pages that may dial in, besides the relay's own and those of this machine.
     pub allow_origin: Vec<Origin>,
-
-    /// Let web pages of this origin show the call page in a frame; repeat it, or separate several by commas. The frame needs
-    /// allow="camera; microphone; display-capture; fullscreen".
-    #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
+    /// The web pages that may show the call page in a frame.
     pub allow_frame: Vec<TupleOrigin>,
-
-    /// Believe what proxies in this network say of their clients (X-Forwarded-For, -Host and -Proto), such as 127.0.0.1 or
-    /// 10.0.0.0/8, or `unix` for those on a Unix socket; repeat it, or separate several by commas.
-    #[arg(long, value_name = "CIDR", env = "SIGNALING_RELAY_TRUSTED_PROXY", value_delimiter = ',')]
+    /// The proxies whose word on their clients is believed.
     pub trusted_proxy: Vec<TrustedProxy>,
-
-    /// STUN and TURN servers to tell those who join: the JSON array that goes into RTCConfiguration.iceServers.
-    #[arg(
-        long,
-        value_name = "JSON",
-        env = "SIGNALING_RELAY_ICE_SERVERS",
-        default_value = "[]",
-        hide_env_values = true
-    )]
+    /// The STUN and TURN servers that those who join are given, [64 KiB](limits::ICE_SERVERS_BYTES) of JSON at most.
     pub ice_servers: IceServers,
 }
 
 impl Config {
-    /// What the command line and the environment say. Ends the process where they are wrong, with exit code 2, and where
-    /// they ask for help.
-    pub fn of_command_line() -> Self {
-        let config = Self::parse();
-        match config.check() {
-            Ok(()) => config,
-            Err(error) => Self::command().error(ErrorKind::ArgumentConflict, error).exit(),
-        }
-    }
-
-    /// Whether the settings fit together.
+    /// Whether a relay can work with these settings. [`Server::bind`](crate::Server::bind) asks this first.
     ///
     /// # Errors
-    /// [`UsageError`], which says what is missing.
-    pub fn check(&self) -> Result<(), UsageError> {
-        if self.certificate_files()?.is_none() && !self.lan && !self.redirect_from.is_empty() {
-            return Err(UsageError::NowhereToRedirect);
+    /// [`ConfigError`], which names the first setting that is wrong, and says what is right.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.listen.is_empty() {
+            return Err(ConfigError::NoListenAddress);
         }
-        Ok(())
+        check_addresses("--listen", &self.listen)?;
+        check_addresses("--redirect-from", &self.redirect_from)?;
+        if self.unix_mode > limits::UNIX_MODE_MAX {
+            return Err(ConfigError::UnixMode(self.unix_mode));
+        }
+        check_path("--cert", self.cert.as_deref())?;
+        check_path("--key", self.key.as_deref())?;
+        check_path("--lan-dir", Some(&self.lan_dir))?;
+        check_path("--web", self.web.as_deref())?;
+        let has_tls = self.certificate_files()?.is_some() || self.lan;
+        if !self.redirect_from.is_empty() && !has_tls {
+            return Err(ConfigError::NowhereToRedirect);
+        }
+        let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
+        check_range("--room-capacity", self.room_capacity, capacities)?;
+        let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
+        check_range("--max-message-bytes", self.max_message_bytes, sizes)?;
+        match self.ice_servers.json().len() {
+            bytes if bytes > limits::ICE_SERVERS_BYTES => Err(ConfigError::IceServers { bytes }),
+            _ => Ok(()),
+        }
     }
 
     /// The files of the certificate, if there are any.
     ///
     /// # Errors
     /// When one is given without the other.
-    pub fn certificate_files(&self) -> Result<Option<CertificateFiles>, UsageError> {
+    pub fn certificate_files(&self) -> Result<Option<CertificateFiles>, ConfigError> {
         match (&self.cert, &self.key) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone() })),
-            (Some(cert), None) => Err(UsageError::NoKey(cert.clone())),
-            (None, Some(key)) => Err(UsageError::NoCertificate(key.clone())),
+            (Some(cert), None) => Err(ConfigError::NoKey(cert.clone())),
+            (None, Some(key)) => Err(ConfigError::NoCertificate(key.clone())),
         }
     }
-}
-
-/// Why settings do not fit together.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum UsageError {
-    /// There is a certificate without a key.
-    #[error("--cert {} needs its private key: give --key as well", .0.display())]
-    NoKey(PathBuf),
-    /// There is a key without a certificate.
-    #[error("--key {} needs its certificate: give --cert as well", .0.display())]
-    NoCertificate(PathBuf),
-    /// There is no TLS to redirect to.
-    #[error("--redirect-from needs TLS to lead to: give --lan, or --cert and --key, as well")]
-    NowhereToRedirect,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: vec![ListenAddress::localhost(8080)],
-            unix_mode: 0o660,
+            listen: vec![ListenAddress::localhost(limits::PORT)],
+            unix_mode: limits::UNIX_MODE,
             cert: None,
             key: None,
             lan: false,
@@ -199,11 +114,76 @@ impl Default for Config {
             message_rate: limits::MESSAGE_RATE,
             byte_rate: limits::BYTE_RATE,
             allow_origin: Vec::new(),
-            trusted_proxy: Vec::new(),
             allow_frame: Vec::new(),
+            trusted_proxy: Vec::new(),
             ice_servers: IceServers::default(),
         }
     }
+}
+
+/// What is wrong with a [`Config`]. Its text names the flag, and says what is right.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// There is nowhere to listen.
+    #[error("--listen needs one address at least, such as localhost:8080")]
+    NoListenAddress,
+    /// An address cannot be listened on anywhere.
+    #[error("{flag} has an address that is none: {error}")]
+    Address {
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What is wrong with the address.
+        error: ListenAddressError,
+    },
+    /// A mode that no socket can have.
+    #[error("--unix-mode is {0:o} in octal, and must be from 0 to {max:o}, such as 660", max = limits::UNIX_MODE_MAX)]
+    UnixMode(u32),
+    /// A file or folder without a name.
+    #[error("{flag} is an empty path")]
+    EmptyPath {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is a certificate without a key.
+    #[error("--cert {} needs its private key: give --key as well", .0.display())]
+    NoKey(PathBuf),
+    /// There is a key without a certificate.
+    #[error("--key {} needs its certificate: give --cert as well", .0.display())]
+    NoCertificate(PathBuf),
+    /// There is no TLS to redirect to.
+    #[error("--redirect-from needs TLS to lead to: give --lan, or --cert and --key, as well")]
+    NowhereToRedirect,
+    /// A number outside its range.
+    #[error("{flag} is {number}, and must be from {} to {}", range.start(), range.end())]
+    Range {
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What it is set to.
+        number: usize,
+        /// What it may be set to.
+        range: RangeInclusive<usize>,
+    },
+    /// More STUN and TURN servers than a message can carry.
+    #[error("--ice-servers is {bytes} bytes of JSON, and must be {max} at most", max = limits::ICE_SERVERS_BYTES)]
+    IceServers {
+        /// How long it is, in bytes.
+        bytes: usize,
+    },
+}
+
+fn check_addresses(flag: &'static str, addresses: &[ListenAddress]) -> Result<(), ConfigError> {
+    addresses.iter().try_for_each(ListenAddress::check).map_err(|error| ConfigError::Address { flag, error })
+}
+
+fn check_path(flag: &'static str, path: Option<&Path>) -> Result<(), ConfigError> {
+    match path {
+        Some(path) if path.as_os_str().is_empty() => Err(ConfigError::EmptyPath { flag }),
+        _ => Ok(()),
+    }
+}
+
+fn check_range(flag: &'static str, number: usize, range: RangeInclusive<usize>) -> Result<(), ConfigError> {
+    if range.contains(&number) { Ok(()) } else { Err(ConfigError::Range { flag, number, range }) }
 }
 
 /// An address to listen on, as people write it: `localhost:8080`, `192.168.1.5:8080`, `[::1]:0`, `*:8080`,
@@ -228,6 +208,21 @@ impl ListenAddress {
     pub fn localhost(port: u16) -> Self {
         Self::Tcp { host: "localhost".to_owned(), port }
     }
+
+    /// Whether it may be an address at all; whether this machine has it shows when it is listened on.
+    fn check(&self) -> Result<(), ListenAddressError> {
+        match self {
+            Self::Tcp { host, .. } if host.is_empty() || host.contains(char::is_whitespace) => {
+                Err(ListenAddressError::Host)
+            }
+            Self::Unix(path) if path.as_os_str().is_empty() => Err(ListenAddressError::Path),
+            _ => Ok(()),
+        }
+    }
+
+    fn checked(self) -> Result<Self, ListenAddressError> {
+        self.check().map(|()| self)
+    }
 }
 
 impl fmt::Display for ListenAddress {
@@ -249,7 +244,7 @@ impl FromStr for ListenAddress {
             return Ok(Self::Systemd);
         }
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(ListenAddressError::Path) } else { Ok(Self::Unix(path.into())) };
+            return Self::Unix(path.into()).checked();
         }
         let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError::NoPort)?;
         let port = port.parse().map_err(|_| ListenAddressError::Port)?;
@@ -262,10 +257,7 @@ impl FromStr for ListenAddress {
             None if host.contains(':') => return Err(ListenAddressError::Brackets),
             None => host,
         };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(ListenAddressError::Host);
-        }
-        Ok(Self::Tcp { host: host.to_owned(), port })
+        Self::Tcp { host: host.to_owned(), port }.checked()
     }
 }
 
@@ -291,32 +283,72 @@ pub enum ListenAddressError {
     Brackets,
 }
 
-fn file_mode(text: &str) -> Result<u32, String> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("it is not a mode in octal, such as 660".to_owned()),
-    }
-}
-
-fn in_range(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    move |text| match text.parse() {
-        Ok(number) if (low..=high).contains(&number) => Ok(number),
-        _ => Err(format!("it is not a number from {low} to {high}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<Config, String> {
-        let arguments = std::iter::once(&"signaling-relay").chain(arguments);
-        Config::try_parse_from(arguments).map_err(|error| error.to_string())
+    fn error(config: Config) -> String {
+        config.check().unwrap_err().to_string()
     }
 
     #[test]
-    fn no_flags_mean_the_defaults() {
-        assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", Config::default()));
+    fn the_defaults_and_the_ends_of_each_range_are_right() {
+        Config::default().check().unwrap();
+        for (room_capacity, max_message_bytes, unix_mode) in [(1, 64, 0), (256, 16 * 1024 * 1024, 0o777)] {
+            Config { room_capacity, max_message_bytes, unix_mode, ..Config::default() }.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_number_outside_its_range_is_named_with_the_range() {
+        for room_capacity in [0, 257, usize::MAX] {
+            let error = error(Config { room_capacity, ..Config::default() });
+            assert_eq!(error, format!("--room-capacity is {room_capacity}, and must be from 1 to 256"));
+        }
+        for max_message_bytes in [0, 63, 16 * 1024 * 1024 + 1, usize::MAX] {
+            let error = error(Config { max_message_bytes, ..Config::default() });
+            assert_eq!(error, format!("--max-message-bytes is {max_message_bytes}, and must be from 64 to 16777216"));
+        }
+        let error = error(Config { unix_mode: 0o1777, ..Config::default() });
+        assert_eq!(error, "--unix-mode is 1777 in octal, and must be from 0 to 777, such as 660");
+    }
+
+    #[test]
+    fn a_relay_listens_somewhere() {
+        assert!(error(Config { listen: Vec::new(), ..Config::default() }).starts_with("--listen needs one address"));
+        let nowhere = || ListenAddress::Tcp { host: String::new(), port: 1 };
+        assert!(error(Config { listen: vec![nowhere()], ..Config::default() }).starts_with("--listen has an address"));
+        let both = Config { redirect_from: vec![nowhere()], lan: true, ..Config::default() };
+        assert!(error(both).starts_with("--redirect-from has an address"));
+        let unnamed = Config { listen: vec![ListenAddress::Unix(PathBuf::new())], ..Config::default() };
+        assert!(error(unnamed).contains("unix:/PATH"));
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_together_and_a_redirect_leads_to_tls() {
+        let file = || Some(PathBuf::from("server.pem"));
+        let redirect_from = || vec![ListenAddress::localhost(80)];
+        assert!(error(Config { cert: file(), ..Config::default() }).contains("give --key as well"));
+        assert!(error(Config { key: file(), ..Config::default() }).contains("give --cert as well"));
+        assert!(error(Config { redirect_from: redirect_from(), ..Config::default() }).contains("needs TLS"));
+        Config { redirect_from: redirect_from(), cert: file(), key: file(), ..Config::default() }.check().unwrap();
+        Config { redirect_from: redirect_from(), lan: true, ..Config::default() }.check().unwrap();
+    }
+
+    #[test]
+    fn a_path_has_a_name() {
+        let empty = || Some(PathBuf::new());
+        assert_eq!(error(Config { web: empty(), ..Config::default() }), "--web is an empty path");
+        assert_eq!(error(Config { cert: empty(), key: empty(), ..Config::default() }), "--cert is an empty path");
+        assert_eq!(error(Config { lan_dir: PathBuf::new(), ..Config::default() }), "--lan-dir is an empty path");
+    }
+
+    #[test]
+    fn the_ice_servers_fit_into_a_message() {
+        let list = |length: usize| format!(r#"[{{"urls":"{}"}}]"#, "x".repeat(length)).parse().unwrap();
+        Config { ice_servers: list(1024), ..Config::default() }.check().unwrap();
+        let error = error(Config { ice_servers: list(limits::ICE_SERVERS_BYTES), ..Config::default() });
+        assert_eq!(error, "--ice-servers is 65549 bytes of JSON, and must be 65536 at most");
     }
 
     #[test]
@@ -338,34 +370,6 @@ mod tests {
             ("unix:", ListenAddressError::Path),
         ] {
             assert_eq!(text.parse::<ListenAddress>(), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn listen_may_be_repeated_or_separated_by_commas() {
-        let config = parse(&["--listen", "localhost:1", "--listen", "[::1]:2,*:3"]).unwrap();
-        assert_eq!(
-            config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["localhost:1", "[::1]:2", "*:3"]
-        );
-    }
-
-    #[test]
-    fn a_wrong_value_is_told_with_what_is_right() {
-        for (arguments, hint) in [
-            (["--room-capacity", "0"], "1 to 256"),
-            (["--max-message-bytes", "12"], "64 to 16777216"),
-            (["--listen", "nowhere"], "such as localhost:8080"),
-            (["--unix-mode", "rw"], "such as 660"),
-            (["--unix-mode", "1777"], "such as 660"),
-            (["--trusted-proxy", "nginx"], "such as 127.0.0.1"),
-            (["--allow-origin", "example.org"], "https://example.org"),
-            (["--allow-frame", "null"], "is not an origin that can be allowed to frame"),
-            (["--ice-servers", "stun:x"], "JSON array"),
-            (["--ice-servers", "[{}]"], "urls"),
-        ] {
-            let error = parse(&arguments).unwrap_err();
-            assert!(error.contains(hint), "{error}");
         }
     }
 }

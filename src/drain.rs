@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, Id};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -43,10 +43,10 @@ impl From<Shutdown> for EndReason {
 pub(crate) struct Drain {
     shutdown: watch::Sender<Option<Shutdown>>,
     connections: TaskTracker,
-    /// Cuts off what is left when the time is up.
-    cut: CancellationToken,
-    /// The WebSockets.
-    live: DashMap<u64, Weak<Outbox>>,
+    /// Their tasks, to cut off what is left when the time is up.
+    tasks: DashMap<Id, AbortHandle>,
+    /// The WebSockets, by the numbers of their connections.
+    websockets: DashMap<u64, Weak<Outbox>>,
     count: AtomicU64,
 }
 
@@ -55,8 +55,8 @@ impl Drain {
         Self {
             shutdown: watch::Sender::new(None),
             connections: TaskTracker::new(),
-            cut: CancellationToken::new(),
-            live: DashMap::new(),
+            tasks: DashMap::new(),
+            websockets: DashMap::new(),
             count: AtomicU64::new(0),
         }
     }
@@ -73,36 +73,43 @@ impl Drain {
         self.shutdown.borrow().is_some()
     }
 
-    /// Serves a connection, and cuts it off when the time is up.
-    pub(crate) async fn track(&self, served: impl Future<Output = ()>) {
-        let served = self.connections.track_future(served);
-        tokio::select! {
-            () = served => {}
-            () = self.cut.cancelled() => {}
+    /// Serves a connection in a task of its own, which is cut off when the time is up.
+    pub(crate) fn spawn(self: &Arc<Self>, served: impl Future<Output = ()> + Send + 'static) {
+        let drain = Arc::clone(self);
+        let task = self.connections.spawn(async move {
+            served.await;
+            if let Some(id) = tokio::task::try_id() {
+                drain.tasks.remove(&id);
+            }
+        });
+        self.tasks.insert(task.id(), task.abort_handle());
+        if task.is_finished() {
+            // It has looked for its entry already.
+            self.tasks.remove(&task.id());
         }
     }
 
-    /// Registers a WebSocket; the number tells its lines in the log from those of others.
-    pub(crate) fn register(&self, outbox: &Arc<Outbox>) -> u64 {
+    /// Registers a WebSocket until the registration is dropped.
+    pub(crate) fn register(self: &Arc<Self>, outbox: &Arc<Outbox>) -> Registration {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        self.live.insert(number, Arc::downgrade(outbox));
+        self.websockets.insert(number, Arc::downgrade(outbox));
         // Whoever comes while the others are told is told as well.
         if let Some(shutdown) = *self.shutdown.borrow() {
             outbox.end(shutdown.into());
         }
-        number
+        Registration { drain: Arc::clone(self), number }
     }
 
-    /// Forgets a WebSocket that has ended.
-    pub(crate) fn forget(&self, number: u64) {
-        self.live.remove(&number);
+    /// How many WebSockets there are.
+    pub(crate) fn websockets(&self) -> usize {
+        self.websockets.len()
     }
 
     /// Tells every client, and waits until all connections have ended, [`DRAIN_DEADLINE`] at most.
     pub(crate) async fn shut_down(&self, shutdown: Shutdown) {
-        info!(websockets = self.live.len(), connections = self.connections.len(), "shutting down");
+        info!(websockets = self.websockets.len(), connections = self.connections.len(), "shutting down");
         self.shutdown.send_replace(Some(shutdown));
-        for outbox in &self.live {
+        for outbox in &self.websockets {
             if let Some(outbox) = outbox.upgrade() {
                 outbox.end(shutdown.into());
             }
@@ -110,7 +117,27 @@ impl Drain {
         self.connections.close();
         if timeout(DRAIN_DEADLINE, self.connections.wait()).await.is_err() {
             warn!(connections = self.connections.len(), "some connections did not end in time, and were cut off");
-            self.cut.cancel();
+            self.tasks.iter().for_each(|task| task.abort());
         }
+    }
+}
+
+/// A WebSocket that is told when the relay goes away.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    drain: Arc<Drain>,
+    number: u64,
+}
+
+impl Registration {
+    /// Tells the connection's lines in the log from those of others.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.drain.websockets.remove(&self.number);
     }
 }

@@ -37,21 +37,34 @@
 //! # }
 //! ```
 
+mod auth;
+#[doc(hidden)]
 pub mod cli;
-pub mod config;
-pub mod doorkeeper;
-pub mod drain;
-pub mod http;
-pub mod lan;
+mod config;
+mod drain;
+mod error;
+mod http;
+mod lan;
 pub mod limits;
-pub mod net;
-pub mod peer;
+mod net;
+mod outbox;
+mod peer;
 pub mod protocol;
-pub mod relay;
-pub mod room;
-pub mod server;
-pub mod ws;
+mod relay;
+mod room;
+mod server;
+mod sync;
+mod ws;
 
-pub use config::{Config, ListenAddress};
+pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
+pub use config::{Config, ConfigError, ListenAddress, ListenAddressError};
 pub use drain::Shutdown;
+pub use error::BindError;
+pub use http::mount::RelayService;
+pub use http::origin::{Origin, OriginError, TupleOrigin};
+pub use http::proxy::{TrustedProxy, TrustedProxyError};
+pub use net::info::ConnectionInfo;
+pub use peer::RelayEvent;
+pub use relay::{Relay, RelayBuilder};
 pub use server::{Reloader, Server};
+pub use ws::{Opaque, Transport};

@@ -2,22 +2,36 @@
 
 use std::time::Duration;
 
+/// The port that the relay listens on by default: free of the rights that ports below 1024 need, and easy to remember.
+pub const PORT: u16 = 8080;
 /// Where the relay listens unless told otherwise: both loopback addresses, because browsers resolve `localhost` to either.
 pub const LISTEN: &str = "localhost:8080";
 /// Where it listens with `--lan`: the same port on every address, so that there is one to remember and to open.
 pub const LISTEN_ON_LAN: &str = "*:8080";
 /// The mode of a Unix socket: a proxy that is in the relay's group may connect, and no other user.
-pub const UNIX_MODE: &str = "660";
+pub const UNIX_MODE: u32 = 0o660;
+/// The largest mode of a Unix socket: the bits above are for programs and folders.
+pub const UNIX_MODE_MAX: u32 = 0o777;
 /// Where the local authority of `--lan` is kept, from the current folder.
 pub const LAN_DIR: &str = "certs";
 
 /// Members of a room. A full mesh of eight sends seven copies of each camera, about what a home uplink carries.
 pub const ROOM_CAPACITY: usize = 8;
+/// The smallest room: one who waits for another.
+pub const ROOM_CAPACITY_MIN: usize = 1;
+/// The largest room: each join and leave goes to all members, and `joined` names them all in one message.
+pub const ROOM_CAPACITY_MAX: usize = 256;
 /// Members of `lobby`: the 50-line demo's pages answer every offer, so a third makes two answers race.
 pub const LOBBY_CAPACITY: usize = 2;
 
 /// The largest message, in bytes: a session description with simulcast and many codecs stays below 30 KiB.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
+/// The least that the largest message may be set to, in bytes: a `join` with a short room fits.
+pub const MESSAGE_BYTES_MIN: usize = 64;
+/// The most that the largest message may be set to, in bytes: an outbox holds four of them, 64 MiB for each slow peer.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest list of STUN and TURN servers, in bytes of JSON: each `joined` carries it, and has to fit into an outbox.
+pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
 /// Levels that the objects and arrays of a message may nest, the message itself being the first.
@@ -125,6 +139,16 @@ pub const DRAIN_FLUSH: Duration = Duration::from_secs(7);
 pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(500);
 /// And at most this long, so that not all come back in the same instant.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_millis(5_000);
+
+/// How long after the first signal to end a second one counts as the same: `timeout`, a terminal and a process group send
+/// it several times at once.
+pub const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// Bytes of the log that may wait to be written, about 7,000 lines: what a restart with as many clients brings in a moment.
+/// More is lost, so that a stderr that nobody reads holds up nobody.
+pub const LOG_BYTES: usize = 1024 * 1024;
+/// How long the end of the program waits for the last lines of the log: a terminal or a journal takes them in less.
+pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Pause after a failed accept (out of file descriptors, mostly), doubled up to [`ACCEPT_PAUSE_MAX`].
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);

@@ -1,73 +1,229 @@
-//! What all connections share; independent of how they arrive.
+//! What an embedder holds: one relay, whatever its connections arrive by.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
+use tracing::info;
 
+use crate::auth::{Authorizer, Open};
 use crate::config::Config;
-use crate::drain::ShutdownSignal;
+use crate::error::BindError;
+use crate::drain::{Drain, Shutdown};
 use crate::http::assets::Page;
+use crate::http::mount::RelayService;
 use crate::http::origin::OriginPolicy;
 use crate::http::proxy::Client;
+use crate::http::service::{self, Upgraded};
+use crate::http::upgrade::{Admission, Entry};
 use crate::lan::trust::TrustPages;
-use crate::limits::Allowance;
+use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
-use crate::peer::outbox::Outbox;
-use crate::peer::session::Session;
-use crate::room::table::Rooms;
+use crate::outbox::EndReason;
+use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
+use crate::protocol;
+use crate::room::{Event, Flushes, Rooms};
+use crate::server::Server;
+use crate::ws::{Connection, End, Transport};
 
-/// What all connections share.
-#[derive(Debug)]
+/// One relay: its rooms, its page, and everybody who is connected to it.
+///
+/// A [`Server`](crate::Server) has one and listens for it. An embedder may do without: [`serve_stream`](Self::serve_stream)
+/// serves a stream of one's own, [`service`](Self::service) mounts it in another HTTP server.
 pub struct Relay {
-    /// What the relay was told.
-    pub config: Config,
-    /// Who is where.
-    pub rooms: Arc<Rooms>,
+    pub(crate) config: Config,
     /// What is served to browsers.
-    pub page: Page,
-    /// Which pages may dial in.
-    pub origins: OriginPolicy,
+    pub(crate) page: Page,
+    /// Which pages may connect.
+    pub(crate) origins: OriginPolicy,
     /// How to trust the local authority, where it has one.
-    pub trust: Option<Arc<TrustPages>>,
-    /// Whether the relay is going away.
-    pub shutdown: ShutdownSignal,
-    connections: AtomicU64,
+    pub(crate) trust: Option<Arc<TrustPages>>,
+    context: Arc<Context>,
+    drain: Arc<Drain>,
+}
+
+/// Builds a [`Relay`], by [`Relay::builder`].
+#[must_use]
+pub struct RelayBuilder {
+    config: Config,
+    authorizer: Arc<dyn Authorizer>,
+    observer: Option<Observer>,
+}
+
+impl RelayBuilder {
+    /// Asks `authorizer` before each join. Without one everybody may enter.
+    pub fn authorizer(mut self, authorizer: impl Authorizer + 'static) -> Self {
+        self.authorizer = Arc::new(authorizer);
+        self
+    }
+
+    /// Tells `observer` what happens. It is called where it happens, so it must not block: a channel is a good place to put
+    /// what takes time.
+    pub fn observer(mut self, observer: impl Fn(&RelayEvent) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// The relay, without a listener. Of the settings it heeds those that are not about listening and TLS.
+    ///
+    /// # Errors
+    /// When a setting is wrong, or the folder of the page holds none.
+    pub fn build(self) -> Result<Arc<Relay>, BindError> {
+        self.build_with(None).map(Arc::new)
+    }
+
+    /// The relay with a server that listens for it.
+    ///
+    /// # Errors
+    /// As [`Server::bind`](crate::Server::bind).
+    pub async fn bind(self) -> Result<Server, BindError> {
+        Server::bind_relay(self).await
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn build_with(self, trust: Option<Arc<TrustPages>>) -> Result<Relay, BindError> {
+        let config = self.config;
+        config.check()?;
+        let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
+        Ok(Relay {
+            page,
+            origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
+            trust,
+            context: Arc::new(Context {
+                rooms: Arc::new(Rooms::new(config.room_capacity, protocol::encode)),
+                authorizer: self.authorizer,
+                ice_servers: config.ice_servers.clone(),
+                observer: self.observer,
+            }),
+            drain: Arc::new(Drain::new()),
+            config,
+        })
+    }
+}
+
+impl fmt::Debug for RelayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl Relay {
-    /// A relay without rooms, that does what `config` says.
-    ///
-    /// # Errors
-    /// When the folder of the page holds none.
-    pub fn new(config: Config, shutdown: ShutdownSignal) -> anyhow::Result<Self> {
-        Ok(Self {
-            rooms: Arc::new(Rooms::new(config.room_capacity, config.ice_servers.clone())),
-            page: Page::new(config.web.as_deref())?,
-            origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
-            trust: None,
-            connections: AtomicU64::new(0),
-            config,
-            shutdown,
-        })
+    /// Builds a relay that does what `config` says.
+    pub fn builder(config: Config) -> RelayBuilder {
+        RelayBuilder { config, authorizer: Arc::new(Open), observer: None }
+    }
+
+    /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. A stream of a type of one's own
+    /// (TLS of one's own, a tunnel) goes into [`Opaque`](crate::Opaque).
+    pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
+        // In a box that is gone when the WebSocket begins: it is ten times as large.
+        let requests = Box::pin(service::serve(stream, connection.into(), Arc::clone(self)));
+        if let Some(Upgraded { stream, read, admission }) = requests.await {
+            self.serve_websocket(stream, &read, admission).await;
+        }
+    }
+
+    /// This relay as a service of another HTTP server.
+    pub fn service(self: &Arc<Self>) -> RelayService {
+        RelayService(Arc::clone(self))
+    }
+
+    /// How many rooms somebody is in.
+    pub fn rooms(&self) -> usize {
+        self.context.rooms.len()
+    }
+
+    /// How many WebSockets there are.
+    pub fn connections(&self) -> usize {
+        self.drain.websockets()
+    }
+
+    /// Tells every client that the relay goes away, and waits until all connections have ended,
+    /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. What is left then is cut off. Streams that come later are refused.
+    pub async fn shutdown(&self, shutdown: Shutdown) {
+        self.drain.shut_down(shutdown).await;
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) fn drain(&self) -> &Arc<Drain> {
+        &self.drain
     }
 
     /// Who made the request with these `headers`, on a connection that may be a proxy's.
-    pub fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
+    pub(crate) fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
         Client::from_request(headers, connection, &self.config.trusted_proxy)
     }
 
-    /// The number of one more WebSocket, to tell its lines in the log from those of others.
-    pub fn count_connection(&self) -> u64 {
-        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    /// One WebSocket, from the upgrade to the end of its stream. The log gets a line when it begins and one when it ends.
+    pub(crate) async fn serve_websocket<S: Transport>(self: &Arc<Self>, stream: S, read: &[u8], admission: Admission) {
+        let Admission { client, origin, entry } = admission;
+        let max_waiting_bytes = self.config.room_capacity * limits::SHARE_BYTES;
+        let mut connection = Connection::new(stream, read, self.config.max_message_bytes, max_waiting_bytes);
+        let registration = self.drain.register(connection.outbox());
+        let number = registration.number();
+        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now());
+        let outbox = Arc::clone(connection.outbox());
+        let mut session = Session::new(Arc::clone(&self.context), number, outbox, rate, client.ip, origin.as_deref());
+        self.context.observe(|| RelayEvent::Connected { connection: number, address: client.ip });
+        let refused = match entry {
+            Entry::Join => None,
+            Entry::Room(ticket) => {
+                session.enter(ticket, &mut Flushes::default());
+                None
+            }
+            Entry::Refused(refusal) => {
+                session.refuse(&refusal, None);
+                Some(End::Refused { retryable: refusal.code.is_retryable() })
+            }
+        };
+        let opened = Instant::now();
+        info!(connection = number, address = %client, place = %place_of(&session), "connected");
+        let end = match refused {
+            Some(end) => end,
+            None => connection.run(&mut session).await,
+        };
+        session.leave(end.leave_reason(), &mut Flushes::default());
+        let place = place_of(&session);
+        drop(session);
+        let errors_left_out = connection.outbox().errors_left_out();
+        connection.close(&end, self.goaway(&end)).await;
+        let after_s = opened.elapsed().as_secs();
+        if errors_left_out == 0 {
+            info!(connection = number, address = %client, %place, after_s, why = %end, "disconnected");
+        } else {
+            info!(connection = number, address = %client, %place, after_s, why = %end, errors_left_out, "disconnected");
+        }
+        self.context.observe(|| RelayEvent::Disconnected { connection: number, why: end.to_string() });
     }
 
-    /// A session in no room, with an empty outbox and a full allowance.
-    pub fn new_session(&self) -> Session {
-        let outbox = Arc::new(Outbox::new(self.config.max_message_bytes));
-        let allowance = Allowance::new(self.config.message_rate, self.config.byte_rate, Instant::now());
-        Session::new(Arc::clone(&self.rooms), outbox, allowance)
+    /// What is said before the relay restarts: to wait, each client differently long, so that not all come back at once.
+    fn goaway(&self, end: &End) -> Option<bytes::Bytes> {
+        if !matches!(end, End::Told(EndReason::Restart)) {
+            return None;
+        }
+        let (min, max) =
+            (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
+        // Without randomness everybody waits as long as it may take.
+        let retry_after_ms = getrandom::u64().map_or(max, |random| min + random % (max - min + 1));
+        (self.context.rooms.encoder())(&Event::Goaway { retry_after_ms })
     }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The peer's room and id, for the log. `{:?}` escapes what people wrote: nobody forges a line.
+fn place_of(session: &Session) -> String {
+    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }

@@ -8,15 +8,21 @@
     reason = "a test may panic"
 )]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde_json::Value;
-use tokio_tungstenite::connect_async;
+use signaling_relay::limits;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Longer than anything here takes, shorter than anybody wants to wait for a test that failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-relay"));
@@ -44,8 +50,7 @@ impl Program {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = lines.map(|line| line.unwrap().trim().to_owned()).find(|line| line.starts_with("http")).unwrap();
+        let url = first_url(&mut child);
         Self { child, url, log: Some(log) }
     }
 
@@ -53,13 +58,34 @@ impl Program {
         format!("{}{path}", self.url.replace("http://", "ws://").trim_end_matches('/'))
     }
 
-    /// Sends the signal, and returns the exit code and the log.
-    fn end_by(mut self, signal: &str) -> (Option<i32>, String) {
+    /// All that comes back for `GET path`.
+    fn get(&self, path: &str) -> String {
+        let address = self.url.strip_prefix("http://").unwrap().trim_end_matches('/');
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Sends the signal, and returns the exit code and the log.
+    fn end_by(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
         let code = self.child.wait().unwrap().code();
         (code, self.log.take().unwrap().join().unwrap())
     }
+}
+
+/// The first URL that it prints.
+fn first_url(child: &mut Child) -> String {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.map(|line| line.unwrap().trim().to_owned()).find(|line| line.starts_with("http")).unwrap()
 }
 
 impl Drop for Program {
@@ -158,15 +184,8 @@ async fn sigterm_tells_clients_of_a_restart_and_ctrl_c_that_the_relay_goes_away(
         let (mut socket, _) = connect_async(program.socket_url("/?room=r")).await.unwrap();
         socket.next().await.unwrap().unwrap();
         let ended = std::thread::spawn(move || program.end_by(signal));
-        let mut types = Vec::new();
-        let closed = loop {
-            match socket.next().await.unwrap().unwrap() {
-                Message::Text(text) => types.push(serde_json::from_str::<Value>(&text).unwrap()["type"].clone()),
-                Message::Close(frame) => break u16::from(frame.unwrap().code),
-                _ => {}
-            }
-        };
-        assert_eq!((closed, types.contains(&Value::from("goaway"))), (code, goaway), "{signal}");
+        let (types, closed) = hear_the_end(&mut socket).await;
+        assert_eq!((closed, types == ["goaway"]), (code, goaway), "{signal}");
         assert!(socket.next().await.is_none());
         assert_eq!(ended.join().unwrap().0, Some(0), "{signal}");
     }
@@ -192,22 +211,107 @@ async fn the_log_has_one_line_for_each_start_and_end_and_nobody_can_forge_one() 
     assert!(!log.contains('\u{1b}') && !log.contains('\u{202e}'), "{log:?}");
 }
 
+/// The types of the messages until the relay closes, and the code that it closes with.
+async fn hear_the_end(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> (Vec<String>, u16) {
+    let mut types = Vec::new();
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                types.push(message["type"].as_str().unwrap().to_owned());
+            }
+            Message::Close(frame) => return (types, u16::from(frame.unwrap().code)),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn signals_that_come_at_once_are_one() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let (mut socket, _) = connect_async(program.socket_url("/?room=r")).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    program.signal("-TERM");
+    // The first one was obeyed, and the connection does not end before the client agrees.
+    let goaway = socket.next().await.unwrap().unwrap();
+    assert!(goaway.to_text().unwrap().contains("goaway"), "{goaway}");
+    program.signal("-TERM");
+    assert_eq!(hear_the_end(&mut socket).await, (Vec::new(), 1012));
+    assert!(socket.next().await.is_none());
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_again_later_does_not_wait() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let (mut socket, _) = connect_async(program.socket_url("/?room=r")).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    let start = Instant::now();
+    // The client reads nothing more, so its connection takes longer to end than the moment in which signals are the same.
+    let code = loop {
+        program.signal("-TERM");
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status.code();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(code, Some(1), "after {:?}", start.elapsed());
+    assert!(start.elapsed() > limits::SAME_SIGNAL);
+    let log = program.log.take().unwrap().join().unwrap();
+    assert!(log.ends_with("error: a second signal ended the relay before its connections had ended\n"), "{log}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nothing_and_says_later_what_was_lost() {
+    let mut command = program(&["--listen", "127.0.0.1:0"]);
+    let mut child = command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let url = first_url(&mut child);
+    let mut stderr = child.stderr.take().unwrap();
+    let mut relay = Program { child, url, log: None };
+    let long = "x".repeat(8_000);
+    for _ in 0..600 {
+        let (mut socket, _) = connect_async(relay.socket_url("/ws")).await.unwrap();
+        socket.close(None).await.unwrap();
+        relay.get(&format!("/{long}"));
+    }
+    assert!(relay.get("/healthz").ends_with("ok\n"));
+
+    let reading = std::thread::spawn(move || {
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).unwrap();
+        log
+    });
+    relay.signal("-TERM");
+    assert_eq!(relay.child.wait().unwrap().code(), Some(0));
+    let log = reading.join().unwrap();
+    assert!(log.contains(" lines of the log were lost"), "{} bytes of log tell of no loss", log.len());
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let mut command = program(&["--listen", "127.0.0.1:0"]);
+    let mut child = command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let url = first_url(&mut child);
+    let mut relay = Program { child, url, log: None };
+    let long = "x".repeat(8_000);
+    for _ in 0..20 {
+        relay.get(&format!("/{long}"));
+    }
+    relay.signal("-TERM");
+    let (ended, end) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || ended.send(relay.child.wait().unwrap().code()));
+    assert_eq!(end.recv_timeout(PATIENCE).unwrap(), Some(0));
+    waiting.join().unwrap().unwrap();
+}
+
 #[test]
 fn a_log_that_nobody_reads_any_more_ends_nothing() {
-    let arguments = ["--listen", "127.0.0.1:0"];
-    let mut command = program(&arguments);
+    let mut command = program(&["--listen", "127.0.0.1:0"]);
     let mut child = command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let url = lines.map(|line| line.unwrap().trim().to_owned()).find(|line| line.starts_with("http")).unwrap();
+    let url = first_url(&mut child);
     drop(child.stderr.take());
     let relay = Program { child, url, log: None };
     for _ in 0..3 {
-        let address = relay.url.strip_prefix("http://").unwrap().trim_end_matches('/');
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        std::io::Write::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.ends_with("ok\n"), "{answer:?}");
+        assert!(relay.get("/healthz").ends_with("ok\n"));
     }
 }

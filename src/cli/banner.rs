@@ -1,7 +1,8 @@
 //! What the person who starts the relay reads first: what can be opened, how phones get there, and what is open to the world;
 //! independent of the log and of the sockets themselves.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -12,13 +13,14 @@ use crate::lan::trust;
 use crate::net::machine::{Machine, is_private};
 use crate::server::Server;
 
-/// The first screen of a relay. Each URL stands in a line of its own behind four spaces, for programs to find.
+/// What the relay prints when it is ready. Each URL stands in a line of its own behind four spaces, for programs to find.
 #[derive(Debug)]
-pub struct Screen {
+pub struct Banner {
     /// What can be opened, and at which address; localhost first, if it can.
     urls: Vec<(SocketAddr, String)>,
     /// The Unix sockets, for proxies.
     unix: Vec<PathBuf>,
+    /// Whether the URLs speak TLS.
     secure: bool,
     /// Where a device learns to trust the local authority, which it can only read without TLS, and what to compare there.
     trust: Option<(String, String)>,
@@ -28,15 +30,33 @@ pub struct Screen {
     terminal: bool,
 }
 
-impl Screen {
-    /// What there is to say of `server` on this `host`.
-    pub fn new(server: &Server, host: &Machine, terminal: bool) -> Self {
+impl Banner {
+    /// What there is to say of `server` on this machine, to whoever reads stdout.
+    pub fn new(server: &Server) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
-        let screen = Self::of(server.local_addrs(), host, server.is_secure(), fingerprint, terminal);
-        Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..screen }
+        let terminal = io::stdout().is_terminal();
+        let banner =
+            Self::from_addresses(server.local_addrs(), &Machine::detect(), server.is_secure(), fingerprint, terminal);
+        Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..banner }
     }
 
-    fn of(listening: &[SocketAddr], host: &Machine, secure: bool, fingerprint: Option<String>, terminal: bool) -> Self {
+    /// Writes it to stdout, by a thread of its own: the relay serves whether anybody reads it or not.
+    pub fn print(self) {
+        let print = move || {
+            let mut out = io::stdout().lock();
+            // Who closed stdout does not want to read it.
+            let _ = write!(out, "{self}").and_then(|()| out.flush());
+        };
+        std::thread::spawn(print);
+    }
+
+    fn from_addresses(
+        listening: &[SocketAddr],
+        host: &Machine,
+        secure: bool,
+        fingerprint: Option<String>,
+        terminal: bool,
+    ) -> Self {
         let opened = addresses(listening, host);
         let public = opened.iter().map(|address| address.ip()).filter(|ip| !is_private(*ip)).collect();
         let mut urls: Vec<(SocketAddr, String)> = Vec::new();
@@ -64,7 +84,7 @@ impl Screen {
     }
 }
 
-impl fmt::Display for Screen {
+impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "signaling-relay {} is ready.", env!("CARGO_PKG_VERSION"))?;
         if !self.urls.is_empty() {
@@ -158,21 +178,21 @@ fn qr_code(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn screen(listening: &[&str], secure: bool, fingerprint: Option<&str>, terminal: bool) -> Screen {
+    fn banner(listening: &[&str], secure: bool, fingerprint: Option<&str>, terminal: bool) -> Banner {
         let host = Machine {
             names: vec!["localhost".into(), "studio".into()],
             addresses: ["192.168.1.5", "203.0.113.9", "fd00::5", "fe80::5"].map(|ip| ip.parse().unwrap()).into(),
         };
         let listening: Vec<SocketAddr> = listening.iter().map(|address| address.parse().unwrap()).collect();
-        Screen::of(&listening, &host, secure, fingerprint.map(str::to_owned), terminal)
+        Banner::from_addresses(&listening, &host, secure, fingerprint.map(str::to_owned), terminal)
     }
 
     fn urls(listening: &[&str]) -> Vec<String> {
-        screen(listening, false, None, false).urls.into_iter().map(|(_, url)| url).collect()
+        banner(listening, false, None, false).urls.into_iter().map(|(_, url)| url).collect()
     }
 
     #[test]
-    fn everything_that_can_be_opened_is_told_once() {
+    fn everything_that_can_be_opened_is_printed_once() {
         assert_eq!(urls(&["127.0.0.1:8080", "[::1]:8080"]), ["http://localhost:8080/"]);
         assert_eq!(urls(&["127.0.0.1:8080"]), ["http://127.0.0.1:8080/"]);
         assert_eq!(urls(&["[::1]:80"]), ["http://[::1]/"]);
@@ -194,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_open_to_the_world_is_warned_about() {
-        let said = |listening: &[&str], secure| screen(listening, secure, None, false).to_string();
+        let said = |listening: &[&str], secure| banner(listening, secure, None, false).to_string();
         assert!(!said(&["127.0.0.1:8080"], false).contains("WARNING"));
         assert!(!said(&["192.168.1.5:8080"], true).contains("WARNING"));
         let plain = said(&["192.168.1.5:8080"], false);
@@ -204,17 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn a_local_authority_is_introduced_with_its_fingerprint() {
-        let said = screen(&["0.0.0.0:443"], true, Some("AB:CD"), false).to_string();
+    fn a_local_authority_comes_with_its_fingerprint() {
+        let said = banner(&["0.0.0.0:443"], true, Some("AB:CD"), false).to_string();
         assert!(said.contains("How to: http://192.168.1.5:443/trust\n"), "{said}");
         assert!(said.contains("SHA-256 AB:CD\n") && !said.contains("https://203.0.113.9"), "{said}");
     }
 
     #[test]
     fn a_phone_reads_the_address_off_a_terminal_and_only_there() {
-        let said = screen(&["192.168.1.5:8080"], true, None, true).to_string();
+        let said = banner(&["192.168.1.5:8080"], true, None, true).to_string();
         assert!(said.contains("For phones, https://192.168.1.5:8080/\n\x1b[") && said.contains('█'), "{said}");
-        for said in [screen(&["192.168.1.5:8080"], true, None, false), screen(&["127.0.0.1:8080"], true, None, true)] {
+        for said in [banner(&["192.168.1.5:8080"], true, None, false), banner(&["127.0.0.1:8080"], true, None, true)] {
             assert!(!said.to_string().contains('\x1b'), "{said}");
         }
     }

@@ -1,3 +1,6 @@
-//! The program.
+//! The program: its flags, banner, log and signals.
 
 pub mod banner;
+pub mod flags;
+pub mod log;
+pub mod signals;

@@ -1,8 +1,10 @@
 //! One HTTP request.
 
 pub mod assets;
+pub mod mount;
 pub mod origin;
 pub mod proxy;
 pub mod redirect;
 pub mod response;
 pub mod service;
+pub mod upgrade;

@@ -1,7 +1,9 @@
 //! One peer without its socket: what it may do at this moment, and how much.
 
+mod observer;
 mod rate;
 mod session;
 
+pub use observer::{Observer, RelayEvent};
 pub use rate::{EmptyFrames, RateLimiter};
 pub use session::{Context, Flood, Session, Ticket};

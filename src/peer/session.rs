@@ -12,6 +12,7 @@ use std::task::{self, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
+use super::observer::{Observer, RelayEvent};
 use super::rate::{Admission, RateLimiter};
 use crate::auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{AUTHORIZE_DEADLINE, HELD_MESSAGES, PAUSE, STALL};
@@ -30,6 +31,8 @@ pub struct Context {
     pub authorizer: Arc<dyn Authorizer>,
     /// What those who enter are told, unless they were granted other servers.
     pub ice_servers: IceServers,
+    /// Who hears what happens.
+    pub observer: Option<Observer>,
 }
 
 /// The right to enter a room, with a seat there.
@@ -64,6 +67,15 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Tells the observer, if there is one.
+    pub fn observe(&self, event: impl FnOnce() -> RelayEvent) {
+        if let Some(observer) = &self.observer {
+            observer(&event());
+        }
+    }
+}
+
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("rooms", &self.rooms.len()).finish_non_exhaustive()
@@ -74,6 +86,8 @@ impl fmt::Debug for Context {
 #[derive(Debug)]
 pub struct Session {
     context: Arc<Context>,
+    /// The number of its connection.
+    connection: u64,
     outbox: Arc<Outbox>,
     rate: RateLimiter,
     /// Where the client is, for whoever decides on its joins.
@@ -120,16 +134,18 @@ impl fmt::Debug for Waiting {
 }
 
 impl Session {
-    /// A session that is in no room yet, for a client at `address` whose page comes from `origin`.
+    /// A session that is in no room yet, for the client of the connection with this number, at `address`, whose page comes
+    /// from `origin`.
     pub fn new(
         context: Arc<Context>,
+        connection: u64,
         outbox: Arc<Outbox>,
         rate: RateLimiter,
         address: Option<IpAddr>,
         origin: Option<&str>,
     ) -> Self {
         let origin = origin.map(Box::from);
-        Self { context, outbox, rate, address, origin, membership: None, place: None, waiting: None }
+        Self { context, connection, outbox, rate, address, origin, membership: None, place: None, waiting: None }
     }
 
     /// Where what this peer hears is put.
@@ -222,19 +238,27 @@ impl Session {
 
     /// Enters the room of `ticket`. The session must be in none.
     pub fn enter(&mut self, ticket: Ticket, flushes: &mut Flushes) {
+        let name = ticket.name.clone();
         let entrant = Entrant { name: ticket.name, outbox: Arc::clone(&self.outbox) };
         let (membership, heard) = ticket.seat.enter(entrant, &ticket.ice_servers, flushes);
         self.rate.charge(heard);
-        self.place = Some((membership.room().clone(), membership.id().clone()));
+        let (room, id) = (membership.room().clone(), membership.id().clone());
+        self.context.observe(|| RelayEvent::Joined { connection: self.connection, room: room.clone(), id: id.clone(), name });
+        self.place = Some((room, id));
         self.membership = Some(membership);
     }
 
     /// Leaves the room, if the peer is in one.
     pub fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
         self.waiting = None;
-        if let Some(membership) = self.membership.take() {
-            self.rate.charge(membership.leave(reason, flushes));
-        }
+        let Some(membership) = self.membership.take() else { return };
+        self.context.observe(|| RelayEvent::Left {
+            connection: self.connection,
+            room: membership.room().clone(),
+            id: membership.id().clone(),
+            reason,
+        });
+        self.rate.charge(membership.leave(reason, flushes));
     }
 
     /// Answers with `error`.

@@ -121,6 +121,14 @@ pub struct Join {
     pub id: Option<PeerId>,
 }
 
+impl IceServers {
+    /// The list as JSON.
+    pub fn json(&self) -> String {
+        // Strings, numbers and maps with keys that are strings: this cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 impl FromStr for IceServers {
     type Err = String;
 

@@ -1,0 +1,273 @@
+//! Flags and environment variables, turned into a [`Config`]; independent of what is done with it.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::config::{Config, ListenAddress};
+use crate::http::origin::Origin;
+use crate::http::proxy::TrustedProxy;
+use crate::limits;
+use crate::protocol::IceServers;
+
+/// The settings on the command line and in the environment. Ends the process where they are wrong, with exit code 2 and a
+/// line that says what is right; and with exit code 0 where they ask for help or for the version.
+pub fn from_command_line() -> Config {
+    from_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// The settings in `arguments`, the first of which is the name of the program, and in the environment.
+///
+/// # Errors
+/// When they are wrong, or ask for help or for the version.
+pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Config, clap::Error> {
+    let config = Config::from(Flags::try_parse_from(arguments)?);
+    match config.check() {
+        Ok(()) => Ok(config),
+        Err(error) => Err(Flags::command().error(ErrorKind::ValueValidation, error)),
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  signaling-relay                                  calls on this machine: open http://localhost:8080/
+  signaling-relay --lan                            calls on this network, with TLS
+  signaling-relay --listen '*:443' --cert chain.pem --key key.pem
+
+Each flag has an environment variable as well; where both are given, the flag wins.
+What may be given several times may also be one list with commas.
+The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
+Ctrl-C or SIGTERM ends the relay once its clients know; the same again, a second later, ends it at once.";
+
+/// What `--help` shows. The first paragraph of each flag is all that `-h` shows of it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "signaling-relay",
+    version,
+    about = "Carries WebRTC signaling between the browsers in a room, and serves a page to call with.",
+    after_help = AFTER_HELP,
+    max_term_width = 100
+)]
+struct Flags {
+    /// Listen on this address; may be given several times.
+    ///
+    /// A host name stands for all its addresses, `localhost` for 127.0.0.1 and [::1], `*` for every address of this machine.
+    /// Port 0 takes any free port. With --lan the default is *:8080. For a proxy on this machine it may be a Unix socket,
+    /// `unix:/PATH`, which speaks no TLS; and `systemd` stands for the sockets that systemd hands over.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "SIGNALING_RELAY_LISTEN",
+        default_value = limits::LISTEN,
+        default_value_if("lan", "true", limits::LISTEN_ON_LAN),
+        value_delimiter = ','
+    )]
+    listen: Vec<ListenAddress>,
+
+    /// Make Unix sockets with this mode, in octal: who may connect to them.
+    ///
+    /// 660 lets in the relay's user and group. The sockets that systemd hands over have a mode of their own.
+    #[arg(long, value_name = "MODE", env = "SIGNALING_RELAY_UNIX_MODE", default_value_t = Octal(limits::UNIX_MODE))]
+    unix_mode: Octal,
+
+    /// Speak TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain; needs --key.
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_CERT")]
+    cert: Option<PathBuf>,
+
+    /// The private key of --cert, a PEM file.
+    ///
+    /// Both files are read anew when they change, and on SIGHUP.
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
+    key: Option<PathBuf>,
+
+    /// Serve the people on this network: listen on every address, and speak TLS.
+    ///
+    /// Browsers give no page a camera without TLS. Without --cert the relay makes its own local certificate authority, and its
+    /// page /trust explains how a device learns to trust it.
+    #[arg(long, env = "SIGNALING_RELAY_LAN")]
+    lan: bool,
+
+    /// Keep the local certificate authority of --lan in this folder.
+    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR", default_value = limits::LAN_DIR)]
+    lan_dir: PathBuf,
+
+    /// Send those who come to this address with http:// to https://, such as *:80; may be given several times.
+    ///
+    /// The ports that speak TLS do so by themselves.
+    #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_REDIRECT_FROM", value_delimiter = ',')]
+    redirect_from: Vec<ListenAddress>,
+
+    /// Serve the page from this folder, to change it without a rebuild; by default it is inside the binary.
+    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
+    web: Option<PathBuf>,
+
+    /// Let this many into a room, 1 to 256.
+    ///
+    /// The room `lobby` takes two at most: the 50-line demo's page expects it.
+    #[arg(
+        long,
+        value_name = "PEERS",
+        env = "SIGNALING_RELAY_ROOM_CAPACITY",
+        default_value_t = limits::ROOM_CAPACITY,
+        value_parser = number(limits::ROOM_CAPACITY_MIN, limits::ROOM_CAPACITY_MAX)
+    )]
+    room_capacity: usize,
+
+    /// Take messages of this size at most, 64 to 16777216 bytes.
+    ///
+    /// A larger one closes its connection with the code 1009.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "SIGNALING_RELAY_MAX_MESSAGE_BYTES",
+        default_value_t = limits::MESSAGE_BYTES,
+        value_parser = number(limits::MESSAGE_BYTES_MIN, limits::MESSAGE_BYTES_MAX)
+    )]
+    max_message_bytes: usize,
+
+    /// Let one connection send this many messages a second; 0 is no limit.
+    ///
+    /// A burst of 20 times as many passes before that. A broadcast counts once for each receiver.
+    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_MESSAGE_RATE", default_value_t = limits::MESSAGE_RATE)]
+    message_rate: u32,
+
+    /// Let one connection send this many bytes a second; 0 is no limit.
+    ///
+    /// A burst of 16 times as many passes before that.
+    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
+    byte_rate: u32,
+
+    /// Let web pages of this origin dial in, such as https://intranet.example; may be given several times.
+    ///
+    /// The relay's own pages and those of this machine always may. `null` lets in pages opened from disk, and any sandboxed
+    /// frame of any web site.
+    #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<Origin>,
+
+    /// Let web pages of this origin show the call page in a frame; may be given several times.
+    ///
+    /// The frame needs allow="camera; microphone; display-capture; fullscreen".
+    #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
+    allow_frame: Vec<Origin>,
+
+    /// Believe what proxies in this network say of their clients; may be given several times.
+    ///
+    /// It is an address such as 127.0.0.1, a network such as 10.0.0.0/8, or `unix` for those on a Unix socket. They say it in
+    /// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto.
+    #[arg(long, value_name = "CIDR", env = "SIGNALING_RELAY_TRUSTED_PROXY", value_delimiter = ',')]
+    trusted_proxy: Vec<TrustedProxy>,
+
+    /// Give these STUN and TURN servers to those who join.
+    ///
+    /// It is the JSON array that goes into RTCConfiguration.iceServers, such as [{"urls":"stun:stun.example:3478"}].
+    #[arg(
+        long,
+        value_name = "JSON",
+        env = "SIGNALING_RELAY_ICE_SERVERS",
+        default_value = "[]",
+        hide_env_values = true
+    )]
+    ice_servers: IceServers,
+}
+
+impl From<Flags> for Config {
+    fn from(flags: Flags) -> Self {
+        Self {
+            listen: flags.listen,
+            unix_mode: flags.unix_mode.0,
+            cert: flags.cert,
+            key: flags.key,
+            lan: flags.lan,
+            lan_dir: flags.lan_dir,
+            redirect_from: flags.redirect_from,
+            web: flags.web,
+            room_capacity: flags.room_capacity,
+            max_message_bytes: flags.max_message_bytes,
+            message_rate: flags.message_rate,
+            byte_rate: flags.byte_rate,
+            allow_origin: flags.allow_origin,
+            allow_frame: flags.allow_frame,
+            trusted_proxy: flags.trusted_proxy,
+            ice_servers: flags.ice_servers,
+        }
+    }
+}
+
+/// A number that people write in octal.
+#[derive(Debug, Clone, Copy)]
+struct Octal(u32);
+
+impl fmt::Display for Octal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:o}", self.0)
+    }
+}
+
+impl FromStr for Octal {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u32::from_str_radix(text, 8).map(Self).map_err(|_| "it is not a mode in octal, such as 660")
+    }
+}
+
+/// Reads a number; whether it is in its range is for [`Config::check`] to say.
+fn number(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| text.parse().map_err(|_| format!("it is not a number from {low} to {high}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        from_arguments(std::iter::once(&"signaling-relay").chain(arguments)).map_err(|error| error.to_string())
+    }
+
+    fn listen(arguments: &[&str]) -> Vec<String> {
+        parse(arguments).unwrap().listen.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn no_flags_mean_the_defaults() {
+        assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn listen_may_be_repeated_or_separated_by_commas() {
+        let arguments = ["--listen", "localhost:1", "--listen", "[::1]:2,*:3"];
+        assert_eq!(listen(&arguments), ["localhost:1", "[::1]:2", "*:3"]);
+    }
+
+    #[test]
+    fn a_lan_is_served_on_every_address_unless_others_are_given() {
+        assert_eq!(listen(&["--lan"]), ["*:8080"]);
+        assert_eq!(listen(&["--lan", "--listen", "localhost:1"]), ["localhost:1"]);
+    }
+
+    #[test]
+    fn a_wrong_value_is_answered_with_what_is_right() {
+        for (arguments, hint) in [
+            (["--room-capacity", "0"], "1 to 256"),
+            (["--room-capacity", "many"], "1 to 256"),
+            (["--max-message-bytes", "12"], "64 to 16777216"),
+            (["--max-message-bytes", "99999999999999999999999"], "64 to 16777216"),
+            (["--listen", "nowhere"], "such as localhost:8080"),
+            (["--unix-mode", "rw"], "such as 660"),
+            (["--unix-mode", "1777"], "such as 660"),
+            (["--cert", "server.pem"], "give --key as well"),
+            (["--redirect-from", "*:80"], "needs TLS"),
+            (["--trusted-proxy", "nginx"], "such as 127.0.0.1"),
+            (["--allow-origin", "example.org"], "https://example.org"),
+            (["--ice-servers", "stun:x"], "JSON array"),
+            (["--ice-servers", "[{}]"], "urls"),
+        ] {
+            let error = parse(&arguments).unwrap_err();
+            assert!(error.contains(hint) && error.contains(arguments[0]), "{error}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The signals that end the relay or make it read its certificate anew; independent of what ends and of what is read.
+
+use std::io;
+
+use tokio::time::Instant;
+
+use crate::drain::Shutdown;
+use crate::limits;
+use crate::server::Server;
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// To end the relay, and to say so to its clients.
+    End(Shutdown),
+    /// To read the certificate anew.
+    Reload,
+}
+
+/// Lets `server` serve until `signals` end it.
+///
+/// # Errors
+/// When a second signal did not let it wait for its connections.
+pub async fn serve(server: Server, mut signals: Signals) -> anyhow::Result<()> {
+    let reloader = server.reloader();
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let serving = server.serve(async { ended.await.unwrap_or(Shutdown::ForGood) });
+    let end = |shutdown| {
+        // The receiver is there as long as the server serves.
+        let _ = end.send(shutdown);
+    };
+    tokio::select! {
+        () = serving => Ok(()),
+        () = obey(async || signals.next().await, end, || reloader.reload()) => {
+            anyhow::bail!("a second signal ended the relay before its connections had ended")
+        }
+    }
+}
+
+/// Does what the requests ask for: `end` once, `reload` each time. Is ready when one to end comes again, later than
+/// [`SAME_SIGNAL`](limits::SAME_SIGNAL): then somebody does not want to wait.
+async fn obey(mut next: impl AsyncFnMut() -> Request, end: impl FnOnce(Shutdown), reload: impl Fn()) {
+    let first = loop {
+        match next().await {
+            Request::End(shutdown) => break shutdown,
+            Request::Reload => reload(),
+        }
+    };
+    end(first);
+    let ended = Instant::now();
+    loop {
+        match next().await {
+            Request::End(_) if ended.elapsed() > limits::SAME_SIGNAL => return,
+            Request::End(_) => {}
+            Request::Reload => reload(),
+        }
+    }
+}
+
+/// The signals of this system. Each is kept until it is asked for.
+#[derive(Debug)]
+pub struct Signals(system::Signals);
+
+impl Signals {
+    /// Catches the signals from now on.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub fn new() -> io::Result<Self> {
+        system::Signals::new().map(Self)
+    }
+
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> Request {
+        self.0.next().await
+    }
+}
+
+/// Ctrl-C by the person at the terminal and SIGTERM by whatever runs the relay as a service end it, SIGHUP reloads.
+#[cfg(all(unix, not(signaling_relay_no_unix)))]
+mod system {
+    use std::io::{self, IsTerminal};
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    use super::Request;
+    use crate::drain::Shutdown;
+
+    #[derive(Debug)]
+    pub(super) struct Signals {
+        interrupt: Signal,
+        terminate: Signal,
+        hangup: Signal,
+        /// Whether the relay was started at a terminal, which may be closed.
+        terminal: bool,
+    }
+
+    impl Signals {
+        pub(super) fn new() -> io::Result<Self> {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hangup: signal(SignalKind::hangup())?,
+                terminal: io::stdin().is_terminal(),
+            })
+        }
+
+        pub(super) async fn next(&mut self) -> Request {
+            tokio::select! {
+                _ = self.interrupt.recv() => Request::End(Shutdown::ForGood),
+                _ = self.terminate.recv() => Request::End(Shutdown::Restart),
+                // The kernel sends it too when the terminal's window is closed, and a terminal that is gone is none.
+                _ = self.hangup.recv() => match self.terminal && !io::stdin().is_terminal() {
+                    true => Request::End(Shutdown::ForGood),
+                    false => Request::Reload,
+                },
+            }
+        }
+    }
+}
+
+/// Ctrl-C is all that there is elsewhere.
+#[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+mod system {
+    use std::io;
+
+    use super::Request;
+    use crate::drain::Shutdown;
+
+    #[derive(Debug)]
+    pub(super) struct Signals;
+
+    impl Signals {
+        pub(super) fn new() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) async fn next(&mut self) -> Request {
+            if tokio::signal::ctrl_c().await.is_err() {
+                // There is no Ctrl-C on this system: whoever wants the end has other ways.
+                std::future::pending::<()>().await;
+            }
+            Request::End(Shutdown::ForGood)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tokio::time::{advance, pause};
+
+    use super::*;
+
+    const A_MOMENT: Duration = Duration::from_millis(1);
+
+    /// Lets `requests` come, each after its time, and then none; what was done, and whether it was ready before that.
+    async fn obeyed(requests: &[(Duration, Request)]) -> (Vec<Request>, bool) {
+        pause();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let done = RefCell::new(Vec::new());
+        let next = async || match receiver.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        };
+        let end = |shutdown| done.borrow_mut().push(Request::End(shutdown));
+        let reload = || done.borrow_mut().push(Request::Reload);
+        let come = async {
+            for (after, request) in requests {
+                advance(*after).await;
+                sender.send(*request).unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let ready = tokio::select! {
+            biased;
+            () = obey(next, end, reload) => true,
+            () = come => false,
+        };
+        (done.into_inner(), ready)
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_ends_the_relay_and_the_same_in_its_moment_does_nothing_more() {
+        let end = Request::End(Shutdown::Restart);
+        let interrupt = Request::End(Shutdown::ForGood);
+        let at_once = [(A_MOMENT, end), (Duration::ZERO, end), (limits::SAME_SIGNAL, interrupt)];
+        assert_eq!(obeyed(&at_once).await, (vec![end], false));
+    }
+
+    #[tokio::test]
+    async fn a_later_one_does_not_wait() {
+        let end = Request::End(Shutdown::ForGood);
+        let later = [(A_MOMENT, end), (A_MOMENT, end), (limits::SAME_SIGNAL, end)];
+        assert_eq!(obeyed(&later).await, (vec![end], true));
+    }
+
+    #[tokio::test]
+    async fn reloads_go_on_and_end_nothing() {
+        let end = Request::End(Shutdown::Restart);
+        let reload = (2 * limits::SAME_SIGNAL, Request::Reload);
+        assert_eq!(
+            obeyed(&[reload, reload, (A_MOMENT, end), reload]).await,
+            (vec![Request::Reload, Request::Reload, end, Request::Reload], false)
+        );
+    }
+}

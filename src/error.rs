@@ -1,0 +1,23 @@
+//! Why a relay cannot be started.
+
+use thiserror::Error;
+
+use crate::config::ConfigError;
+
+/// Why a relay cannot be started. Its text is one line that says what would help.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on.
+    #[error("{0:#}")]
+    Listen(anyhow::Error),
+    /// The certificate, or the local authority, cannot be used.
+    #[error("{0:#}")]
+    Tls(anyhow::Error),
+    /// The folder of the page holds none.
+    #[error("{0:#}")]
+    Page(anyhow::Error),
+}

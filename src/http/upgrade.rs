@@ -1,0 +1,189 @@
+//! The request that makes a stream a WebSocket (RFC 6455 section 4.2): who may make it, and which room its URL names.
+//!
+//! Whether the client may enter that room is asked before the answer, so that the bare URL can be refused by HTTP; it enters
+//! after the answer was sent, so that an upgrade that is lost leaves nobody behind. In between a seat is kept.
+
+use std::sync::Arc;
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tracing::{debug, info};
+
+use super::proxy::Client;
+use super::response::{Body, method_not_allowed, text};
+use crate::auth::{Answer, JoinRequest};
+use crate::net::info::ConnectionInfo;
+use crate::peer::Ticket;
+use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::relay::Relay;
+use crate::room::names::{PeerId, PeerName, RoomName};
+
+/// The subprotocol that the relay speaks (RFC 6455 section 1.9). Nobody needs to ask for it; but a browser that asks for
+/// some fails the connection when the server agrees on none.
+pub const SUBPROTOCOL: &str = "signaling-relay";
+
+/// Who comes by an upgrade, and what its URL led to.
+#[derive(Debug)]
+pub struct Admission {
+    /// The client.
+    pub client: Client,
+    /// The origin of its page, where a browser told it.
+    pub origin: Option<String>,
+    /// Where it goes.
+    pub entry: Entry,
+}
+
+/// Where a client goes that comes by an upgrade.
+#[derive(Debug)]
+pub enum Entry {
+    /// Into no room until it says `join`.
+    Join,
+    /// Into the room that its URL names.
+    Room(Ticket),
+    /// Into none: it is told why, and closed.
+    Refused(Refusal),
+}
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let websocket =
+        |value: &HeaderValue| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("websocket"));
+    headers.get_all(header::UPGRADE).iter().any(websocket) || headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Answers a request that asks for a WebSocket; the admission is there where it becomes one.
+pub(crate) async fn answer<B>(
+    relay: &Arc<Relay>,
+    connection: ConnectionInfo,
+    request: &Request<B>,
+) -> (Response<Body>, Option<Admission>) {
+    let upgraded = upgrade(relay, connection, request).await;
+    let (response, admission) = match upgraded {
+        Ok((response, admission)) => (response, Some(admission)),
+        Err(refusal) => (*refusal, None),
+    };
+    debug!(path = request.uri().path(), status = response.status().as_u16(), "upgrade");
+    (response, admission)
+}
+
+/// Refusals are boxed: they are large and rare.
+async fn upgrade<B>(
+    relay: &Arc<Relay>,
+    connection: ConnectionInfo,
+    request: &Request<B>,
+) -> Result<(Response<Body>, Admission), Box<Response<Body>>> {
+    let headers = request.headers();
+    let response = handshake(request)?;
+    let client = relay.client(headers, connection);
+    relay.origins.check(headers, &client).map_err(|error| {
+        info!(%client, %error, "refused a page");
+        text(StatusCode::FORBIDDEN, &error.to_string())
+    })?;
+    if relay.drain().has_begun() {
+        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
+    }
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+    let entry = if request.uri().path().ends_with("/ws") {
+        Entry::Join
+    } else {
+        let query = request.uri().query().unwrap_or_default();
+        match ask_to_join(relay, query, &client, origin.as_deref()).await {
+            Ok(ticket) => Entry::Room(ticket),
+            Err(refusal) if has_room(query) => Entry::Refused(refusal),
+            // A page that only ever dials the bare URL knows nothing of `error`: this is all that it can show.
+            Err(refusal) => return Err(text(status_of(refusal.code), &refusal.message).into()),
+        }
+    };
+    Ok((response, Admission { client, origin, entry }))
+}
+
+/// The answer that makes a stream a WebSocket, if the request keeps to RFC 6455 section 4.2.1.
+fn handshake<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
+    let headers = request.headers();
+    for name in [header::HOST, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION] {
+        if headers.get_all(&name).iter().count() > 1 {
+            return Err(text(StatusCode::BAD_REQUEST, &format!("the header {name} is there twice")).into());
+        }
+    }
+    if request.method() == Method::GET && !headers.contains_key(header::HOST) {
+        return Err(text(StatusCode::BAD_REQUEST, "the header host is missing").into());
+    }
+    let mut head = Request::new(());
+    *head.method_mut() = request.method().clone();
+    *head.version_mut() = request.version();
+    *head.headers_mut() = headers.clone();
+    let mut response = create_response_with_body(&head, Body::default).map_err(|error| match error {
+        WsError::Protocol(ProtocolError::WrongHttpMethod) => method_not_allowed(),
+        WsError::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            let mut response = text(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13");
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            response
+        }
+        error => text(StatusCode::BAD_REQUEST, &format!("no WebSocket upgrade: {error}")),
+    })?;
+    if offers_subprotocol(headers) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    Ok(response)
+}
+
+fn offers_subprotocol(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    offered.flat_map(|value| value.split(',')).any(|one| one.trim() == SUBPROTOCOL)
+}
+
+async fn ask_to_join(
+    relay: &Relay,
+    query: &str,
+    client: &Client,
+    origin: Option<&str>,
+) -> Result<Ticket, Refusal> {
+    let join = join_from_query(query)?;
+    let request = JoinRequest {
+        room: join.room,
+        id: join.id,
+        name: join.name,
+        address: client.ip,
+        origin: origin.map(str::to_owned),
+    };
+    let answer = match relay.context().authorize(&request) {
+        Answer::Now(answer) => answer,
+        Answer::Later(decision) => decision.await,
+    };
+    relay.context().reserve(&request.room, answer)
+}
+
+fn has_room(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "room")
+}
+
+/// What `?room=R&name=N&id=I` asks for; the lobby without `room`.
+fn join_from_query(query: &str) -> Result<Join, Refusal> {
+    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
+        return Err(Refusal::new(ErrorCode::BadRoom, "the query of the URL is not UTF-8"));
+    }
+    let value = |key: &'static str| {
+        let mut values =
+            form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == key).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Refusal::new(ErrorCode::BadMessage, format!("the URL has {key:?} twice"))),
+            (value, None) => Ok(value),
+        }
+    };
+    let room = value("room")?.map_or(Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
+    let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
+    let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
+    Ok(Join { room, name, id })
+}
+
+fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        code if code.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::IdTaken => StatusCode::CONFLICT,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
