@@ -54,6 +54,8 @@ mod relay;
 mod room;
 mod server;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod ws;
 
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};

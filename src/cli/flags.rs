@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use crate::config::{Config, ListenAddress};
-use crate::http::origin::Origin;
+use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 use crate::limits;
 use crate::protocol::IceServers;
@@ -152,7 +152,7 @@ struct Flags {
     ///
     /// The frame needs allow="camera; microphone; display-capture; fullscreen".
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
-    allow_frame: Vec<Origin>,
+    allow_frame: Vec<TupleOrigin>,
 
     /// Believe what proxies in this network say of their clients; may be given several times.
     ///

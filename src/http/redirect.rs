@@ -12,11 +12,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use crate::drain::ShutdownSignal;
+use crate::drain::Drain;
 use crate::http::response::{Body, set, text};
 use crate::http::service;
 use crate::lan::trust::TrustPages;
-use crate::ws::connection::lingering_close;
+
 
 /// Where plain HTTP is sent to.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Redirect {
 
 impl Redirect {
     /// Answers every request on `stream` with the way to `https://`.
-    pub async fn serve<S>(self: Arc<Self>, stream: S, shutdown: ShutdownSignal)
+    pub async fn serve<S>(self: Arc<Self>, stream: S, drain: &Drain)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -38,8 +38,8 @@ impl Redirect {
             debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        if let Some(parts) = service::converse(stream, service, shutdown).await {
-            lingering_close(&mut parts.io.into_inner()).await;
+        if let Some(parts) = service::serve_requests(stream, service, drain).await {
+            service::lingering_close(&mut parts.io.into_inner()).await;
         }
     }
 

@@ -152,7 +152,7 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
             if let Some(origin) = request.headers().get(header::ORIGIN)
                 && relay.origins.check(request.headers(), &client).is_ok()
             {
-                response::share_with(&mut response, origin);
+                response::allow_cross_origin(&mut response, origin);
             }
             if client.secure {
                 response::isolate(&mut response);

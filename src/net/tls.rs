@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::limits;
 use crate::net::certificate::{CertificateSource, expiry};
+use crate::net::counted::Counted;
 
 /// The TLS end of every connection, and the certificate that it shows.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub struct Tls {
 #[derive(Debug)]
 pub enum MaybeTlsStream {
     /// The handshake was made.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Counted<TcpStream>>>),
     /// The client speaks something else, plain HTTP most likely; nothing has been read of it.
     Plain(TcpStream),
 }
@@ -72,7 +73,7 @@ impl Tls {
             if first != [HANDSHAKE_RECORD] {
                 return Ok(MaybeTlsStream::Plain(stream));
             }
-            let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
+            let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(Counted::new(stream)).await?;
             Ok(MaybeTlsStream::Tls(Box::new(stream)))
         };
         timeout(limits::TLS_DEADLINE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

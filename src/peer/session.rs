@@ -356,3 +356,194 @@ impl Session {
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::Open;
+    use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS, SHARE_MESSAGES};
+    use crate::testing::MemorySocket;
+
+    struct Client {
+        session: Session,
+        socket: MemorySocket,
+    }
+
+    impl Client {
+        fn new(context: &Arc<Context>, room: usize) -> Self {
+            let (socket, outbox) = MemorySocket::with_outbox(room);
+            let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
+            Self { session: Session::new(Arc::clone(context), 1, outbox, rate, None, None), socket }
+        }
+
+        fn says(&mut self, text: &str) -> Result<(), Flood> {
+            self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default())
+        }
+
+        /// What the relay has told it since the last call.
+        fn hears(&self) -> Vec<String> {
+            self.session.outbox().flush();
+            self.socket.texts()
+        }
+
+        /// What the relay answers to `text`; empty when it answers nothing.
+        fn answer(&mut self, text: &str) -> String {
+            self.says(text).unwrap();
+            self.hears().concat()
+        }
+
+        fn poll_waiting(&mut self) -> Poll<()> {
+            let mut cx = task::Context::from_waker(Waker::noop());
+            self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default())
+        }
+    }
+
+    fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
+        Arc::new(Context {
+            rooms: Arc::new(Rooms::new(8, protocol::encode)),
+            authorizer: Arc::new(authorizer),
+            ice_servers: IceServers::default(),
+            observer: None,
+        })
+    }
+
+    fn client() -> Client {
+        Client::new(&context(Open), usize::MAX)
+    }
+
+    const MESSAGE: &str = r#"{"type":"message","data":1,"ref":"m"}"#;
+
+    #[test]
+    fn a_peer_joins_leaves_and_joins_again() {
+        let mut client = client();
+        assert!(client.answer(r#"{"type":"join","room":"one"}"#).contains("joined"));
+        assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("already_joined"));
+        assert_eq!(client.session.place().unwrap().0.as_str(), "one");
+        assert_eq!(client.answer(r#"{"type":"leave"}"#), "");
+        assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("joined"));
+        assert_eq!(client.session.place().unwrap().0.as_str(), "two");
+    }
+
+    #[test]
+    fn what_needs_a_room_is_refused_outside_of_one() {
+        let mut client = client();
+        for text in [r#"{"type":"leave"}"#, r#"{"type":"offer","sdp":""}"#, r#"{"type":"message","data":1,"to":"x"}"#] {
+            assert!(client.answer(text).contains("not_joined"), "{text}");
+        }
+        assert!(client.session.place().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_told_and_then_ended() {
+        let mut client = client();
+        for _ in 0..MESSAGE_BURST {
+            client.answer(r#"{"type":"leave"}"#);
+        }
+        for _ in 0..REFUSALS {
+            let error = client.answer(r#"{"type":"leave","ref":"x"}"#);
+            assert!(error.contains("rate_limited") && error.contains(r#""ref":"x""#), "{error}");
+        }
+        assert_eq!(client.says(r#"{"type":"leave"}"#), Err(Flood));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn joins_and_leaves_cost_as_much_as_they_deliver() {
+        let context = context(Open);
+        let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+        for member in &mut members {
+            member.answer(r#"{"type":"join","room":"r"}"#);
+        }
+        let mut churner = Client::new(&context, usize::MAX);
+        let told = || members.iter().map(|member| member.hears().len()).sum::<usize>();
+        told();
+        while !churner.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
+            churner.answer(r#"{"type":"leave"}"#);
+        }
+        let told = told();
+        assert!(told <= MESSAGE_BURST as usize + 12, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_share_pauses_its_sender_until_the_receiver_reads() {
+        let context = context(Open);
+        let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+        receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        for _ in 0..SHARE_MESSAGES {
+            sender.says(MESSAGE).unwrap();
+            assert!(!sender.session.is_waiting());
+        }
+        sender.says(MESSAGE).unwrap();
+        assert!(sender.session.is_waiting());
+        assert!(sender.poll_waiting().is_pending());
+        receiver.socket.make_room(usize::MAX);
+        let mut cx = task::Context::from_waker(Waker::noop());
+        assert!(receiver.session.outbox().poll_flush(&mut cx).is_ready());
+        assert!(sender.poll_waiting().is_ready());
+        assert_eq!(receiver.hears().len(), 2 + SHARE_MESSAGES + 1);
+        assert_eq!(sender.hears().len(), 1, "nothing but `joined`");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_takes_nothing_for_100_ms_is_busy_until_it_has_read_half() {
+        let context = context(Open);
+        let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+        receiver.says(r#"{"type":"join","room":"r","id":"slow"}"#).unwrap();
+        sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        for _ in 0..=SHARE_MESSAGES {
+            sender.says(MESSAGE).unwrap();
+        }
+        assert!(sender.poll_waiting().is_pending());
+        tokio::time::advance(STALL).await;
+        assert!(sender.poll_waiting().is_ready());
+        let busy = sender.hears().pop().unwrap();
+        assert!(busy.contains(r#""code":"peer_busy""#) && busy.contains(r#""to":"slow""#), "{busy}");
+        assert!(busy.contains(r#""ref":"m""#) && busy.contains(r#""retryable":true"#), "{busy}");
+        assert!(sender.answer(MESSAGE).contains("peer_busy"), "at once from then on");
+        assert!(!sender.session.is_waiting());
+        let frame = 2 + r#"{"type":"message","from":"","data":1,"ref":"m"}"#.len() + 32;
+        let before = 400;
+        receiver.socket.make_room(before + frame * SHARE_MESSAGES / 2);
+        let mut cx = task::Context::from_waker(Waker::noop());
+        let _ = receiver.session.outbox().poll_flush(&mut cx);
+        assert_eq!(sender.answer(MESSAGE), "", "it takes messages again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_reads_too_slowly_is_waited_for_a_quarter_of_a_second() {
+        let context = context(Open);
+        let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+        receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        for _ in 0..=SHARE_MESSAGES {
+            sender.says(MESSAGE).unwrap();
+        }
+        let start = Instant::now();
+        while sender.poll_waiting().is_pending() {
+            receiver.socket.make_room(1);
+            let _ = receiver.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop()));
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        assert!(start.elapsed() >= PAUSE && start.elapsed() < PAUSE * 2, "{:?}", start.elapsed());
+        assert!(sender.hears().concat().contains("peer_busy"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_decides_may_take_time_and_no_answer_is_a_closed_door() {
+        let slowly = |request: JoinRequest| async move {
+            tokio::time::sleep(Duration::from_secs(if request.room.as_str() == "never" { 60 } else { 1 })).await;
+            if request.room.as_str() == "no" { Err(Denial::Unauthorized("not you".into())) } else { Ok(Grant::from(&request)) }
+        };
+        let mut client = Client::new(&context(slowly), usize::MAX);
+        for (room, answer) in [("no", "unauthorized"), ("never", "unavailable"), ("yes", "joined")] {
+            client.says(&format!(r#"{{"type":"join","room":"{room}","ref":"j"}}"#)).unwrap();
+            assert!(client.session.is_waiting() && client.hears().is_empty());
+            let session = &mut client.session;
+            std::future::poll_fn(|cx| session.poll_waiting(cx, Instant::now(), &mut Flushes::default())).await;
+            let heard = client.hears().concat();
+            assert!(heard.contains(answer), "{heard}");
+        }
+    }
+}

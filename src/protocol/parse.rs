@@ -202,14 +202,22 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{self, Event};
 
     fn refusal(text: &str) -> Refusal {
         parse(text).message.expect_err(text)
     }
 
+    /// The payload of the frame that clients get.
+    fn text_of(event: &Event<'_>) -> String {
+        let frame = protocol::encode(event).unwrap();
+        let header = if frame[1] < 126 { 2 } else { [4, 10][usize::from(frame[1] - 126)] };
+        String::from_utf8(frame[header..].to_vec()).unwrap()
+    }
+
     fn relayed(text: &str) -> String {
         match parse(text).message {
-            Ok(Command::Signal(signal)) => signal.encode(&PeerId::parse("me").unwrap()).to_string(),
+            Ok(Command::Signal(signal)) => text_of(&Event::Signal { from: &PeerId::parse("me").unwrap(), signal: &signal }),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -326,9 +334,9 @@ mod tests {
     #[test]
     fn a_ref_is_read_even_when_the_message_is_refused() {
         let parsed = parse(r#"{"type":"nonsense","ref":"7"}"#);
-        let error = parsed.message.unwrap_err().encode(parsed.reference.as_deref());
+        let refusal = parsed.message.unwrap_err();
         assert_eq!(
-            error.as_str(),
+            text_of(&Event::Error { refusal: &refusal, reference: parsed.reference.as_deref() }),
             r#"{"type":"error","code":"unknown_type","message":"no message has the type \"nonsense\"","ref":"7","retryable":false}"#
         );
     }

@@ -11,6 +11,6 @@ mod membership;
 mod room;
 mod table;
 
-pub use event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
-pub use membership::{Blocked, Flushes, Membership, Relayed, Seat};
-pub use table::{Entrant, JoinError, Rooms};
+pub use event::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+pub use membership::{Blocked, Flushes, Membership, Seat};
+pub use table::{Entrant, Rooms};

@@ -112,3 +112,216 @@ impl From<JoinError> for Refusal {
         Self::new(code, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::limits::HELD_BYTES;
+    use crate::protocol::{self, Command};
+    use crate::room::{Flushes, IceServers, LeaveReason, Membership};
+    use crate::testing::MemorySocket;
+
+    struct Somebody {
+        membership: Membership,
+        socket: MemorySocket,
+    }
+
+    impl Somebody {
+        fn says(&self, text: &str) -> Result<usize, Refusal> {
+            match protocol::parse(text).message {
+                Ok(Command::Signal(signal)) => self
+                    .membership
+                    .relay(&signal, Waker::noop(), &mut Flushes::default())
+                    .map(|relayed| relayed.receivers),
+                other => panic!("no signal: {other:?}"),
+            }
+        }
+
+        fn hears(&self) -> Vec<String> {
+            self.socket.texts()
+        }
+
+        fn leaves(self, reason: LeaveReason) {
+            self.membership.leave(reason, &mut Flushes::default());
+        }
+    }
+
+    fn rooms() -> Arc<Rooms> {
+        Arc::new(Rooms::new(3, protocol::encode))
+    }
+
+    fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {
+        let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
+        let seat = rooms.reserve(&RoomName::parse(room).unwrap(), Some(PeerId::parse(id).unwrap()), None)?;
+        let entrant = Entrant { name: None, outbox };
+        let (membership, _) = seat.enter(entrant, &IceServers::default(), &mut Flushes::default());
+        Ok(Somebody { membership, socket })
+    }
+
+    fn enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Somebody {
+        try_enter(rooms, room, id).unwrap()
+    }
+
+    const OFFER: &str = r#"{"type":"offer","sdp":"v=0"}"#;
+    const OFFER_ICE: &str = r#"{"type":"offer_ice","iceCandidate":null}"#;
+    const ANSWER: &str = r#"{"type":"answer","sdp":"v=0"}"#;
+
+    #[test]
+    fn the_oldest_member_is_the_host_and_is_replaced_when_it_leaves() {
+        let rooms = rooms();
+        let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+        assert_eq!(a.hears()[0], r#"{"type":"joined","id":"a","room":"r","host":"a","peers":[],"iceServers":[]}"#);
+        assert_eq!(
+            b.hears(),
+            [r#"{"type":"joined","id":"b","room":"r","host":"a","peers":[{"id":"a"}],"iceServers":[]}"#]
+        );
+        a.leaves(LeaveReason::Left);
+        assert_eq!(b.hears(), [r#"{"type":"peer_left","id":"a","reason":"left"}"#, r#"{"type":"host","id":"b"}"#]);
+    }
+
+    #[test]
+    fn a_room_goes_with_its_last_member() {
+        let rooms = rooms();
+        let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+        assert_eq!(rooms.len(), 1);
+        drop(a);
+        assert_eq!(rooms.len(), 1);
+        drop(b);
+        assert!(rooms.is_empty());
+    }
+
+    #[test]
+    fn a_full_room_and_a_taken_id_are_refused_and_nobody_notices() {
+        let rooms = rooms();
+        let (a, _b, _c) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"), enter(&rooms, "r", "c"));
+        a.hears();
+        assert!(matches!(try_enter(&rooms, "r", "d"), Err(JoinError::Full(3))));
+        assert!(matches!(try_enter(&rooms, "r", "b"), Err(JoinError::IdTaken)));
+        assert_eq!(a.hears(), [""; 0]);
+        assert!(try_enter(&rooms, "other", "b").is_ok(), "ids are unique in a room, not in the world");
+    }
+
+    #[test]
+    fn the_lobby_takes_two() {
+        let rooms = rooms();
+        let _two = (enter(&rooms, LOBBY, "a"), enter(&rooms, LOBBY, "b"));
+        assert!(matches!(try_enter(&rooms, LOBBY, "c"), Err(JoinError::Full(2))));
+    }
+
+    #[test]
+    fn a_peer_of_another_room_is_not_found() {
+        let rooms = rooms();
+        let (a, elsewhere) = (enter(&rooms, "r", "a"), enter(&rooms, "other", "b"));
+        elsewhere.hears();
+        let refusal = a.says(r#"{"type":"message","data":1,"to":"b"}"#).unwrap_err();
+        assert_eq!((refusal.code, refusal.to.as_deref()), (ErrorCode::PeerNotFound, Some("b")));
+        assert_eq!(a.says(r#"{"type":"message","data":1,"to":"a"}"#).unwrap_err().code, ErrorCode::PeerNotFound);
+        assert_eq!(elsewhere.hears(), [""; 0]);
+    }
+
+    #[test]
+    fn an_offer_made_alone_and_its_candidates_wait_for_the_first_to_come() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        assert_eq!(a.says(OFFER), Ok(0));
+        assert_eq!(a.says(OFFER_ICE), Ok(0));
+        let b = enter(&rooms, "r", "b");
+        let heard = b.hears();
+        assert!(heard[0].contains("joined"));
+        assert_eq!(heard[1], r#"{"type":"offer","from":"a","sdp":"v=0"}"#);
+        assert_eq!(heard[2], r#"{"type":"offer_ice","from":"a","iceCandidate":null}"#);
+        assert_eq!(enter(&rooms, "r", "c").hears().len(), 1, "only the first to come gets them");
+    }
+
+    #[test]
+    fn what_is_held_stays_until_somebody_answers() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        a.says(OFFER).unwrap();
+        let b = enter(&rooms, "r", "b");
+        a.says(OFFER_ICE).unwrap();
+        drop(b);
+        let c = enter(&rooms, "r", "c");
+        assert_eq!(c.hears().len(), 3, "the first to come went without an answer");
+        c.says(ANSWER).unwrap();
+        drop(c);
+        assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "it has been answered");
+    }
+
+    #[test]
+    fn what_is_held_is_forgotten_when_its_sender_leaves_or_offers_again() {
+        let rooms = rooms();
+        let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+        drop(b);
+        a.says(OFFER).unwrap();
+        a.says(r#"{"type":"offer","sdp":"again"}"#).unwrap();
+        let b = enter(&rooms, "r", "b");
+        assert!(b.hears()[1].contains("again"));
+        drop(a);
+        assert_eq!(enter(&rooms, "r", "c").hears().len(), 1);
+    }
+
+    #[test]
+    fn a_broadcast_that_reaches_nobody_and_is_not_held_is_refused() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        for text in [OFFER_ICE, ANSWER, r#"{"type":"message","data":1}"#] {
+            assert_eq!(a.says(text).unwrap_err().code, ErrorCode::PeerNotFound, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_64_kib_are_held() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        let offer = |bytes: usize| format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(bytes - 25));
+        assert_eq!(a.says(&offer(HELD_BYTES)), Ok(0));
+        assert_eq!(a.says(OFFER_ICE).unwrap_err().code, ErrorCode::PeerNotFound);
+        assert_eq!(a.says(&offer(HELD_BYTES + 1)).unwrap_err().code, ErrorCode::PeerNotFound);
+    }
+
+    #[test]
+    fn a_seat_counts_before_anybody_hears_of_it() {
+        let rooms = rooms();
+        let lobby = RoomName::lobby();
+        let a = enter(&rooms, LOBBY, "a");
+        a.hears();
+        let seat = rooms.reserve(&lobby, Some(PeerId::parse("b").unwrap()), None).unwrap();
+        assert!(matches!(try_enter(&rooms, LOBBY, "c"), Err(JoinError::Full(2))));
+        assert!(matches!(try_enter(&rooms, LOBBY, "b"), Err(JoinError::IdTaken)));
+        assert_eq!(a.hears(), [""; 0]);
+        drop(seat);
+        assert!(try_enter(&rooms, LOBBY, "c").is_ok());
+        drop(a);
+        assert!(rooms.is_empty(), "a seat that was given up leaves no room behind");
+    }
+
+    #[test]
+    fn when_the_relay_goes_away_nobody_is_told_of_the_others() {
+        let rooms = rooms();
+        let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+        b.hears();
+        a.leaves(LeaveReason::Shutdown);
+        assert_eq!(b.hears(), [""; 0]);
+    }
+
+    #[test]
+    fn who_does_not_read_who_comes_and_goes_keeps_the_room_closed_for_a_while_and_stays_in_it() {
+        let rooms = rooms();
+        let (socket, outbox) = MemorySocket::with_outbox(0);
+        let seat = rooms.reserve(&RoomName::parse("r").unwrap(), None, None).unwrap();
+        let (stalled, _) = seat.enter(Entrant { name: None, outbox }, &IceServers::default(), &mut Flushes::default());
+        let refused = loop {
+            match try_enter(&rooms, "r", "a") {
+                Ok(visitor) => drop(visitor),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, JoinError::Unavailable), "{refused}");
+        socket.make_room(usize::MAX);
+        drop(stalled);
+        assert!(try_enter(&rooms, "r", "a").is_ok());
+    }
+}

@@ -1,0 +1,92 @@
+//! What unit tests need of a client: an outbox whose socket is memory.
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use crate::outbox::{Outbox, Sink};
+
+/// A socket in memory that takes as much as it is told to.
+#[derive(Debug, Clone)]
+pub(crate) struct MemorySocket(Arc<Mutex<Memory>>);
+
+#[derive(Debug)]
+struct Memory {
+    taken: Vec<u8>,
+    /// How many bytes it takes before it blocks.
+    room: usize,
+    writer: Option<Waker>,
+}
+
+impl MemorySocket {
+    /// A socket that takes `room` bytes, and an outbox in front of it.
+    pub(crate) fn with_outbox(room: usize) -> (Self, Arc<Outbox>) {
+        let socket = Self(Arc::new(Mutex::new(Memory { taken: Vec::new(), room, writer: None })));
+        let outbox = Outbox::new(Box::new(socket.clone()), 1024 * 1024);
+        (socket, Arc::new(outbox))
+    }
+
+    /// Lets it take `more` bytes.
+    pub(crate) fn make_room(&self, more: usize) {
+        let mut memory = self.0.lock().unwrap();
+        memory.room = memory.room.saturating_add(more);
+        if let Some(writer) = memory.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// The text messages that it has taken since the last call; the rest of one that is incomplete stays.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let mut memory = self.0.lock().unwrap();
+        let mut texts = Vec::new();
+        while let Some((opcode, header, length)) = frame_at(&memory.taken)
+            && memory.taken.len() >= header + length
+        {
+            let frame: Vec<u8> = memory.taken.drain(..header + length).collect();
+            if opcode == 1 {
+                texts.push(String::from_utf8(frame[header..].to_vec()).unwrap());
+            }
+        }
+        texts
+    }
+}
+
+/// The opcode of a frame, the length of its header, and that of its payload.
+fn frame_at(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+    let (first, second) = (*bytes.first()?, *bytes.get(1)?);
+    Some(match second {
+        126 => (first & 15, 4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
+        127 => (first & 15, 10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
+        length => (first & 15, 2, length.into()),
+    })
+}
+
+impl Sink for MemorySocket {
+    fn poll_write(&self, cx: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut memory = self.0.lock().unwrap();
+        if memory.room == 0 {
+            memory.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let mut taken = 0;
+        for frame in frames {
+            let bytes = frame.len().min(memory.room);
+            memory.taken.extend_from_slice(&frame[..bytes]);
+            memory.room -= bytes;
+            taken += bytes;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_direct(&self) -> bool {
+        true
+    }
+}
