@@ -74,8 +74,6 @@ pub const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of an unanswered offer and its candidates that are held for the first to come.
 pub const HELD_BYTES: usize = 64 * 1024;
-/// Messages that are held with it: the candidates of every address of a machine with many.
-pub const HELD_MESSAGES: usize = 256;
 
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. Someone who enters a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::observer::{Observer, RelayEvent};
 use super::rate::{Admission, RateLimiter};
 use crate::auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest};
-use crate::limits::{AUTHORIZE_DEADLINE, HELD_MESSAGES, PAUSE, STALL};
+use crate::limits::{AUTHORIZE_DEADLINE, PAUSE, STALL};
 use crate::outbox::{Outbox, Pushed};
 use crate::protocol::{self, Command, Join};
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -274,7 +274,7 @@ impl Session {
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
         }
         // Who joins again and again has to read who was there each time.
-        if !self.outbox.room_for_announcements(1 + HELD_MESSAGES) {
+        if !self.outbox.room_for_announcements(2) {
             return Err(Refusal::new(ErrorCode::Unavailable, "read what your last joins brought: then join again"));
         }
         let request = JoinRequest {

@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use super::event::{Signal, SignalKind};
 use super::names::PeerId;
-use crate::limits::{HELD_BYTES, HELD_MESSAGES};
+use crate::limits::HELD_BYTES;
 
 /// An unanswered offer, and the candidates that followed.
 #[derive(Debug)]
 pub(super) struct Held {
     from: PeerId,
-    frames: Vec<Bytes>,
+    /// The frames, one behind the other: thousands of small candidates cost no more than their bytes.
+    frames: Vec<u8>,
     /// The size of the messages as they were sent, in bytes.
     bytes: usize,
 }
@@ -21,11 +22,11 @@ impl Held {
     pub(super) fn hold(held: &mut Option<Self>, signal: &Signal<'_>, from: &PeerId, frame: &Bytes, alone: bool) -> bool {
         match (signal.kind, held) {
             (SignalKind::Offer, held) if alone && signal.bytes <= HELD_BYTES => {
-                *held = Some(Self { from: from.clone(), frames: vec![frame.clone()], bytes: signal.bytes });
+                *held = Some(Self { from: from.clone(), frames: frame.to_vec(), bytes: signal.bytes });
                 true
             }
             (SignalKind::OfferIce, Some(held)) if held.takes(signal, from) => {
-                held.frames.push(frame.clone());
+                held.frames.extend_from_slice(frame);
                 held.bytes += signal.bytes;
                 true
             }
@@ -48,11 +49,11 @@ impl Held {
     }
 
     /// What is delivered to somebody who joins.
-    pub(super) fn frames(&self) -> &[Bytes] {
-        &self.frames
+    pub(super) fn frames(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.frames)
     }
 
     fn takes(&self, signal: &Signal<'_>, from: &PeerId) -> bool {
-        self.from == *from && self.bytes + signal.bytes <= HELD_BYTES && self.frames.len() < HELD_MESSAGES
+        self.from == *from && self.bytes + signal.bytes <= HELD_BYTES
     }
 }

@@ -105,7 +105,7 @@ impl Room {
         let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers };
         (self.encode)(&joined).into_iter().for_each(|frame| newcomer.outbox.announce(frame));
         if let (Some(held), 1) = (&state.held, state.members.len()) {
-            held.frames().iter().for_each(|frame| newcomer.outbox.announce(frame.clone()));
+            newcomer.outbox.announce(held.frames());
         }
         flushes.add(&newcomer.outbox);
         self.announce(&state, &Event::PeerJoined(newcomer.as_peer()), flushes);
