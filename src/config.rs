@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use thiserror::Error;
 
-use crate::http::origin::Origin;
+use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 use crate::limits;
 use crate::net::certificate::CertificateFiles;
@@ -106,15 +106,16 @@ pub struct Config {
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     pub byte_rate: u32,
 
-    /// Let web pages of this origin dial in, such as `https://intranet.example`; repeat it, or separate several by commas.
-    /// The relay's own pages and those of this machine always may.
+    /// Let web pages of this origin connect, such as `https://intranet.example`; repeat it, or separate several by commas. The
+    /// relay's own pages and those of the browser's own machine always may. `null` lets pages opened from disk connect, and
+    /// with them sandboxed pages of any web site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
 
     /// Let web pages of this origin show the call page in a frame; repeat it, or separate several by commas. The frame needs
     /// allow="camera; microphone; display-capture; fullscreen".
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
-    pub allow_frame: Vec<Origin>,
+    pub allow_frame: Vec<TupleOrigin>,
 
     /// Believe what proxies in this network say of their clients (X-Forwarded-For, -Host and -Proto), such as 127.0.0.1 or
     /// 10.0.0.0/8, or `unix` for those on a Unix socket; repeat it, or separate several by commas.
@@ -359,6 +360,7 @@ mod tests {
             (["--unix-mode", "1777"], "such as 660"),
             (["--trusted-proxy", "nginx"], "such as 127.0.0.1"),
             (["--allow-origin", "example.org"], "https://example.org"),
+            (["--allow-frame", "null"], "is not an origin that can be allowed to frame"),
             (["--ice-servers", "stun:x"], "JSON array"),
             (["--ice-servers", "[{}]"], "urls"),
         ] {

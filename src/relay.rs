@@ -14,6 +14,7 @@ use crate::http::proxy::Client;
 use crate::lan::trust::TrustPages;
 use crate::limits::Allowance;
 use crate::net::info::ConnectionInfo;
+use crate::net::machine;
 use crate::peer::outbox::Outbox;
 use crate::peer::session::Session;
 use crate::room::table::Rooms;
@@ -37,15 +38,15 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay without rooms, that does what `config` says; `loopback_only` when nobody but this machine can reach it.
+    /// A relay without rooms, that does what `config` says.
     ///
     /// # Errors
     /// When the folder of the page holds none.
-    pub fn new(config: Config, loopback_only: bool, shutdown: ShutdownSignal) -> anyhow::Result<Self> {
+    pub fn new(config: Config, shutdown: ShutdownSignal) -> anyhow::Result<Self> {
         Ok(Self {
             rooms: Arc::new(Rooms::new(config.room_capacity, config.ice_servers.clone())),
             page: Page::new(config.web.as_deref())?,
-            origins: OriginPolicy { allowed: config.allow_origin.clone(), loopback_only },
+            origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             trust: None,
             connections: AtomicU64::new(0),
             config,

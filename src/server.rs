@@ -55,11 +55,8 @@ impl Server {
         let redirectors = listen(&config.redirect_from, config.unix_mode).await?;
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::address).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
-        // A proxy brings everybody to loopback, and a Unix socket is there for a proxy.
-        let loopback_only = config.trusted_proxy.is_empty()
-            && listeners.iter().all(|one| one.address().is_some_and(|address| address.ip().is_loopback()));
         let (shutdown, signal) = drain::channel();
-        let mut relay = Relay::new(config, loopback_only, signal)?;
+        let mut relay = Relay::new(config, signal)?;
         relay.trust = authority.map(|authority| Arc::new(TrustPages::new(&authority)));
         let relay = Arc::new(relay);
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay, shutdown })

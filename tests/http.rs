@@ -214,12 +214,62 @@ async fn a_foreign_page_is_refused_and_told_what_to_set() {
         "https://intranet.example.evil.example",
         "http://localhost:5500\r\nOrigin: http://localhost:5500",
     ] {
-        let text = format!("{UPGRADE}Origin: {origin}\r\n\r\n{}", request("GET /healthz", ""));
-        let response = relay.raw(&text).await;
+        let response = upgrade_from(&relay, origin, "localhost").await;
         assert!(response.starts_with("HTTP/1.1 403"), "{origin}: {response}");
     }
-    let text = format!("{UPGRADE}Origin: http://evil.example\r\n\r\n{}", request("GET /healthz", ""));
-    assert!(relay.raw(&text).await.contains("--allow-origin http://evil.example"));
+    let response = upgrade_from(&relay, "http://evil.example", "localhost").await;
+    assert!(response.contains("--allow-origin http://evil.example"), "{response}");
+}
+
+/// The answer to an upgrade of a page of `origin` that asks for `host`.
+async fn upgrade_from(relay: &TestRelay, origin: &str, host: &str) -> String {
+    let upgrade = UPGRADE.replace("Host: localhost", &format!("Host: {host}"));
+    // The last request ends a connection that a refusal leaves open.
+    relay.raw(&format!("{upgrade}Origin: {origin}\r\n\r\n{}", request("GET /healthz", ""))).await
+}
+
+#[tokio::test]
+async fn a_page_of_a_rebound_dns_name_is_refused_and_told_what_to_set() {
+    let relay = TestRelay::start().await;
+    for host in ["evil.example:8080", "evil.example", "127.0.0.1.evil.example:8080", "localhost.evil.example"] {
+        let response = upgrade_from(&relay, &format!("http://{host}"), host).await;
+        assert!(response.starts_with("HTTP/1.1 403"), "{host}: {response}");
+        assert!(response.contains("DNS rebinding"), "{response}");
+        assert!(response.contains(&format!("--allow-origin http://{host}, ")), "{response}");
+    }
+    let allow_origin = vec!["http://evil.example:8080".parse().unwrap()];
+    let relay = TestRelay::start_with(Config { allow_origin, ..Config::default() }).await;
+    relay.upgrade(&[("host", "evil.example:8080"), ("origin", "http://evil.example:8080")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_without_an_origin_is_refused_unless_such_pages_are_allowed() {
+    let relay = TestRelay::start().await;
+    for host in ["localhost", "127.0.0.1:8080"] {
+        let response = upgrade_from(&relay, "null", host).await;
+        assert!(response.starts_with("HTTP/1.1 403"), "{response}");
+        assert!(response.contains("--allow-origin null") && response.contains("any web site"), "{response}");
+    }
+    let relay =
+        TestRelay::start_with(Config { allow_origin: vec!["null".parse().unwrap()], ..Config::default() }).await;
+    relay.upgrade(&[("origin", "null")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_of_this_machine_may_connect_to_localhost() {
+    let relay = TestRelay::start().await;
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
+    let own = format!("{}.local:8080", own.split('.').next().unwrap());
+    for (origin, host) in [
+        ("http://localhost:3000", "localhost:8080"),
+        ("http://127.0.0.1:3000", "localhost:8080"),
+        ("http://[::1]:3000", "localhost:8080"),
+        ("https://app.localhost", "localhost:8080"),
+        ("http://localhost:8080", "localhost:8080"),
+        (&format!("http://{own}"), &own),
+    ] {
+        relay.upgrade(&[("host", host), ("origin", origin)]).await.unwrap_or_else(|error| panic!("{origin}: {error}"));
+    }
 }
 
 #[tokio::test]

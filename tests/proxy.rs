@@ -40,10 +40,11 @@ async fn status(relay: &Inside, pki: Option<&Pki>, host: &str, headers: &[(&'sta
     }
 }
 
-/// Pages that dial `wss://relay.example:8443` or `ws://relay.example:8443`, and whether they may over TLS and without.
-const ORIGINS: [(&str, u16, u16); 20] = [
+/// The status that the upgrade to `relay.example:8443` is answered with, for pages of these origins, over TLS and over plain
+/// HTTP, where that name may be anybody's.
+const ORIGINS: [(&str, u16, u16); 22] = [
     ("https://relay.example:8443", 101, 403),
-    ("http://relay.example:8443", 403, 101),
+    ("http://relay.example:8443", 403, 403),
     ("https://relay.example", 403, 403),
     ("https://relay.example:443", 403, 403),
     ("https://relay.example:84430", 403, 403),
@@ -61,7 +62,9 @@ const ORIGINS: [(&str, u16, u16); 20] = [
     ("http://localhost:5500", 101, 101),
     ("https://localhost.evil.example", 403, 403),
     ("http://127.0.0.1", 101, 101),
-    ("null", 101, 101),
+    ("http://app.localhost", 101, 101),
+    ("http://[::1]:3000", 101, 101),
+    ("null", 403, 403),
 ];
 
 #[tokio::test]
@@ -75,9 +78,12 @@ async fn a_page_dials_in_only_from_where_it_may() {
         assert_eq!(status(&secure, Some(&pki), "relay.example:8443", &headers).await, over_tls, "{origin} over TLS");
         assert_eq!(status(&plain, None, "relay.example:8443", &headers).await, without, "{origin} without TLS");
     }
-    for (pki, host, origin) in
-        [(Some(&pki), "relay.example:443", "https://relay.example"), (None, "Relay.Example:80", "http://relay.example")]
-    {
+    for (pki, host, origin) in [
+        (Some(&pki), "relay.example:443", "https://relay.example"),
+        (None, "LocalHost:80", "http://localhost"),
+        (None, "192.168.1.5:80", "http://192.168.1.5"),
+        (None, "Intranet.example:8080", "http://intranet.example:8080"),
+    ] {
         let relay = if pki.is_some() { &secure } else { &plain };
         assert_eq!(status(relay, pki, host, &[("origin", origin)]).await, 101, "the scheme's own port");
         assert_eq!(status(relay, pki, host, &[]).await, 101, "a program that is no browser");
@@ -91,7 +97,6 @@ async fn only_a_trusted_proxy_is_believed_on_host_and_scheme() {
     for (trusted, expected) in [("127.0.0.1", 101), ("127.0.0.0/8", 101), ("10.0.0.0/8", 403), ("unix", 403)] {
         let relay = Inside::start(Config { trusted_proxy: vec![trusted.parse().unwrap()], ..Config::default() }).await;
         assert_eq!(status(&relay, None, "127.0.0.1:8080", &claims).await, expected, "{trusted}");
-        // Whoever it is: a proxy brings the world to loopback.
         assert_eq!(status(&relay, None, "127.0.0.1:8080", &[("origin", "null")]).await, 403, "{trusted}");
     }
     let relay = Inside::start(Config::default()).await;

@@ -1,7 +1,13 @@
-//! Which web pages may dial in: the exact check of the `Origin` header; independent of sockets and of HTTP routing.
+//! The `Origin` check: which web pages may open a WebSocket here, or import the client scripts.
 //!
-//! Browsers let any page open a WebSocket to any host and say where the page comes from (RFC 6455 section 10.2): the
-//! check is the server's to make. Programs that are no browsers send no `Origin` and pass.
+//! A browser lets any page open a WebSocket to any host, and names the page's origin in the request: the check is the
+//! server's to make (RFC 6455 section 10.2). A program that is not a browser sends no `Origin` and passes.
+//!
+//! A page passes when its origin is allowed by name, is on loopback, or is the relay's own: the scheme and the `Host` of the
+//! request. Over TLS the certificate proves that host. Over plain HTTP nothing does: a web site can let its own DNS name
+//! resolve to the relay's address, and the browser then takes its pages and the relay for one origin (DNS rebinding). So over
+//! plain HTTP the relay takes a host for its own only when no DNS answer can make it so: an IP address, `localhost`, a name of
+//! this machine, or the host of an allowed origin; or when a trusted proxy passed the request on.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -11,12 +17,39 @@ use thiserror::Error;
 
 use crate::http::proxy::Client;
 
-/// A web origin (RFC 6454), `scheme://host` or `scheme://host:port`, as browsers write it: lower case, no path, and no
-/// port where it is the scheme's own.
+/// A web origin (RFC 6454) as browsers write it in the `Origin` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(String);
+pub enum Origin {
+    /// `null`: the page has no origin that the browser tells. It was opened from disk, or it is a sandboxed frame or a `data:`
+    /// page of any web site; the request does not say which.
+    Null,
+    /// `scheme://host` or `scheme://host:port`.
+    Tuple(TupleOrigin),
+}
+
+/// The origin of a page that came over HTTP: `scheme://host` or `scheme://host:port`, in lower case, without a path, and
+/// without the scheme's default port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TupleOrigin(String);
 
 impl Origin {
+    fn tuple(&self) -> Option<&TupleOrigin> {
+        match self {
+            Self::Null => None,
+            Self::Tuple(origin) => Some(origin),
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        if text == "null" { Ok(Self::Null) } else { parse_tuple(text).map(Self::Tuple) }
+    }
+}
+
+impl TupleOrigin {
     /// The origin as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -26,121 +59,167 @@ impl Origin {
         self.0.split_once("://").unwrap_or_default()
     }
 
-    /// Whether the page comes from this very machine.
+    fn host(&self) -> &str {
+        split_host(self.scheme_and_authority().1)
+    }
+
+    /// Whether the browser got the page from the machine that it runs on.
     fn is_loopback(&self) -> bool {
-        let (_, authority) = self.scheme_and_authority();
-        let host = split_host(authority);
-        host == "localhost" || parse_ip(host).is_some_and(|ip| ip.is_loopback())
+        is_localhost(self.host()) || parse_ip(self.host()).is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether a page of this origin was served by `scheme://host`, where `host` is the value of a `Host` header.
+    fn is_at(&self, scheme: &str, host: &str) -> bool {
+        let default_port = if scheme == "https" { ":443" } else { ":80" };
+        self.scheme_and_authority() == (scheme, host.strip_suffix(default_port).unwrap_or(host))
     }
 }
 
-impl FromStr for Origin {
+/// For `--allow-frame`, which takes no `null`.
+impl FromStr for TupleOrigin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let malformed = || OriginError::Malformed(text.to_owned());
-        let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
-        let default_port = match scheme {
-            "http" => ":80",
-            "https" => ":443",
-            _ => return Err(malformed()),
-        };
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
-        let host = split_host(authority);
-        let port = authority.strip_prefix(host).ok_or_else(malformed)?;
-        let port_is_right = port.is_empty()
-            || port.strip_prefix(':').is_some_and(|digits| {
-                !digits.starts_with(['0', '+']) && digits.parse::<u16>().is_ok() && port != default_port
-            });
-        let host_is_right =
-            if host.starts_with('[') { parse_ip(host).is_some() } else { !host.contains([':', '[', ']']) };
-        if host.is_empty() || !authority.bytes().all(plain) || !port_is_right || !host_is_right {
-            return Err(malformed());
-        }
-        Ok(Self(text.to_owned()))
+        if text == "null" { Err(OriginError::NullFrame) } else { parse_tuple(text) }
     }
 }
 
-/// Why a page may not dial in. Its text is for the person who set up the relay.
+fn parse_tuple(text: &str) -> Result<TupleOrigin, OriginError> {
+    let malformed = || OriginError::Malformed(text.to_owned());
+    let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return Err(malformed()),
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
+    let host = split_host(authority);
+    let port = authority.strip_prefix(host).ok_or_else(malformed)?;
+    let port_is_right = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|digits| {
+            !digits.starts_with(['0', '+']) && digits.parse::<u16>().is_ok() && port != default_port
+        });
+    let host_is_right = if host.starts_with('[') { parse_ip(host).is_some() } else { !host.contains([':', '[', ']']) };
+    if host.is_empty() || !authority.bytes().all(plain) || !port_is_right || !host_is_right {
+        return Err(malformed());
+    }
+    Ok(TupleOrigin(text.to_owned()))
+}
+
+/// Why a page may not use the relay, or a text names no origin. Its text is for the person who runs the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OriginError {
     /// The text is no origin as browsers write it.
-    #[error("{0:?} is no origin such as https://example.org or http://192.168.1.5:8080")]
+    #[error("{0:?} is not an origin such as https://example.org or http://192.168.1.5:8080")]
     Malformed(String),
+    /// `null` was given where a page's host is asked for.
+    #[error(
+        "`null` is not an origin that can be allowed to frame the call page: a browser matches a frame's parents by \
+         scheme and host, such as https://example.org"
+    )]
+    NullFrame,
     /// More than one `Origin` or `Host` header.
     #[error("the request has more than one {0} header")]
     Twice(HeaderName),
-    /// A page from disk, while others than this machine can reach the relay.
-    #[error("a page opened from disk (Origin: null) may dial in only while the relay listens on loopback alone")]
-    Null,
-    /// Neither this host, nor loopback, nor allowed.
+    /// The page has no origin that the browser tells, and such pages are not allowed.
     #[error(
-        "pages from {origin} may not use this relay, asked for as {asked}; to allow them, start it with --allow-origin {origin}"
+        "pages without an origin (Origin: null) may not use this relay: a page opened from disk sends that, but so does a \
+         sandboxed frame or a data: page of any web site, and the relay cannot tell them apart; to allow all of them, start \
+         it with --allow-origin null"
+    )]
+    Null,
+    /// The origin is not the relay's own, not on loopback, and not allowed.
+    #[error(
+        "pages from {origin} may not use this relay, which was asked for as {asked}; to allow them, start it with \
+         --allow-origin {origin}{}", proxy_advice(proxy.as_deref())
     )]
     Foreign {
-        /// Where the page comes from.
+        /// The page's origin.
         origin: String,
-        /// What the relay takes itself to have been asked for as.
+        /// The scheme and the host that the client asked for, as far as the relay knows.
         asked: String,
+        /// The address of the connection's other end, where that may be a proxy that hides what the client asked for.
+        proxy: Option<String>,
     },
-    /// The same, where a proxy may have hidden what the page was asked for as.
+    /// The page's host is the request's, but over plain HTTP any web site can arrange that by DNS rebinding.
     #[error(
-        "pages from {origin} may not use this relay, asked for as {asked}; to allow them, start it with --allow-origin \
-         {origin}, or if they come through a proxy, start it with --trusted-proxy {proxy} and let the proxy set \
-         X-Forwarded-Host and X-Forwarded-Proto"
+        "pages from {origin} may not use this relay: {host:?} is not a name of this machine, and over plain HTTP any web \
+         site can let a name of its own lead here (DNS rebinding); if the name is this relay's, start it with \
+         --allow-origin {origin}, or with TLS{}", proxy_advice(proxy.as_deref())
     )]
-    Proxied {
-        /// Where the page comes from.
+    UnprovenHost {
+        /// The page's origin.
         origin: String,
-        /// What the relay takes itself to have been asked for as.
-        asked: String,
-        /// Where the proxy's connection comes from.
-        proxy: String,
+        /// The host that the client asked for, without the port.
+        host: String,
+        /// As in [`Foreign`](Self::Foreign).
+        proxy: Option<String>,
     },
 }
 
-/// Who may dial in.
+/// The end of a refusal, where the request may have come through the proxy at this address.
+fn proxy_advice(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| {
+        format!(
+            ", or if they come through a proxy, start it with --trusted-proxy {proxy} and let the proxy set \
+             X-Forwarded-Host and X-Forwarded-Proto"
+        )
+    })
+}
+
+/// The pages that may use the relay.
 #[derive(Debug, Clone, Default)]
 pub struct OriginPolicy {
-    /// Origins that may, besides the relay's own and loopback.
+    /// Origins that may, besides the relay's own and those on loopback.
     pub allowed: Vec<Origin>,
-    /// Whether nobody but this machine can reach the relay.
-    pub loopback_only: bool,
+    /// The names of this machine, in lower case, as [`machine::names`](crate::net::machine::names) tells them.
+    pub machine_names: Vec<String>,
 }
 
 impl OriginPolicy {
-    /// Checks the headers of a request that asks for a WebSocket, and comes from `client`.
+    /// Checks the headers of a request by `client`.
     ///
     /// # Errors
     /// [`OriginError`], for a 403.
     pub fn check(&self, headers: &HeaderMap, client: &Client) -> Result<(), OriginError> {
         let Some(text) = only_value(headers, ORIGIN)? else { return Ok(()) };
         only_value(headers, HOST)?;
-        if text == "null" {
-            return if self.loopback_only && !client.proxied { Ok(()) } else { Err(OriginError::Null) };
-        }
         let origin: Origin = text.parse()?;
-        let host = client.host.as_deref().unwrap_or_default();
-        let same_host = is_same_origin(&origin, client.scheme(), host);
-        if same_host || origin.is_loopback() || self.allowed.contains(&origin) {
+        if self.allowed.contains(&origin) {
             return Ok(());
         }
-        let asked = format!("{}://{host}", client.scheme());
-        let is_loopback = client.connection.ip().is_none_or(|ip| ip.is_loopback());
-        // A page from elsewhere over loopback: most likely a proxy on this machine that says nothing of its clients.
-        if client.proxied || is_loopback {
-            let proxy = client.connection.ip().map_or("unix".to_owned(), |ip| ip.to_string());
-            return Err(OriginError::Proxied { origin: text, asked, proxy });
+        let origin = origin.tuple().ok_or(OriginError::Null)?;
+        if origin.is_loopback() {
+            return Ok(());
         }
-        Err(OriginError::Foreign { origin: text, asked })
+        let host = client.host.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if !origin.is_at(client.scheme(), &host) {
+            let asked = format!("{}://{host}", client.scheme());
+            return Err(OriginError::Foreign { origin: text, asked, proxy: possible_proxy(client) });
+        }
+        if client.secure || client.proxy_is_trusted || self.is_own_host(split_host(&host)) {
+            return Ok(());
+        }
+        let host = split_host(&host).to_owned();
+        Err(OriginError::UnprovenHost { origin: text, host, proxy: possible_proxy(client) })
+    }
+
+    /// Whether a request over plain HTTP for `host` is meant for this relay, whatever any DNS server says.
+    fn is_own_host(&self, host: &str) -> bool {
+        is_localhost(host)
+            || parse_ip(host).is_some()
+            || self.machine_names.iter().any(|name| name == host)
+            || self.allowed.iter().filter_map(Origin::tuple).any(|origin| origin.host() == host)
     }
 }
 
-/// Whether a page of `origin` was served by `scheme://host`, where `host` is what the `Host` header says.
-fn is_same_origin(origin: &Origin, scheme: &str, host: &str) -> bool {
-    let default_port = if scheme == "https" { ":443" } else { ":80" };
-    let host = host.to_ascii_lowercase();
-    origin.scheme_and_authority() == (scheme, host.strip_suffix(default_port).unwrap_or(&host))
+/// The address to name in a refusal, where the client's request may have come through a proxy that is not trusted yet, or
+/// that does not say what the client asked for.
+fn possible_proxy(client: &Client) -> Option<String> {
+    let ip = client.connection.ip();
+    // A page from elsewhere over loopback: most likely a proxy on this machine that sends no headers about its clients.
+    let is_local = ip.is_none_or(|ip| ip.is_loopback());
+    (client.proxied || is_local).then(|| ip.map_or("unix".to_owned(), |ip| ip.to_string()))
 }
 
 fn only_value(headers: &HeaderMap, name: HeaderName) -> Result<Option<String>, OriginError> {
@@ -161,73 +240,113 @@ fn split_host(authority: &str) -> &str {
     authority.get(..end).unwrap_or(authority)
 }
 
+/// Whether `host` is a name for loopback: browsers never ask DNS for `localhost` and the names below it (RFC 6761 section
+/// 6.3).
+fn is_localhost(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
+}
+
 fn parse_ip(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    match host.strip_prefix('[') {
+        Some(host) => host.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use hyper::header::{HeaderValue, VIA};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::net::info::ConnectionInfo;
 
-    fn policy(allowed: &[&str], loopback_only: bool) -> OriginPolicy {
-        OriginPolicy { allowed: allowed.iter().map(|origin| origin.parse().unwrap()).collect(), loopback_only }
+    const FROM_LAN: &str = "192.168.1.9:5000";
+
+    fn policy(allowed: &[&str]) -> OriginPolicy {
+        OriginPolicy {
+            allowed: allowed.iter().map(|origin| origin.parse().unwrap()).collect(),
+            machine_names: ["localhost", "studio", "studio.local", "studio.corp.example"].map(str::to_owned).into(),
+        }
     }
 
-    fn check(policy: &OriginPolicy, host: &str, origins: &[&str]) -> bool {
+    fn headers(host: &str, origins: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(host).unwrap());
         for origin in origins {
             headers.append(ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
         }
-        check_from("192.168.1.9:5000", policy, &headers).is_ok()
+        headers
+    }
+
+    fn check(policy: &OriginPolicy, connection: ConnectionInfo, headers: &HeaderMap) -> Result<(), OriginError> {
+        policy.check(headers, &Client::from_request(headers, connection, &["10.0.0.9".parse().unwrap()]))
     }
 
     fn check_from(address: &str, policy: &OriginPolicy, headers: &HeaderMap) -> Result<(), OriginError> {
-        let connection = ConnectionInfo::tcp(address.parse().unwrap());
-        policy.check(headers, &Client::from_request(headers, connection, &[]))
+        check(policy, ConnectionInfo::tcp(address.parse().unwrap()), headers)
+    }
+
+    /// Whether a page of `origins` may connect to `host` over plain HTTP.
+    fn passes(policy: &OriginPolicy, host: &str, origins: &[&str]) -> bool {
+        check_from(FROM_LAN, policy, &headers(host, origins)).is_ok()
+    }
+
+    /// The same over TLS.
+    fn passes_over_tls(policy: &OriginPolicy, host: &str, origins: &[&str]) -> bool {
+        check(policy, ConnectionInfo::tls(FROM_LAN.parse().unwrap()), &headers(host, origins)).is_ok()
     }
 
     #[test]
     fn a_program_that_is_no_browser_passes() {
-        assert!(check(&policy(&[], false), "relay.example", &[]));
+        assert!(passes(&policy(&[]), "relay.example", &[]));
     }
 
     #[test]
     fn a_page_of_the_same_host_passes() {
-        let policy = policy(&[], false);
+        let policy = policy(&[]);
         for (host, origin) in [
-            ("relay.example", "http://relay.example"),
-            ("relay.example:80", "http://relay.example"),
-            ("Relay.Example:8080", "http://relay.example:8080"),
+            ("192.168.1.5", "http://192.168.1.5"),
+            ("192.168.1.5:80", "http://192.168.1.5"),
             ("192.168.1.5:8080", "http://192.168.1.5:8080"),
             ("[fd00::1]:8080", "http://[fd00::1]:8080"),
+            ("Studio:8080", "http://studio:8080"),
+            ("studio.local:8080", "http://studio.local:8080"),
+            ("studio.corp.example", "http://studio.corp.example"),
         ] {
-            assert!(check(&policy, host, &[origin]), "{origin} to {host}");
+            assert!(passes(&policy, host, &[origin]), "{origin} to {host}");
+        }
+        for (host, origin) in [
+            ("relay.example", "https://relay.example"),
+            ("relay.example:443", "https://relay.example"),
+            ("Relay.Example:8443", "https://relay.example:8443"),
+        ] {
+            assert!(passes_over_tls(&policy, host, &[origin]), "{origin} to {host}");
         }
     }
 
     #[test]
-    fn a_page_of_this_machine_passes() {
-        let policy = policy(&[], false);
+    fn a_page_on_loopback_passes_whatever_host_it_asks_for() {
+        let policy = policy(&[]);
         for origin in [
             "http://localhost",
-            "http://localhost:5500",
+            "http://localhost:3000",
             "https://127.0.0.1:3000",
             "http://127.8.9.1",
             "http://[::1]:1",
+            "http://app.localhost:5173",
         ] {
-            assert!(check(&policy, "relay.example", &[origin]), "{origin}");
+            for host in ["localhost:8080", "192.168.1.5:8080", "relay.example"] {
+                assert!(passes(&policy, host, &[origin]), "{origin} to {host}");
+            }
         }
     }
 
     #[test]
     fn an_allowed_page_passes_and_no_other() {
-        let policy = policy(&["https://intranet.example", "http://app.example:3000"], false);
-        assert!(check(&policy, "relay.example", &["https://intranet.example"]));
-        assert!(check(&policy, "relay.example", &["http://app.example:3000"]));
+        let policy = policy(&["https://intranet.example", "http://app.example:3000"]);
+        assert!(passes(&policy, "relay.example", &["https://intranet.example"]));
+        assert!(passes(&policy, "relay.example", &["http://app.example:3000"]));
         for origin in [
             "http://intranet.example",
             "https://intranet.example:8443",
@@ -244,9 +363,11 @@ mod tests {
             "http://relay.example:81",
             "https://relay.example",
             "http://localhost.evil.example",
+            "http://evillocalhost",
             "http://localhost:80",
             "http://127.0.0.1.evil.example",
             "http://[::1].evil.example",
+            "http://[127.0.0.1]",
             "http://[::1",
             "http://",
             "://",
@@ -254,38 +375,77 @@ mod tests {
             "ftp://localhost",
             "file://",
             "null",
+            "Null",
         ] {
-            assert!(!check(&policy, "relay.example", &[origin]), "{origin}");
+            assert!(!passes(&policy, "relay.example", &[origin]), "{origin}");
+            assert!(!passes(&policy, "localhost:8080", &[origin]), "{origin}");
         }
-        assert!(!check(&policy, "relay.example", &["http://relay.example", "http://relay.example"]), "twice");
+        assert!(!passes(&policy, "localhost", &["http://localhost", "http://localhost"]), "twice");
     }
 
     #[test]
-    fn a_page_from_disk_passes_only_while_nobody_else_can_reach_the_relay() {
-        assert!(check(&policy(&[], true), "localhost:8080", &["null"]));
-        assert!(!check(&policy(&[], false), "localhost:8080", &["null"]));
+    fn a_page_of_a_name_that_dns_was_made_to_point_here_is_refused() {
+        let policy = policy(&["https://relay.example:8443"]);
+        for host in
+            ["evil.example", "studio.evil.example", "evil.studio", "xstudio", "studio.", "127.0.0.1.nip.io", "0x7f.1"]
+        {
+            let origin = format!("http://{host}:8080");
+            let refused = check_from(FROM_LAN, &policy, &headers(&format!("{host}:8080"), &[&origin])).unwrap_err();
+            assert!(matches!(refused, OriginError::UnprovenHost { .. }), "{refused}");
+            assert!(refused.to_string().contains(&format!("--allow-origin {origin}, or with TLS")), "{refused}");
+            assert!(passes_over_tls(&policy, host, &[&format!("https://{host}")]), "the certificate proves {host}");
+        }
+        assert!(passes(&policy, "relay.example", &["http://relay.example"]), "the host of an allowed origin");
+        assert!(passes(&policy, "app.localhost:8080", &["http://app.localhost:8080"]));
     }
 
     #[test]
-    fn a_page_from_disk_does_not_pass_through_a_proxy() {
-        let mut headers = HeaderMap::new();
-        headers.insert(ORIGIN, HeaderValue::from_static("null"));
-        headers.insert(VIA, HeaderValue::from_static("1.1 proxy"));
-        assert_eq!(check_from("127.0.0.1:1", &policy(&[], true), &headers), Err(OriginError::Null));
+    fn a_trusted_proxy_is_believed_on_the_host() {
+        let headers = headers("relay.internal", &["http://relay.internal"]);
+        assert_eq!(check_from("10.0.0.9:1", &policy(&[]), &headers), Ok(()));
+        assert!(check_from("10.0.0.8:1", &policy(&[]), &headers).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_dns_name_is_ours_unless_it_is_known(name in "[a-z][a-z0-9-]{0,9}(\\.[a-z][a-z0-9-]{0,9}){0,3}", port in 1u16..) {
+            let policy = policy(&[]);
+            let known = is_localhost(&name) || policy.machine_names.contains(&name);
+            let authority = if port == 80 { name.clone() } else { format!("{name}:{port}") };
+            prop_assert_eq!(passes(&policy, &authority, &[&format!("http://{authority}")]), known);
+        }
+    }
+
+    #[test]
+    fn a_page_without_an_origin_passes_only_when_such_pages_are_allowed() {
+        for host in ["localhost:8080", "192.168.1.5:8080"] {
+            let headers = headers(host, &["null"]);
+            for from in ["127.0.0.1:1", FROM_LAN, "10.0.0.9:1"] {
+                let refused = check_from(from, &policy(&["https://intranet.example"]), &headers).unwrap_err();
+                assert_eq!(refused, OriginError::Null);
+                assert!(refused.to_string().contains("--allow-origin null"), "{refused}");
+                assert_eq!(check_from(from, &policy(&["null"]), &headers), Ok(()));
+            }
+        }
+        assert!(!passes(&policy(&["null"]), "evil.example", &["http://evil.example"]));
+    }
+
+    #[test]
+    fn a_frame_has_no_null_parent() {
+        assert_eq!("null".parse::<TupleOrigin>(), Err(OriginError::NullFrame));
+        assert_eq!("https://a.example".parse::<TupleOrigin>().unwrap().as_str(), "https://a.example");
     }
 
     #[test]
     fn a_refusal_says_what_to_set() {
-        let mut headers = HeaderMap::new();
-        headers.insert(ORIGIN, HeaderValue::from_static("https://relay.example"));
-        headers.insert(HOST, HeaderValue::from_static("127.0.0.1:8080"));
-        let said = |address| check_from(address, &policy(&[], false), &headers).unwrap_err().to_string();
-        let direct = said("192.168.1.9:1");
+        let mut headers = headers("127.0.0.1:8080", &["https://relay.example"]);
+        let told = |address| check_from(address, &policy(&[]), &headers).unwrap_err().to_string();
+        let direct = told(FROM_LAN);
         assert!(direct.contains("asked for as http://127.0.0.1:8080;"), "{direct}");
         assert!(direct.contains("--allow-origin https://relay.example") && !direct.contains("proxy"), "{direct}");
-        assert!(said("127.0.0.1:1").contains("--trusted-proxy 127.0.0.1 "));
+        assert!(told("127.0.0.1:1").contains("--trusted-proxy 127.0.0.1 "));
         headers.insert(VIA, HeaderValue::from_static("1.1 proxy"));
-        let said = check_from("10.0.0.9:1", &policy(&[], false), &headers).unwrap_err().to_string();
-        assert!(said.contains("--trusted-proxy 10.0.0.9 ") && said.contains("X-Forwarded-Proto"), "{said}");
+        let told = check_from("10.0.0.8:1", &policy(&[]), &headers).unwrap_err().to_string();
+        assert!(told.contains("--trusted-proxy 10.0.0.8 ") && told.contains("X-Forwarded-Proto"), "{told}");
     }
 }

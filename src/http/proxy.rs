@@ -53,8 +53,10 @@ pub struct Client {
     pub secure: bool,
     /// The host, with its port, that the client believes to be talking to; none if it said none, or several.
     pub host: Option<String>,
-    /// Whether a proxy stands between, as far as can be seen.
+    /// Whether the request came through a proxy, as far as its headers tell.
     pub proxied: bool,
+    /// Whether it came through a proxy that the relay trusts.
+    pub proxy_is_trusted: bool,
     /// The connection that the request came over.
     pub connection: ConnectionInfo,
 }
@@ -68,6 +70,7 @@ impl Client {
             secure: connection.tls,
             host: only_host(headers),
             proxied: signs.iter().any(|name| headers.contains_key(name)),
+            proxy_is_trusted: false,
             connection,
         };
         if !is_trusted(connection.ip(), trusted) {
@@ -82,6 +85,7 @@ impl Client {
             },
             host: last_value(headers, &X_FORWARDED_HOST).map(str::to_owned).or(direct.host),
             proxied: true,
+            proxy_is_trusted: true,
             connection,
         }
     }

@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::http::assets::File;
-use crate::http::origin::Origin;
+use crate::http::origin::TupleOrigin;
 
 /// The body of every response: it is there as a whole.
 pub type Body = Full<Bytes>;
@@ -31,7 +31,7 @@ pub fn method_not_allowed() -> Response<Body> {
 
 /// One file of the page, as `request`'s headers ask for it: not again where the browser has it already. Pages of the origins
 /// `may_frame` may show it in a frame.
-pub fn file(request: &HeaderMap, file: File, may_frame: &[Origin]) -> Response<Body> {
+pub fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -> Response<Body> {
     let mut response = match &file.etag {
         Some(etag) if has(request, etag) => {
             let mut response = Response::new(Body::default());
@@ -70,7 +70,7 @@ fn has(request: &HeaderMap, etag: &str) -> bool {
 
 /// Adds what a browser needs to keep the page to itself: only its own files run, nothing is loaded from elsewhere, and the
 /// socket goes back to where the page came from.
-fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[Origin]) {
+fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[TupleOrigin]) {
     // Browsers before 2022 do not take 'self' to mean the socket as well.
     let sockets = host_header(request).map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
     let frames: String = may_frame.iter().map(|origin| format!(" {}", origin.as_str())).collect();

@@ -34,7 +34,7 @@ pub fn is_private(ip: IpAddr) -> bool {
 /// What this machine is called, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// Its names: as it calls itself, as mDNS calls it (`.local`), and `localhost`.
+    /// Its [`names`].
     pub names: Vec<String>,
     /// The addresses of its interfaces without loopback; first the one that most of the network sees, and IPv4 before IPv6.
     pub addresses: Vec<IpAddr>,
@@ -43,14 +43,13 @@ pub struct Machine {
 impl Machine {
     /// This machine as it is now.
     pub fn detect() -> Self {
-        let name = gethostname::gethostname().to_string_lossy().into_owned();
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let mut addresses: Vec<_> = interfaces.iter().map(|one| (is_virtual(&one.name), one.ip())).collect();
         let first = outbound_address();
         addresses.retain(|(_, ip)| !ip.is_loopback());
         addresses.sort_by_key(|(is_virtual, ip)| (Some(*ip) != first, *is_virtual, ip.is_ipv6(), *ip));
         addresses.dedup();
-        Self { names: dns_names(&name), addresses: addresses.into_iter().map(|(_, ip)| ip).collect() }
+        Self { names: names(), addresses: addresses.into_iter().map(|(_, ip)| ip).collect() }
     }
 
     /// The addresses that others can type into a browser. (One that is link-local in IPv6 needs a zone, which no browser
@@ -61,6 +60,12 @@ impl Machine {
             IpAddr::V6(ip) => !ip.is_unicast_link_local(),
         })
     }
+}
+
+/// The names of this machine, in lower case: `localhost`, its name without a domain, that name below `.local` (as mDNS knows
+/// it, RFC 6762), and its full name.
+pub fn names() -> Vec<String> {
+    dns_names(&gethostname::gethostname().to_string_lossy())
 }
 
 /// The names under which a machine that calls itself `name` is found.

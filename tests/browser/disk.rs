@@ -4,7 +4,7 @@ use crate::support::{Browser, Relay, file_url};
 
 #[tokio::test]
 async fn two_pages_from_disk_call_each_other() {
-    let relay = Relay::start().await;
+    let relay = Relay::start_with(&["--allow-origin", "null"]).await;
     let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
     let alice = browser.open(&file_url("web/index.html?room=r")).await;
     let bob = browser.open(&file_url("web/index.html?room=r")).await;
@@ -20,7 +20,7 @@ async fn two_pages_from_disk_call_each_other() {
 
 #[tokio::test]
 async fn a_page_from_disk_calls_the_page_that_the_relay_serves() {
-    let relay = Relay::start().await;
+    let relay = Relay::start_with(&["--allow-origin", "null"]).await;
     let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
     let alice = browser.open(&relay.url("?room=r")).await;
     let bob = browser.open(&file_url("web/index.html?room=r")).await;

@@ -38,7 +38,7 @@ async fn hostile_names_are_shown_as_they_are_and_run_nothing() {
 /// Without the Content-Security-Policy that the relay sends along.
 #[tokio::test]
 async fn hostile_names_run_nothing_on_a_page_from_disk_either() {
-    let relay = Relay::start().await;
+    let relay = Relay::start_with(&["--allow-origin", "null"]).await;
     let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
     let room: String = form_urlencoded::byte_serialize(HOSTILE_ROOM.as_bytes()).collect();
     let alice = browser.open(&file_url(&format!("web/index.html?room={room}"))).await;

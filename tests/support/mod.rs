@@ -63,6 +63,16 @@ impl TestRelay {
         Ok(Peer { socket, id: String::new() })
     }
 
+    /// Dials `/ws` with these headers.
+    pub async fn upgrade(&self, headers: &[(&'static str, &str)]) -> Result<Peer, WsError> {
+        let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.expect("an answer to the upgrade")?;
+        Ok(Peer { socket, id: String::new() })
+    }
+
     /// The status that a refused upgrade is answered with, and its text.
     pub async fn refusal(&self, path: &str) -> (u16, String) {
         match self.try_dial(path).await {
