@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::config::ListenAddress;
 use crate::limits;
-use crate::net::unix::UnixListener;
+use crate::net::unix::listener::UnixListener;
 
 /// A socket that listens.
 #[derive(Debug)]

@@ -1,0 +1,3 @@
+//! What needs Unix.
+
+pub mod listener;
