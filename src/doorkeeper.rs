@@ -1,19 +1,15 @@
 //! What stands between a listener and what is served: TLS or none, and a line in the log when somebody comes and goes;
 //! independent of which sockets are listened on.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::http::redirect::Redirect;
 use crate::http::service::{self, Upgraded};
-use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::peer::session::Session;
@@ -43,21 +39,21 @@ pub enum Greeting {
 
 impl Doorkeeper {
     /// One connection of this machine's own, a proxy's most likely. It never leaves the machine, so TLS would be of no use.
-    pub async fn welcome_local(self, stream: UnixStream) {
+    pub async fn welcome_local<S>(self, stream: S, info: ConnectionInfo)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         match self.greeting {
             Greeting::Redirect(redirect) => redirect.serve(stream, self.relay.shutdown.clone()).await,
-            Greeting::Plain | Greeting::Tls(_) => serve_stream(stream, ConnectionInfo::unix(), self.relay).await,
+            Greeting::Plain | Greeting::Tls(_) => serve_stream(stream, info, self.relay).await,
         }
     }
 
     /// One connection from the network, from its first byte to its last.
-    pub async fn welcome(self, stream: TcpStream, address: SocketAddr) {
-        if let Err(error) = set_socket_options(&stream) {
-            debug!(%address, %error, "cannot set socket options");
-        }
+    pub async fn welcome(self, stream: TcpStream, info: ConnectionInfo) {
         let mut shutdown = self.relay.shutdown.clone();
         let tls = match self.greeting {
-            Greeting::Plain => return serve_stream(stream, ConnectionInfo::tcp(address), self.relay).await,
+            Greeting::Plain => return serve_stream(stream, info, self.relay).await,
             Greeting::Redirect(redirect) => return redirect.serve(stream, shutdown).await,
             Greeting::Tls(tls) => tls,
         };
@@ -66,11 +62,11 @@ impl Doorkeeper {
             _ = shutdown.wait() => return,
         };
         match accepted {
-            Ok(MaybeTlsStream::Tls(stream)) => serve_stream(*stream, ConnectionInfo::tls(address), self.relay).await,
+            Ok(MaybeTlsStream::Tls(stream)) => serve_stream(*stream, info.over_tls(), self.relay).await,
             Ok(MaybeTlsStream::Plain(stream)) => {
                 Arc::new(Redirect { port: None, trust: self.relay.trust.clone() }).serve(stream, shutdown).await
             }
-            Err(error) => debug!(%address, %error, "no TLS handshake"),
+            Err(error) => debug!(address = %info, %error, "no TLS handshake"),
         }
     }
 }
@@ -99,12 +95,4 @@ where
 /// The peer's room and id, for the log. `{:?}` escapes what people wrote: nobody forges a line.
 fn place_of(session: &Session) -> String {
     session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
-}
-
-fn set_socket_options(stream: &TcpStream) -> io::Result<()> {
-    // Without it a small message may wait 40 ms for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    SockRef::from(stream).set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT))?;
-    Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -18,7 +18,9 @@ use crate::http::redirect::Redirect;
 use crate::lan::authority::{Authority, LeafSource};
 use crate::lan::trust::TrustPages;
 use crate::limits;
-use crate::net::listen::{Accepted, Listener, listen};
+use crate::net::accept::Accept;
+use crate::net::info::ConnectionInfo;
+use crate::net::listen::{Listener, listen};
 use crate::net::tls::Tls;
 use crate::relay::Relay;
 
@@ -53,7 +55,7 @@ impl Server {
         };
         let listeners = listen(&config.listen, config.unix_mode).await?;
         let redirectors = listen(&config.redirect_from, config.unix_mode).await?;
-        let addresses = |of: &[Listener]| of.iter().filter_map(Listener::address).collect::<Vec<_>>();
+        let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let (shutdown, signal) = drain::channel();
         let mut relay = Relay::new(config, signal)?;
@@ -100,8 +102,16 @@ impl Server {
     pub async fn serve<S: Into<Shutdown>>(self, shutdown: impl Future<Output = S>) {
         let connections = TaskTracker::new();
         let doorkeeper = |greeting| Doorkeeper { greeting, relay: Arc::clone(&self.relay) };
-        let open = |listener, greeting| {
-            connections.spawn(accept(listener, doorkeeper(greeting), connections.clone()));
+        let open = |listener, greeting| match listener {
+            Listener::Tcp(listener) => {
+                connections.spawn(accept(listener, doorkeeper(greeting), connections.clone(), Doorkeeper::welcome))
+            }
+            Listener::Unix(listener) => connections.spawn(accept(
+                listener,
+                doorkeeper(greeting),
+                connections.clone(),
+                Doorkeeper::welcome_local,
+            )),
         };
         let listening = self.listeners.len() + self.redirectors.len();
         let port = self.local_addrs.first().map(SocketAddr::port);
@@ -145,31 +155,22 @@ impl Reloader {
     }
 }
 
-/// Takes connections from `listener`; an error (out of file descriptors, mostly) is waited out.
-async fn accept(listener: Listener, doorkeeper: Doorkeeper, connections: TaskTracker) {
+/// Serves the connections of `listener`, each in a task of its own, until the shutdown.
+async fn accept<L, F>(
+    mut listener: L,
+    doorkeeper: Doorkeeper,
+    connections: TaskTracker,
+    serve: impl Fn(Doorkeeper, L::Io, ConnectionInfo) -> F,
+) where
+    L: Accept,
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut shutdown = doorkeeper.relay.shutdown.clone();
-    let mut pause = limits::ACCEPT_PAUSE_MIN;
     loop {
-        let accepted = tokio::select! {
+        let (stream, info) = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = shutdown.wait() => return,
         };
-        match accepted {
-            Ok(accepted) => {
-                pause = limits::ACCEPT_PAUSE_MIN;
-                match accepted {
-                    Accepted::Tcp(stream, address) => connections.spawn(doorkeeper.clone().welcome(stream, address)),
-                    Accepted::Unix(stream) => connections.spawn(doorkeeper.clone().welcome_local(stream)),
-                };
-            }
-            Err(error) => {
-                warn!(%error, pause_ms = pause.as_millis(), "cannot accept a connection");
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    _ = shutdown.wait() => return,
-                }
-                pause = (pause * 2).min(limits::ACCEPT_PAUSE_MAX);
-            }
-        }
+        connections.spawn(serve(doorkeeper.clone(), stream, info));
     }
 }

@@ -23,6 +23,11 @@ impl ConnectionInfo {
         Self { address: Some(address), tls: true }
     }
 
+    /// The same connection, once TLS is spoken over it.
+    pub fn over_tls(self) -> Self {
+        Self { tls: true, ..self }
+    }
+
     /// A connection over a Unix socket.
     pub fn unix() -> Self {
         Self { address: None, tls: false }

@@ -1,5 +1,6 @@
 //! Streams, and where they come from.
 
+pub mod accept;
 pub mod certificate;
 pub mod info;
 pub mod listen;
