@@ -12,9 +12,10 @@ use thiserror::Error;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tracing::warn;
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
+
+use crate::net::unix::{file_version, warn_if_others_can_read};
 
 /// Where a certificate comes from.
 pub trait CertificateSource: fmt::Debug + Send + Sync {
@@ -181,32 +182,4 @@ fn check_validity(certificate: &CertificateDer<'_>, now: SystemTime) -> Result<(
 
 fn unusable(file: &Path, fault: impl Into<String>) -> CertificateError {
     CertificateError::Unusable { file: file.to_owned(), fault: fault.into() }
-}
-
-/// A group may read a key (Debian's `ssl-cert`); everybody should not.
-#[cfg(unix)]
-fn warn_if_others_can_read(key: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    const OTHERS: u32 = 0o007;
-    let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & OTHERS != 0 {
-        warn!(file = %key.display(), mode = format!("{:o}", mode & 0o777), "every user of this machine can reach the private key: chmod 600 it");
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_others_can_read(_: &Path) {}
-
-/// What changes when the file is written, or another is put in its place.
-#[cfg(unix)]
-fn file_version(file: &Path) -> Option<impl fmt::Debug> {
-    use std::os::unix::fs::MetadataExt;
-    let of = fs::metadata(file).ok()?;
-    Some((of.dev(), of.ino(), of.len(), (of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())))
-}
-
-#[cfg(not(unix))]
-fn file_version(file: &Path) -> Option<impl fmt::Debug> {
-    let of = fs::metadata(file).ok()?;
-    Some((of.len(), of.modified().ok()))
 }

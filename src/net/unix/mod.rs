@@ -1,8 +1,10 @@
-//! What needs Unix: its sockets and those of systemd.
+//! What needs Unix: its sockets, systemd's, and the rights and identity of files.
 
+pub mod files;
 pub mod listener;
 pub mod systemd;
 
+pub use files::{create_for_owner_only, file_version, warn_if_others_can_read};
 pub use listener::UnixListener;
 pub use systemd::inherited_listeners;
 
