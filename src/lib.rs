@@ -65,6 +65,7 @@ pub use error::BindError;
 pub use http::mount::RelayService;
 pub use http::origin::{Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};
+pub use net::accept::Accept;
 pub use net::info::ConnectionInfo;
 pub use peer::RelayEvent;
 pub use relay::{Relay, RelayBuilder};

@@ -152,5 +152,13 @@ pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause after a failed accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The longest name of this machine that is used, in bytes: with `.local` behind it, it stays within the 253 of a DNS name (RFC
+/// 1035 section 2.3.4). Linux allows 64.
+pub const MACHINE_NAME_BYTES: usize = 200;
+/// How long the system's resolver may take for a host name to listen on: two DNS servers at glibc's 5 s each.
+pub const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a free port is looked for that is free on all addresses of a host: the kernel picks one of 28,000, so that two
+/// failures in a row are rare.
+pub const FREE_PORT_ATTEMPTS: u32 = 16;
 /// Connections that the kernel may hold ready: everyone who comes back after a restart within a moment.
 pub const BACKLOG: i32 = 4096;

@@ -19,6 +19,7 @@ use crate::http::service::{self, Upgraded};
 use crate::http::upgrade::{Admission, Entry};
 use crate::lan::trust::TrustPages;
 use crate::limits;
+use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
 use crate::outbox::EndReason;
@@ -125,6 +126,21 @@ impl Relay {
         let requests = Box::pin(service::serve(stream, connection.into(), Arc::clone(self)));
         if let Some(Upgraded { stream, read, admission }) = requests.await {
             self.serve_websocket(stream, &read, admission).await;
+        }
+    }
+
+    /// Serves the connections of a listener of one's own, until the relay goes away.
+    pub async fn serve<L>(self: &Arc<Self>, mut listener: L)
+    where
+        L: Accept<Io: Transport>,
+    {
+        loop {
+            let (stream, connection) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = self.drain.wait() => return,
+            };
+            let relay = Arc::clone(self);
+            self.drain.spawn(async move { relay.serve_stream(stream, connection).await });
         }
     }
 

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::config::Config;
 use crate::drain::Shutdown;
@@ -17,9 +16,9 @@ use crate::error::BindError;
 use crate::http::redirect::Redirect;
 use crate::lan::authority::{Authority, LeafSource};
 use crate::lan::trust::TrustPages;
-use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::net::listen::{Accepted, Listener, listen};
+use crate::net::accept::Accept;
+use crate::net::listen::{Listener, listen};
 use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
@@ -68,7 +67,7 @@ impl Server {
         let (tls, trust) = open_tls(config).map_err(BindError::Tls)?;
         let listeners = listen(&config.listen, config.unix_mode).await.map_err(BindError::Listen)?;
         let redirectors = listen(&config.redirect_from, config.unix_mode).await.map_err(BindError::Listen)?;
-        let addresses = |of: &[Listener]| of.iter().filter_map(Listener::address).collect::<Vec<_>>();
+        let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let relay = Arc::new(builder.build_with(trust)?);
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay })
@@ -113,18 +112,17 @@ impl Server {
     }
 
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
-    /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at the latest.
+    /// [`DRAIN_DEADLINE`](crate::limits::DRAIN_DEADLINE) at the latest.
     pub async fn serve<S: Into<Shutdown>>(self, shutdown: impl Future<Output = S>) {
-        let drain = self.relay.drain();
         let port = self.local_addrs.first().map(SocketAddr::port);
         let redirect = App::Redirect(Arc::new(Redirect { port, trust: self.relay.trust.clone() }));
         for listener in self.listeners {
             let endpoint = Endpoint { tls: self.tls.clone(), app: App::Relay, relay: Arc::clone(&self.relay) };
-            drain.spawn(endpoint.accept_from(listener));
+            endpoint.open(listener);
         }
         for listener in self.redirectors {
             let endpoint = Endpoint { tls: None, app: redirect.clone(), relay: Arc::clone(&self.relay) };
-            drain.spawn(endpoint.accept_from(listener));
+            endpoint.open(listener);
         }
         let watch = async {
             match self.tls {
@@ -141,40 +139,34 @@ impl Server {
 }
 
 impl Endpoint {
-    /// Takes connections from `listener`; an error (out of file descriptors, mostly) is waited out.
-    async fn accept_from(self, listener: Listener) {
+    fn open(self, listener: Listener) {
         let drain = Arc::clone(self.relay.drain());
-        let mut pause = limits::ACCEPT_PAUSE_MIN;
-        let accept = async {
-            loop {
-                match listener.accept().await {
-                    Ok(accepted) => {
-                        pause = limits::ACCEPT_PAUSE_MIN;
-                        match accepted {
-                            Accepted::Tcp(stream, address) => drain.spawn(self.clone().serve_tcp(stream, address)),
-                            Accepted::Unix(stream) => drain.spawn(self.clone().serve(stream, ConnectionInfo::unix())),
-                        }
-                    }
-                    Err(error) => {
-                        warn!(%error, pause_ms = pause.as_millis(), "cannot accept a connection");
-                        sleep(pause).await;
-                        pause = (pause * 2).min(limits::ACCEPT_PAUSE_MAX);
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            () = accept => {}
-            _ = drain.wait() => {}
+        match listener {
+            Listener::Tcp(listener) => drain.spawn(self.accept_from(listener, Self::serve_tcp)),
+            // It never leaves the machine, so TLS would be of no use.
+            Listener::Unix(listener) => drain.spawn(self.accept_from(listener, Self::serve)),
+        }
+    }
+
+    /// Serves the connections of `listener`, each in a task of its own, until the relay goes away.
+    async fn accept_from<L, F>(self, mut listener: L, serve: impl Fn(Self, L::Io, ConnectionInfo) -> F)
+    where
+        L: Accept,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let drain = Arc::clone(self.relay.drain());
+        loop {
+            let (stream, connection) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = drain.wait() => return,
+            };
+            drain.spawn(serve(self.clone(), stream, connection));
         }
     }
 
     /// Serves one connection from the network, from its first byte to its last.
-    async fn serve_tcp(self, stream: TcpStream, address: SocketAddr) {
-        if let Err(error) = set_socket_options(&stream) {
-            debug!(%address, %error, "cannot set socket options");
-        }
-        let Some(tls) = self.tls.clone() else { return self.serve(stream, ConnectionInfo::tcp(address)).await };
+    async fn serve_tcp(self, stream: TcpStream, connection: ConnectionInfo) {
+        let Some(tls) = self.tls.clone() else { return self.serve(stream, connection).await };
         // In a box that is gone when the handshake is made.
         let handshake = Box::pin(async {
             tokio::select! {
@@ -183,12 +175,12 @@ impl Endpoint {
             }
         });
         match handshake.await {
-            Some(Ok(MaybeTlsStream::Tls(stream))) => self.serve(*stream, ConnectionInfo::tls(address)).await,
+            Some(Ok(MaybeTlsStream::Tls(stream))) => self.serve(*stream, connection.over_tls()).await,
             Some(Ok(MaybeTlsStream::Plain(stream))) => {
                 let redirect = Arc::new(Redirect { port: None, trust: self.relay.trust.clone() });
                 Box::pin(redirect.serve(stream, self.relay.drain())).await;
             }
-            Some(Err(error)) => debug!(%address, %error, "no TLS handshake"),
+            Some(Err(error)) => debug!(address = %connection, %error, "no TLS handshake"),
             None => {}
         }
     }
@@ -214,14 +206,6 @@ impl Reloader {
             None => info!("there is no certificate to reload"),
         }
     }
-}
-
-fn set_socket_options(stream: &TcpStream) -> std::io::Result<()> {
-    // Without it a small message may wait 40 ms for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT))?;
-    Ok(())
 }
 
 /// TLS as the settings want it, and how to trust it where the certificate comes from a local authority.

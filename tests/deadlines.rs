@@ -34,7 +34,7 @@ struct World {
 
 fn world() -> World {
     let (shutdown, signal) = drain::channel();
-    World { relay: Arc::new(Relay::new(Config::default(), true, signal).unwrap()), shutdown }
+    World { relay: Arc::new(Relay::new(Config::default(), signal).unwrap()), shutdown }
 }
 
 impl World {

@@ -401,7 +401,9 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_is_believed_on_the_host() {
-        let headers = headers("relay.internal", &["http://relay.internal"]);
+        let mut headers = headers("relay.internal", &["http://relay.internal"]);
+        assert!(check_from("10.0.0.9:1", &policy(&[]), &headers).is_err(), "a browser on the proxy's machine");
+        headers.insert(VIA, HeaderValue::from_static("1.1 proxy"));
         assert_eq!(check_from("10.0.0.9:1", &policy(&[]), &headers), Ok(()));
         assert!(check_from("10.0.0.8:1", &policy(&[]), &headers).is_err());
     }

@@ -1,8 +1,8 @@
-//! Who the client is behind the proxies in front of the relay; independent of sockets and of what the client may do.
+//! The client of a request, also behind proxies.
 //!
-//! A proxy says for whom it asks in `X-Forwarded-For`, `-Host` and `-Proto`. Anybody can send these headers, so they are
-//! believed only from the proxies that the relay was told of, and there only the last word of each, which is the proxy's
-//! own: what the client wrote stands before it.
+//! A proxy tells its client's address, and the host and the scheme that the client asked for, in `X-Forwarded-For`, `-Host` and
+//! `-Proto`. Anybody can send these headers. So the relay believes them only from the proxies that it was told to trust, and
+//! of each header only the last entry, which that proxy wrote; what the client sent comes before it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +18,12 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whose word on the client is taken.
+/// A proxy whose headers about its clients are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrustedProxy {
-    /// Those whose address is in this network.
+    /// Any whose address is in this network.
     Network(IpNet),
-    /// Those who connect over a Unix socket.
+    /// Any that connects over a Unix socket.
     Unix,
 }
 
@@ -39,23 +39,24 @@ impl FromStr for TrustedProxy {
     }
 }
 
-/// A text is no proxy.
+/// A text names no proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("it is no address or network, such as 127.0.0.1 or 10.0.0.0/8, nor `unix`")]
+#[error("it is not an address or a network, such as 127.0.0.1 or 10.0.0.0/8, and not `unix`")]
 pub struct TrustedProxyError;
 
-/// Who made a request, and of whom, as far as it is known.
+/// The client that made a request, as far as the relay knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// The client's address; none where a program on this machine came over a Unix socket and nobody vouched for another.
+    /// Its address; none when the request came over a Unix socket and no trusted proxy told one.
     pub ip: Option<IpAddr>,
-    /// Whether the client speaks TLS, with the relay or with a proxy.
+    /// Whether it speaks TLS, with the relay or with a trusted proxy.
     pub secure: bool,
-    /// The host, with its port, that the client believes to be talking to; none if it said none, or several.
+    /// The host that it asked for, with the port; none when it named none, or several.
     pub host: Option<String>,
     /// Whether the request came through a proxy, as far as its headers tell.
     pub proxied: bool,
-    /// Whether it came through a proxy that the relay trusts.
+    /// Whether a trusted proxy passed the request on: it came from such a proxy's address with a header that proxies add and no
+    /// web page can, or over a Unix socket. (The address alone does not tell: a browser on the proxy's machine has it too.)
     pub proxy_is_trusted: bool,
     /// The connection that the request came over.
     pub connection: ConnectionInfo,
@@ -64,12 +65,13 @@ pub struct Client {
 impl Client {
     /// The client that made the request with these `headers`, on a connection that may be one of the `trusted` proxies'.
     pub fn from_request(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Self {
-        let signs = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
+        let proxy_headers = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
+        let has_proxy_header = proxy_headers.iter().any(|name| headers.contains_key(name));
         let direct = Self {
             ip: connection.ip(),
             secure: connection.tls,
             host: only_host(headers),
-            proxied: signs.iter().any(|name| headers.contains_key(name)),
+            proxied: has_proxy_header,
             proxy_is_trusted: false,
             connection,
         };
@@ -85,18 +87,18 @@ impl Client {
             },
             host: last_value(headers, &X_FORWARDED_HOST).map(str::to_owned).or(direct.host),
             proxied: true,
-            proxy_is_trusted: true,
+            proxy_is_trusted: has_proxy_header || connection.address.is_none(),
             connection,
         }
     }
 
-    /// The scheme of the page that a browser would have got from here.
+    /// The scheme that it asked with: `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
 }
 
-/// For the log: with its port where the client came by itself.
+/// For the log. The port is added when there is no proxy between.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ip {
@@ -114,8 +116,8 @@ fn is_trusted(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> bool {
     })
 }
 
-/// The last address that is not a proxy's own. What stands before it, or before something that is no address, may be made
-/// up by the client.
+/// The last address in `X-Forwarded-For` that is not a trusted proxy's. The client can have made up what comes before it, and
+/// what comes before an entry that is not an address.
 fn forwarded_for(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Option<IpAddr> {
     let mut known = connection.ip();
     for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
@@ -130,7 +132,7 @@ fn forwarded_for(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[Tru
     known
 }
 
-/// An address as proxies write it: some add the port, and brackets.
+/// Parses an address as proxies write it: some add a port, and brackets.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let with_port = || hop.parse::<SocketAddr>().map(|address| address.ip());
     let in_brackets = || hop.trim_start_matches('[').trim_end_matches(']').parse();
@@ -203,17 +205,19 @@ mod tests {
             (None, Some("wss"), ("relay.internal:8080", "https")),
             (Some("relay.example:81"), Some("http"), ("relay.example:81", "http")),
             (Some(""), Some("gopher"), ("relay.internal:8080", "http")),
+            (None, None, ("relay.internal:8080", "http")),
         ] {
             let mut headers: Vec<_> = host.map(|host| ("x-forwarded-host", host)).into_iter().collect();
             headers.extend(proto.map(|proto| ("x-forwarded-proto", proto)));
             let client = client(PROXY, "10.0.0.9", &headers);
-            assert_eq!((client.host.as_deref(), client.scheme()), (Some(expected.0), expected.1));
             assert!(client.proxied);
+            assert_eq!(client.proxy_is_trusted, !headers.is_empty());
+            assert_eq!((client.host.as_deref(), client.scheme()), (Some(expected.0), expected.1));
         }
     }
 
     #[test]
-    fn a_stranger_is_believed_nothing() {
+    fn nobody_else_is_believed() {
         let claims = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-host", "h"), ("x-forwarded-proto", "https")];
         for (from, trusted) in [(STRANGER, "10.0.0.0/8 unix"), ("unix", "10.0.0.0/8"), ("[2001:db8::1]:1", "0.0.0.0/0")]
         {

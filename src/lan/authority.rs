@@ -26,6 +26,7 @@ use x509_parser::parse_x509_certificate;
 use crate::limits;
 use crate::net::certificate::{CertificateFiles, CertificateSource};
 use crate::net::machine::{Machine, PRIVATE_NETWORKS, is_private};
+use crate::net::unix::create_for_owner_only;
 
 /// The file with the authority's key, which nobody else may read, and its certificate.
 pub const KEY_FILE: &str = "authority.key";
@@ -202,8 +203,7 @@ fn generate(machine: &Machine, now: SystemTime) -> anyhow::Result<(String, Strin
 fn write_secret(file: &PathBuf, text: &str) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    create_for_owner_only(&mut options);
     let mut file = options.open(file)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

@@ -1,17 +1,20 @@
-//! From addresses as people write them to sockets that listen; independent of what is accepted there.
+//! Sockets that listen on the addresses that people write.
 
+use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::thread;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::ListenAddress;
 use crate::limits;
-use crate::net::unix::UnixListener;
+use crate::net::unix::{self, UnixListener};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -22,29 +25,9 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// A connection that was accepted.
-#[derive(Debug)]
-pub enum Accepted {
-    /// From the network.
-    Tcp(TcpStream, SocketAddr),
-    /// From this machine.
-    Unix(UnixStream),
-}
-
 impl Listener {
-    /// Waits for a connection.
-    ///
-    /// # Errors
-    /// When the operating system gives none, for lack of file descriptors mostly.
-    pub async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, address)| Accepted::Tcp(stream, address)),
-            Self::Unix(socket) => socket.accept().await.map(Accepted::Unix),
-        }
-    }
-
     /// Its address in the network; none for a Unix socket.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
             Self::Unix(_) => None,
@@ -52,7 +35,8 @@ impl Listener {
     }
 }
 
-/// Listens on all that `addresses` stand for; Unix sockets get the mode `unix_mode`.
+/// Listens on all that `addresses` stand for; Unix sockets get the mode `unix_mode`. Resolving a host name takes
+/// [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at most.
 ///
 /// # Errors
 /// When one of them cannot be listened on; the error says what would help.
@@ -67,43 +51,28 @@ pub async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyhow::Resu
                 let socket = UnixListener::bind(path, unix_mode);
                 listeners.push(Listener::Unix(socket.with_context(|| format!("cannot listen on {address}"))?));
             }
-            ListenAddress::Systemd => listeners.extend(handed_over().context("cannot listen on systemd's sockets")?),
+            ListenAddress::Systemd => {
+                listeners.extend(unix::inherited_listeners().context("cannot listen on systemd's sockets")?);
+            }
         }
     }
     Ok(listeners)
 }
 
-/// The sockets that systemd hands over (sd_listen_fds(3)).
-fn handed_over() -> anyhow::Result<Vec<Listener>> {
-    // A file descriptor has one owner: they can be taken once.
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    ensure!(!TAKEN.swap(true, Ordering::Relaxed), "they have been taken already");
-    let sockets = sd_listen_fds::get()?;
-    ensure!(!sockets.is_empty(), "there is none; is this started by a .socket unit?");
-    sockets
-        .into_iter()
-        .map(|(_, descriptor)| {
-            let socket = Socket::from(descriptor.into_std());
-            let address = socket.local_addr()?;
-            ensure!(
-                socket.is_listener()?,
-                "one of them does not listen: a .socket unit needs ListenStream=, Accept=no"
-            );
-            socket.set_nonblocking(true)?;
-            Ok(if address.is_unix() {
-                Listener::Unix(UnixListener::from_std(socket.into())?)
-            } else {
-                Listener::Tcp(TcpListener::from_std(socket.into())?)
-            })
-        })
-        .collect()
+/// Sets the options that every listening socket has, and makes it listen, also where it does already.
+pub(super) fn start_listening(socket: &Socket) -> io::Result<()> {
+    // Accepted TCP connections inherit it.
+    socket.set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
+    socket.set_nonblocking(true)?;
+    socket.listen(limits::BACKLOG)
 }
 
-/// Listens on all that a host stands for. Where it stands for both families, one of them may be missing on this machine; and
-/// a free port is looked for that is free on all.
+/// Listens on all addresses of a host. Where it has IPv4 and IPv6 addresses, this machine may lack one of the two; and port 0
+/// becomes one port that is free on all of them.
 async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
-    let candidates = resolve(host, port).await.with_context(|| format!("cannot listen on {address}: no such host"))?;
-    const ATTEMPTS_AT_A_FREE_PORT: usize = 16;
+    let candidates = resolve(host, port)
+        .await
+        .with_context(|| format!("cannot listen on {address}: its host name is not resolved"))?;
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -113,7 +82,7 @@ async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyho
             }
             Ok(listeners) => return Ok(listeners),
             Err((candidate, error)) if error.kind() == io::ErrorKind::AddrInUse && candidate.port() == 0 => {
-                if attempt == ATTEMPTS_AT_A_FREE_PORT {
+                if attempt == limits::FREE_PORT_ATTEMPTS {
                     bail!("cannot listen on {address}: no port is free on all its addresses");
                 }
             }
@@ -122,27 +91,54 @@ async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyho
     }
 }
 
+/// The addresses of `host`.
 async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<IpAddr> = match host {
         "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
-        host => tokio::net::lookup_host((host, port)).await?.map(|address| address.ip()).collect(),
+        host => {
+            let host = host.to_owned();
+            look_up(move || Ok((host.as_str(), port).to_socket_addrs()?.map(|address| address.ip()).collect())).await?
+        }
     };
-    Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    Ok(each_once(addresses).map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
+/// `addresses` in their order without repetitions: a name may be both in a hosts file and in DNS, or twice in one of them.
+fn each_once(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
+    let mut seen = HashSet::new();
+    addresses.into_iter().filter(move |ip| seen.insert(*ip))
+}
+
+/// Calls `ask`, which blocks on the system's resolver, for [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at most. It runs on a
+/// thread of its own: the runtime would wait for its blocking threads before the program can end.
+async fn look_up<T: Send + 'static>(ask: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+        // Nobody waits for an answer that is late.
+        let _ = answer.send(ask());
+    })?;
+    match timeout(limits::RESOLVE_DEADLINE, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(io::Error::other("the resolver failed")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the DNS servers do not answer")),
+    }
+}
+
+/// Listens on each of `candidates`, but not on those whose address family this machine lacks. An error comes with the address
+/// that it concerns.
 fn listen_on_all(candidates: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for candidate in candidates {
         let mut bound = *candidate;
-        // The first one finds the port for the others.
+        // The port that was free on the first address must be free on the others too.
         if let (0, Some(Ok(first))) = (candidate.port(), listeners.first().map(TcpListener::local_addr)) {
             bound.set_port(first.port());
         }
         match listen_on(bound) {
             Ok(listener) => listeners.push(listener),
             Err(error) if candidates.len() > 1 && is_missing_family(&error) => {
-                warn!(address = %bound, %error, "not listening there");
+                warn!(address = %bound, %error, "this machine lacks an address of the host to listen on");
             }
             Err(error) => return Err((*candidate, error)),
         }
@@ -156,29 +152,51 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
         // Each family has its own socket, so that `*` and `localhost` mean the same on every system.
         socket.set_only_v6(true)?;
     }
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    // Accepted connections inherit it.
-    socket.set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
-    socket.set_nonblocking(true)?;
+    unix::reuse_address(&socket)?;
     socket.bind(&address.into())?;
-    socket.listen(limits::BACKLOG)?;
+    start_listening(&socket)?;
     TcpListener::from_std(socket.into())
 }
 
+/// Whether this machine has no addresses of the family, such as IPv6.
 fn is_missing_family(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
     error.kind() == io::ErrorKind::AddrNotAvailable
         || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
 }
 
+/// The text of `error`, with advice where there is some.
 fn explained(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "another program listens there; stop it, or choose another address with --listen".into()
         }
-        io::ErrorKind::PermissionDenied => "that needs more rights; choose a port above 1023 with --listen".into(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not listen there; choose a port above 1023 with --listen".into()
+        }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_resolves_twice_to_one_address_is_listened_on_once() {
+        let addresses = ["127.0.0.1", "::1", "127.0.0.1", "::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(each_once(addresses.into()).collect::<Vec<_>>(), addresses[..2]);
+        let candidates: Vec<_> = each_once(vec![addresses[0]; 2]).map(|ip| SocketAddr::new(ip, 0)).collect();
+        assert_eq!(listen_on_all(&candidates).unwrap().len(), 1);
+        assert_eq!(resolve("localhost", 1).await.unwrap().len(), 2);
+        assert_eq!(resolve("127.0.0.1", 1).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_does_not_answer_is_given_up() {
+        let (_forever, wait) = std::sync::mpsc::channel::<()>();
+        let error = look_up(move || Ok(wait.recv())).await.unwrap_err();
+        assert_eq!(error.to_string(), "the DNS servers do not answer");
     }
 }

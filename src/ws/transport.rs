@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
@@ -45,6 +45,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Opaque<S>
     fn into_halves(self) -> (Reader, Box<dyn Sink>) {
         let shared = Shared(Arc::new(Mutex::new(self.0)));
         (Box::new(shared.clone()), Box::new(OpaqueSink(shared)))
+    }
+}
+
+impl Transport for DuplexStream {
+    fn into_halves(self) -> (Reader, Box<dyn Sink>) {
+        Opaque(self).into_halves()
     }
 }
 

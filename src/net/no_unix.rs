@@ -1,0 +1,83 @@
+//! In place of `unix` on systems that are not Unix: no Unix sockets, no systemd, and the rights of files are left alone.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use anyhow::bail;
+use socket2::Socket;
+use tokio::io::DuplexStream;
+
+use crate::net::accept::Accept;
+use crate::net::info::ConnectionInfo;
+use crate::net::listen::Listener;
+
+/// A listener that does not exist.
+#[derive(Debug)]
+pub enum UnixListener {}
+
+impl UnixListener {
+    /// Fails.
+    ///
+    /// # Errors
+    /// Always: this system has no Unix sockets.
+    pub fn bind(_path: &Path, _mode: u32) -> anyhow::Result<Self> {
+        bail!("there are no Unix sockets on this system; listen on an address such as 127.0.0.1:8080")
+    }
+
+    /// The path of the socket.
+    pub fn path(&self) -> Option<&Path> {
+        match *self {}
+    }
+}
+
+impl Accept for UnixListener {
+    type Io = DuplexStream;
+
+    async fn accept(&mut self) -> (DuplexStream, ConnectionInfo) {
+        match *self {}
+    }
+}
+
+/// Fails.
+///
+/// # Errors
+/// Always: this system has no systemd.
+pub fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
+    bail!("there is no systemd on this system; listen on an address such as 127.0.0.1:8080")
+}
+
+/// Does nothing: Windows refuses a second listener by default, and has no TIME_WAIT to work around.
+///
+/// # Errors
+/// Never.
+pub fn reuse_address(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Does nothing: a new file has the rights of its folder.
+pub fn create_for_owner_only(_options: &mut OpenOptions) {}
+
+/// Does nothing: the rights of a file are not known here.
+pub fn warn_if_others_can_read(_key: &Path) {}
+
+/// A value that changes when `file` is written; none when it cannot be seen.
+pub fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::net::listen::listen;
+
+    #[tokio::test]
+    async fn an_address_that_needs_unix_is_refused_with_another_that_does_not() {
+        for address in ["unix:/run/relay.sock", "systemd"] {
+            let refused = listen(&[address.parse().unwrap()], 0o660).await.unwrap_err();
+            let refused = format!("{refused:#}");
+            assert!(refused.contains(address) && refused.contains("such as 127.0.0.1:8080"), "{refused}");
+        }
+    }
+}

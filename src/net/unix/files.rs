@@ -1,0 +1,35 @@
+//! The rights and the identity of files.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use tracing::warn;
+
+/// The rights of those who are neither the owner of a file nor in its group.
+const OTHERS: u32 = 0o007;
+/// The rights to a secret: its owner may read and write it.
+const OWNER_ONLY: u32 = 0o600;
+
+/// A file that `options` creates can be read and written by its owner alone.
+pub fn create_for_owner_only(options: &mut OpenOptions) {
+    options.mode(OWNER_ONLY);
+}
+
+/// Warns when every user of this machine can read or write the private key in the file `key`. (A group may: Debian has one for
+/// that, `ssl-cert`.)
+pub fn warn_if_others_can_read(key: &Path) {
+    let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & OTHERS != 0 {
+        warn!(file = %key.display(), mode = format!("{:o}", mode & 0o777), "every user of this machine can reach the private key: chmod 600 it");
+    }
+}
+
+/// A value that changes when `file` is written, or another is put in its place; none when it cannot be seen.
+pub fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
+    let metadata = fs::metadata(file).ok()?;
+    let written = (metadata.mtime(), metadata.mtime_nsec());
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    Some((metadata.dev(), metadata.ino(), metadata.len(), written, changed))
+}

@@ -1,0 +1,22 @@
+//! What needs Unix: its sockets, systemd's, and the rights and identity of files.
+
+pub mod files;
+pub mod listener;
+pub mod systemd;
+
+pub use files::{create_for_owner_only, file_version, warn_if_others_can_read};
+pub use listener::UnixListener;
+pub use systemd::inherited_listeners;
+
+use std::io;
+
+use socket2::Socket;
+
+/// Lets a new listener take an address whose last connections the kernel still waits out (TIME_WAIT). (Windows would let it
+/// take an address that another program listens on.)
+///
+/// # Errors
+/// When the operating system refuses it.
+pub fn reuse_address(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)
+}
