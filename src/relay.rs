@@ -45,7 +45,10 @@ impl Relay {
         config.check()?;
         Ok(Self {
             rooms: Arc::new(Rooms::new(config.room_capacity, config.ice_servers.clone())),
+            #[cfg(feature = "page")]
             page: Page::new(config.web.as_deref())?,
+            #[cfg(not(feature = "page"))]
+            page: Page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), loopback_only },
             trust: None,
             connections: AtomicU64::new(0),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
 use anyhow::Context;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::doorkeeper::{Doorkeeper, Greeting};
 use crate::drain::{self, Shutdown, ShutdownSender};
 use crate::http::redirect::Redirect;
+#[cfg(feature = "lan")]
 use crate::lan::authority::{Authority, LeafSource};
 use crate::lan::trust::TrustPages;
 use crate::limits;
@@ -42,17 +44,12 @@ impl Server {
     /// used. The error says which, and what would help.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         config.check()?;
-        let authority = match config.certificate_files()? {
-            None if config.lan => Some(Arc::new(Authority::open(&config.lan_dir)?)),
-            _ => None,
-        };
-        let tls = match (config.certificate_files()?, &authority) {
-            (Some(files), _) => Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)),
-            (None, Some(authority)) => Some(Arc::new(Tls::new(LeafSource(Arc::clone(authority)))?)),
-            (None, None) => None,
-        };
+        let (tls, trust) = open_tls(&config)?;
         let listeners = listen(&config.listen, config.unix_mode).await?;
+        #[cfg(feature = "tls")]
         let redirectors = listen(&config.redirect_from, config.unix_mode).await?;
+        #[cfg(not(feature = "tls"))]
+        let redirectors = Vec::new();
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::address).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         // A proxy brings everybody to loopback, and a Unix socket is there for a proxy.
@@ -60,7 +57,7 @@ impl Server {
             && listeners.iter().all(|one| one.address().is_some_and(|address| address.ip().is_loopback()));
         let (shutdown, signal) = drain::channel();
         let mut relay = Relay::new(config, loopback_only, signal)?;
-        relay.trust = authority.map(|authority| Arc::new(TrustPages::new(&authority)));
+        relay.trust = trust;
         let relay = Arc::new(relay);
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay, shutdown })
     }
@@ -131,6 +128,29 @@ impl Server {
             warn!(connections = connections.len(), "some connections did not end in time");
         }
     }
+}
+
+/// The TLS of a relay, and what makes people trust it; either may be missing.
+type Security = (Option<Arc<Tls>>, Option<Arc<TrustPages>>);
+
+/// TLS where `config` asks for it, and how to trust it where it comes from the relay's own authority.
+#[cfg(feature = "tls")]
+fn open_tls(config: &Config) -> anyhow::Result<Security> {
+    if let Some(files) = config.certificate_files()? {
+        return Ok((Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)), None));
+    }
+    #[cfg(feature = "lan")]
+    if config.lan {
+        let authority = Arc::new(Authority::open(&config.lan_dir)?);
+        let trust = TrustPages::new(&authority);
+        return Ok((Some(Arc::new(Tls::new(LeafSource(authority))?)), Some(Arc::new(trust))));
+    }
+    Ok((None, None))
+}
+
+#[cfg(not(feature = "tls"))]
+fn open_tls(_: &Config) -> anyhow::Result<Security> {
+    Ok((None, None))
 }
 
 /// Tells a [`Server`] that serves to read its certificate anew.
