@@ -245,6 +245,8 @@ impl ListenAddress {
                 Err(ListenAddressError::Host)
             }
             Self::Unix(path) if path.as_os_str().is_empty() => Err(ListenAddressError::Path),
+            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+            Self::Unix(_) | Self::Systemd => Err(ListenAddressError::NoUnix),
             _ => Ok(()),
         }
     }
@@ -307,6 +309,9 @@ pub enum ListenAddressError {
     /// A Unix socket has no path.
     #[error("it lacks a path: write unix:/PATH, such as unix:/run/signaling-relay/relay.sock")]
     Path,
+    /// Only Unix has Unix sockets and systemd.
+    #[error("this system has no Unix sockets: write HOST:PORT, such as localhost:8080")]
+    NoUnix,
     /// An IPv6 address stands without brackets.
     #[error("an IPv6 address stands in brackets, such as [::1]:8080")]
     Brackets,

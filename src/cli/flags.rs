@@ -148,10 +148,10 @@ struct Flags {
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     byte_rate: u32,
 
-    /// Let web pages of this origin dial in, such as https://intranet.example; may be given several times.
+    /// Let web pages of this origin connect, such as https://intranet.example; may be given several times.
     ///
-    /// The relay's own pages and those of this machine always may. `null` lets in pages opened from disk, and any sandboxed
-    /// frame of any web site.
+    /// The relay's own pages and those of the browser's own machine always may. `null` lets in pages opened from disk, and any
+    /// sandboxed frame of any web site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
