@@ -347,6 +347,13 @@ mod tests {
         assert_eq!(error, "--unix-mode is 1777 in octal, and must be from 0 to 777, such as 660");
     }
 
+    #[tokio::test]
+    async fn a_relay_with_wrong_settings_does_not_start() {
+        let wrong = || Config { max_message_bytes: usize::MAX, ..Config::default() };
+        let error = crate::Server::bind(wrong()).await.unwrap_err();
+        assert_eq!(error.downcast::<ConfigError>().unwrap(), wrong().check().unwrap_err());
+    }
+
     #[test]
     fn a_relay_listens_somewhere() {
         assert!(error(Config { listen: Vec::new(), ..Config::default() }).starts_with("--listen needs one address"));

@@ -33,14 +33,13 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + 
 
 const AFTER_HELP: &str = "\
 Examples:
-  signaling-relay                                  calls on this machine: open http://localhost:8080/
-  signaling-relay --lan                            calls on this network, with TLS
-  signaling-relay --listen '*:443' --cert chain.pem --key key.pem
+  signaling-relay          calls on this machine: open http://localhost:8080/
+  signaling-relay --lan    calls on this network, with TLS
 
 Each flag has an environment variable as well; where both are given, the flag wins.
 What may be given several times may also be one list with commas.
 The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
-Ctrl-C or SIGTERM ends the relay once its clients know; the same again, a second later, ends it at once.";
+Ctrl-C or SIGTERM ends the relay once its clients know; another one later ends it at once.";
 
 /// What `--help` shows. The first paragraph of each flag is all that `-h` shows of it.
 #[derive(Debug, Parser)]
