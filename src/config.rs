@@ -11,28 +11,37 @@ use thiserror::Error;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 use crate::limits;
+#[cfg(feature = "tls")]
 use crate::net::certificate::CertificateFiles;
 use crate::protocol::IceServers;
 
 /// The settings of a relay. [`Config::default`] is what the binary does without any flag; [`Config::check`] says what is
-/// allowed.
+/// allowed. Some fields are there only with the feature that they belong to, so name those that you set, and take the others
+/// from the default.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where it listens, one address at least.
     pub listen: Vec<ListenAddress>,
     /// The mode of the Unix sockets that it makes, 0 to 0o777: who may connect to them.
     pub unix_mode: u32,
-    /// The certificate to speak TLS with, a PEM file: the server's own, then its chain. It needs `key`.
+    /// The certificate to speak TLS with (feature `tls`), a PEM file: the server's own, then its chain. It needs `key`.
+    #[cfg(feature = "tls")]
     pub cert: Option<PathBuf>,
-    /// The private key of `cert`, a PEM file.
+    /// The private key of `cert` (feature `tls`), a PEM file.
+    #[cfg(feature = "tls")]
     pub key: Option<PathBuf>,
-    /// Whether to speak TLS with a certificate of the relay's own local authority, where there is no `cert`.
+    /// Whether to speak TLS with a certificate of the relay's own local authority where there is no `cert` (feature `lan`).
+    #[cfg(feature = "lan")]
     pub lan: bool,
-    /// The folder that keeps the local authority.
+    /// The folder that keeps the local authority (feature `lan`).
+    #[cfg(feature = "lan")]
     pub lan_dir: PathBuf,
-    /// Where those who come with http:// are sent to https://. It needs TLS. (The addresses that speak TLS do so anyway.)
+    /// Where those who come with http:// are sent to https:// (feature `tls`). It needs TLS. The addresses that speak TLS do
+    /// so anyway.
+    #[cfg(feature = "tls")]
     pub redirect_from: Vec<ListenAddress>,
-    /// The folder that the page is served from; without one it is the page inside the binary.
+    /// The folder that the page is served from (feature `page`); without one it is the page inside the binary.
+    #[cfg(feature = "page")]
     pub web: Option<PathBuf>,
     /// How many peers a room takes, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
     pub room_capacity: usize,
@@ -62,18 +71,12 @@ impl Config {
             return Err(ConfigError::NoListenAddress);
         }
         check_addresses("--listen", &self.listen)?;
-        check_addresses("--redirect-from", &self.redirect_from)?;
         if self.unix_mode > limits::UNIX_MODE_MAX {
             return Err(ConfigError::UnixMode(self.unix_mode));
         }
-        check_path("--cert", self.cert.as_deref())?;
-        check_path("--key", self.key.as_deref())?;
-        check_path("--lan-dir", Some(&self.lan_dir))?;
-        check_path("--web", self.web.as_deref())?;
-        let has_tls = self.certificate_files()?.is_some() || self.lan;
-        if !self.redirect_from.is_empty() && !has_tls {
-            return Err(ConfigError::NowhereToRedirect);
-        }
+        self.check_paths()?;
+        #[cfg(feature = "tls")]
+        self.check_tls()?;
         let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
         check_range("--room-capacity", self.room_capacity, capacities)?;
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
@@ -84,10 +87,37 @@ impl Config {
         }
     }
 
+    fn check_paths(&self) -> Result<(), ConfigError> {
+        let paths: &[(&'static str, Option<&Path>)] = &[
+            #[cfg(feature = "tls")]
+            ("--cert", self.cert.as_deref()),
+            #[cfg(feature = "tls")]
+            ("--key", self.key.as_deref()),
+            #[cfg(feature = "lan")]
+            ("--lan-dir", Some(&self.lan_dir)),
+            #[cfg(feature = "page")]
+            ("--web", self.web.as_deref()),
+        ];
+        match paths.iter().find(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
+            Some((flag, _)) => Err(ConfigError::EmptyPath { flag }),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        check_addresses("--redirect-from", &self.redirect_from)?;
+        let has_tls = self.certificate_files()?.is_some();
+        #[cfg(feature = "lan")]
+        let has_tls = has_tls || self.lan;
+        if self.redirect_from.is_empty() || has_tls { Ok(()) } else { Err(ConfigError::NowhereToRedirect) }
+    }
+
     /// The files of the certificate, if there are any.
     ///
     /// # Errors
     /// When one is given without the other.
+    #[cfg(feature = "tls")]
     pub fn certificate_files(&self) -> Result<Option<CertificateFiles>, ConfigError> {
         match (&self.cert, &self.key) {
             (None, None) => Ok(None),
@@ -103,11 +133,17 @@ impl Default for Config {
         Self {
             listen: vec![ListenAddress::localhost(limits::PORT)],
             unix_mode: limits::UNIX_MODE,
+            #[cfg(feature = "tls")]
             cert: None,
+            #[cfg(feature = "tls")]
             key: None,
+            #[cfg(feature = "lan")]
             lan: false,
+            #[cfg(feature = "lan")]
             lan_dir: limits::LAN_DIR.into(),
+            #[cfg(feature = "tls")]
             redirect_from: Vec::new(),
+            #[cfg(feature = "page")]
             web: None,
             room_capacity: limits::ROOM_CAPACITY,
             max_message_bytes: limits::MESSAGE_BYTES,
@@ -175,13 +211,6 @@ fn check_addresses(flag: &'static str, addresses: &[ListenAddress]) -> Result<()
     addresses.iter().try_for_each(ListenAddress::check).map_err(|error| ConfigError::Address { flag, error })
 }
 
-fn check_path(flag: &'static str, path: Option<&Path>) -> Result<(), ConfigError> {
-    match path {
-        Some(path) if path.as_os_str().is_empty() => Err(ConfigError::EmptyPath { flag }),
-        _ => Ok(()),
-    }
-}
-
 fn check_range(flag: &'static str, number: usize, range: RangeInclusive<usize>) -> Result<(), ConfigError> {
     if range.contains(&number) { Ok(()) } else { Err(ConfigError::Range { flag, number, range }) }
 }
@@ -216,6 +245,8 @@ impl ListenAddress {
                 Err(ListenAddressError::Host)
             }
             Self::Unix(path) if path.as_os_str().is_empty() => Err(ListenAddressError::Path),
+            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+            Self::Unix(_) | Self::Systemd => Err(ListenAddressError::NoUnix),
             _ => Ok(()),
         }
     }
@@ -278,6 +309,9 @@ pub enum ListenAddressError {
     /// A Unix socket has no path.
     #[error("it lacks a path: write unix:/PATH, such as unix:/run/signaling-relay/relay.sock")]
     Path,
+    /// Only Unix has Unix sockets and systemd.
+    #[error("this system has no Unix sockets: write HOST:PORT, such as localhost:8080")]
+    NoUnix,
     /// An IPv6 address stands without brackets.
     #[error("an IPv6 address stands in brackets, such as [::1]:8080")]
     Brackets,
@@ -313,18 +347,24 @@ mod tests {
         assert_eq!(error, "--unix-mode is 1777 in octal, and must be from 0 to 777, such as 660");
     }
 
+    #[tokio::test]
+    async fn a_relay_with_wrong_settings_does_not_start() {
+        let wrong = || Config { max_message_bytes: usize::MAX, ..Config::default() };
+        let error = crate::Server::bind(wrong()).await.unwrap_err();
+        assert_eq!(error.downcast::<ConfigError>().unwrap(), wrong().check().unwrap_err());
+    }
+
     #[test]
     fn a_relay_listens_somewhere() {
         assert!(error(Config { listen: Vec::new(), ..Config::default() }).starts_with("--listen needs one address"));
         let nowhere = || ListenAddress::Tcp { host: String::new(), port: 1 };
         assert!(error(Config { listen: vec![nowhere()], ..Config::default() }).starts_with("--listen has an address"));
-        let both = Config { redirect_from: vec![nowhere()], lan: true, ..Config::default() };
-        assert!(error(both).starts_with("--redirect-from has an address"));
         let unnamed = Config { listen: vec![ListenAddress::Unix(PathBuf::new())], ..Config::default() };
         assert!(error(unnamed).contains("unix:/PATH"));
     }
 
     #[test]
+    #[cfg(feature = "lan")]
     fn a_certificate_and_its_key_come_together_and_a_redirect_leads_to_tls() {
         let file = || Some(PathBuf::from("server.pem"));
         let redirect_from = || vec![ListenAddress::localhost(80)];
@@ -333,9 +373,13 @@ mod tests {
         assert!(error(Config { redirect_from: redirect_from(), ..Config::default() }).contains("needs TLS"));
         Config { redirect_from: redirect_from(), cert: file(), key: file(), ..Config::default() }.check().unwrap();
         Config { redirect_from: redirect_from(), lan: true, ..Config::default() }.check().unwrap();
+        let nowhere = ListenAddress::Tcp { host: String::new(), port: 80 };
+        let redirect = Config { redirect_from: vec![nowhere], lan: true, ..Config::default() };
+        assert!(error(redirect).starts_with("--redirect-from has an address"));
     }
 
     #[test]
+    #[cfg(all(feature = "lan", feature = "page"))]
     fn a_path_has_a_name() {
         let empty = || Some(PathBuf::new());
         assert_eq!(error(Config { web: empty(), ..Config::default() }), "--web is an empty path");

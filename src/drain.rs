@@ -1,7 +1,7 @@
 //! How the relay's connections end when it goes away: all are told first, then waited for, and none is left behind.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use tokio::sync::watch;

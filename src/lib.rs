@@ -24,6 +24,16 @@
 //! | [`config`], [`server`] | settings; bind, accept, drain |
 //! | [`cli`] | the program |
 //!
+//! # Features
+//! All are on by default. Without any, the crate is rooms over WebSocket.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `cli` | [`cli`] and the binary |
+//! | `page` | the call page at `/`; without it there is a sentence of plain text |
+//! | `tls` | TLS with a certificate from files |
+//! | `lan` | `tls`, with a local certificate authority |
+//!
 //! # Embedding
 //! ```no_run
 //! # async fn embed() -> anyhow::Result<()> {
@@ -37,7 +47,13 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(all(feature = "cli", feature = "lan", feature = "page")),
+    allow(dead_code, reason = "what only one feature uses is compiled, and so checked, without it as well")
+)]
+
 mod auth;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 mod config;

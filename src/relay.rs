@@ -9,8 +9,8 @@ use tracing::info;
 
 use crate::auth::{Authorizer, Open};
 use crate::config::Config;
-use crate::error::BindError;
 use crate::drain::{Drain, Shutdown};
+use crate::error::BindError;
 use crate::http::assets::Page;
 use crate::http::mount::RelayService;
 use crate::http::origin::OriginPolicy;
@@ -90,7 +90,10 @@ impl RelayBuilder {
     pub(crate) fn build_with(self, trust: Option<Arc<TrustPages>>) -> Result<Relay, BindError> {
         let config = self.config;
         config.check()?;
+        #[cfg(feature = "page")]
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
+        #[cfg(not(feature = "page"))]
+        let page = Page;
         Ok(Relay {
             page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
@@ -225,8 +228,7 @@ impl Relay {
         if !matches!(end, End::Told(EndReason::Restart)) {
             return None;
         }
-        let (min, max) =
-            (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
+        let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
         // Without randomness everybody waits as long as it may take.
         let retry_after_ms = getrandom::u64().map_or(max, |random| min + random % (max - min + 1));
         (self.context.rooms.encoder())(&Event::Goaway { retry_after_ms })

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
@@ -14,10 +13,9 @@ use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
 use crate::http::redirect::Redirect;
-use crate::lan::authority::{Authority, LeafSource};
 use crate::lan::trust::TrustPages;
-use crate::net::info::ConnectionInfo;
 use crate::net::accept::Accept;
+use crate::net::info::ConnectionInfo;
 use crate::net::listen::{Listener, listen};
 use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::relay::{Relay, RelayBuilder};
@@ -66,7 +64,10 @@ impl Server {
         config.check()?;
         let (tls, trust) = open_tls(config).map_err(BindError::Tls)?;
         let listeners = listen(&config.listen, config.unix_mode).await.map_err(BindError::Listen)?;
+        #[cfg(feature = "tls")]
         let redirectors = listen(&config.redirect_from, config.unix_mode).await.map_err(BindError::Listen)?;
+        #[cfg(not(feature = "tls"))]
+        let redirectors = Vec::new();
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let relay = Arc::new(builder.build_with(trust)?);
@@ -208,17 +209,29 @@ impl Reloader {
     }
 }
 
-/// TLS as the settings want it, and how to trust it where the certificate comes from a local authority.
+/// The TLS of a relay, and what makes people trust it; either may be missing.
 type Security = (Option<Arc<Tls>>, Option<Arc<TrustPages>>);
 
+/// TLS where `config` asks for it, and how to trust it where it comes from the relay's own authority.
+#[cfg(feature = "tls")]
 fn open_tls(config: &Config) -> anyhow::Result<Security> {
+    use anyhow::Context;
+
     if let Some(files) = config.certificate_files()? {
         return Ok((Some(Arc::new(Tls::new(files).context("cannot serve TLS")?)), None));
     }
+    #[cfg(feature = "lan")]
     if config.lan {
+        use crate::lan::authority::{Authority, LeafSource};
+
         let authority = Arc::new(Authority::open(&config.lan_dir)?);
         let trust = TrustPages::new(&authority);
         return Ok((Some(Arc::new(Tls::new(LeafSource(authority))?)), Some(Arc::new(trust))));
     }
+    Ok((None, None))
+}
+
+#[cfg(not(feature = "tls"))]
+fn open_tls(_: &Config) -> anyhow::Result<Security> {
     Ok((None, None))
 }

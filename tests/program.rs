@@ -10,6 +10,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -72,6 +73,19 @@ impl Program {
     fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Sends the signal, and returns the exit code, unless that takes too long.
+    fn end_in_time(mut self, signal: &str) -> Option<i32> {
+        self.signal(signal);
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "the program ends in time");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Sends the signal, and returns the exit code and the log.
@@ -292,16 +306,39 @@ fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
     let mut command = program(&["--listen", "127.0.0.1:0"]);
     let mut child = command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let url = first_url(&mut child);
-    let mut relay = Program { child, url, log: None };
+    let relay = Program { child, url, log: None };
     let long = "x".repeat(8_000);
     for _ in 0..20 {
         relay.get(&format!("/{long}"));
     }
-    relay.signal("-TERM");
-    let (ended, end) = std::sync::mpsc::channel();
-    let waiting = std::thread::spawn(move || ended.send(relay.child.wait().unwrap().code()));
-    assert_eq!(end.recv_timeout(PATIENCE).unwrap(), Some(0));
-    waiting.join().unwrap().unwrap();
+    assert_eq!(relay.end_in_time("-TERM"), Some(0));
+}
+
+#[test]
+fn a_banner_that_nobody_reads_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.sock");
+    let (_reader, stdout) = std::io::pipe().unwrap();
+    // Fills the pipe, and then waits for ever.
+    let mut filling = stdout.try_clone().unwrap();
+    std::thread::spawn(move || while filling.write_all(&[b'x'; 4096]).is_ok() {});
+    let mut command = program(&["--listen", &format!("unix:{}", path.display())]);
+    let child = command.stdout(stdout).stderr(Stdio::null()).spawn().unwrap();
+    let relay = Program { child, url: String::new(), log: None };
+    let start = Instant::now();
+    let mut stream = loop {
+        match UnixStream::connect(&path) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("ok\n"), "{answer}");
+    assert_eq!(relay.end_in_time("-TERM"), Some(0));
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Flags and environment variables, turned into a [`Config`]; independent of what is done with it.
 
 use std::ffi::OsString;
-use std::fmt;
+#[cfg(any(feature = "page", feature = "tls"))]
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -34,14 +33,13 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + 
 
 const AFTER_HELP: &str = "\
 Examples:
-  signaling-relay                                  calls on this machine: open http://localhost:8080/
-  signaling-relay --lan                            calls on this network, with TLS
-  signaling-relay --listen '*:443' --cert chain.pem --key key.pem
+  signaling-relay          calls on this machine: open http://localhost:8080/
+  signaling-relay --lan    calls on this network, with TLS
 
 Each flag has an environment variable as well; where both are given, the flag wins.
 What may be given several times may also be one list with commas.
 The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
-Ctrl-C or SIGTERM ends the relay once its clients know; the same again, a second later, ends it at once.";
+Ctrl-C or SIGTERM ends the relay once its clients know; another one later ends it at once.";
 
 /// What `--help` shows. The first paragraph of each flag is all that `-h` shows of it.
 #[derive(Debug, Parser)]
@@ -63,24 +61,28 @@ struct Flags {
         value_name = "HOST:PORT",
         env = "SIGNALING_RELAY_LISTEN",
         default_value = limits::LISTEN,
-        default_value_if("lan", "true", limits::LISTEN_ON_LAN),
         value_delimiter = ','
     )]
+    #[cfg_attr(feature = "lan", arg(default_value_if("lan", "true", limits::LISTEN_ON_LAN)))]
     listen: Vec<ListenAddress>,
 
     /// Make Unix sockets with this mode, in octal: who may connect to them.
     ///
     /// 660 lets in the relay's user and group. The sockets that systemd hands over have a mode of their own.
-    #[arg(long, value_name = "MODE", env = "SIGNALING_RELAY_UNIX_MODE", default_value_t = Octal(limits::UNIX_MODE))]
-    unix_mode: Octal,
+    #[cfg(all(unix, not(signaling_relay_no_unix)))]
+    // The default is `limits::UNIX_MODE` in octal.
+    #[arg(long, value_name = "MODE", env = "SIGNALING_RELAY_UNIX_MODE", default_value = "660", value_parser = octal)]
+    unix_mode: u32,
 
     /// Speak TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain; needs --key.
+    #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_CERT")]
     cert: Option<PathBuf>,
 
     /// The private key of --cert, a PEM file.
     ///
     /// Both files are read anew when they change, and on SIGHUP.
+    #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
     key: Option<PathBuf>,
 
@@ -88,20 +90,24 @@ struct Flags {
     ///
     /// Browsers give no page a camera without TLS. Without --cert the relay makes its own local certificate authority, and its
     /// page /trust explains how a device learns to trust it.
+    #[cfg(feature = "lan")]
     #[arg(long, env = "SIGNALING_RELAY_LAN")]
     lan: bool,
 
     /// Keep the local certificate authority of --lan in this folder.
+    #[cfg(feature = "lan")]
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR", default_value = limits::LAN_DIR)]
     lan_dir: PathBuf,
 
     /// Send those who come to this address with http:// to https://, such as *:80; may be given several times.
     ///
     /// The ports that speak TLS do so by themselves.
+    #[cfg(feature = "tls")]
     #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_REDIRECT_FROM", value_delimiter = ',')]
     redirect_from: Vec<ListenAddress>,
 
     /// Serve the page from this folder, to change it without a rebuild; by default it is inside the binary.
+    #[cfg(feature = "page")]
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
     web: Option<PathBuf>,
 
@@ -141,10 +147,10 @@ struct Flags {
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     byte_rate: u32,
 
-    /// Let web pages of this origin dial in, such as https://intranet.example; may be given several times.
+    /// Let web pages of this origin connect, such as https://intranet.example; may be given several times.
     ///
-    /// The relay's own pages and those of this machine always may. `null` lets in pages opened from disk, and any sandboxed
-    /// frame of any web site.
+    /// The relay's own pages and those of the browser's own machine always may. `null` lets in pages opened from disk, and any
+    /// sandboxed frame of any web site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
@@ -178,12 +184,21 @@ impl From<Flags> for Config {
     fn from(flags: Flags) -> Self {
         Self {
             listen: flags.listen,
-            unix_mode: flags.unix_mode.0,
+            #[cfg(all(unix, not(signaling_relay_no_unix)))]
+            unix_mode: flags.unix_mode,
+            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+            unix_mode: limits::UNIX_MODE,
+            #[cfg(feature = "tls")]
             cert: flags.cert,
+            #[cfg(feature = "tls")]
             key: flags.key,
+            #[cfg(feature = "lan")]
             lan: flags.lan,
+            #[cfg(feature = "lan")]
             lan_dir: flags.lan_dir,
+            #[cfg(feature = "tls")]
             redirect_from: flags.redirect_from,
+            #[cfg(feature = "page")]
             web: flags.web,
             room_capacity: flags.room_capacity,
             max_message_bytes: flags.max_message_bytes,
@@ -197,22 +212,10 @@ impl From<Flags> for Config {
     }
 }
 
-/// A number that people write in octal.
-#[derive(Debug, Clone, Copy)]
-struct Octal(u32);
-
-impl fmt::Display for Octal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:o}", self.0)
-    }
-}
-
-impl FromStr for Octal {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u32::from_str_radix(text, 8).map(Self).map_err(|_| "it is not a mode in octal, such as 660")
-    }
+/// Reads a mode; whether it is in its range is for [`Config::check`] to say.
+#[cfg(all(unix, not(signaling_relay_no_unix)))]
+fn octal(text: &str) -> Result<u32, &'static str> {
+    u32::from_str_radix(text, 8).map_err(|_| "it is not a mode in octal, such as 660")
 }
 
 /// Reads a number; whether it is in its range is for [`Config::check`] to say.

@@ -1,5 +1,6 @@
 //! One HTTP request.
 
+#[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub mod assets;
 pub mod mount;
 pub mod origin;

@@ -135,12 +135,7 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
     offered.flat_map(|value| value.split(',')).any(|one| one.trim() == SUBPROTOCOL)
 }
 
-async fn ask_to_join(
-    relay: &Relay,
-    query: &str,
-    client: &Client,
-    origin: Option<&str>,
-) -> Result<Ticket, Refusal> {
+async fn ask_to_join(relay: &Relay, query: &str, client: &Client, origin: Option<&str>) -> Result<Ticket, Refusal> {
     let join = join_from_query(query)?;
     let request = JoinRequest {
         room: join.room,

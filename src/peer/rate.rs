@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits::{
-    BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS,
-};
+use crate::limits::{BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS};
 
 /// What one connection may send, in messages and in bytes: each a bucket of tokens that time refills.
 #[derive(Debug)]

@@ -110,7 +110,14 @@ struct Waiting {
 
 enum What {
     /// Receivers whose share of this sender is full.
-    Room { frame: Bytes, blocked: Vec<Blocked>, is_broadcast: bool, since: Instant, next_look: Instant, patience: Patience },
+    Room {
+        frame: Bytes,
+        blocked: Vec<Blocked>,
+        is_broadcast: bool,
+        since: Instant,
+        next_look: Instant,
+        patience: Patience,
+    },
     /// The answer to a join.
     Answer { room: RoomName, decision: Decision },
 }
@@ -243,7 +250,12 @@ impl Session {
         let (membership, heard) = ticket.seat.enter(entrant, &ticket.ice_servers, flushes);
         self.rate.charge(heard);
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.context.observe(|| RelayEvent::Joined { connection: self.connection, room: room.clone(), id: id.clone(), name });
+        self.context.observe(|| RelayEvent::Joined {
+            connection: self.connection,
+            room: room.clone(),
+            id: id.clone(),
+            name,
+        });
         self.place = Some((room, id));
         self.membership = Some(membership);
     }
@@ -534,7 +546,11 @@ mod tests {
     async fn whoever_decides_may_take_time_and_no_answer_is_a_closed_door() {
         let slowly = |request: JoinRequest| async move {
             tokio::time::sleep(Duration::from_secs(if request.room.as_str() == "never" { 60 } else { 1 })).await;
-            if request.room.as_str() == "no" { Err(Denial::Unauthorized("not you".into())) } else { Ok(Grant::from(&request)) }
+            if request.room.as_str() == "no" {
+                Err(Denial::Unauthorized("not you".into()))
+            } else {
+                Ok(Grant::from(&request))
+            }
         };
         let mut client = Client::new(&context(slowly), usize::MAX);
         for (room, answer) in [("no", "unauthorized"), ("never", "unavailable"), ("yes", "joined")] {

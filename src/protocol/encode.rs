@@ -37,10 +37,21 @@ fn encode_signal(signal: &Signal<'_>, from: &PeerId) -> Bytes {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum RelayMessage<'a> {
     #[serde(rename_all = "camelCase")]
-    Joined { id: &'a PeerId, room: &'a RoomName, host: &'a PeerId, peers: &'a [Peer<'a>], ice_servers: &'a IceServers },
+    Joined {
+        id: &'a PeerId,
+        room: &'a RoomName,
+        host: &'a PeerId,
+        peers: &'a [Peer<'a>],
+        ice_servers: &'a IceServers,
+    },
     PeerJoined(Peer<'a>),
-    PeerLeft { id: &'a PeerId, reason: LeaveReason },
-    Host { id: &'a PeerId },
+    PeerLeft {
+        id: &'a PeerId,
+        reason: LeaveReason,
+    },
+    Host {
+        id: &'a PeerId,
+    },
     Error {
         code: ErrorCode,
         message: &'a str,
@@ -51,7 +62,9 @@ enum RelayMessage<'a> {
         retryable: bool,
     },
     #[serde(rename_all = "camelCase")]
-    Goaway { retry_after_ms: u64 },
+    Goaway {
+        retry_after_ms: u64,
+    },
 }
 
 impl<'a> RelayMessage<'a> {
@@ -61,13 +74,9 @@ impl<'a> RelayMessage<'a> {
             Event::PeerJoined(peer) => Self::PeerJoined(peer),
             Event::PeerLeft { id, reason } => Self::PeerLeft { id, reason },
             Event::Host { id } => Self::Host { id },
-            Event::Error { refusal: Refusal { code, message, to }, reference } => Self::Error {
-                code: *code,
-                message,
-                to: to.as_deref(),
-                reference,
-                retryable: code.is_retryable(),
-            },
+            Event::Error { refusal: Refusal { code, message, to }, reference } => {
+                Self::Error { code: *code, message, to: to.as_deref(), reference, retryable: code.is_retryable() }
+            }
             Event::Goaway { retry_after_ms } => Self::Goaway { retry_after_ms },
             Event::Signal { .. } => return None,
         })

@@ -96,8 +96,8 @@ pub use encode::encode;
 pub use parse::{Parsed, parse};
 
 pub use crate::room::names;
-pub use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
 use crate::room::names::{PeerId, PeerName, RoomName};
+pub use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
 
 /// What a client asks for.
 #[derive(Debug)]

@@ -217,7 +217,9 @@ mod tests {
 
     fn relayed(text: &str) -> String {
         match parse(text).message {
-            Ok(Command::Signal(signal)) => text_of(&Event::Signal { from: &PeerId::parse("me").unwrap(), signal: &signal }),
+            Ok(Command::Signal(signal)) => {
+                text_of(&Event::Signal { from: &PeerId::parse("me").unwrap(), signal: &signal })
+            }
             other => panic!("{text}: {other:?}"),
         }
     }

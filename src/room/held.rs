@@ -19,7 +19,13 @@ pub(super) struct Held {
 impl Held {
     /// Holds a broadcast offer by someone who is alone, and the candidates that follow it. Those that follow after somebody
     /// joined are held as well, so that the offer is whole for the next one should the first one leave without an answer.
-    pub(super) fn hold(held: &mut Option<Self>, signal: &Signal<'_>, from: &PeerId, frame: &Bytes, alone: bool) -> bool {
+    pub(super) fn hold(
+        held: &mut Option<Self>,
+        signal: &Signal<'_>,
+        from: &PeerId,
+        frame: &Bytes,
+        alone: bool,
+    ) -> bool {
         match (signal.kind, held) {
             (SignalKind::Offer, held) if alone && signal.bytes <= HELD_BYTES => {
                 *held = Some(Self { from: from.clone(), frames: frame.to_vec(), bytes: signal.bytes });

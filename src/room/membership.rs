@@ -78,12 +78,7 @@ impl Seat {
 
     /// Enters the room: tells the newcomer who is there and what was held for the first to join, and tells the others. Says
     /// also how many others heard of it.
-    pub fn enter(
-        mut self,
-        entrant: Entrant,
-        ice_servers: &IceServers,
-        flushes: &mut Flushes,
-    ) -> (Membership, usize) {
+    pub fn enter(mut self, entrant: Entrant, ice_servers: &IceServers, flushes: &mut Flushes) -> (Membership, usize) {
         self.is_taken = true;
         let sender = entrant.outbox.id();
         let (serial, heard) = self.room.enter(&self.id, entrant, ice_servers, flushes);

@@ -4,9 +4,9 @@
 //! event passes once, however many hear it: this floor knows nothing of JSON.
 
 pub mod event;
-pub mod names;
 mod held;
 mod membership;
+pub mod names;
 #[allow(clippy::module_inception, reason = "the room, on the floor of rooms")]
 mod room;
 mod table;

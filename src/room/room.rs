@@ -218,14 +218,7 @@ impl State {
 }
 
 impl Relayed {
-    fn push(
-        &mut self,
-        member: &Member,
-        sender: SenderId,
-        frame: &Bytes,
-        waker: &Waker,
-        flushes: &mut Flushes,
-    ) {
+    fn push(&mut self, member: &Member, sender: SenderId, frame: &Bytes, waker: &Waker, flushes: &mut Flushes) {
         self.receivers += 1;
         match member.outbox.push(sender, frame, waker) {
             Pushed::Queued => flushes.add(&member.outbox),

@@ -9,8 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
+#[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
+#[cfg(feature = "tls")]
 use crate::net::counted::Counted;
 use crate::outbox::Sink;
 
@@ -34,6 +36,7 @@ impl Transport for TcpStream {
     }
 }
 
+#[cfg(feature = "tls")]
 impl Transport for TlsStream<Counted<TcpStream>> {
     fn into_halves(self) -> (Reader, Box<dyn Sink>) {
         let shared = Shared(Arc::new(Mutex::new(self)));
@@ -119,7 +122,9 @@ impl<S: AsyncWrite + Unpin> Shared<S> {
         // What cannot take several frames at once gets them in one piece.
         match frames {
             [frame] => Pin::new(&mut *stream).poll_write(cx, frame),
-            frames => Pin::new(&mut *stream).poll_write(cx, &frames.iter().map(|frame| &**frame).collect::<Vec<_>>().concat()),
+            frames => {
+                Pin::new(&mut *stream).poll_write(cx, &frames.iter().map(|frame| &**frame).collect::<Vec<_>>().concat())
+            }
         }
     }
 
@@ -138,9 +143,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shared<S> {
     }
 }
 
+#[cfg(feature = "tls")]
 /// TLS over a socket: it returns at once, so everybody may write. What the socket takes is seen below.
 struct TlsSink(Shared<TlsStream<Counted<TcpStream>>>);
 
+#[cfg(feature = "tls")]
 impl Sink for TlsSink {
     fn poll_write(&self, cx: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.0.poll_write(cx, frames)

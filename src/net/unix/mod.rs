@@ -1,10 +1,14 @@
 //! What needs Unix: its sockets, systemd's, and the rights and identity of files.
 
+#[cfg(feature = "tls")]
 pub mod files;
 pub mod listener;
 pub mod systemd;
 
-pub use files::{create_for_owner_only, file_version, warn_if_others_can_read};
+#[cfg(feature = "lan")]
+pub use files::create_for_owner_only;
+#[cfg(feature = "tls")]
+pub use files::{file_version, warn_if_others_can_read};
 pub use listener::UnixListener;
 pub use systemd::inherited_listeners;
 

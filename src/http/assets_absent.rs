@@ -1,0 +1,43 @@
+//! What is at `/` in a build without the feature `page`: one sentence, for the person who opens it in a browser.
+
+use bytes::Bytes;
+
+const SENTENCE: &str = "This is a WebRTC signaling relay without a page: dial / or /ws by WebSocket.\n";
+
+/// The page that is a sentence.
+#[derive(Debug, Clone, Default)]
+pub struct Page;
+
+/// One file of the page.
+#[derive(Debug)]
+pub struct File {
+    /// Its content.
+    pub bytes: Bytes,
+    /// Its media type, with the charset for text.
+    pub content_type: String,
+    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3), for the files that cannot change.
+    pub etag: Option<String>,
+}
+
+impl Page {
+    /// The file that the URL path `/name` stands for: the sentence where the index is, and no others.
+    pub async fn file(&self, name: &str) -> Option<File> {
+        let content_type = "text/plain; charset=utf-8".to_owned();
+        (name == "index.html").then(|| File {
+            bytes: Bytes::from_static(SENTENCE.as_bytes()),
+            content_type,
+            etag: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_a_sentence_and_nothing_else() {
+        assert_eq!(Page.file("index.html").await.unwrap().bytes, SENTENCE);
+        assert!(Page.file("signaling.js").await.is_none());
+    }
+}
