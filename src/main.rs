@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     if let Err(error) = &result {
         log.push(&format!("error: {error:#}\n"));
     }
-    log.flush(limits::LOG_DEADLINE);
+    log.finish(limits::LOG_DEADLINE);
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -53,7 +53,7 @@ Ctrl-C or SIGTERM ends the relay once its clients know; another one later ends i
 struct Flags {
     /// Listen on this address; may be given several times.
     ///
-    /// A host name stands for all its addresses, `localhost` for 127.0.0.1 and [::1], `*` for every address of this machine.
+    /// A host name stands for all its addresses, `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine.
     /// Port 0 takes any free port. With --lan the default is *:8080. For a proxy on this machine it may be a Unix socket,
     /// `unix:/PATH`, which speaks no TLS; and `systemd` stands for the sockets that systemd hands over.
     #[arg(
@@ -147,7 +147,7 @@ struct Flags {
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     byte_rate: u32,
 
-    /// Let web pages of this origin connect, such as https://intranet.example; may be given several times.
+    /// Let web pages of this origin connect, such as `https://intranet.example`; may be given several times.
     ///
     /// The relay's own pages and those of the browser's own machine always may. `null` lets in pages opened from disk, and any
     /// sandboxed frame of any web site.

@@ -79,7 +79,7 @@ impl Log {
     }
 
     /// Waits until all is written, for `deadline` at most; says whether it is.
-    pub fn flush(&self, deadline: Duration) -> bool {
+    pub fn finish(&self, deadline: Duration) -> bool {
         let unwritten = |queue: &mut Queue| !queue.is_empty() || queue.writing;
         let waited = self.0.changed.wait_timeout_while(self.0.lock(), deadline, unwritten);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
@@ -203,7 +203,7 @@ mod tests {
         for number in 0..100 {
             assert_eq!(reader.recv_timeout(PATIENCE).unwrap(), line(number));
         }
-        assert!(log.flush(PATIENCE));
+        assert!(log.finish(PATIENCE));
     }
 
     #[test]
@@ -244,9 +244,9 @@ mod tests {
     fn the_end_waits_for_the_last_lines_and_not_for_ever() {
         let (log, reader) = log();
         log.push("last words\n");
-        assert!(!log.flush(Duration::ZERO));
+        assert!(!log.finish(Duration::ZERO));
         let reading = std::thread::spawn(move || reader.recv_timeout(PATIENCE).unwrap());
-        assert!(log.flush(PATIENCE));
+        assert!(log.finish(PATIENCE));
         assert_eq!(reading.join().unwrap(), "last words\n");
     }
 
@@ -255,6 +255,6 @@ mod tests {
         let (mut log, reader) = log();
         drop(reader);
         log.write_all(b"to nobody\n").unwrap();
-        assert!(log.flush(PATIENCE));
+        assert!(log.finish(PATIENCE));
     }
 }
