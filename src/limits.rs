@@ -98,6 +98,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_millis(5_000);
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause after a failed accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The longest name of this machine that is used, in bytes: with `.local` behind it, it stays within the 253 of a DNS name (RFC
+/// 1035 section 2.3.4). Linux allows 64.
+pub const MACHINE_NAME_BYTES: usize = 200;
 /// How long the system's resolver may take for a host name to listen on: two DNS servers at glibc's 5 s each.
 pub const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a free port is looked for that is free on all addresses of a host: the kernel picks one of 28,000, so that two

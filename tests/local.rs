@@ -78,7 +78,7 @@ async fn what_a_crash_left_is_replaced_and_what_is_in_use_is_not() {
     refused(&listen, "another program listens there").await;
     talk([&path, &path]).await;
     let precious = file(folder.path(), "precious", "x");
-    refused(&format!("unix:{}", precious.display()), "there is a file that is no socket").await;
+    refused(&format!("unix:{}", precious.display()), "there is a file that is not a socket").await;
     assert_eq!(std::fs::read_to_string(precious).unwrap(), "x");
     refused(&format!("unix:{}/no/relay.sock", text(folder.path())), "No such file").await;
     // Another relay's socket at the same place is not this one's to remove.

@@ -163,8 +163,8 @@ async fn what_is_wrong_with_the_files_is_said_in_one_line_and_the_start_stops() 
         (&cut, key, &cut, "is damaged"),
         (&nonsense, key, &nonsense, "damaged certificate"),
         (cert, rsa, rsa, "is encrypted with a password"),
-        (cert, p521, p521, "of a kind that is not used"),
-        (cert, &expired_key, &expired_key, "does not fit the first certificate in"),
+        (cert, p521, p521, "of an unsupported kind"),
+        (cert, &expired_key, &expired_key, "is not that of the first certificate in"),
         (&expired, &expired_key, &expired, "expired on Jan  1"),
         (&early, &early_key, &early, "is not valid before Jan  1"),
     ] {
@@ -326,7 +326,7 @@ async fn plain_http_is_sent_to_https_and_never_served() {
         assert!(answer.contains("no-store") && !answer.contains("<"), "{answer}");
         let socket = Client::dial(connect(asked).await, &format!("ws://{asked}/?room=r"), &[]).await;
         let (status, text) = refusal(socket);
-        assert!(status == 308 && text.contains(&format!("dial wss://{https}/")), "{text}");
+        assert!(status == 308 && text.contains(&format!("connect to wss://{https}/")), "{text}");
         // Neither a request nor a handshake.
         let mut stream = connect(asked).await;
         stream.write_all(b"\x15\x03\x01 what?\r\n\r\n").await.unwrap();

@@ -1,4 +1,4 @@
-//! The files of the call page: embedded in the binary, or read from a folder; independent of sockets.
+//! The files of the call page: embedded in the binary, or read from a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use rust_embed::RustEmbed;
 #[folder = "web"]
 struct Embedded;
 
-/// Where the page's files come from.
+/// The call page, by the source of its files.
 #[derive(Debug, Clone)]
 pub enum Page {
-    /// From inside the binary.
+    /// Its files are in the binary.
     Embedded,
-    /// From a folder, read anew for each request.
+    /// Its files are in this folder, and read again for each request.
     Folder(PathBuf),
 }
 
@@ -26,7 +26,7 @@ pub struct File {
     pub bytes: Bytes,
     /// Its media type, with the charset for text.
     pub content_type: String,
-    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3), for the files that cannot change.
+    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3); none for a file of a folder, which may change.
     pub etag: Option<String>,
 }
 
@@ -44,8 +44,8 @@ impl Page {
         Ok(Self::Folder(folder))
     }
 
-    /// The file that the URL path `/name` stands for, if there is one. Names are matched as they are: no percent-decoding,
-    /// no `..`, no hidden files.
+    /// The file at the URL path `/name`, if there is one. The name is compared byte by byte: it is not percent-decoded, and
+    /// `..` and hidden files have no path.
     pub async fn file(&self, name: &str) -> Option<File> {
         let plain = |part: &str| {
             !part.is_empty()
@@ -79,9 +79,9 @@ fn into_bytes(data: std::borrow::Cow<'static, [u8]>) -> Bytes {
 
 fn content_type(name: &str) -> String {
     let mime = match name.rsplit_once('.') {
-        // RFC 9239 made this the one type of all JavaScript.
+        // The type of all JavaScript since RFC 9239.
         Some((_, "mjs")) => mime_guess::mime::TEXT_JAVASCRIPT,
-        // Also a video format; ours are type declarations.
+        // By its name it could be a video, too; ours are type declarations.
         Some((_, "ts")) => mime_guess::mime::TEXT_PLAIN,
         _ => mime_guess::from_path(name).first_or_octet_stream(),
     };
@@ -93,7 +93,7 @@ fn content_type(name: &str) -> String {
 }
 
 fn etag(sha256: &[u8; 32]) -> String {
-    // 64 bits tell the versions of one file apart.
+    // 64 bits are enough to tell the versions of one file apart.
     sha256.iter().take(8).fold("\"".to_owned(), |tag, byte| format!("{tag}{byte:02x}")) + "\""
 }
 
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn odd_names_are_no_files() {
+    async fn a_name_that_is_not_exactly_a_files_is_not_found() {
         let folder = Page::new(Some(Path::new("web"))).unwrap();
         for page in [Page::Embedded, folder] {
             for name in [

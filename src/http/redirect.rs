@@ -1,5 +1,4 @@
-//! What somebody who speaks plain HTTP gets where TLS is spoken: the way to `https://`; independent of the relay's rooms,
-//! which nobody enters this way.
+//! The answer to plain HTTP where the relay speaks TLS: a redirect to `https://`. No room can be entered this way.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,17 +17,17 @@ use crate::http::service;
 use crate::lan::trust::TrustPages;
 use crate::ws::connection::lingering_close;
 
-/// Where plain HTTP is sent to.
+/// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]
 pub struct Redirect {
-    /// The port that speaks TLS; the port that was asked without one.
+    /// The port that speaks TLS; none when that is the port of the request itself.
     pub port: Option<u16>,
-    /// What is to be had here all the same: the way to trust the certificate that waits there.
+    /// The pages that tell how to trust the certificate. They are served without TLS: who needs them does not trust it yet.
     pub trust: Option<Arc<TrustPages>>,
 }
 
 impl Redirect {
-    /// Answers every request on `stream` with the way to `https://`.
+    /// Answers every request on `stream` with the redirect.
     pub async fn serve<S>(self: Arc<Self>, stream: S, shutdown: ShutdownSignal)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -49,29 +48,29 @@ impl Redirect {
         if let Some(response) = trust {
             return response;
         }
-        let Some(authority) = asked_for(request.headers()) else {
+        let Some(authority) = requested_authority(request.headers()) else {
             return text(
                 StatusCode::BAD_REQUEST,
-                "TLS is spoken here, and the header host says not where: use https://",
+                "this port speaks TLS, and the request has no valid Host header to redirect it by: use https://",
             );
         };
-        let place = match self.port {
+        let target = match self.port {
             None => authority.as_str().to_owned(),
             Some(443) => authority.host().to_owned(),
             Some(port) => format!("{}:{port}", authority.host()),
         };
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path } else { "/" };
-        // 308 keeps the method. It is not to be kept (`text` says so): the next relay on this port may speak no TLS.
-        let line = format!("TLS is spoken here: open https://{place}/ or dial wss://{place}/");
+        // 308 keeps the method. Browsers do not cache this one (`text` forbids it): the next relay on this port may have no TLS.
+        let line = format!("this port speaks TLS: open https://{target}/, or connect to wss://{target}/");
         let mut response = text(StatusCode::PERMANENT_REDIRECT, &line);
-        set(&mut response, header::LOCATION, &format!("https://{place}{path}"));
+        set(&mut response, header::LOCATION, &format!("https://{target}{path}"));
         response
     }
 }
 
-/// The host that the client believes to be talking to, if that is one.
-fn asked_for(headers: &HeaderMap) -> Option<Authority> {
+/// The `Host` of the request, if there is one that is valid.
+fn requested_authority(headers: &HeaderMap) -> Option<Authority> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
     let authority: Authority = host.to_str().ok()?.parse().ok()?;
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_leads_to_the_same_place_over_tls() {
+    fn the_redirect_leads_to_the_same_host_and_path_over_tls() {
         let same = Redirect { port: None, trust: None };
         for (host, target, there) in [
             ("relay.local:8080", "/?room=a%20b", "https://relay.local:8080/?room=a%20b"),
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn from_another_port_it_leads_to_the_one_that_speaks_tls() {
+    fn from_another_port_it_leads_to_the_port_that_speaks_tls() {
         for (port, there) in [(8443, "https://relay.local:8443/"), (443, "https://relay.local/")] {
             for host in ["relay.local", "relay.local:80"] {
                 assert_eq!(location(&Redirect { port: Some(port), trust: None }, host, "/").as_deref(), Some(there));
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn no_host_is_no_way() {
+    fn without_a_valid_host_there_is_no_redirect() {
         for host in ["", "a b", "user@relay.local", "relay.local/x", ":80"] {
             assert_eq!(location(&Redirect { port: None, trust: None }, host, "/"), None, "{host:?}");
         }

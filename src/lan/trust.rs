@@ -1,5 +1,6 @@
-//! The page that tells people how to trust the local authority, and the downloads that it offers; independent of the call
-//! page, of sockets, and of whether the request came over TLS: who does not trust the authority yet must get it first.
+//! The page that tells people how to trust the local authority, and the downloads that it offers.
+//!
+//! They are served with and without TLS: who does not trust the authority yet needs them first.
 
 use hyper::header;
 use hyper::{Response, StatusCode};
@@ -10,7 +11,7 @@ use crate::lan::authority::Authority;
 /// The path of the page.
 pub const PAGE: &str = "/trust";
 
-/// What people need in order to trust one authority. Nothing of it is secret.
+/// The pages and downloads for one authority. Nothing in them is secret.
 #[derive(Debug)]
 pub struct TrustPages {
     page: String,
@@ -27,7 +28,7 @@ impl TrustPages {
         Self { page, der: authority.der().to_owned(), pem: authority.pem().to_owned(), fingerprint }
     }
 
-    /// The SHA-256 of the authority's certificate, to compare what was downloaded with what the terminal says.
+    /// The SHA-256 of the authority's certificate, to compare the download with what the terminal shows.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -37,7 +38,7 @@ impl TrustPages {
         let (content_type, body) = match path {
             PAGE => ("text/html; charset=utf-8", self.page.clone().into()),
             "/trust.css" => ("text/css; charset=utf-8", Body::from(include_str!("trust.css"))),
-            // The type that makes phones and desktops offer to install it.
+            // Phones and desktops offer to install a file of this type.
             "/authority.crt" => ("application/x-x509-ca-cert", self.der.clone().into()),
             "/authority.pem" => ("application/x-pem-file", self.pem.clone().into()),
             _ => return None,

@@ -1,5 +1,4 @@
-//! PEM files in, a chain with its key out, or one line that says what is wrong; independent of sockets and of when it is
-//! read anew.
+//! The certificate chain of a TLS server and its private key, read from PEM files.
 
 use std::fmt;
 use std::fs;
@@ -17,22 +16,22 @@ use x509_parser::time::ASN1Time;
 
 use crate::net::unix::{file_version, warn_if_others_can_read};
 
-/// Where a certificate comes from.
+/// A source of certificates.
 pub trait CertificateSource: fmt::Debug + Send + Sync {
     /// The certificate to serve from now on.
     ///
     /// # Errors
-    /// When it cannot be used; the error is one line that says why.
+    /// When there is none, or it cannot be used; the error is one line that says why.
     fn load(&self) -> anyhow::Result<CertifiedKey>;
 
-    /// A text that changes when [`load`](Self::load) would bring something else.
+    /// A text that changes when [`load`](Self::load) would return another certificate.
     fn version(&self) -> String;
 }
 
 /// The files of `--cert` and `--key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The chain: the server's own certificate, then what leads to an authority that clients trust.
+    /// The chain: the server's own certificate, then those between it and an authority that clients trust.
     pub cert: PathBuf,
     /// The private key of the first certificate.
     pub key: PathBuf,
@@ -41,15 +40,15 @@ pub struct CertificateFiles {
 /// Why the files cannot be used. Its text is one line that names the file and the fault.
 #[derive(Debug, Error)]
 pub enum CertificateError {
-    /// The operating system does not give the file.
+    /// The file cannot be read.
     #[error("cannot read {}: {error}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The file is there and is of no use.
+    /// The file was read, and its content cannot be used.
     #[error("{} {fault}", file.display())]
     Unusable {
         /// The file.
@@ -57,9 +56,9 @@ pub enum CertificateError {
         /// What is wrong with it.
         fault: String,
     },
-    /// Both are good, but not for each other.
+    /// The key is not that of the certificate.
     #[error(
-        "the key in {} does not fit the first certificate in {}, which must be the server's own",
+        "the key in {} is not that of the first certificate in {}, which must be the server's own",
         files.key.display(), files.cert.display()
     )]
     Mismatch {
@@ -80,7 +79,7 @@ impl CertificateFiles {
             check_validity(own, now).map_err(|fault| unusable(&self.cert, fault))?;
         }
         let key = ring::default_provider().key_provider.load_private_key(key).map_err(|_| {
-            unusable(&self.key, "holds a key of a kind that is not used: take ECDSA P-256 or P-384, Ed25519, or RSA")
+            unusable(&self.key, "holds a key of an unsupported kind: use ECDSA P-256 or P-384, Ed25519, or RSA")
         })?;
         let certified = CertifiedKey::new(chain, key);
         certified.keys_match().map_err(|_| CertificateError::Mismatch { files: self.clone() })?;
@@ -153,7 +152,7 @@ fn read_pem(file: &Path) -> Result<Vec<Item>, CertificateError> {
     }
     let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     if has(b"-----BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
-        return Err(unusable(file, "is encrypted with a password: take it off with `openssl pkey -in OLD -out NEW`"));
+        return Err(unusable(file, "is encrypted with a password: remove it with `openssl pkey -in OLD -out NEW`"));
     }
     if !has(b"-----BEGIN ") {
         return Err(unusable(file, "is not PEM, the text form that begins with -----BEGIN"));
@@ -163,7 +162,7 @@ fn read_pem(file: &Path) -> Result<Vec<Item>, CertificateError> {
         .map_err(|error| unusable(file, format!("is damaged: {error}")))
 }
 
-/// Whether clients would take `certificate` at the time `now`; the fault if not.
+/// Checks that `certificate` is valid at the time `now`; otherwise returns the fault.
 fn check_validity(certificate: &CertificateDer<'_>, now: SystemTime) -> Result<(), String> {
     let (_, certificate) =
         parse_x509_certificate(certificate).map_err(|error| format!("holds a damaged certificate: {error}"))?;

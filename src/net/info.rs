@@ -1,29 +1,29 @@
-//! Where a connection comes from and over what; independent of what is said over it.
+//! The address at the other end of a connection, and whether it is TLS.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a connection comes from and over what, as the relay itself sees it.
+/// What the relay itself sees of a connection; a proxy may be at its other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// The other end of the socket; none over a Unix socket.
+    /// The address of the other end; none over a Unix socket.
     pub address: Option<SocketAddr>,
-    /// Whether it is TLS.
+    /// Whether it is over TLS.
     pub tls: bool,
 }
 
 impl ConnectionInfo {
-    /// A connection without TLS.
+    /// A TCP connection without TLS.
     pub fn tcp(address: SocketAddr) -> Self {
         Self { address: Some(address), tls: false }
     }
 
-    /// A connection over TLS.
+    /// A TCP connection over TLS.
     pub fn tls(address: SocketAddr) -> Self {
         Self { address: Some(address), tls: true }
     }
 
-    /// The same connection, once TLS is spoken over it.
+    /// The same connection after a TLS handshake.
     pub fn over_tls(self) -> Self {
         Self { tls: true, ..self }
     }
@@ -33,7 +33,8 @@ impl ConnectionInfo {
         Self { address: None, tls: false }
     }
 
-    /// The other end's IP address; an IPv4 address is one also where it came in by IPv6.
+    /// The IP address of the other end. An IPv4 address that an IPv6 socket shows as mapped (RFC 4291 section 2.5.5.2) is given as
+    /// IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip().to_canonical())
     }

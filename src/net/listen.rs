@@ -1,4 +1,4 @@
-//! From the addresses that people write to sockets that listen.
+//! Sockets that listen on the addresses that people write.
 
 use std::collections::HashSet;
 use std::io;
@@ -70,7 +70,9 @@ pub(super) fn start_listening(socket: &Socket) -> io::Result<()> {
 /// Listens on all addresses of a host. Where it has IPv4 and IPv6 addresses, this machine may lack one of the two; and port 0
 /// becomes one port that is free on all of them.
 async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
-    let candidates = resolve(host, port).await.with_context(|| format!("cannot listen on {address}: no such host"))?;
+    let candidates = resolve(host, port)
+        .await
+        .with_context(|| format!("cannot listen on {address}: its host name is not resolved"))?;
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -108,8 +110,8 @@ fn each_once(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
     addresses.into_iter().filter(move |ip| seen.insert(*ip))
 }
 
-/// Asks the system's resolver by `ask`, which blocks. It has a thread of its own: the program could not end while a thread of
-/// the runtime waits for a DNS server.
+/// Calls `ask`, which blocks on the system's resolver, for [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at most. It runs on a
+/// thread of its own: the runtime would wait for its blocking threads before the program can end.
 async fn look_up<T: Send + 'static>(ask: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let (answer, answered) = oneshot::channel();
     thread::Builder::new().name("resolver".to_owned()).spawn(move || {
@@ -123,18 +125,20 @@ async fn look_up<T: Send + 'static>(ask: impl FnOnce() -> io::Result<T> + Send +
     }
 }
 
+/// Listens on each of `candidates`, but not on those whose address family this machine lacks. An error comes with the address
+/// that it concerns.
 fn listen_on_all(candidates: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for candidate in candidates {
         let mut bound = *candidate;
-        // The first one finds the port for the others.
+        // The port that was free on the first address must be free on the others too.
         if let (0, Some(Ok(first))) = (candidate.port(), listeners.first().map(TcpListener::local_addr)) {
             bound.set_port(first.port());
         }
         match listen_on(bound) {
             Ok(listener) => listeners.push(listener),
             Err(error) if candidates.len() > 1 && is_missing_family(&error) => {
-                warn!(address = %bound, %error, "not listening there");
+                warn!(address = %bound, %error, "this machine lacks an address of the host to listen on");
             }
             Err(error) => return Err((*candidate, error)),
         }
@@ -154,18 +158,22 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Whether this machine has no addresses of the family, such as IPv6.
 fn is_missing_family(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
     error.kind() == io::ErrorKind::AddrNotAvailable
         || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
 }
 
+/// The text of `error`, with advice where there is some.
 fn explained(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "another program listens there; stop it, or choose another address with --listen".into()
         }
-        io::ErrorKind::PermissionDenied => "that needs more rights; choose a port above 1023 with --listen".into(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not listen there; choose a port above 1023 with --listen".into()
+        }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
         _ => error.to_string(),
     }

@@ -1,10 +1,12 @@
-//! This machine's names and addresses, as others on its network know it; independent of what listens there.
+//! This machine's names and addresses on its network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The networks that nobody reaches from the internet: private (RFC 1918, RFC 4193), shared by a provider's customers or a
+use crate::limits;
+
+/// The networks that the internet does not reach: private (RFC 1918, RFC 4193), shared by a provider's customers or a
 /// VPN (RFC 6598), link-local (RFC 3927, RFC 4291), and loopback.
 pub const PRIVATE_NETWORKS: [IpNet; 9] = [
     v4([192, 168, 0, 0], 16),
@@ -31,17 +33,17 @@ pub fn is_private(ip: IpAddr) -> bool {
     PRIVATE_NETWORKS.iter().any(|network| network.contains(&ip.to_canonical()))
 }
 
-/// What this machine is called, and where it is.
+/// The names and the addresses of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// Its [`names`].
     pub names: Vec<String>,
-    /// The addresses of its interfaces without loopback; first the one that most of the network sees, and IPv4 before IPv6.
+    /// The addresses of its interfaces without loopback: first the one that the default route leaves by, then IPv4 before IPv6.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Machine {
-    /// This machine as it is now.
+    /// This machine, as the operating system describes it now.
     pub fn detect() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let mut addresses: Vec<_> = interfaces.iter().map(|one| (is_virtual(&one.name), one.ip())).collect();
@@ -52,8 +54,8 @@ impl Machine {
         Self { names: names(), addresses: addresses.into_iter().map(|(_, ip)| ip).collect() }
     }
 
-    /// The addresses that others can type into a browser. (One that is link-local in IPv6 needs a zone, which no browser
-    /// takes.)
+    /// The addresses that can be typed into a browser. (A link-local IPv6 address cannot: it needs a zone, which no browser
+    /// accepts.)
     pub fn reachable(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().copied().filter(|ip| match ip {
             IpAddr::V4(_) => true,
@@ -72,7 +74,10 @@ pub fn names() -> Vec<String> {
 fn dns_names(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    let is_name = !name.is_empty() && name.len() < 200 && name.bytes().all(plain) && name.parse::<IpAddr>().is_err();
+    let is_name = !name.is_empty()
+        && name.len() <= limits::MACHINE_NAME_BYTES
+        && name.bytes().all(plain)
+        && name.parse::<IpAddr>().is_err();
     let short = name.split('.').next().unwrap_or_default();
     let mut names = vec!["localhost".to_owned()];
     if is_name && !short.is_empty() && short != "localhost" {
@@ -84,15 +89,16 @@ fn dns_names(name: &str) -> Vec<String> {
     names
 }
 
-/// Bridges to containers and virtual machines, which others on the network do not reach.
+/// Whether `interface` is a bridge to containers or virtual machines, which other machines do not reach.
 fn is_virtual(interface: &str) -> bool {
     ["docker", "br-", "veth", "virbr", "cni", "podman", "vmnet"].iter().any(|prefix| interface.starts_with(prefix))
 }
 
-/// The address that the way to everywhere else begins with. Nothing is sent: the kernel only looks up the route.
+/// The address of the interface that the default route leaves by. Nothing is sent: to connect a UDP socket only looks up the
+/// route.
 fn outbound_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // An address of documentation (RFC 5737) that is nobody's.
+    // An address for documentation, which no machine has (RFC 5737), and the port of the discard service (RFC 863).
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }

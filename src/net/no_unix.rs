@@ -67,3 +67,17 @@ pub fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.len(), metadata.modified().ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::net::listen::listen;
+
+    #[tokio::test]
+    async fn an_address_that_needs_unix_is_refused_with_another_that_does_not() {
+        for address in ["unix:/run/relay.sock", "systemd"] {
+            let refused = listen(&[address.parse().unwrap()], 0o660).await.unwrap_err();
+            let refused = format!("{refused:#}");
+            assert!(refused.contains(address) && refused.contains("such as 127.0.0.1:8080"), "{refused}");
+        }
+    }
+}

@@ -1,5 +1,4 @@
-//! TLS on accepted sockets, with a certificate that can be replaced while it serves; independent of where certificates come
-//! from and of what is said over the connection.
+//! TLS on accepted connections, with a certificate that can be replaced while the relay serves.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,32 +18,32 @@ use tracing::{info, warn};
 use crate::limits;
 use crate::net::certificate::{CertificateSource, expiry};
 
-/// The TLS end of every connection, and the certificate that it shows.
+/// A TLS server: its settings and its current certificate.
 #[derive(Debug)]
 pub struct Tls {
     config: Arc<ServerConfig>,
     current: Arc<CurrentCertificate>,
     source: Box<dyn CertificateSource>,
-    /// The version of what was last loaded, or tried.
+    /// The version of the source when it was last loaded, also when that failed.
     loaded: RwLock<String>,
-    /// When the log was last told that the certificate is about to expire.
+    /// When the log last warned that the certificate is about to expire.
     reminded: Mutex<Option<SystemTime>>,
 }
 
-/// A stream as it turned out to be.
+/// A connection to a port that speaks TLS.
 #[derive(Debug)]
 pub enum MaybeTlsStream {
-    /// The handshake was made.
+    /// The handshake succeeded.
     Tls(Box<TlsStream<TcpStream>>),
-    /// The client speaks something else, plain HTTP most likely; nothing has been read of it.
+    /// The client began with something else, most likely plain HTTP. Nothing has been read from the stream.
     Plain(TcpStream),
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3 with the certificate that `source` has now.
+    /// A server of TLS 1.2 and 1.3 with the certificate that `source` has now.
     ///
     /// # Errors
-    /// When it has none that can be used.
+    /// When the source has no certificate that can be used.
     pub fn new(source: impl CertificateSource + 'static) -> anyhow::Result<Self> {
         let version = source.version();
         let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(source.load()?))));
@@ -57,10 +56,10 @@ impl Tls {
         })
     }
 
-    /// Makes the handshake, if the client begins one, in [`TLS_DEADLINE`](limits::TLS_DEADLINE) at most.
+    /// Performs the handshake, if the client begins one, within [`TLS_DEADLINE`](limits::TLS_DEADLINE).
     ///
     /// # Errors
-    /// When the client hangs up, is late, or offers nothing that is safe.
+    /// When the client closes the connection, takes too long, or offers no version or cipher suite that the server has.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<MaybeTlsStream> {
         let handshake = async {
             // The first byte of every TLS connection (RFC 8446 section 5.1).
@@ -78,8 +77,8 @@ impl Tls {
         timeout(limits::TLS_DEADLINE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Loads the certificate anew. New connections see it from now on and old ones stay; a bad one is told to the log, and
-    /// the one before stays in use.
+    /// Loads the certificate again. New connections get it from now on, and existing ones keep theirs. When it cannot be used,
+    /// the log says so, and the previous certificate stays in use.
     pub fn reload(&self) {
         let version = self.source.version();
         match self.source.load() {
@@ -92,8 +91,8 @@ impl Tls {
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = version;
     }
 
-    /// Reloads whenever the source has changed and come to rest, and tells the log when the certificate is about to expire;
-    /// for ever.
+    /// Polls the source for ever: reloads the certificate when the source changed and has come to rest, and warns in the log
+    /// when the certificate is about to expire.
     pub async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {
@@ -101,12 +100,12 @@ impl Tls {
             let tls = Arc::clone(&self);
             let last = before.take();
             // Files may be on a slow disk.
-            let looked = tokio::task::spawn_blocking(move || tls.poll_source(last)).await;
-            before = looked.unwrap_or_default();
+            let polled = tokio::task::spawn_blocking(move || tls.poll_source(last)).await;
+            before = polled.unwrap_or_default();
         }
     }
 
-    /// One look at the source; `before` is what the look before saw.
+    /// Polls the source once; `before` is the version that the poll before saw.
     fn poll_source(&self, before: Option<String>) -> Option<String> {
         let version = self.source.version();
         let changed = *self.loaded.read().unwrap_or_else(PoisonError::into_inner) != version;
@@ -126,7 +125,7 @@ impl Tls {
             reminded.is_none_or(|before| now.duration_since(before).is_ok_and(|ago| ago > limits::EXPIRY_REMINDER));
         if left < limits::EXPIRY_NOTICE && is_due {
             *reminded = Some(now);
-            warn!(hours_left = left.as_secs() / 3600, "the certificate is about to expire, and nobody has renewed it");
+            warn!(hours_left = left.as_secs() / 3600, "the certificate is about to expire and has not been renewed");
         }
     }
 }
@@ -137,7 +136,8 @@ fn server_config(current: Arc<CurrentCertificate>) -> Result<ServerConfig, rustl
         .with_no_client_auth()
         .with_cert_resolver(current);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Clients that come back skip the signature: the key of their tickets is in memory alone and changes by itself.
+    // A client that comes back resumes its session, which saves the relay a signature. The keys of the tickets are kept in
+    // memory alone, and rotate.
     config.ticketer = ring::Ticketer::new()?;
     Ok(config)
 }

@@ -33,8 +33,9 @@ impl UnixListener {
     /// When another program listens there, the file there is not a socket, or the folder cannot be written.
     pub fn bind(path: &Path, mode: u32) -> anyhow::Result<Self> {
         if let Ok(existing) = fs::symlink_metadata(path) {
-            ensure!(existing.file_type().is_socket(), "there is a file that is no socket");
-            ensure!(is_stale(path)?, "another program listens there; stop it, or choose another path");
+            ensure!(existing.file_type().is_socket(), "there is a file that is not a socket");
+            let stale = is_stale(path).context("the socket that is there cannot be tried")?;
+            ensure!(stale, "another program listens there; stop it, or choose another path");
             fs::remove_file(path).context("what is left there cannot be removed")?;
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -87,13 +88,17 @@ impl Drop for UnixListener {
     }
 }
 
-/// Whether nobody listens on the socket at `path`. It does not wait: a listener whose backlog is full answers at once that it
-/// would block.
+/// Whether nobody listens on the socket at `path`. A listener whose backlog is full is not waited for: the error says at once
+/// that the connection would block.
 fn is_stale(path: &Path) -> io::Result<bool> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    let refused = socket.connect(&SockAddr::unix(path)?);
-    Ok(refused.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
