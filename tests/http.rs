@@ -125,7 +125,7 @@ async fn the_page_runs_only_its_own_files_and_is_framed_only_by_those_who_may() 
 }
 
 #[tokio::test]
-async fn the_client_scripts_are_shared_with_the_pages_that_may_dial_in() {
+async fn the_client_scripts_are_shared_with_the_pages_that_may_connect() {
     let allow_origin = vec!["https://intranet.example".parse().unwrap()];
     let relay = TestRelay::start_with(Config { allow_origin, ..Config::default() }).await;
     for (origin, shared) in

@@ -1,4 +1,4 @@
-//! Unix sockets and those that systemd hands over: for proxies on the same machine.
+//! Unix sockets, also those that systemd passes on: for proxies on the same machine.
 
 #![allow(
     clippy::unwrap_used,

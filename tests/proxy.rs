@@ -1,4 +1,4 @@
-//! Which pages may dial in, directly, over TLS and through a real nginx, and who the relay takes the client to be.
+//! Which pages may connect, directly, over TLS and through a real nginx, and which client the relay sees.
 
 #![allow(
     clippy::unwrap_used,
@@ -68,7 +68,7 @@ const ORIGINS: [(&str, u16, u16); 22] = [
 ];
 
 #[tokio::test]
-async fn a_page_dials_in_only_from_where_it_may() {
+async fn a_page_connects_only_from_an_origin_that_may() {
     let pki = Pki::new();
     let allowed = || vec!["https://intranet.example".parse().unwrap()];
     let plain = Inside::start(Config { allow_origin: allowed(), ..Config::default() }).await;
@@ -184,7 +184,7 @@ impl Nginx {
 }
 
 #[tokio::test]
-async fn behind_nginx_pages_dial_in_and_the_log_tells_who() {
+async fn behind_nginx_pages_connect_and_the_log_names_the_client() {
     let pki = Pki::new();
     let mut relay = Process::start(&["--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]).await;
     let nginx = Nginx::start(&pki, format!("127.0.0.1:{}", relay.port()), &[]).await;

@@ -326,7 +326,7 @@ async fn plain_http_is_sent_to_https_and_never_served() {
         assert!(answer.contains("no-store") && !answer.contains("<"), "{answer}");
         let socket = Client::dial(connect(asked).await, &format!("ws://{asked}/?room=r"), &[]).await;
         let (status, text) = refusal(socket);
-        assert!(status == 308 && text.contains(&format!("dial wss://{https}/")), "{text}");
+        assert!(status == 308 && text.contains(&format!("connect to wss://{https}/")), "{text}");
         // Neither a request nor a handshake.
         let mut stream = connect(asked).await;
         stream.write_all(b"\x15\x03\x01 what?\r\n\r\n").await.unwrap();

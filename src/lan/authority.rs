@@ -1,5 +1,5 @@
-//! The local certificate authority of `--lan`: made once, kept in a folder, and good for nothing but this machine's names and
-//! private addresses; independent of sockets.
+//! The local certificate authority of `--lan`: made once, kept in a folder, and able to sign for this machine's names and
+//! private addresses alone.
 //!
 //! Who has its key could pose as any server that a name constraint allows, so it allows only the names of this machine and
 //! private addresses, and only TLS servers: to trust it is harmless elsewhere.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::thread;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -70,9 +70,10 @@ pub(super) fn start_listening(socket: &Socket) -> io::Result<()> {
 /// Listens on all addresses of a host. Where it has IPv4 and IPv6 addresses, this machine may lack one of the two; and port 0
 /// becomes one port that is free on all of them.
 async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
-    let candidates = resolve(host, port)
-        .await
-        .with_context(|| format!("cannot listen on {address}: its host name is not resolved"))?;
+    let candidates = resolve(host, port).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => anyhow!("cannot listen on {address}: {error}"),
+        _ => anyhow!("cannot listen on {address}: no such host: {error}"),
+    })?;
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -121,7 +122,7 @@ async fn look_up<T: Send + 'static>(ask: impl FnOnce() -> io::Result<T> + Send +
     match timeout(limits::RESOLVE_DEADLINE, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(io::Error::other("the resolver failed")),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the DNS servers do not answer")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the DNS servers do not answer for the host name")),
     }
 }
 
@@ -197,6 +198,6 @@ mod tests {
     async fn a_resolver_that_does_not_answer_is_given_up() {
         let (_forever, wait) = std::sync::mpsc::channel::<()>();
         let error = look_up(move || Ok(wait.recv())).await.unwrap_err();
-        assert_eq!(error.to_string(), "the DNS servers do not answer");
+        assert!(error.to_string().contains("do not answer"), "{error}");
     }
 }
