@@ -1,6 +1,7 @@
 //! What an embedder holds: one relay, whatever its connections arrive by.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::header::HeaderMap;
@@ -9,23 +10,23 @@ use tracing::info;
 
 use crate::auth::{Authorizer, Open};
 use crate::config::Config;
-use crate::drain::{Drain, Shutdown};
+use crate::drain::{Drain, Registration, Shutdown};
 use crate::error::BindError;
 use crate::http::assets::Page;
 use crate::http::mount::RelayService;
 use crate::http::origin::OriginPolicy;
 use crate::http::proxy::Client;
 use crate::http::service::{self, Upgraded};
-use crate::http::upgrade::{Admission, Entry};
+use crate::http::upgrade::Admission;
 use crate::lan::trust::TrustPages;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
-use crate::outbox::EndReason;
+use crate::outbox::{EndReason, Outbox};
 use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
 use crate::protocol;
-use crate::room::{Event, Flushes, Rooms};
+use crate::room::{Event, Rooms};
 use crate::server::Server;
 use crate::ws::{Connection, End, Transport};
 
@@ -168,12 +169,19 @@ impl Relay {
         self.drain.shut_down(shutdown).await;
     }
 
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
-
     pub(crate) fn drain(&self) -> &Arc<Drain> {
         &self.drain
+    }
+
+    /// A session in no room, with all that its rate allows, and its registration.
+    pub(crate) fn new_session(&self, address: Option<IpAddr>, origin: Option<&str>) -> (Session, Registration) {
+        // As much as every other member's share, and then some of those who left.
+        let outbox = Arc::new(Outbox::new(self.config.room_capacity * limits::SHARE_BYTES));
+        let registration = self.drain.register(&outbox);
+        let connection = registration.number();
+        self.context.observe(|| RelayEvent::Connected { connection, address });
+        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now());
+        (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)
     }
 
     /// Who made the request with these `headers`, on a connection that may be a proxy's.
@@ -183,36 +191,20 @@ impl Relay {
 
     /// One WebSocket, from the upgrade to the end of its stream. The log gets a line when it begins and one when it ends.
     pub(crate) async fn serve_websocket<S: Transport>(self: &Arc<Self>, stream: S, read: &[u8], admission: Admission) {
-        let Admission { client, origin, entry } = admission;
-        let max_waiting_bytes = self.config.room_capacity * limits::SHARE_BYTES;
-        let mut connection = Connection::new(stream, read, self.config.max_message_bytes, max_waiting_bytes);
-        let registration = self.drain.register(connection.outbox());
+        let Admission { client, mut session, registration, refused } = admission;
         let number = registration.number();
-        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now());
-        let outbox = Arc::clone(connection.outbox());
-        let mut session = Session::new(Arc::clone(&self.context), number, outbox, rate, client.ip, origin.as_deref());
-        self.context.observe(|| RelayEvent::Connected { connection: number, address: client.ip });
-        let refused = match entry {
-            Entry::Join => None,
-            Entry::Room(ticket) => {
-                session.enter(ticket, &mut Flushes::default());
-                None
-            }
-            Entry::Refused(refusal) => {
-                session.refuse(&refusal, None);
-                Some(End::Refused { retryable: refusal.code.is_retryable() })
-            }
-        };
+        let outbox = Arc::clone(session.outbox());
+        let mut connection = Connection::new(stream, read, Arc::clone(&outbox), self.config.max_message_bytes);
         let opened = Instant::now();
         info!(connection = number, address = %client, place = %place_of(&session), "connected");
         let end = match refused {
-            Some(end) => end,
+            Some(code) => End::Refused { retryable: code.is_retryable() },
             None => connection.run(&mut session).await,
         };
-        session.leave(end.leave_reason(), &mut Flushes::default());
+        session.end(end.leave_reason(), &end.to_string());
         let place = place_of(&session);
         drop(session);
-        let errors_left_out = connection.outbox().errors_left_out();
+        let errors_left_out = outbox.errors_left_out();
         connection.close(&end, self.goaway(&end)).await;
         let after_s = opened.elapsed().as_secs();
         if errors_left_out == 0 {
@@ -220,7 +212,6 @@ impl Relay {
         } else {
             info!(connection = number, address = %client, %place, after_s, why = %end, errors_left_out, "disconnected");
         }
-        self.context.observe(|| RelayEvent::Disconnected { connection: number, why: end.to_string() });
     }
 
     /// What is said before the relay restarts: to wait, each client differently long, so that not all come back at once.

@@ -22,7 +22,8 @@ impl MemorySocket {
     /// A socket that takes `room` bytes, and an outbox in front of it.
     pub(crate) fn with_outbox(room: usize) -> (Self, Arc<Outbox>) {
         let socket = Self(Arc::new(Mutex::new(Memory { taken: Vec::new(), room, writer: None })));
-        let outbox = Outbox::new(Box::new(socket.clone()), 1024 * 1024);
+        let outbox = Outbox::new(1024 * 1024);
+        outbox.connect(Box::new(socket.clone()));
         (socket, Arc::new(outbox))
     }
 

@@ -1,7 +1,8 @@
 //! The request that makes a stream a WebSocket (RFC 6455 section 4.2): who may make it, and which room its URL names.
 //!
-//! Whether the client may enter that room is asked before the answer, so that the bare URL can be refused by HTTP; it enters
-//! after the answer was sent, so that an upgrade that is lost leaves nobody behind. In between a seat is kept.
+//! Whether the client may enter that room is asked before the answer, so that the bare URL can be refused by HTTP, and it
+//! enters before the answer, so that whoever is connected is in its room. When the answer is lost, the session is dropped, and
+//! leaves.
 
 use std::sync::Arc;
 
@@ -13,11 +14,13 @@ use tracing::{debug, info};
 
 use super::proxy::Client;
 use super::response::{Body, method_not_allowed, text};
-use crate::auth::{Answer, JoinRequest};
+use crate::auth::Answer;
+use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::peer::Ticket;
+use crate::peer::Session;
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
+use crate::room::Flushes;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// The subprotocol that the relay speaks (RFC 6455 section 1.9). Nobody needs to ask for it; but a browser that asks for
@@ -29,21 +32,12 @@ pub const SUBPROTOCOL: &str = "signaling-relay";
 pub struct Admission {
     /// The client.
     pub client: Client,
-    /// The origin of its page, where a browser told it.
-    pub origin: Option<String>,
-    /// Where it goes.
-    pub entry: Entry,
-}
-
-/// Where a client goes that comes by an upgrade.
-#[derive(Debug)]
-pub enum Entry {
-    /// Into no room until it says `join`.
-    Join,
-    /// Into the room that its URL names.
-    Room(Ticket),
-    /// Into none: it is told why, and closed.
-    Refused(Refusal),
+    /// Its session, in its room if the URL named one.
+    pub session: Session,
+    /// Its place among those who are told when the relay goes away.
+    pub registration: Registration,
+    /// Why the room of the URL does not take it; the `error` waits in the session's outbox.
+    pub refused: Option<ErrorCode>,
 }
 
 /// Whether a request asks for a WebSocket.
@@ -84,19 +78,21 @@ async fn upgrade<B>(
     if relay.drain().has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
-    let entry = if request.uri().path().ends_with("/ws") {
-        Entry::Join
-    } else {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let (mut session, registration) = relay.new_session(client.ip, origin);
+    let mut refused = None;
+    if !request.uri().path().ends_with("/ws") {
         let query = request.uri().query().unwrap_or_default();
-        match ask_to_join(relay, query, &client, origin.as_deref()).await {
-            Ok(ticket) => Entry::Room(ticket),
-            Err(refusal) if has_room(query) => Entry::Refused(refusal),
-            // A page that only ever dials the bare URL knows nothing of `error`: this is all that it can show.
-            Err(refusal) => return Err(text(status_of(refusal.code), &refusal.message).into()),
+        if let Err(refusal) = join(&mut session, query).await {
+            if !has_room(query) {
+                // A page that only ever dials the bare URL knows nothing of `error`: this is all that it can show.
+                return Err(text(status_of(refusal.code), &refusal.message).into());
+            }
+            session.refuse(&refusal, None);
+            refused = Some(refusal.code);
         }
-    };
-    Ok((response, Admission { client, origin, entry }))
+    }
+    Ok((response, Admission { client, session, registration, refused }))
 }
 
 /// The answer that makes a stream a WebSocket, if the request keeps to RFC 6455 section 4.2.1.
@@ -135,20 +131,14 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
     offered.flat_map(|value| value.split(',')).any(|one| one.trim() == SUBPROTOCOL)
 }
 
-async fn ask_to_join(relay: &Relay, query: &str, client: &Client, origin: Option<&str>) -> Result<Ticket, Refusal> {
-    let join = join_from_query(query)?;
-    let request = JoinRequest {
-        room: join.room,
-        id: join.id,
-        name: join.name,
-        address: client.ip,
-        origin: origin.map(str::to_owned),
-    };
-    let answer = match relay.context().authorize(&request) {
+/// Enters the room that the URL names.
+async fn join(session: &mut Session, query: &str) -> Result<(), Refusal> {
+    let request = session.request(join_from_query(query)?);
+    let answer = match session.authorize(&request) {
         Answer::Now(answer) => answer,
         Answer::Later(decision) => decision.await,
     };
-    relay.context().reserve(&request.room, answer)
+    session.enter(&request.room, answer, &mut Flushes::default())
 }
 
 fn has_room(query: &str) -> bool {

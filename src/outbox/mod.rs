@@ -22,8 +22,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::DerefMut;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -63,7 +63,8 @@ pub enum EndReason {
 /// What waits for one client's socket.
 pub struct Outbox {
     id: SenderId,
-    sink: Box<dyn Sink>,
+    /// Where it is written to, once the client is there.
+    sink: OnceLock<Box<dyn Sink>>,
     /// Bytes of messages that may wait here whoever sent them. Shares alone do not bound it: senders come and go.
     max_bytes: usize,
     state: Mutex<State>,
@@ -120,11 +121,16 @@ enum Origin {
 }
 
 impl Outbox {
-    /// An empty outbox in front of `sink`, which holds `max_bytes` of messages at most.
-    pub fn new(sink: Box<dyn Sink>, max_bytes: usize) -> Self {
+    /// An empty outbox, which holds `max_bytes` of messages at most. All waits until it is [connected](Self::connect).
+    pub fn new(max_bytes: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = SenderId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { id, sink, max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
+        Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
+    }
+
+    /// Writes to `sink` from now on. Only the first one counts.
+    pub fn connect(&self, sink: Box<dyn Sink>) {
+        let _ = self.sink.set(sink);
     }
 
     /// Who the client of this outbox is when it sends to others.
@@ -246,7 +252,7 @@ impl Outbox {
 
     /// Writes what waits as far as the socket takes it now. What it does not take is left to the connection's task.
     pub fn flush(&self) {
-        if self.sink.is_direct() {
+        if self.is_direct() {
             // Whether anything is left is the business of the connection's task.
             let _ = self.write(&mut Context::from_waker(Waker::noop()), false);
         }
@@ -267,7 +273,7 @@ impl Outbox {
     /// # Errors
     /// When the socket is gone.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.sink.poll_shutdown(cx)
+        self.sink.get().map_or(Poll::Ready(Ok(())), |sink| sink.poll_shutdown(cx))
     }
 
     /// Since when the socket has taken nothing although something waits.
@@ -294,12 +300,13 @@ impl Outbox {
     fn enqueue(&self, state: &mut State, frame: Bytes, origin: Origin) {
         state.queue.push_back(Queued { frame, origin });
         // A blocked socket wakes its task itself.
-        if !self.sink.is_direct() && !state.is_blocked {
+        if !self.is_direct() && !state.is_blocked {
             state.wake_owner();
         }
     }
 
     fn write(&self, cx: &mut Context<'_>, is_owner: bool) -> Poll<io::Result<()>> {
+        let Some(sink) = self.sink.get() else { return Poll::Pending };
         let mut batches = 0;
         let mut state = self.lock();
         loop {
@@ -328,12 +335,12 @@ impl Outbox {
             let skip = state.written;
             state.is_writing = true;
             drop(state);
-            let (taken, outcome) = self.write_batch(cx, &batch, skip);
+            let (taken, outcome) = write_batch(&**sink, cx, &batch, skip);
             drop(batch);
             state = self.lock();
             state.is_writing = false;
             state.remove_written(taken);
-            state.note_progress(taken, self.sink.taken_below());
+            state.note_progress(taken, sink.taken_below());
             if std::mem::take(&mut state.wake_owner_after) {
                 state.wake_owner();
             }
@@ -362,20 +369,8 @@ impl Outbox {
         }
     }
 
-    /// Writes `batch` without its first `skip` bytes, and says how many bytes the socket took.
-    fn write_batch(&self, cx: &mut Context<'_>, batch: &Batch, skip: usize) -> (usize, Poll<io::Result<()>>) {
-        let total = batch.bytes() - skip;
-        let mut taken = 0;
-        while taken < total {
-            let (slices, count) = batch.slices(skip + taken);
-            match self.sink.poll_write(cx, slices.get(..count).unwrap_or(&slices)) {
-                Poll::Ready(Ok(0)) => return (taken, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
-                Poll::Ready(Ok(bytes)) => taken += bytes,
-                Poll::Ready(Err(error)) => return (taken, Poll::Ready(Err(error))),
-                Poll::Pending => return (taken, Poll::Pending),
-            }
-        }
-        (taken, self.sink.poll_flush(cx))
+    fn is_direct(&self) -> bool {
+        self.sink.get().is_some_and(|sink| sink.is_direct())
     }
 
     fn lock(&self) -> impl DerefMut<Target = State> {
@@ -463,6 +458,22 @@ impl State {
             owner.wake_by_ref();
         }
     }
+}
+
+/// Writes `batch` without its first `skip` bytes, and says how many bytes the socket took.
+fn write_batch(sink: &dyn Sink, cx: &mut Context<'_>, batch: &Batch, skip: usize) -> (usize, Poll<io::Result<()>>) {
+    let total = batch.bytes() - skip;
+    let mut taken = 0;
+    while taken < total {
+        let (slices, count) = batch.slices(skip + taken);
+        match sink.poll_write(cx, slices.get(..count).unwrap_or(&slices)) {
+            Poll::Ready(Ok(0)) => return (taken, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+            Poll::Ready(Ok(bytes)) => taken += bytes,
+            Poll::Ready(Err(error)) => return (taken, Poll::Ready(Err(error))),
+            Poll::Pending => return (taken, Poll::Pending),
+        }
+    }
+    (taken, sink.poll_flush(cx))
 }
 
 /// Frames that are written by one system call.

@@ -6,4 +6,4 @@ mod session;
 
 pub use observer::{Observer, RelayEvent};
 pub use rate::{EmptyFrames, RateLimiter};
-pub use session::{Context, Session, Ticket};
+pub use session::{Context, Session};

@@ -18,9 +18,9 @@ use crate::auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{AUTHORIZE_DEADLINE, PAUSE, STALL};
 use crate::outbox::{Outbox, Pushed};
 use crate::protocol::{self, Command, Join};
-use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::names::{PeerId, RoomName};
 use crate::room::{
-    Blocked, Entrant, ErrorCode, Event, Flushes, IceServers, LeaveReason, Membership, Refusal, Rooms, Seat, Signal,
+    Blocked, Entrant, ErrorCode, Event, Flushes, IceServers, LeaveReason, Membership, Refusal, Rooms, Signal,
 };
 
 /// What all sessions share.
@@ -35,14 +35,6 @@ pub struct Context {
     pub observer: Option<Observer>,
 }
 
-/// The right to enter a room, with a seat there.
-#[derive(Debug)]
-pub struct Ticket {
-    seat: Seat,
-    name: Option<PeerName>,
-    ice_servers: IceServers,
-}
-
 impl Context {
     /// Asks whether somebody may enter. An answer that takes time takes [`AUTHORIZE_DEADLINE`] at most.
     pub fn authorize(&self, request: &JoinRequest) -> Answer {
@@ -53,17 +45,6 @@ impl Context {
                 timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
             })),
         }
-    }
-
-    /// Keeps a seat for somebody who may enter.
-    ///
-    /// # Errors
-    /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
-    pub fn reserve(&self, room: &RoomName, answer: Result<Grant, Denial>) -> Result<Ticket, Refusal> {
-        let grant = answer?;
-        let seat = self.rooms.reserve(room, grant.id, grant.capacity)?;
-        let ice_servers = grant.ice_servers.unwrap_or_else(|| self.ice_servers.clone());
-        Ok(Ticket { seat, name: grant.name, ice_servers })
     }
 }
 
@@ -96,6 +77,8 @@ pub struct Session {
     membership: Option<Membership>,
     place: Option<(RoomName, PeerId)>,
     waiting: Option<Box<Waiting>>,
+    /// Why its connection ended.
+    why: Option<Box<str>>,
 }
 
 /// The peer spent what its rate allows and went on: its connection must end.
@@ -152,7 +135,18 @@ impl Session {
         origin: Option<&str>,
     ) -> Self {
         let origin = origin.map(Box::from);
-        Self { context, connection, outbox, rate, address, origin, membership: None, place: None, waiting: None }
+        Self {
+            context,
+            connection,
+            outbox,
+            rate,
+            address,
+            origin,
+            membership: None,
+            place: None,
+            waiting: None,
+            why: None,
+        }
     }
 
     /// Where what this peer hears is put.
@@ -217,8 +211,7 @@ impl Session {
                     self.waiting = Some(waiting);
                     return Poll::Pending;
                 };
-                let ticket = self.context.reserve(room, answer);
-                if let Err(refusal) = ticket.map(|ticket| self.enter(ticket, flushes)) {
+                if let Err(refusal) = self.enter(room, answer, flushes) {
                     self.refuse(&refusal, reference);
                 }
             }
@@ -243,21 +236,52 @@ impl Session {
         Poll::Ready(())
     }
 
-    /// Enters the room of `ticket`. The session must be in none.
-    pub fn enter(&mut self, ticket: Ticket, flushes: &mut Flushes) {
-        let name = ticket.name.clone();
-        let entrant = Entrant { name: ticket.name, outbox: Arc::clone(&self.outbox) };
-        let (membership, heard) = ticket.seat.enter(entrant, &ticket.ice_servers, flushes);
+    /// The question whether this client may do what it asks for.
+    pub fn request(&self, join: Join) -> JoinRequest {
+        JoinRequest {
+            room: join.room,
+            id: join.id,
+            name: join.name,
+            address: self.address,
+            origin: self.origin.as_deref().map(str::to_owned),
+        }
+    }
+
+    /// Asks it.
+    pub fn authorize(&self, request: &JoinRequest) -> Answer {
+        self.context.authorize(request)
+    }
+
+    /// Enters `room`, if that is the answer. The session must be in none.
+    ///
+    /// # Errors
+    /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
+    pub fn enter(
+        &mut self,
+        room: &RoomName,
+        answer: Result<Grant, Denial>,
+        flushes: &mut Flushes,
+    ) -> Result<(), Refusal> {
+        let grant = answer?;
+        let entrant = Entrant {
+            id: grant.id.as_ref(),
+            name: grant.name.as_ref(),
+            capacity: grant.capacity,
+            ice_servers: grant.ice_servers.as_ref().unwrap_or(&self.context.ice_servers),
+            outbox: &self.outbox,
+        };
+        let (membership, heard) = self.context.rooms.enter(room, &entrant, flushes)?;
         self.rate.charge(heard);
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.context.observe(|| RelayEvent::Joined {
             connection: self.connection,
             room: room.clone(),
             id: id.clone(),
-            name,
+            name: grant.name,
         });
         self.place = Some((room, id));
         self.membership = Some(membership);
+        Ok(())
     }
 
     /// Leaves the room, if the peer is in one.
@@ -271,6 +295,12 @@ impl Session {
             reason,
         });
         self.rate.charge(membership.leave(reason, flushes));
+    }
+
+    /// Leaves the room for good, for the reason that its connection ended for.
+    pub fn end(&mut self, reason: LeaveReason, why: &str) {
+        self.why = Some(why.into());
+        self.leave(reason, &mut Flushes::default());
     }
 
     /// Answers with `error`.
@@ -289,18 +319,9 @@ impl Session {
         if !self.outbox.room_for_announcements(2) {
             return Err(Refusal::new(ErrorCode::Unavailable, "read what your last joins brought: then join again"));
         }
-        let request = JoinRequest {
-            room: join.room,
-            id: join.id,
-            name: join.name,
-            address: self.address,
-            origin: self.origin.as_deref().map(str::to_owned),
-        };
-        match self.context.authorize(&request) {
-            Answer::Now(answer) => {
-                let ticket = self.context.reserve(&request.room, answer)?;
-                self.enter(ticket, flushes);
-            }
+        let request = self.request(join);
+        match self.authorize(&request) {
+            Answer::Now(answer) => self.enter(&request.room, answer, flushes)?,
             Answer::Later(decision) => {
                 let what = What::Answer { room: request.room, decision };
                 self.waiting = Some(Box::new(Waiting { reference: reference.map(str::to_owned), what }));
@@ -366,6 +387,15 @@ impl Session {
 
     fn membership(&self) -> Result<&Membership, Refusal> {
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
+    }
+}
+
+/// A session that is dropped leaves its room, whatever ended it.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.leave(LeaveReason::Closed, &mut Flushes::default());
+        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused, or lost".into());
+        self.context.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
     }
 }
 

@@ -1,7 +1,7 @@
-//! A place in a room, from the seat that is kept for it to its end.
+//! A place in a room.
 //!
-//! A seat and a membership end when they are dropped: there is no other way in or out, so `peer_left` follows each
-//! `peer_joined` exactly once, and an empty room is gone.
+//! A membership ends when it is dropped: there is no other way out, so `peer_left` follows each `peer_joined` exactly once,
+//! and an empty room is gone.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -9,10 +9,10 @@ use std::task::Waker;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::event::{IceServers, LeaveReason, Refusal, Signal};
+use super::event::{LeaveReason, Refusal, Signal};
 use super::names::{PeerId, RoomName};
 use super::room::Room;
-use super::table::{Entrant, Rooms};
+use super::table::Rooms;
 use crate::outbox::{Outbox, Pushed, SenderId};
 
 /// The outboxes that something was put into. They are flushed when no lock is held, and each once for all that one read
@@ -62,39 +62,6 @@ pub struct Blocked {
     pub(super) serial: u64,
 }
 
-/// A place in a room that is kept for somebody who may enter; nobody in the room has heard of it.
-#[derive(Debug)]
-pub struct Seat {
-    rooms: Arc<Rooms>,
-    room: Arc<Room>,
-    id: PeerId,
-    is_taken: bool,
-}
-
-impl Seat {
-    pub(super) fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId) -> Self {
-        Self { rooms, room, id, is_taken: false }
-    }
-
-    /// Enters the room: tells the newcomer who is there and what was held for the first to join, and tells the others. Says
-    /// also how many others heard of it.
-    pub fn enter(mut self, entrant: Entrant, ice_servers: &IceServers, flushes: &mut Flushes) -> (Membership, usize) {
-        self.is_taken = true;
-        let sender = entrant.outbox.id();
-        let (serial, heard) = self.room.enter(&self.id, entrant, ice_servers, flushes);
-        let (rooms, room, id) = (Arc::clone(&self.rooms), Arc::clone(&self.room), self.id.clone());
-        (Membership { rooms, room, id, sender, serial, has_left: false }, heard)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if !self.is_taken && self.room.release(&self.id) {
-            self.rooms.remove(&self.room);
-        }
-    }
-}
-
 /// A place in a room, kept until it is dropped.
 #[derive(Debug)]
 pub struct Membership {
@@ -107,6 +74,10 @@ pub struct Membership {
 }
 
 impl Membership {
+    pub(super) fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: SenderId, serial: u64) -> Self {
+        Self { rooms, room, id, sender, serial, has_left: false }
+    }
+
     /// The id that this member has in the room.
     pub fn id(&self) -> &PeerId {
         &self.id
@@ -115,11 +86,6 @@ impl Membership {
     /// The room.
     pub fn room(&self) -> &RoomName {
         &self.room.name
-    }
-
-    /// How many are in the room, this member among them.
-    pub fn members(&self) -> usize {
-        self.room.len()
     }
 
     /// Carries a signal to those it is for. `waker` is woken when one of the [blocked](Relayed::blocked) may have room.

@@ -12,5 +12,5 @@ mod room;
 mod table;
 
 pub use event::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
-pub use membership::{Blocked, Flushes, Membership, Seat};
+pub use membership::{Blocked, Flushes, Membership};
 pub use table::{Entrant, Rooms};

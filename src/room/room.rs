@@ -1,4 +1,4 @@
-//! One room: its members, those about to enter, and what is held for the first who joins.
+//! One room: its members, and what is held for the first who joins.
 //!
 //! A message locks its room alone. Everything that members hear is put into their outboxes under that lock, so all hear it
 //! in the same order; it is written to their sockets after the lock is released.
@@ -8,12 +8,12 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::ErrorCode;
 use super::event::{Encoder, Event, LeaveReason, Peer, Refusal, Signal};
 use super::held::Held;
 use super::membership::{Blocked, Flushes, Relayed};
 use super::names::{PeerId, PeerName, RoomName};
 use super::table::{Entrant, JoinError};
-use super::{ErrorCode, IceServers};
 use crate::outbox::{Outbox, Pushed, SenderId};
 
 /// One room.
@@ -28,8 +28,6 @@ pub(super) struct Room {
 struct State {
     /// Oldest first: the first one is the host.
     members: Vec<Member>,
-    /// The ids of those who may enter and have not yet.
-    seats: Vec<PeerId>,
     held: Option<Held>,
     /// Counts those who entered.
     entered: u64,
@@ -57,52 +55,30 @@ impl Room {
         Self { name, encode, state: Mutex::default() }
     }
 
-    /// Keeps a seat for `id`; none when the room is about to be removed, and another one takes its name.
-    pub(super) fn reserve(&self, id: &PeerId, capacity: usize) -> Option<Result<(), JoinError>> {
+    /// Lets somebody in as `id`: tells the newcomer who is there and what is held, and the others who came. Says which number
+    /// the newcomer has in this room, and how many heard of it. None when the room is about to be removed, and another one
+    /// takes its name.
+    pub(super) fn enter(
+        &self,
+        id: &PeerId,
+        capacity: usize,
+        entrant: &Entrant<'_>,
+        flushes: &mut Flushes,
+    ) -> Option<Result<(u64, usize), JoinError>> {
         let mut state = self.lock();
         if state.is_closed {
             return None;
         }
-        let is_taken = state.members.iter().any(|member| member.id == *id) || state.seats.contains(id);
-        let taken_seats = state.members.len() + state.seats.len();
-        // Each who is here, or about to be, is announced once when it enters and at most twice when it leaves.
-        let announcements = 3 * (state.seats.len() + 1) + 2 * state.members.len();
-        Some(if is_taken {
-            // The id first: who is in the room already learns that, rather than that it is full.
-            Err(JoinError::IdTaken)
-        } else if taken_seats >= capacity {
-            Err(JoinError::Full(capacity))
-        } else if !state.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
-            Err(JoinError::Unavailable)
-        } else {
-            state.seats.push(id.clone());
-            Ok(())
-        })
-    }
-
-    /// Gives up a seat; says whether the room is closed with that.
-    pub(super) fn release(&self, id: &PeerId) -> bool {
-        let mut state = self.lock();
-        state.seats.retain(|seat| seat != id);
-        state.close_if_empty()
-    }
-
-    /// Turns the seat of `id` into a membership: tells the newcomer who is there and what is held, and the others who came.
-    /// Says which number it has in this room, and how many heard of it.
-    pub(super) fn enter(
-        &self,
-        id: &PeerId,
-        entrant: Entrant,
-        ice_servers: &IceServers,
-        flushes: &mut Flushes,
-    ) -> (u64, usize) {
-        let mut state = self.lock();
-        state.seats.retain(|seat| seat != id);
+        if let Err(error) = state.check(id, capacity) {
+            state.close_if_empty();
+            return Some(Err(error));
+        }
         state.entered += 1;
-        let newcomer = Member { id: id.clone(), serial: state.entered, name: entrant.name, outbox: entrant.outbox };
+        let (name, outbox) = (entrant.name.cloned(), Arc::clone(entrant.outbox));
+        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox };
         let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
         let host = &state.members.first().unwrap_or(&newcomer).id;
-        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers };
+        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers: entrant.ice_servers };
         (self.encode)(&joined).into_iter().for_each(|frame| newcomer.outbox.announce(frame));
         if let (Some(held), 1) = (&state.held, state.members.len()) {
             newcomer.outbox.announce(held.frames());
@@ -111,7 +87,7 @@ impl Room {
         self.announce(&state, &Event::PeerJoined(newcomer.as_peer()), flushes);
         let heard = state.members.len();
         state.members.push(newcomer);
-        (state.entered, heard)
+        Some(Ok((state.entered, heard)))
     }
 
     /// Ends a membership and tells the others; says how many heard of it, and whether the room is closed with that.
@@ -191,9 +167,9 @@ impl Room {
         })
     }
 
-    /// How many members the room has.
-    pub(super) fn len(&self) -> usize {
-        self.lock().members.len()
+    /// Whether nobody enters it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
     }
 
     fn announce(&self, state: &State, event: &Event<'_>, flushes: &mut Flushes) {
@@ -211,8 +187,24 @@ impl Room {
 }
 
 impl State {
+    fn check(&self, id: &PeerId, capacity: usize) -> Result<(), JoinError> {
+        // The id first: who is in the room already learns that, rather than that it is full.
+        if self.members.iter().any(|member| member.id == *id) {
+            return Err(JoinError::IdTaken);
+        }
+        if self.members.len() >= capacity {
+            return Err(JoinError::Full(capacity));
+        }
+        // Who enters is announced once now; that each leaves, and who is host then, must fit as well.
+        let announcements = 1 + 2 * (self.members.len() + 1);
+        if !self.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
+            return Err(JoinError::Unavailable);
+        }
+        Ok(())
+    }
+
     fn close_if_empty(&mut self) -> bool {
-        self.is_closed |= self.members.is_empty() && self.seats.is_empty();
+        self.is_closed |= self.members.is_empty();
         self.is_closed
     }
 }

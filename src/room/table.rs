@@ -8,8 +8,8 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use thiserror::Error;
 
-use super::event::{Encoder, ErrorCode, Refusal};
-use super::membership::Seat;
+use super::event::{Encoder, ErrorCode, IceServers, Refusal};
+use super::membership::{Flushes, Membership};
 use super::names::{LOBBY, PeerId, PeerName, RoomName};
 use super::room::Room;
 use crate::limits::LOBBY_CAPACITY;
@@ -23,13 +23,19 @@ pub struct Rooms {
     encode: Encoder,
 }
 
-/// Who enters a room.
+/// Who enters a room, and as what.
 #[derive(Debug)]
-pub struct Entrant {
+pub struct Entrant<'a> {
+    /// The id; one is made where there is none.
+    pub id: Option<&'a PeerId>,
     /// What people call the one who enters.
-    pub name: Option<PeerName>,
+    pub name: Option<&'a PeerName>,
+    /// How many the room takes for this one, where that is not what the table's rooms take.
+    pub capacity: Option<usize>,
+    /// The STUN and TURN servers that this one is told.
+    pub ice_servers: &'a IceServers,
     /// Where what it hears is put.
-    pub outbox: Arc<Outbox>,
+    pub outbox: &'a Arc<Outbox>,
 }
 
 impl Rooms {
@@ -53,26 +59,34 @@ impl Rooms {
         self.encode
     }
 
-    /// Keeps a seat in the room `name` for somebody with this `id`, or with one that is made; the room takes `capacity`, or
-    /// what the table's rooms take. Nobody there hears of it.
+    /// Enters a room: tells the newcomer who is there and what was held for the first to join, and tells the others. Says
+    /// also how many others heard of it.
     ///
     /// # Errors
-    /// [`JoinError`].
-    pub fn reserve(
+    /// [`JoinError`]; nobody is told anything then.
+    pub fn enter(
         self: &Arc<Self>,
         name: &RoomName,
-        id: Option<PeerId>,
-        capacity: Option<usize>,
-    ) -> Result<Seat, JoinError> {
-        let id = id.map_or_else(PeerId::random, Ok)?;
+        entrant: &Entrant<'_>,
+        flushes: &mut Flushes,
+    ) -> Result<(Membership, usize), JoinError> {
+        let id = entrant.id.cloned().map_or_else(PeerId::random, Ok)?;
         let usual = if name.as_str() == LOBBY { LOBBY_CAPACITY.min(self.capacity) } else { self.capacity };
-        let capacity = capacity.unwrap_or(usual);
+        let capacity = entrant.capacity.unwrap_or(usual);
         loop {
             let new = || Arc::new(Room::new(name.clone(), self.encode));
             let room = Arc::clone(&*self.table.entry(name.clone()).or_insert_with(new));
-            match room.reserve(&id, capacity) {
-                Some(Ok(())) => return Ok(Seat::new(Arc::clone(self), room, id)),
-                Some(Err(error)) => return Err(error),
+            match room.enter(&id, capacity, entrant, flushes) {
+                Some(Ok((serial, heard))) => {
+                    let sender = entrant.outbox.id();
+                    return Ok((Membership::new(Arc::clone(self), room, id, sender, serial), heard));
+                }
+                Some(Err(error)) => {
+                    if room.is_closed() {
+                        self.remove(&room);
+                    }
+                    return Err(error);
+                }
                 None => self.remove(&room),
             }
         }
@@ -120,7 +134,7 @@ mod tests {
     use super::*;
     use crate::limits::HELD_BYTES;
     use crate::protocol::{self, Command};
-    use crate::room::{Flushes, IceServers, LeaveReason, Membership};
+    use crate::room::LeaveReason;
     use crate::testing::MemorySocket;
 
     struct Somebody {
@@ -153,10 +167,15 @@ mod tests {
     }
 
     fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {
-        let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
-        let seat = rooms.reserve(&RoomName::parse(room).unwrap(), Some(PeerId::parse(id).unwrap()), None)?;
-        let entrant = Entrant { name: None, outbox };
-        let (membership, _) = seat.enter(entrant, &IceServers::default(), &mut Flushes::default());
+        try_enter_with(rooms, room, id, usize::MAX)
+    }
+
+    /// Somebody whose socket takes no more than so many bytes.
+    fn try_enter_with(rooms: &Arc<Rooms>, room: &str, id: &str, bytes: usize) -> Result<Somebody, JoinError> {
+        let (socket, outbox) = MemorySocket::with_outbox(bytes);
+        let (id, ice_servers) = (PeerId::parse(id).unwrap(), IceServers::default());
+        let entrant = Entrant { id: Some(&id), name: None, capacity: None, ice_servers: &ice_servers, outbox: &outbox };
+        let (membership, _) = rooms.enter(&RoomName::parse(room).unwrap(), &entrant, &mut Flushes::default())?;
         Ok(Somebody { membership, socket })
     }
 
@@ -283,22 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_counts_before_anybody_hears_of_it() {
-        let rooms = rooms();
-        let lobby = RoomName::lobby();
-        let a = enter(&rooms, LOBBY, "a");
-        a.hears();
-        let seat = rooms.reserve(&lobby, Some(PeerId::parse("b").unwrap()), None).unwrap();
-        assert!(matches!(try_enter(&rooms, LOBBY, "c"), Err(JoinError::Full(2))));
-        assert!(matches!(try_enter(&rooms, LOBBY, "b"), Err(JoinError::IdTaken)));
-        assert_eq!(a.hears(), [""; 0]);
-        drop(seat);
-        assert!(try_enter(&rooms, LOBBY, "c").is_ok());
-        drop(a);
-        assert!(rooms.is_empty(), "a seat that was given up leaves no room behind");
-    }
-
-    #[test]
     fn when_the_relay_goes_away_nobody_is_told_of_the_others() {
         let rooms = rooms();
         let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
@@ -310,9 +313,7 @@ mod tests {
     #[test]
     fn who_does_not_read_who_comes_and_goes_keeps_the_room_closed_for_a_while_and_stays_in_it() {
         let rooms = rooms();
-        let (socket, outbox) = MemorySocket::with_outbox(0);
-        let seat = rooms.reserve(&RoomName::parse("r").unwrap(), None, None).unwrap();
-        let (stalled, _) = seat.enter(Entrant { name: None, outbox }, &IceServers::default(), &mut Flushes::default());
+        let stalled = try_enter_with(&rooms, "r", "stalled", 0).unwrap();
         let refused = loop {
             match try_enter(&rooms, "r", "a") {
                 Ok(visitor) => drop(visitor),
@@ -320,7 +321,6 @@ mod tests {
             }
         };
         assert!(matches!(refused, JoinError::Unavailable), "{refused}");
-        socket.make_room(usize::MAX);
         drop(stalled);
         assert!(try_enter(&rooms, "r", "a").is_ok());
     }

@@ -68,22 +68,18 @@ enum Stop {
 }
 
 impl Connection {
-    /// A WebSocket over `stream`, of which `read` has been read already. Messages have at most `max_message_bytes`, and at
-    /// most `max_waiting_bytes` of them wait for the client.
-    pub fn new(stream: impl Transport, read: &[u8], max_message_bytes: usize, max_waiting_bytes: usize) -> Self {
+    /// A WebSocket over `stream`, of which `read` has been read already, for the client of `outbox`. Messages have at most
+    /// `max_message_bytes`.
+    pub fn new(stream: impl Transport, read: &[u8], outbox: Arc<Outbox>, max_message_bytes: usize) -> Self {
         let (reader, sink) = stream.into_halves();
+        outbox.connect(sink);
         Self {
             reader,
-            outbox: Arc::new(Outbox::new(sink, max_waiting_bytes)),
+            outbox,
             decoder: Decoder::new(max_message_bytes),
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
         }
-    }
-
-    /// What waits for the client.
-    pub fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
     }
 
     /// Serves `session` until something ends it. What becomes of its place in a room is the caller's business.
