@@ -1,0 +1,314 @@
+//! The hand-offs of the outbox, in every interleaving of a few steps: nothing is lost, doubled or reordered, and nobody who
+//! waits is forgotten.
+//!
+//! It is the shipped outbox, built here with loom's lock in the place of the standard library's, and with small limits so that
+//! few steps reach them. Where a wake-up is missing, loom finds a thread that waits for ever.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "a part of the crate, used in part")]
+
+#[path = "../src/outbox/mod.rs"]
+mod outbox;
+
+mod sync {
+    pub(crate) use loom::sync::Mutex;
+}
+
+mod limits {
+    use std::time::Duration;
+
+    pub const SHARE_MESSAGES: usize = 1;
+    pub const SHARE_BYTES: usize = 1024;
+    pub const ANNOUNCEMENTS: usize = 4;
+    pub const ERROR_MESSAGES: usize = 1;
+    /// No model runs that long.
+    pub const STALL: Duration = Duration::from_secs(3600);
+    pub const WRITE_DEADLINE: Duration = Duration::from_secs(3600);
+    pub const WRITE_FRAMES: usize = 1;
+    pub const WRITE_BYTES: usize = 1024;
+    pub const WRITES_FOR_OTHERS: usize = 2;
+}
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use loom::future::block_on;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use outbox::{EndReason, Outbox, Pushed, SenderId, Sink};
+
+/// A socket that takes as many bytes as it has room for, and tells whoever asked last when there is more.
+#[derive(Clone)]
+struct Socket(Arc<Mutex<Kernel>>);
+
+struct Kernel {
+    taken: Vec<u8>,
+    room: usize,
+    is_broken: bool,
+    is_direct: bool,
+    writer: Option<Waker>,
+    /// Waits until so many bytes were taken. It is no part of a socket: it ends the models.
+    watcher: Option<(usize, Waker)>,
+}
+
+impl Socket {
+    fn new(room: usize, is_direct: bool) -> Self {
+        Self(Arc::new(Mutex::new(Kernel {
+            taken: Vec::new(),
+            room,
+            is_broken: false,
+            is_direct,
+            writer: None,
+            watcher: None,
+        })))
+    }
+
+    fn make_room(&self, more: usize) {
+        let writer = {
+            let mut kernel = self.0.lock().unwrap();
+            kernel.room += more;
+            kernel.writer.take()
+        };
+        writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until it has taken so many bytes; nothing else wakes the one who waits.
+    fn poll_taken(&self, cx: &Context<'_>, bytes: usize) -> Poll<()> {
+        let mut kernel = self.0.lock().unwrap();
+        if kernel.taken.len() >= bytes {
+            return Poll::Ready(());
+        }
+        kernel.watcher = Some((bytes, cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn taken(&self) -> Vec<u8> {
+        self.0.lock().unwrap().taken.clone()
+    }
+}
+
+impl Sink for Socket {
+    fn poll_write(&self, cx: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut kernel = self.0.lock().unwrap();
+        if kernel.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if kernel.room == 0 {
+            kernel.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let bytes = frames[0].len().min(kernel.room);
+        kernel.taken.extend_from_slice(&frames[0][..bytes]);
+        kernel.room -= bytes;
+        let taken = kernel.taken.len();
+        if let Some((_, watcher)) = kernel.watcher.take_if(|(bytes, _)| taken >= *bytes) {
+            watcher.wake();
+        }
+        Poll::Ready(Ok(bytes))
+    }
+
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_direct(&self) -> bool {
+        self.0.lock().unwrap().is_direct
+    }
+}
+
+const PLENTY: usize = 1000;
+
+fn outbox(room: usize, is_direct: bool) -> (Arc<Outbox>, Socket) {
+    let socket = Socket::new(room, is_direct);
+    let outbox = Outbox::new(PLENTY);
+    outbox.connect(Box::new(socket.clone()));
+    (Arc::new(outbox), socket)
+}
+
+fn sender() -> SenderId {
+    Outbox::new(PLENTY).id()
+}
+
+/// Sends `texts` as the task of a connection does: one after the other, waiting where the share is full.
+fn send(outbox: &Outbox, sender: SenderId, texts: &[&'static str]) -> Vec<Pushed> {
+    let push = |text: &'static str| {
+        let frame = Bytes::from_static(text.as_bytes());
+        let pushed = block_on(poll_fn(|cx| match outbox.push(sender, &frame, cx.waker()) {
+            Pushed::Full => Poll::Pending,
+            pushed => Poll::Ready(pushed),
+        }));
+        outbox.flush();
+        pushed
+    };
+    texts.iter().map(|text| push(text)).collect()
+}
+
+/// The task of the connection: writes what it is woken for, until the socket has taken so many bytes.
+fn write_until(outbox: &Outbox, socket: &Socket, bytes: usize) {
+    block_on(poll_fn(|cx| {
+        let _ = outbox.poll_flush(cx);
+        socket.poll_taken(cx, bytes)
+    }));
+}
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+#[test]
+fn what_two_put_in_at_once_is_written_by_them_without_the_connections_task() {
+    check(|| {
+        let (outbox, socket) = outbox(PLENTY, true);
+        let other = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || send(&outbox, sender(), &["a"]))
+        };
+        send(&outbox, sender(), &["b"]);
+        other.join().unwrap();
+        let taken = socket.taken();
+        assert!(taken == b"ab" || taken == b"ba", "{taken:?}");
+    });
+}
+
+#[test]
+fn what_the_socket_refuses_is_left_to_the_connections_task_which_is_woken() {
+    check(|| {
+        let (outbox, socket) = outbox(1, true);
+        let task = {
+            let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
+            thread::spawn(move || write_until(&outbox, &socket, 3))
+        };
+        let kernel = {
+            let socket = socket.clone();
+            thread::spawn(move || socket.make_room(2))
+        };
+        send(&outbox, sender(), &["abc"]);
+        kernel.join().unwrap();
+        task.join().unwrap();
+        assert_eq!(socket.taken(), b"abc");
+    });
+}
+
+#[test]
+fn a_sender_that_waits_for_room_goes_on_when_there_is_some() {
+    check(|| {
+        let (outbox, socket) = outbox(0, true);
+        let task = {
+            let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
+            thread::spawn(move || write_until(&outbox, &socket, 2))
+        };
+        socket.make_room(PLENTY);
+        assert_eq!(send(&outbox, sender(), &["a", "b"]), [Pushed::Queued, Pushed::Queued]);
+        task.join().unwrap();
+        assert_eq!(socket.taken(), b"ab");
+    });
+}
+
+#[test]
+fn a_sender_that_waits_for_room_goes_on_when_the_connection_ends() {
+    check(|| {
+        let (outbox, _socket) = outbox(0, true);
+        let closer = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || outbox.close(Bytes::from_static(b"close")))
+        };
+        let pushed = send(&outbox, sender(), &["a", "b"]);
+        assert_eq!(pushed[1], Pushed::Closed);
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_stream_that_only_its_own_task_writes_to_is_written_to_by_it() {
+    check(|| {
+        let (outbox, socket) = outbox(PLENTY, false);
+        let task = {
+            let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
+            thread::spawn(move || write_until(&outbox, &socket, 1))
+        };
+        send(&outbox, sender(), &["a"]);
+        task.join().unwrap();
+        assert_eq!(socket.taken(), b"a");
+    });
+}
+
+#[test]
+fn a_connections_task_that_finds_another_writing_is_woken_when_that_one_has_finished() {
+    check(|| {
+        let (outbox, socket) = outbox(PLENTY, true);
+        let task = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || {
+                outbox.close(Bytes::from_static(b"close"));
+                block_on(poll_fn(|cx| outbox.poll_flush(cx))).unwrap();
+            })
+        };
+        let pushed = send(&outbox, sender(), &["a"]);
+        task.join().unwrap();
+        let expected: &[u8] = if pushed == [Pushed::Queued] { b"aclose" } else { b"close" };
+        assert_eq!(socket.taken(), expected);
+    });
+}
+
+#[test]
+fn a_task_that_has_written_enough_for_others_leaves_the_rest_to_the_connections_own() {
+    check(|| {
+        let (outbox, socket) = outbox(PLENTY, true);
+        let task = {
+            let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
+            thread::spawn(move || write_until(&outbox, &socket, 3))
+        };
+        for announcement in [b"a", b"b", b"c"] {
+            outbox.announce(Bytes::from_static(announcement));
+        }
+        outbox.flush();
+        task.join().unwrap();
+        assert_eq!(socket.taken(), b"abc");
+    });
+}
+
+#[test]
+fn a_broken_socket_that_another_found_ends_the_connection() {
+    check(|| {
+        let (outbox, socket) = outbox(PLENTY, true);
+        socket.0.lock().unwrap().is_broken = true;
+        let task = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || {
+                block_on(poll_fn(|cx| match outbox.poll_flush(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(error),
+                    _ => Poll::Pending,
+                }))
+            })
+        };
+        send(&outbox, sender(), &["a"]);
+        assert_eq!(task.join().unwrap().kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn an_outbox_that_is_told_to_end_wakes_its_connection() {
+    check(|| {
+        let (outbox, _socket) = outbox(PLENTY, true);
+        let task = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || block_on(poll_fn(|cx| outbox.poll_end(cx))))
+        };
+        outbox.end(EndReason::Restart);
+        assert_eq!(task.join().unwrap(), EndReason::Restart);
+    });
+}
