@@ -4,6 +4,7 @@
 "use strict";
 
 const link = new URLSearchParams(location.search);
+const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
 const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
@@ -24,16 +25,10 @@ const entry = new Entry(media, {
 	onchoose: choose,
 });
 
-/** The relay that served this page; for a page from disk this machine's, by `?port=` if it is not on 8080. */
-function relayUrl() {
-	const port = location.protocol === "file:" && Number(link.get("port"));
-	return port ? `ws://localhost:${port}/ws` : SignalingChannel.urlFor(location.href);
-}
-
 /** The address that brings others into the room. */
 function inviteLink(name) {
-	const url = new URL(location.protocol.startsWith("http") ? location.href : relayUrl().replace(/^ws/, "http"));
-	url.pathname = url.pathname.replace(/(index\.html|ws)$/, "");
+	const url = new URL(location);
+	url.pathname = url.pathname.replace(/index\.html$/, "");
 	url.search = new URLSearchParams({ room: name });
 	url.hash = "";
 	return url.href;
@@ -45,18 +40,14 @@ function join(name, person) {
 	delete document.body.dataset.problem;
 	room?.leave();
 	const hooks = { onentered, onrefused, onstate: render };
-	room = new Room({ media, tiles, panels, url: relayUrl(), room: name, name: person }, hooks);
+	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person }, hooks);
 	render();
 }
 
 function onentered() {
 	entry.close();
 	$("call").hidden = $("bar").hidden = false;
-	try {
-		history.replaceState(null, "", inviteLink(room.room));
-	} catch {
-		// a page from disk keeps its address
-	}
+	history.replaceState(null, "", inviteLink(room.room));
 	render();
 	$("mic").focus({ preventScroll: true });
 }
@@ -100,7 +91,7 @@ function render() {
 	document.title = inCall && room ? `${room.room} · ${words}` : I18n.t("app");
 	if (room?.unreachable && !inCall && !entry.trouble) {
 		body.problem = "unreachable";
-		entry.tell({ problem: "unreachable", url: relayUrl(), retry: () => room?.retry(), cancel: giveUp });
+		entry.tell({ problem: "unreachable", url: relayUrl, retry: () => room?.retry(), cancel: giveUp });
 	}
 	if (inCall) delete body.problem;
 }
@@ -213,6 +204,7 @@ function speak() {
 	panels.render();
 	onmedia();
 	room?.render();
+	disk?.render();
 	render();
 }
 
@@ -241,5 +233,6 @@ addEventListener("pagehide", hangUp);
 media.onchange = onmedia;
 media.ondevices = () => (entry.render(), callPickers.refresh());
 
+const disk = location.protocol === "file:" ? new DiskPage() : null;
 speak();
-entry.open();
+if (!disk) entry.open();

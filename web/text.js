@@ -147,6 +147,16 @@ const TEXTS = {
 	p_other_text: ["Try again, or choose another.", "请重试，或选择其他设备。"],
 	p_unreachable: ["The relay cannot be reached", "连不上服务器"],
 	p_unreachable_text: ["Is it running, and are you on its network? Trying again by itself ({url}).", "它在运行吗？您和它在同一个网络吗？正在自动重试（{url}）。"],
+	p_nobody: ["No relay runs on this computer", "本机没有运行服务器"],
+	p_nobody_text: [
+		"Start it: “cargo run” in the folder above this file's. The page then goes on to {url} by itself.",
+		"请在本文件的上一级文件夹中运行 cargo run，页面会自动转到 {url}。",
+	],
+	p_stranger: ["Another program answers on port {port}", "端口 {port} 上是其他程序"],
+	p_stranger_text: [
+		"Start the relay on another port, say “cargo run -- --listen localhost:8081”, and put ?port=8081 behind this page's address.",
+		"请换一个端口启动服务器，例如 cargo run -- --listen localhost:8081，并在本页地址后加上 ?port=8081。",
+	],
 	p_room_full: ["The room is full", "房间已满"],
 	p_room_full_text: ["Try again once somebody has left, or choose another room.", "有人离开后再试，或换一个房间。"],
 	p_bad_room: ["This room name does not work", "房间名不可用"],
