@@ -10,6 +10,9 @@
  *
  * Once joined it stays joined: a lost socket is dialled again with backoff and jitter, and the room entered again
  * under the same name, until `leave()` or `close()`, or until the relay refuses.
+ *
+ * A peer that reads slowly is `peer_busy`: what the relay did not take is sent to it again, in order, and what comes
+ * after it waits. No `error` tells of that. Whatever waits is dropped when the peer leaves or the socket is lost.
  */
 (() => {
 	"use strict";
@@ -22,6 +25,19 @@
 	const PROBE_DEADLINE_MS = 4_000;
 	/** A timer that comes this late means that the machine slept. */
 	const SLEEP_GAP_MS = 12_000;
+	/** How long the relay may take to find a dead connection of ours, which still has our id. */
+	const GHOST_MS = 40_000;
+	/** What goes to one peer unasked within FREE_MS: half of the 64 messages and 64 KiB that the relay keeps for it. */
+	const FREE_MESSAGES = 32;
+	const FREE_BYTES = 32 * 1024;
+	/** A peer that takes nothing for so long is closed by the relay. */
+	const FREE_MS = 5_000;
+	/** Before a message goes to a busy peer again; doubled at each refusal. */
+	const FIRST_BUSY_MS = 100;
+	const LONGEST_BUSY_MS = 1_000;
+	/** What may wait for busy peers, all together. As much is remembered of what was sent. */
+	const MOST_MESSAGES = 1_000;
+	const MOST_BYTES = 1024 * 1024;
 	const PROBE_REF = "probe";
 	const JOIN_REF = "join";
 
@@ -31,6 +47,86 @@
 		constructor({ code, message, retryable = false }) {
 			super(message);
 			Object.assign(this, { name: "SignalingError", code, retryable });
+		}
+	}
+
+	/**
+	 * The way to one peer. The relay says which messages it did not take, and nothing of the others. So beyond the little
+	 * that goes freely, one message goes at a time, with a question behind it: once that is answered, and the message
+	 * has not come back, the next one goes. Nothing can overtake then.
+	 */
+	class SendQueue {
+		/** What waits, in the order of sending. The first may be on its way. @type {object[]} */
+		held = [];
+		#channel;
+		/** Whether the first is on its way. */
+		#trying = false;
+		#refused = false;
+		/** For an answer, or to try again. */
+		#waiting = false;
+		#delayMs = FIRST_BUSY_MS;
+		#timer = 0;
+		/** How much of what may go freely is used up, from 0 to 1, and when that was. */
+		#used = 0;
+		#usedAtMs = 0;
+
+		/** @param {{write: (message: object) => void, ask: (queue: SendQueue) => void}} channel */
+		constructor(channel) {
+			this.#channel = channel;
+		}
+
+		/** Whether a message may go at once. */
+		admits({ share }) {
+			const now = performance.now();
+			this.#used = Math.max(0, this.#used - (now - this.#usedAtMs) / FREE_MS);
+			this.#usedAtMs = now;
+			return !this.#waiting && this.#used + share <= 1;
+		}
+
+		count({ share }) {
+			this.#used = Math.min(1, this.#used + share);
+		}
+
+		/** Puts a message where it belongs. None goes before it is known what became of those that went freely. */
+		hold(message) {
+			const at = this.held.findIndex(({ number }) => number > message.number);
+			this.held.splice(at < 0 ? this.held.length : at, 0, message);
+			if (this.#waiting) return;
+			this.#waiting = true;
+			this.#channel.ask(this);
+		}
+
+		/** The relay did not take it. */
+		refuse(message) {
+			this.#refused = true;
+			this.#used = 1;
+			this.#usedAtMs = performance.now();
+			if (!this.held.includes(message)) this.hold(message);
+		}
+
+		/** The relay has dealt with all that was sent before the question. */
+		answered() {
+			const refused = this.#refused;
+			if (this.#trying && !refused) this.held.shift();
+			this.#trying = this.#refused = false;
+			if (!refused) {
+				this.#delayMs = FIRST_BUSY_MS;
+				return this.#next();
+			}
+			this.#timer = setTimeout(() => this.#next(), this.#delayMs);
+			this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_BUSY_MS);
+		}
+
+		drop() {
+			clearTimeout(this.#timer);
+			this.held = [];
+		}
+
+		#next() {
+			this.#trying = this.#waiting = this.held.length > 0;
+			if (!this.#trying) return;
+			this.#channel.write(this.held[0]);
+			this.#channel.ask(this);
 		}
 	}
 
@@ -48,6 +144,17 @@
 		/** Of the promise that `join` gave. */
 		#settle = null;
 		#listeners = new Map();
+		/** By the id of each peer in the room. @type {Map<string, SendQueue>} */
+		#queues = new Map();
+		/** What was sent lately, by the `ref` that it went under. */
+		#sent = new Map();
+		#sentBytes = 0;
+		#lastNumber = 0;
+		#lastRef = 0;
+		/** Who asks next, and who waits for each answer. */
+		#asking = [];
+		#questions = [];
+		#ghostSinceMs = 0;
 		#failures = 0;
 		#notBeforeMs = 0;
 		#redialTimer = 0;
@@ -100,6 +207,7 @@
 			if (name) this.#wanted.name = name;
 			if (id) this.#wanted.id = id;
 			this.#joinedBefore = false;
+			this.#ghostSinceMs = 0;
 			const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
 			joined.catch(() => {}); // who listens to "refused" need not catch it as well
 			this.#watch(true);
@@ -108,15 +216,34 @@
 		}
 
 		/**
-		 * Sends one message. False when we are in no room: then it never will be sent.
+		 * Sends one message. A `ref` in `fields` comes back in an `error` about it; the peer does not see it.
 		 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
 		 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
 		 * @param {string} [to] one peer's id; without it everyone else in the room
-		 * @returns {boolean}
+		 * @returns {boolean} false if it never will be sent: we are in no room, or 1,000 messages or 1 MiB wait already
 		 */
-		send(type, fields, to) {
+		send(type, fields, to = fields?.to) {
 			if (this.state !== "joined") return false;
-			return this.#write(to === undefined ? { ...fields, type } : { ...fields, type, to });
+			const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
+			const bytes = new TextEncoder().encode(text).length;
+			const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
+			const message = { number: ++this.#lastNumber, to, ref: fields?.ref, text, bytes, share };
+			const queues = [...this.#queues].filter(([id]) => to === undefined || to === id);
+			if (queues.every(([, queue]) => queue.admits(message))) {
+				for (const [, queue] of queues) queue.count(message);
+				return this.#writeSignal(message);
+			}
+			// A busy peer holds up nobody else: from here on each gets a copy.
+			const held = [...this.#queues.values()].flatMap((queue) => queue.held);
+			const heldBytes = held.reduce((sum, { bytes }) => sum + bytes, bytes * queues.length);
+			if (held.length + queues.length > MOST_MESSAGES || heldBytes > MOST_BYTES) return false;
+			for (const [id, queue] of queues) {
+				const copy = { ...message, to: id, isCopy: to === undefined };
+				if (queue.admits(copy)) this.#writeSignal(copy);
+				else queue.hold(copy);
+				queue.count(copy);
+			}
+			return true;
 		}
 
 		/** Leaves the room and hangs up; the others hear `left`. */
@@ -146,7 +273,7 @@
 		 */
 		probe() {
 			if (this.state !== "joined" || this.#probeTimer) return;
-			this.#write({ type: "join", room: this.#wanted.room, ref: PROBE_REF });
+			this.#ask([]);
 			this.#probeTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), PROBE_DEADLINE_MS);
 		}
 
@@ -183,12 +310,20 @@
 			switch (message.type) {
 				case "joined":
 					return this.#joined(message);
+				case "peer_joined":
+					this.#meet(message.id);
+					break;
+				case "peer_left":
+					this.#queues.get(message.id)?.drop();
+					this.#queues.delete(message.id);
+					break;
 				case "goaway":
 					this.#notBeforeMs = Number(message.retryAfterMs) || 0;
 					break;
 				case "error":
-					if (message.ref === PROBE_REF) return;
+					if (message.ref === PROBE_REF) return this.#questions.shift()?.forEach((queue) => queue.answered());
 					if (this.state === "joining") return this.#refused(message);
+					if (this.#returned(message)) return;
 			}
 			this.#emit(message.type, message);
 		}
@@ -199,17 +334,21 @@
 			const again = this.#joinedBefore;
 			this.id = message.id;
 			this.#joinedBefore = true;
-			this.#failures = 0;
+			this.#failures = this.#ghostSinceMs = 0;
+			const peers = Array.isArray(message.peers) ? message.peers : [];
+			for (const peer of peers) this.#meet(peer.id);
 			this.#become("joined");
 			this.#settle.resolve(message);
-			const peers = Array.isArray(message.peers) ? message.peers : [];
 			const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
 			this.#emit("joined", { ...message, peers, iceServers, again, previousId });
 		}
 
-		/** A full room at a rejoin is full of our own ghost, which the relay will find dead: try again. */
+		/** At a rejoin our own ghost may have the last place, or our id: the relay will find it dead. */
 		#refused(error) {
-			if (error.retryable && this.#joinedBefore) return this.#lost({ code: 1013, reason: error.message });
+			const now = Date.now();
+			this.#ghostSinceMs ||= now;
+			const isGhost = error.code === "id_taken" && now - this.#ghostSinceMs < GHOST_MS;
+			if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
 			this.#settle.reject(new SignalingError(error));
 			this.leave();
 			this.#emit("refused", error);
@@ -230,14 +369,63 @@
 		#drop(reason) {
 			for (const timer of [this.#redialTimer, this.#deadlineTimer, this.#probeTimer]) clearTimeout(timer);
 			this.#probeTimer = 0;
+			for (const queue of this.#queues.values()) queue.drop();
+			for (const waiting of [this.#queues, this.#sent]) waiting.clear();
+			this.#asking = [];
+			this.#questions = [];
+			this.#sentBytes = 0;
 			const socket = this.#socket;
 			this.#socket = null;
 			socket?.close(1000, reason);
 		}
 
+		#meet(id) {
+			const write = (message) => this.#writeSignal(message);
+			// Whoever asks at once shares a question.
+			const ask = (queue) => this.#asking.push(queue) === 1 && queueMicrotask(() => this.#ask(this.#asking.splice(0)));
+			this.#queues.set(id, new SendQueue({ write, ask }));
+		}
+
+		/** Asks what the relay must answer, after all that it has to say of earlier messages. */
+		#ask(queues) {
+			if (this.#write({ type: "join", room: this.#wanted?.room, ref: PROBE_REF })) this.#questions.push(queues);
+		}
+
+		/** An error about something that `send` sent. @returns {boolean} whether nobody else need hear of it */
+		#returned(error) {
+			const message = this.#sent.get(error.ref);
+			if (!message) return false;
+			const queue = this.#queues.get(error.to ?? message.to);
+			const late = error.code === "rate_limited" && queue?.held.includes(message);
+			if (queue && (error.code === "peer_busy" || late)) {
+				queue.refuse(message.to === undefined ? { ...message, to: error.to, isCopy: true } : message);
+				return true;
+			}
+			if (message.ref === undefined) delete error.ref;
+			else error.ref = message.ref;
+			return Boolean(message.isCopy) && error.code === "peer_not_found";
+		}
+
+		#writeSignal(message) {
+			const ref = String(++this.#lastRef);
+			const { to, text, bytes } = message;
+			this.#sent.set(ref, message);
+			this.#sentBytes += bytes;
+			for (const [oldest, { bytes }] of this.#sent) {
+				if (this.#sent.size <= MOST_MESSAGES && this.#sentBytes <= MOST_BYTES) break;
+				this.#sent.delete(oldest);
+				this.#sentBytes -= bytes;
+			}
+			return this.#writeText(`${text.slice(0, -1)},${JSON.stringify({ ref, to }).slice(1)}`);
+		}
+
 		#write(message) {
+			return this.#writeText(JSON.stringify(message));
+		}
+
+		#writeText(text) {
 			if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-			this.#socket.send(JSON.stringify(message));
+			this.#socket.send(text);
 			return true;
 		}
 
