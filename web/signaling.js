@@ -1,5 +1,5 @@
 /**
- * The signaling client: one WebSocket to the relay that finds its way back. For any page; needs no other file, and
+ * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file and
  * knows nothing of WebRTC. By `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
  *
  *   const channel = new SignalingChannel();          // this page's own host; or "wss://relay.example/ws"
@@ -11,458 +11,452 @@
  * Once joined it stays joined: a lost socket is dialled again with backoff and jitter, and the room entered again
  * under the same name, until `leave()` or `close()`, or until the relay refuses.
  *
- * A peer that reads slowly is `peer_busy`: what the relay did not take is sent to it again, in order, and what comes
- * after it waits. No `error` tells of that. Whatever waits is dropped when the peer leaves or the socket is lost.
+ * What a slow peer's queue refuses (`peer_busy`) is sent again, in order; later messages to that peer wait behind it,
+ * until they are through, the peer leaves or the socket is lost.
  */
 (() => {
-	"use strict";
+"use strict";
 
-	/** Before dialling again; doubled at each failure. */
-	const FIRST_DELAY_MS = 500;
-	const LONGEST_DELAY_MS = 10_000;
-	/** From dialling to `joined`. */
-	const JOIN_DEADLINE_MS = 9_000;
-	const PROBE_DEADLINE_MS = 4_000;
-	/** A timer that comes this late means that the machine slept. */
-	const SLEEP_GAP_MS = 12_000;
-	/** How long the relay may take to find a dead connection of ours, which still has our id. */
-	const GHOST_MS = 40_000;
-	/** What goes to one peer unasked within FREE_MS: half of the 64 messages and 64 KiB that the relay keeps for it. */
-	const FREE_MESSAGES = 32;
-	const FREE_BYTES = 32 * 1024;
-	/** A peer that takes nothing for so long is closed by the relay. */
-	const FREE_MS = 5_000;
-	/** Before a message goes to a busy peer again; doubled at each refusal. */
-	const FIRST_BUSY_MS = 100;
-	const LONGEST_BUSY_MS = 1_000;
-	/** What may wait for busy peers, all together. As much is remembered of what was sent. */
-	const MOST_MESSAGES = 1_000;
-	const MOST_BYTES = 1024 * 1024;
-	const PROBE_REF = "probe";
-	const JOIN_REF = "join";
+/** Before dialling again; doubled at each failure. */
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 10_000;
+/** From dialling to `joined`. */
+const JOIN_DEADLINE_MS = 9_000;
+const PROBE_DEADLINE_MS = 4_000;
+/** A timer that comes this late means that the machine slept. */
+const SLEEP_GAP_MS = 12_000;
+/** The relay needs up to this long to find a dead connection, which holds our id. */
+const GHOST_MS = 40_000;
+/** What goes to one peer unconfirmed within FREE_MS: half of the 64 messages and 64 KiB that the relay queues for it. */
+const FREE_MESSAGES = 32;
+const FREE_BYTES = 32 * 1024;
+/** The relay closes a peer that reads nothing for this long. */
+const FREE_MS = 5_000;
+/** Before a busy peer is tried again; doubled each time. */
+const FIRST_BUSY_MS = 100;
+const LONGEST_BUSY_MS = 1_000;
+/** What may wait for all peers together. */
+const MOST_HELD = 1_000;
+const MOST_HELD_BYTES = 1024 * 1024;
+const PROBE_REF = "probe";
+const JOIN_REF = "join";
 
-	/** What the relay refused; `code` is the protocol's. */
-	class SignalingError extends Error {
-		/** @param {{code: string, message: string, retryable?: boolean}} refusal */
-		constructor({ code, message, retryable = false }) {
-			super(message);
-			Object.assign(this, { name: "SignalingError", code, retryable });
-		}
+/** What the relay refused; `code` is the protocol's. */
+class SignalingError extends Error {
+	/** @param {{code: string, message: string, retryable?: boolean}} refusal */
+	constructor({ code, message, retryable = false }) {
+		super(message);
+		Object.assign(this, { name: "SignalingError", code, retryable });
+	}
+}
+
+/**
+ * The messages that wait for one peer. The relay reports refusals only. So beyond the free share one message is in
+ * flight at a time, followed by a question; if the answer comes first, the message was accepted.
+ */
+class SendQueue {
+	/** In order of sending; the first may be in flight. */
+	held = [];
+	#write;
+	#ask;
+	#inFlight = false;
+	#refused = false;
+	/** For an answer, or for the delay. */
+	#waiting = false;
+	#delayMs = FIRST_BUSY_MS;
+	#timer = 0;
+	/** How much of the free share is used, from 0 to 1. */
+	#used = 0;
+	#usedAtMs = 0;
+
+	constructor(write, ask) {
+		this.#write = write;
+		this.#ask = ask;
+	}
+
+	admits({ share }) {
+		const now = performance.now();
+		this.#used = Math.max(0, this.#used - (now - this.#usedAtMs) / FREE_MS);
+		this.#usedAtMs = now;
+		return !this.#waiting && this.#used + share <= 1;
+	}
+
+	count({ share }) {
+		this.#used = Math.min(1, this.#used + share);
+	}
+
+	/** Inserts a message in order. It goes once all that went before is settled. */
+	hold(message) {
+		const at = this.held.findIndex(({ number }) => number > message.number);
+		this.held.splice(at < 0 ? this.held.length : at, 0, message);
+		if (!this.#waiting) this.#ask(this);
+		this.#waiting = true;
+	}
+
+	refuse(message) {
+		this.#refused = true;
+		this.count({ share: 1 });
+		if (!this.held.includes(message)) this.hold(message);
+	}
+
+	/** The question is answered. */
+	settle() {
+		const refused = this.#refused;
+		if (this.#inFlight && !refused) this.held.shift();
+		if (refused) this.#timer = setTimeout(() => this.#next(), this.#delayMs);
+		else this.#next();
+		this.#delayMs = refused ? Math.min(this.#delayMs * 2, LONGEST_BUSY_MS) : FIRST_BUSY_MS;
+	}
+
+	drop() {
+		clearTimeout(this.#timer);
+		this.held = [];
+	}
+
+	#next() {
+		this.#refused = false;
+		this.#inFlight = this.#waiting = this.held.length > 0;
+		if (!this.#inFlight) return;
+		this.#write(this.held[0]);
+		this.#ask(this);
+	}
+}
+
+class SignalingChannel {
+	/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
+	state = "closed";
+	/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
+	id = null;
+
+	#url;
+	#socket = null;
+	/** What to say to `join`, while we mean to be in a room. */
+	#wanted = null;
+	#joinedBefore = false;
+	/** Of the promise that `join` gave. */
+	#settle = null;
+	#listeners = new Map();
+	/** By the id of each peer in the room. @type {Map<string, SendQueue>} */
+	#queues = new Map();
+	/** What the relay may still refuse, by its `ref`. */
+	#sent = new Map();
+	#lastNumber = 0;
+	#lastRef = 0;
+	#unasked = 0;
+	/** Queues whose question is about to be sent, and questions without an answer yet. */
+	#asking = [];
+	#questions = [];
+	#ghostSinceMs = 0;
+	#failures = 0;
+	#notBeforeMs = 0;
+	#redialTimer = 0;
+	#deadlineTimer = 0;
+	#probeTimer = 0;
+	#watchTimer = 0;
+
+	/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
+	constructor(url = SignalingChannel.urlFor(location.href)) {
+		this.#url = String(url);
 	}
 
 	/**
-	 * The way to one peer. The relay says which messages it did not take, and nothing of the others. So beyond the little
-	 * that goes freely, one message goes at a time, with a question behind it: once that is answered, and the message
-	 * has not come back, the next one goes. Nothing can overtake then.
+	 * The relay that belongs to a page: the same host; for a page from disk the one on this machine.
+	 * @param {string} pageUrl
+	 * @returns {string}
 	 */
-	class SendQueue {
-		/** What waits, in the order of sending. The first may be on its way. @type {object[]} */
-		held = [];
-		#channel;
-		/** Whether the first is on its way. */
-		#trying = false;
-		#refused = false;
-		/** For an answer, or to try again. */
-		#waiting = false;
-		#delayMs = FIRST_BUSY_MS;
-		#timer = 0;
-		/** How much of what may go freely is used up, from 0 to 1, and when that was. */
-		#used = 0;
-		#usedAtMs = 0;
-
-		/** @param {{write: (message: object) => void, ask: (queue: SendQueue) => void}} channel */
-		constructor(channel) {
-			this.#channel = channel;
-		}
-
-		/** Whether a message may go at once. */
-		admits({ share }) {
-			const now = performance.now();
-			this.#used = Math.max(0, this.#used - (now - this.#usedAtMs) / FREE_MS);
-			this.#usedAtMs = now;
-			return !this.#waiting && this.#used + share <= 1;
-		}
-
-		count({ share }) {
-			this.#used = Math.min(1, this.#used + share);
-		}
-
-		/** Puts a message where it belongs. None goes before it is known what became of those that went freely. */
-		hold(message) {
-			const at = this.held.findIndex(({ number }) => number > message.number);
-			this.held.splice(at < 0 ? this.held.length : at, 0, message);
-			if (this.#waiting) return;
-			this.#waiting = true;
-			this.#channel.ask(this);
-		}
-
-		/** The relay did not take it. */
-		refuse(message) {
-			this.#refused = true;
-			this.#used = 1;
-			this.#usedAtMs = performance.now();
-			if (!this.held.includes(message)) this.hold(message);
-		}
-
-		/** The relay has dealt with all that was sent before the question. */
-		answered() {
-			const refused = this.#refused;
-			if (this.#trying && !refused) this.held.shift();
-			this.#trying = this.#refused = false;
-			if (!refused) {
-				this.#delayMs = FIRST_BUSY_MS;
-				return this.#next();
-			}
-			this.#timer = setTimeout(() => this.#next(), this.#delayMs);
-			this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_BUSY_MS);
-		}
-
-		drop() {
-			clearTimeout(this.#timer);
-			this.held = [];
-		}
-
-		#next() {
-			this.#trying = this.#waiting = this.held.length > 0;
-			if (!this.#trying) return;
-			this.#channel.write(this.held[0]);
-			this.#channel.ask(this);
-		}
+	static urlFor(pageUrl) {
+		const page = new URL(pageUrl);
+		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
+		const url = new URL("ws", page);
+		url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
+		url.search = url.hash = "";
+		return url.href;
 	}
 
-	class SignalingChannel {
-		/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
-		state = "closed";
-		/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
-		id = null;
+	/**
+	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
+	 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
+	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
+	 * @param {string} type
+	 * @param {(event: any) => void} listener
+	 * @returns {() => void} call it to stop listening
+	 */
+	on(type, listener) {
+		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+		this.#listeners.get(type).add(listener);
+		return () => this.#listeners.get(type).delete(listener);
+	}
 
-		#url;
-		#socket = null;
-		/** What to say to `join`, while we mean to be in a room. */
-		#wanted = null;
-		#joinedBefore = false;
-		/** Of the promise that `join` gave. */
-		#settle = null;
-		#listeners = new Map();
-		/** By the id of each peer in the room. @type {Map<string, SendQueue>} */
-		#queues = new Map();
-		/** What was sent lately, by the `ref` that it went under. */
-		#sent = new Map();
-		#sentBytes = 0;
-		#lastNumber = 0;
-		#lastRef = 0;
-		/** Who asks next, and who waits for each answer. */
-		#asking = [];
-		#questions = [];
-		#ghostSinceMs = 0;
-		#failures = 0;
-		#notBeforeMs = 0;
-		#redialTimer = 0;
-		#deadlineTimer = 0;
-		#probeTimer = 0;
-		#watchTimer = 0;
+	/**
+	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
+	 * @param {string} room
+	 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
+	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
+	 */
+	join(room, { name, id } = {}) {
+		this.leave();
+		this.#wanted = { room };
+		if (name) this.#wanted.name = name;
+		if (id) this.#wanted.id = id;
+		this.#joinedBefore = false;
+		this.#ghostSinceMs = 0;
+		const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+		joined.catch(() => {}); // who listens to "refused" need not catch it as well
+		this.#watch(true);
+		this.reconnect();
+		return joined;
+	}
 
-		/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
-		constructor(url = SignalingChannel.urlFor(location.href)) {
-			this.#url = String(url);
+	/**
+	 * Sends one message. An `error` about it repeats `fields.ref`, which the receivers do not see.
+	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
+	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
+	 * @param {string} [to] one peer's id; without it everyone else in the room
+	 * @returns {boolean} false if it will never be sent: not in a room, or 1,000 messages or 1 MiB wait already
+	 */
+	send(type, fields, to = fields?.to) {
+		if (this.state !== "joined") return false;
+		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
+		const bytes = new TextEncoder().encode(text).length;
+		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
+		const message = { number: ++this.#lastNumber, to, ref: fields?.ref, text, bytes, share };
+		const queues = [...this.#queues].filter(([id]) => to === undefined || to === id);
+		if (queues.every(([, queue]) => queue.admits(message))) {
+			for (const [, queue] of queues) queue.count(message);
+			return this.#writeSignal(message);
 		}
-
-		/**
-		 * The relay that belongs to a page: the same host; for a page from disk the one on this machine.
-		 * @param {string} pageUrl
-		 * @returns {string}
-		 */
-		static urlFor(pageUrl) {
-			const page = new URL(pageUrl);
-			if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
-			const url = new URL("ws", page);
-			url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
-			url.search = url.hash = "";
-			return url.href;
+		// One must wait; the others need not: a copy for each.
+		const held = [...this.#queues.values()].flatMap((queue) => queue.held);
+		const heldBytes = held.reduce((sum, { bytes }) => sum + bytes, bytes * queues.length);
+		if (held.length + queues.length > MOST_HELD || heldBytes > MOST_HELD_BYTES) return false;
+		for (const [id, queue] of queues) {
+			const copy = { ...message, to: id, isCopy: to === undefined };
+			if (queue.admits(copy)) this.#writeSignal(copy);
+			else queue.hold(copy);
+			queue.count(copy);
 		}
+		return true;
+	}
 
-		/**
-		 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-		 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
-		 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
-		 * @param {string} type
-		 * @param {(event: any) => void} listener
-		 * @returns {() => void} call it to stop listening
-		 */
-		on(type, listener) {
-			if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
-			this.#listeners.get(type).add(listener);
-			return () => this.#listeners.get(type).delete(listener);
+	/** Leaves the room and hangs up; the others hear `left`. */
+	leave() {
+		if (this.state === "joined") this.#write({ type: "leave" });
+		this.#wanted = null;
+		this.#settle?.reject(new SignalingError({ code: "closed", message: "left before joining" }));
+		this.#watch(false);
+		this.#drop("bye");
+		this.#become("closed");
+	}
+
+	/** Leaves, and forgets every listener. */
+	close() {
+		this.leave();
+		this.#listeners.clear();
+	}
+
+	/** Dials now rather than when the delay is over: for a "try again" button. */
+	reconnect() {
+		if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
+	}
+
+	/**
+	 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for minutes.
+	 * A second `join` must be answered (`already_joined`).
+	 */
+	probe() {
+		if (this.state !== "joined" || this.#probeTimer) return;
+		this.#ask([]);
+		this.#probeTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), PROBE_DEADLINE_MS);
+	}
+
+	#dial() {
+		this.#drop("again");
+		this.#become("connecting");
+		let socket;
+		try {
+			socket = new WebSocket(this.#url);
+		} catch (error) {
+			return this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
 		}
+		this.#socket = socket;
+		this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
+		const mine = (handler) => (event) => socket === this.#socket && handler(event);
+		socket.onopen = mine(() => {
+			this.#become("joining");
+			this.#write({ type: "join", ...this.#wanted, ref: JOIN_REF });
+		});
+		socket.onmessage = mine(({ data }) => this.#read(data));
+		socket.onclose = mine(({ code, reason }) => this.#lost({ code, reason }));
+	}
 
-		/**
-		 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-		 * @param {string} room
-		 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
-		 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
-		 */
-		join(room, { name, id } = {}) {
-			this.leave();
-			this.#wanted = { room };
-			if (name) this.#wanted.name = name;
-			if (id) this.#wanted.id = id;
-			this.#joinedBefore = false;
-			this.#ghostSinceMs = 0;
-			const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-			joined.catch(() => {}); // who listens to "refused" need not catch it as well
-			this.#watch(true);
-			this.reconnect();
-			return joined;
+	#read(text) {
+		let message;
+		try {
+			message = JSON.parse(text);
+		} catch {
+			return;
 		}
+		if (message === null || typeof message !== "object" || typeof message.type !== "string") return;
+		clearTimeout(this.#probeTimer); // whatever it says, it says that the relay lives
+		this.#probeTimer = 0;
+		switch (message.type) {
+			case "joined":
+				return this.#joined(message);
+			case "peer_joined":
+				this.#meet(message.id);
+				break;
+			case "peer_left":
+				this.#queues.get(message.id)?.drop();
+				this.#queues.delete(message.id);
+				break;
+			case "goaway":
+				this.#notBeforeMs = Number(message.retryAfterMs) || 0;
+				break;
+			case "error":
+				if (message.ref === PROBE_REF) return this.#answered();
+				if (this.state === "joining") return this.#refused(message);
+				if (this.#returned(message)) return;
+		}
+		this.#emit(message.type, message);
+	}
 
-		/**
-		 * Sends one message. A `ref` in `fields` comes back in an `error` about it; the peer does not see it.
-		 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
-		 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
-		 * @param {string} [to] one peer's id; without it everyone else in the room
-		 * @returns {boolean} false if it never will be sent: we are in no room, or 1,000 messages or 1 MiB wait already
-		 */
-		send(type, fields, to = fields?.to) {
-			if (this.state !== "joined") return false;
-			const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
-			const bytes = new TextEncoder().encode(text).length;
-			const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
-			const message = { number: ++this.#lastNumber, to, ref: fields?.ref, text, bytes, share };
-			const queues = [...this.#queues].filter(([id]) => to === undefined || to === id);
-			if (queues.every(([, queue]) => queue.admits(message))) {
-				for (const [, queue] of queues) queue.count(message);
-				return this.#writeSignal(message);
-			}
-			// A busy peer holds up nobody else: from here on each gets a copy.
-			const held = [...this.#queues.values()].flatMap((queue) => queue.held);
-			const heldBytes = held.reduce((sum, { bytes }) => sum + bytes, bytes * queues.length);
-			if (held.length + queues.length > MOST_MESSAGES || heldBytes > MOST_BYTES) return false;
-			for (const [id, queue] of queues) {
-				const copy = { ...message, to: id, isCopy: to === undefined };
-				if (queue.admits(copy)) this.#writeSignal(copy);
-				else queue.hold(copy);
-				queue.count(copy);
-			}
+	#joined(message) {
+		clearTimeout(this.#deadlineTimer);
+		const previousId = this.id;
+		const again = this.#joinedBefore;
+		this.id = message.id;
+		this.#joinedBefore = true;
+		this.#failures = this.#ghostSinceMs = 0;
+		const peers = Array.isArray(message.peers) ? message.peers : [];
+		for (const peer of peers) this.#meet(peer.id);
+		this.#become("joined");
+		this.#settle.resolve(message);
+		const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
+		this.#emit("joined", { ...message, peers, iceServers, again, previousId });
+	}
+
+	/** At a rejoin our last connection may still hold a place, or our id, until the relay finds it dead. */
+	#refused(error) {
+		const now = Date.now();
+		this.#ghostSinceMs ||= now;
+		const isGhost = error.code === "id_taken" && now - this.#ghostSinceMs < GHOST_MS;
+		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
+		this.#settle.reject(new SignalingError(error));
+		this.leave();
+		this.#emit("refused", error);
+	}
+
+	#lost({ code, reason }) {
+		this.#drop("again");
+		if (!this.#wanted) return this.#become("closed");
+		const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
+		// Jitter, so that a restarted relay does not meet everybody at once.
+		const retryInMs = Math.round(this.#notBeforeMs + longest * (0.5 + Math.random() / 2));
+		this.#failures = Math.min(this.#failures + 1, 10);
+		this.#notBeforeMs = 0;
+		this.#redialTimer = setTimeout(() => this.#dial(), retryInMs);
+		this.#become("waiting", { retryInMs, code, reason });
+	}
+
+	#drop(reason) {
+		for (const timer of [this.#redialTimer, this.#deadlineTimer, this.#probeTimer]) clearTimeout(timer);
+		this.#probeTimer = 0;
+		for (const queue of this.#queues.values()) queue.drop();
+		this.#queues.clear();
+		this.#sent.clear();
+		this.#asking = [];
+		this.#questions = [];
+		const socket = this.#socket;
+		this.#socket = null;
+		socket?.close(1000, reason);
+	}
+
+	#meet(id) {
+		const ask = (queue) => this.#asking.push(queue) === 1 && queueMicrotask(() => this.#ask(this.#asking.splice(0)));
+		this.#queues.set(id, new SendQueue((message) => this.#writeSignal(message), ask));
+	}
+
+	/** The answer to this comes after every refusal of what was sent before. */
+	#ask(queues) {
+		this.#unasked = 0;
+		const asked = this.#write({ type: "join", room: this.#wanted?.room, ref: PROBE_REF });
+		if (asked) this.#questions.push({ queues, lastRef: this.#lastRef });
+	}
+
+	#answered() {
+		const { queues = [], lastRef = 0 } = this.#questions.shift() ?? {};
+		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
+		for (const queue of queues) queue.settle();
+	}
+
+	/** An error about a message from `send`. @returns {boolean} whether it is handled */
+	#returned(error) {
+		const message = this.#sent.get(Number(error.ref));
+		if (!message) return false;
+		const queue = this.#queues.get(error.to ?? message.to);
+		const wasHeld = queue?.held.includes(message);
+		if (queue && (error.code === "peer_busy" || (error.code === "rate_limited" && wasHeld))) {
+			queue.refuse(message.to === undefined ? { ...message, to: error.to, isCopy: true } : message);
 			return true;
 		}
+		error.ref = message.ref;
+		return message.isCopy && error.code === "peer_not_found";
+	}
 
-		/** Leaves the room and hangs up; the others hear `left`. */
-		leave() {
-			if (this.state === "joined") this.#write({ type: "leave" });
-			this.#wanted = null;
-			this.#settle?.reject(new SignalingError({ code: "closed", message: "left before joining" }));
-			this.#watch(false);
-			this.#drop("bye");
-			this.#become("closed");
-		}
+	#writeSignal(message) {
+		const { to, text, share } = message;
+		const ref = ++this.#lastRef;
+		this.#sent.set(ref, message);
+		this.#unasked += share;
+		const sent = this.#writeText(`${text.slice(0, -1)},${JSON.stringify({ ref: String(ref), to }).slice(1)}`);
+		if (this.#unasked > 1) this.#ask([]);
+		return sent;
+	}
 
-		/** Leaves, and forgets every listener. */
-		close() {
-			this.leave();
-			this.#listeners.clear();
-		}
+	#write(message) {
+		return this.#writeText(JSON.stringify(message));
+	}
 
-		/** Dials now rather than when the delay is over: for a "try again" button. */
-		reconnect() {
-			if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
-		}
+	#writeText(text) {
+		if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+		this.#socket.send(text);
+		return true;
+	}
 
-		/**
-		 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for
-		 * minutes. A second `join` must be answered (`already_joined`), which is all that we want to know.
-		 */
-		probe() {
-			if (this.state !== "joined" || this.#probeTimer) return;
-			this.#ask([]);
-			this.#probeTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), PROBE_DEADLINE_MS);
-		}
+	#become(state, detail = {}) {
+		if (state === this.state && state !== "waiting") return;
+		this.state = state;
+		this.#emit("state", { state, ...detail });
+	}
 
-		#dial() {
-			this.#drop("again");
-			this.#become("connecting");
-			let socket;
+	/** A listener that throws harms nobody else. */
+	#emit(type, event) {
+		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
 			try {
-				socket = new WebSocket(this.#url);
+				listener(event);
 			} catch (error) {
-				return this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
-			}
-			this.#socket = socket;
-			this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
-			const mine = (handler) => (event) => socket === this.#socket && handler(event);
-			socket.onopen = mine(() => {
-				this.#become("joining");
-				this.#write({ type: "join", ...this.#wanted, ref: JOIN_REF });
-			});
-			socket.onmessage = mine(({ data }) => this.#read(data));
-			socket.onclose = mine(({ code, reason }) => this.#lost({ code, reason }));
-		}
-
-		#read(text) {
-			let message;
-			try {
-				message = JSON.parse(text);
-			} catch {
-				return;
-			}
-			if (message === null || typeof message !== "object" || typeof message.type !== "string") return;
-			clearTimeout(this.#probeTimer); // whatever it says, it says that the relay lives
-			this.#probeTimer = 0;
-			switch (message.type) {
-				case "joined":
-					return this.#joined(message);
-				case "peer_joined":
-					this.#meet(message.id);
-					break;
-				case "peer_left":
-					this.#queues.get(message.id)?.drop();
-					this.#queues.delete(message.id);
-					break;
-				case "goaway":
-					this.#notBeforeMs = Number(message.retryAfterMs) || 0;
-					break;
-				case "error":
-					if (message.ref === PROBE_REF) return this.#questions.shift()?.forEach((queue) => queue.answered());
-					if (this.state === "joining") return this.#refused(message);
-					if (this.#returned(message)) return;
-			}
-			this.#emit(message.type, message);
-		}
-
-		#joined(message) {
-			clearTimeout(this.#deadlineTimer);
-			const previousId = this.id;
-			const again = this.#joinedBefore;
-			this.id = message.id;
-			this.#joinedBefore = true;
-			this.#failures = this.#ghostSinceMs = 0;
-			const peers = Array.isArray(message.peers) ? message.peers : [];
-			for (const peer of peers) this.#meet(peer.id);
-			this.#become("joined");
-			this.#settle.resolve(message);
-			const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
-			this.#emit("joined", { ...message, peers, iceServers, again, previousId });
-		}
-
-		/** At a rejoin our own ghost may have the last place, or our id: the relay will find it dead. */
-		#refused(error) {
-			const now = Date.now();
-			this.#ghostSinceMs ||= now;
-			const isGhost = error.code === "id_taken" && now - this.#ghostSinceMs < GHOST_MS;
-			if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
-			this.#settle.reject(new SignalingError(error));
-			this.leave();
-			this.#emit("refused", error);
-		}
-
-		#lost({ code, reason }) {
-			this.#drop("again");
-			if (!this.#wanted) return this.#become("closed");
-			const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
-			// Jitter, so that a restarted relay does not meet everybody at once.
-			const retryInMs = Math.round(this.#notBeforeMs + longest * (0.5 + Math.random() / 2));
-			this.#failures = Math.min(this.#failures + 1, 10);
-			this.#notBeforeMs = 0;
-			this.#redialTimer = setTimeout(() => this.#dial(), retryInMs);
-			this.#become("waiting", { retryInMs, code, reason });
-		}
-
-		#drop(reason) {
-			for (const timer of [this.#redialTimer, this.#deadlineTimer, this.#probeTimer]) clearTimeout(timer);
-			this.#probeTimer = 0;
-			for (const queue of this.#queues.values()) queue.drop();
-			for (const waiting of [this.#queues, this.#sent]) waiting.clear();
-			this.#asking = [];
-			this.#questions = [];
-			this.#sentBytes = 0;
-			const socket = this.#socket;
-			this.#socket = null;
-			socket?.close(1000, reason);
-		}
-
-		#meet(id) {
-			const write = (message) => this.#writeSignal(message);
-			// Whoever asks at once shares a question.
-			const ask = (queue) => this.#asking.push(queue) === 1 && queueMicrotask(() => this.#ask(this.#asking.splice(0)));
-			this.#queues.set(id, new SendQueue({ write, ask }));
-		}
-
-		/** Asks what the relay must answer, after all that it has to say of earlier messages. */
-		#ask(queues) {
-			if (this.#write({ type: "join", room: this.#wanted?.room, ref: PROBE_REF })) this.#questions.push(queues);
-		}
-
-		/** An error about something that `send` sent. @returns {boolean} whether nobody else need hear of it */
-		#returned(error) {
-			const message = this.#sent.get(error.ref);
-			if (!message) return false;
-			const queue = this.#queues.get(error.to ?? message.to);
-			const late = error.code === "rate_limited" && queue?.held.includes(message);
-			if (queue && (error.code === "peer_busy" || late)) {
-				queue.refuse(message.to === undefined ? { ...message, to: error.to, isCopy: true } : message);
-				return true;
-			}
-			if (message.ref === undefined) delete error.ref;
-			else error.ref = message.ref;
-			return Boolean(message.isCopy) && error.code === "peer_not_found";
-		}
-
-		#writeSignal(message) {
-			const ref = String(++this.#lastRef);
-			const { to, text, bytes } = message;
-			this.#sent.set(ref, message);
-			this.#sentBytes += bytes;
-			for (const [oldest, { bytes }] of this.#sent) {
-				if (this.#sent.size <= MOST_MESSAGES && this.#sentBytes <= MOST_BYTES) break;
-				this.#sent.delete(oldest);
-				this.#sentBytes -= bytes;
-			}
-			return this.#writeText(`${text.slice(0, -1)},${JSON.stringify({ ref, to }).slice(1)}`);
-		}
-
-		#write(message) {
-			return this.#writeText(JSON.stringify(message));
-		}
-
-		#writeText(text) {
-			if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-			this.#socket.send(text);
-			return true;
-		}
-
-		#become(state, detail = {}) {
-			if (state === this.state && state !== "waiting") return;
-			this.state = state;
-			this.#emit("state", { state, ...detail });
-		}
-
-		/** A listener that throws harms nobody else. */
-		#emit(type, event) {
-			for (const listener of [...(this.#listeners.get(type) ?? [])]) {
-				try {
-					listener(event);
-				} catch (error) {
-					console.error(error);
-				}
+				console.error(error);
 			}
 		}
-
-		/** Notices a network that came back and a machine that woke up. */
-		#watch(on) {
-			clearInterval(this.#watchTimer);
-			const listen = on ? "addEventListener" : "removeEventListener";
-			globalThis[listen]?.("online", this.#stir);
-			globalThis.navigator?.connection?.[listen]?.("change", this.#stir);
-			if (!on) return;
-			let last = Date.now();
-			this.#watchTimer = setInterval(() => {
-				if (Date.now() - last > SLEEP_GAP_MS) this.#stir();
-				last = Date.now();
-			}, 3_000);
-		}
-
-		#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
 	}
 
-	globalThis.SignalingChannel = SignalingChannel;
-	globalThis.SignalingError = SignalingError;
+	/** Notices a network that came back and a machine that woke up. */
+	#watch(on) {
+		clearInterval(this.#watchTimer);
+		const listen = on ? "addEventListener" : "removeEventListener";
+		globalThis[listen]?.("online", this.#stir);
+		globalThis.navigator?.connection?.[listen]?.("change", this.#stir);
+		if (!on) return;
+		let last = Date.now();
+		this.#watchTimer = setInterval(() => {
+			if (Date.now() - last > SLEEP_GAP_MS) this.#stir();
+			last = Date.now();
+		}, 3_000);
+	}
+
+	#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
+}
+
+globalThis.SignalingChannel = SignalingChannel;
+globalThis.SignalingError = SignalingError;
 })();
