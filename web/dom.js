@@ -36,12 +36,12 @@ function icon(name) {
 
 /** A round button with an icon; its label shows on hover and is read aloud. */
 function tool(iconName, onclick) {
-	const button = make("button", { type: "button", className: "tool", onclick, dataset: { icon: iconName } });
-	return furnish(button);
+	return furnish(make("button", { type: "button", onclick, dataset: { icon: iconName } }));
 }
 
 function furnish(button) {
 	const tip = make("span", { className: "tip" });
+	button.classList.add("tool");
 	if (button.dataset.tip) tip.dataset.t = button.dataset.tip;
 	button.prepend(icon(button.dataset.icon), tip);
 	return button;
@@ -76,8 +76,8 @@ async function copyFrom(button, text) {
 		area.remove();
 		button.focus();
 	}
-	button.textContent = I18n.t(copied ? "copied" : "copy_failed");
-	setTimeout(() => (button.textContent = I18n.t(button.dataset.t)), 2_000);
+	button.textContent = t(copied ? "copied" : "copy_failed");
+	setTimeout(() => (button.textContent = t(button.dataset.t)), 2_000);
 }
 
 /** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */

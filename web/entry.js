@@ -6,8 +6,8 @@ const METER_MS = 100;
 /** A room name that can be said aloud on the telephone. */
 function speakableName() {
 	const numbers = crypto.getRandomValues(new Uint32Array(4));
-	const adjectives = I18n.t("adjectives").split(" ");
-	const nouns = I18n.t("nouns").split(" ");
+	const adjectives = t("adjectives").split(" ");
+	const nouns = t("nouns").split(" ");
 	const first = numbers[0] % adjectives.length;
 	const second = (first + 1 + (numbers[1] % (adjectives.length - 1))) % adjectives.length;
 	return [adjectives[first], adjectives[second], nouns[numbers[2] % nouns.length], 10 + (numbers[3] % 90)].join("-");
@@ -86,12 +86,12 @@ class Entry {
 		const media = this.#media;
 		const room = $("room").value;
 		const mode = this.#left ? "again" : this.#invited ? "join" : "new";
-		$("entry-title").textContent = I18n.t(this.#left ? "s_left" : `entry_${mode}`, { room });
-		$("entry-lead").textContent = I18n.t(`lead_${mode}`);
-		$("join").textContent = I18n.t(this.#busy ? "joining" : "join");
+		$("entry-title").textContent = t(this.#left ? "s_left" : `entry_${mode}`, { room });
+		$("entry-lead").textContent = t(`lead_${mode}`);
+		$("join").textContent = t(this.#busy ? "joining" : "join");
 		$("join").disabled = $("watch").disabled = this.#busy;
 		$("preview").dataset.video = media.camera ? "on" : "off";
-		$("preview-off").textContent = I18n.t(this.#asking ? "preview_asking" : "preview_off");
+		$("preview-off").textContent = t(this.#asking ? "preview_asking" : "preview_off");
 		const video = $("preview-video");
 		if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
 			video.srcObject = media.camera ? new MediaStream([media.camera]) : null;

@@ -84,11 +84,11 @@ function render() {
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
 	body.state = state;
 	body.others = String(document.querySelectorAll(".tile:not([data-peer=self])").length);
-	const words = room?.words ?? (state === "entry" ? "" : I18n.t(`s_${state}`));
+	const words = room?.words ?? (state === "entry" ? "" : t(`s_${state}`));
 	if ($("status").textContent !== words) $("status").textContent = words;
 	const inCall = !$("call").hidden;
-	$("title").textContent = inCall && room ? room.room : I18n.t("app");
-	document.title = inCall && room ? `${room.room} · ${words}` : I18n.t("app");
+	$("title").textContent = inCall && room ? room.room : t("app");
+	document.title = inCall && room ? `${room.room} · ${words}` : t("app");
 	if (room?.unreachable && !inCall && !entry.trouble) {
 		body.problem = "unreachable";
 		entry.tell({ problem: "unreachable", url: relayUrl, retry: () => room?.retry(), cancel: giveUp });
@@ -107,7 +107,7 @@ function giveUp() {
 /** Our own microphone, camera or screen changed. */
 function onmedia() {
 	showSending($("mic"), $("cam"), media);
-	setTool($("share"), "screen", I18n.t(media.screen ? "share_stop" : "share"));
+	setTool($("share"), "screen", t(media.screen ? "share_stop" : "share"));
 	$("share").dataset.on = Boolean(media.screen);
 	$("share").hidden = !LocalMedia.canShareScreen;
 	callPickers.refresh();
@@ -197,10 +197,10 @@ function onkey(event) {
 }
 
 function speak() {
-	$("lang").textContent = I18n.t("language");
+	$("lang").textContent = t("language");
 	$("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
 	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "close"]];
-	$("keys").replaceChildren(...rows.map(([key, text]) => row(make("kbd", {}, key), I18n.t(text))));
+	$("keys").replaceChildren(...rows.map(([key, text]) => row(make("kbd", {}, key), t(text))));
 	panels.render();
 	onmedia();
 	room?.render();

@@ -26,7 +26,7 @@ class Panels {
 			const why = onsend(text);
 			if (why) return this.#line({ className: "system", textContent: why });
 			$("chat-text").value = "";
-			this.addChat("self", I18n.t("you"), text);
+			this.addChat("self", t("you"), text);
 		};
 		Log.onchange = () => this.open === "details" && this.#showLog();
 	}
@@ -94,10 +94,10 @@ class Panels {
 	}
 
 	render() {
-		if (this.open) $("panel-title").textContent = I18n.t(this.open);
+		if (this.open) $("panel-title").textContent = t(this.open);
 		$("unread").hidden = this.#unread === 0;
 		$("unread").textContent = this.#unread > 99 ? "99+" : String(this.#unread);
-		$("chat-list").dataset.empty = I18n.t("chat_empty");
+		$("chat-list").dataset.empty = t("chat_empty");
 	}
 
 	#line(properties, ...children) {

@@ -187,10 +187,12 @@ const I18n = {
 	use(stored) {
 		I18n.lang = (stored || navigator.language).toLowerCase().startsWith("zh") ? "zh" : "en";
 		document.documentElement.lang = I18n.lang === "zh" ? "zh-CN" : "en";
-		for (const element of document.querySelectorAll("[data-t]")) element.textContent = I18n.t(element.dataset.t);
-		for (const element of document.querySelectorAll("[data-t-label]")) element.ariaLabel = I18n.t(element.dataset.tLabel);
+		for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+		for (const element of document.querySelectorAll("[data-t-label]")) element.ariaLabel = t(element.dataset.tLabel);
 		for (const element of document.querySelectorAll("[data-t-placeholder]")) {
-			element.placeholder = I18n.t(element.dataset.tPlaceholder);
+			element.placeholder = t(element.dataset.tPlaceholder);
 		}
 	},
 };
+
+const { t } = I18n;

@@ -27,7 +27,7 @@ class Tiles {
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
 		const { element, video } = tile;
-		const shown = who.name || I18n.t("someone");
+		const shown = who.name || t("someone");
 		Object.assign(element.dataset, {
 			peer: who.peer,
 			name: who.name,
@@ -40,7 +40,7 @@ class Tiles {
 		tile.label.textContent = shown;
 		tile.initial.textContent = [...shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
-		tile.mutedText.textContent = I18n.t("muted");
+		tile.mutedText.textContent = t("muted");
 		tile.note.textContent = who.note ?? "";
 		tile.note.hidden = !who.note;
 		this.#labels(tile);
@@ -92,7 +92,7 @@ class Tiles {
 				$("play")?.remove();
 				for (const tile of this.#tiles.values()) tile.video.play().catch(() => {});
 			};
-			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: I18n.t("play") }));
+			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: t("play") }));
 		}
 	}
 
@@ -180,9 +180,9 @@ class Tiles {
 
 	#labels(tile) {
 		const pinned = tile.key === this.pinned;
-		setTool(tile.pin, "pin", I18n.t(pinned ? "unpin" : "pin"));
-		setTool(tile.pip, "pip", I18n.t("pip"));
-		setTool(tile.full, "full", I18n.t("full"));
+		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"));
+		setTool(tile.pip, "pip", t("pip"));
+		setTool(tile.full, "full", t("full"));
 	}
 
 	async #applySink(video) {
