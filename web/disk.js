@@ -1,11 +1,10 @@
-/** The page opened from disk: it goes on to the relay on this machine, and says how to start one where none runs. */
+/** The page opened from disk: it goes on to the relay on this machine, or says how to start one. */
 "use strict";
 
 const LOOK_MS = 1_000;
 const ANSWER_MS = 5_000;
 
 class DiskPage {
-	/** Whom we found in place of the relay: "nobody" or a "stranger". */
 	#found = "";
 	#words = make("div", { id: "disk", ariaLive: "polite" });
 	#url = servedUrl(location);
@@ -17,7 +16,7 @@ class DiskPage {
 		this.look();
 	}
 
-	/** Looks until the relay is there. No relay takes calls from a file, and no browser remembers who may use the camera. */
+	/** Looks until the relay is there, which refuses sockets of pages from disk. */
 	async look() {
 		const found = await whoAnswers(this.#url);
 		if (found === "relay") return location.replace(this.#url);
@@ -34,7 +33,7 @@ class DiskPage {
 	}
 }
 
-/** Where the relay serves this page: `?port=` of this machine, or 8080. What else the link says stays. */
+/** Where the relay serves this page: on `?port=`, or 8080. */
 function servedUrl({ search, hash }) {
 	const url = new URL(`http://localhost:8080/${search}${hash}`);
 	const port = url.searchParams.get("port");
@@ -43,7 +42,7 @@ function servedUrl({ search, hash }) {
 	return url;
 }
 
-/** Pages from disk may not read what other servers say, but see whether they answer, and whether it is a picture. */
+/** Pages from disk may not read an answer, but see whether there is one, and whether it is a picture. */
 async function whoAnswers(url) {
 	const icon = new URL("icon.svg", url);
 	try {
@@ -51,6 +50,5 @@ async function whoAnswers(url) {
 	} catch {
 		return "nobody";
 	}
-	const image = make("img", { src: icon });
-	return image.decode().then(() => "relay", () => "stranger");
+	return make("img", { src: icon }).decode().then(() => "relay", () => "stranger");
 }

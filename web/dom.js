@@ -1,6 +1,6 @@
 /**
- * Small things that every part of the page uses: elements, icons, toasts, copying, what is remembered, the log.
- * Text reaches the page by `textContent` alone.
+ * What every part of the page uses: elements, icons, toasts, copying, what is remembered, the log. Text reaches the page
+ * by `textContent` alone.
  */
 "use strict";
 
@@ -10,6 +10,7 @@ const TOAST_MS = 5_000;
 const MOST_TOASTS = 3;
 
 const $ = (id) => document.getElementById(id);
+const $$ = (css) => document.querySelectorAll(css);
 
 /** Makes an element with these DOM properties; children that are strings become text. */
 function make(tag, { dataset = {}, ...properties } = {}, ...children) {
@@ -28,7 +29,7 @@ function icon(name) {
 	const use = document.createElementNS(SVG, "use");
 	svg.setAttribute("class", "icon");
 	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.setAttribute("aria-hidden", "true");
+	svg.ariaHidden = true;
 	use.setAttribute("href", `#i-${name}`);
 	svg.append(use);
 	return svg;
@@ -46,7 +47,7 @@ function furnish(button) {
 	button.prepend(icon(button.dataset.icon), tip);
 	return button;
 }
-document.querySelectorAll("button[data-icon]").forEach(furnish);
+$$("button[data-icon]").forEach(furnish);
 
 /** Changes such a button's icon and label. */
 function setTool(button, iconName, label) {
@@ -63,7 +64,7 @@ function toast(text) {
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
-/** Copies, and says on the button itself whether that went well. Insecure pages have no clipboard but the old way. */
+/** Copies, and says so on the button. Insecure pages have only the old way. */
 async function copyFrom(button, text) {
 	let copied = true;
 	try {

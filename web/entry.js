@@ -148,6 +148,6 @@ class Entry {
 	#showLevel() {
 		const level = this.#media.level();
 		$("level-bar").style.scale = `${level.toFixed(2)} 1`;
-		$("level").setAttribute("aria-valuenow", Math.round(level * 100));
+		$("level").ariaValueNow = Math.round(level * 100);
 	}
 }

@@ -1,5 +1,5 @@
 /**
- * The page: from the link to the call and back. Owns the state that body[data-state] shows, the bar, and the keys.
+ * The page: from the link to the call and back. Owns body[data-state], the bar and the keys.
  */
 "use strict";
 
@@ -70,7 +70,7 @@ function hangUp() {
 	left = true;
 	media.stopAll();
 	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
-	for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+	for (const dialog of $$("dialog[open]")) dialog.close();
 	$("call").hidden = $("bar").hidden = true;
 	$("call-notices").replaceChildren();
 	entry.open({ left: true });
@@ -83,7 +83,7 @@ function render() {
 	const body = document.body.dataset;
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
 	body.state = state;
-	body.others = String(document.querySelectorAll(".tile:not([data-peer=self])").length);
+	body.others = String($$(".tile:not([data-peer=self])").length);
 	const words = room?.words ?? (state === "entry" ? "" : t(`s_${state}`));
 	if ($("status").textContent !== words) $("status").textContent = words;
 	const inCall = !$("call").hidden;
@@ -165,8 +165,8 @@ function invite() {
 	$("link").select();
 }
 
-function more(open = $("more").getAttribute("aria-expanded") !== "true") {
-	$("more").setAttribute("aria-expanded", open);
+function more(open = $("more").ariaExpanded !== "true") {
+	$("more").ariaExpanded = open;
 	$("extras").dataset.open = open;
 }
 
@@ -220,7 +220,7 @@ $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 $("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
 $("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
-for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
+for (const button of $$("[data-close]")) button.onclick = () => button.closest("dialog").close();
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
 	Store.set("lang", lang);

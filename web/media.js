@@ -1,5 +1,5 @@
 /**
- * What this person sends: microphone, camera, screen; and every way in which getting them can fail. No DOM.
+ * What this person sends: microphone, camera, screen. No DOM.
  *
  * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
  */
@@ -75,12 +75,12 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** Films no larger than so many others allow. */
+	/** Fits the picture to the number of others. */
 	fit(others) {
 		const size = SIZES.find(([most]) => others <= most);
 		if (size === this.#size) return;
 		this.#size = size;
-		this.camera?.applyConstraints(this.#picture()).catch(() => {}); // a camera that can't goes on as it is
+		this.camera?.applyConstraints(this.#picture()).catch(() => {}); // goes on as it is
 	}
 
 	#picture() {
@@ -115,20 +115,18 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** @returns {Promise<boolean>} false if the person thought better of it */
 	async shareScreen() {
 		let stream;
 		try {
 			stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: false });
 		} catch {
-			return false;
+			return; // the person thought better of it
 		}
 		this.#drop("screen");
 		this.screen = stream.getVideoTracks()[0];
 		this.screen.contentHint = "detail";
 		this.screen.onended = () => this.stopScreen(); // the browser's own "stop sharing" bar
 		this.onchange();
-		return true;
 	}
 
 	stopScreen() {
@@ -137,11 +135,7 @@ class LocalMedia {
 	}
 
 	async devices() {
-		let all = [];
-		try {
-			all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-		} catch {
-		}
+		const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
 		const of = (kind) => all.filter((device) => device.kind === kind && device.deviceId);
 		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
 	}
@@ -185,13 +179,11 @@ class LocalMedia {
 			return { audio: want("microphone", MICROPHONE), video: want("camera", this.#picture()) };
 		};
 		try {
-			let stream;
-			try {
-				stream = await navigator.mediaDevices.getUserMedia(constraints(true));
-			} catch (error) {
+			const give = (exact) => navigator.mediaDevices.getUserMedia(constraints(exact));
+			const stream = await give(true).catch((error) => {
 				if (error.name !== "OverconstrainedError") throw error;
-				stream = await navigator.mediaDevices.getUserMedia(constraints(false)); // the remembered device is gone
-			}
+				return give(false); // the remembered device is gone
+			});
 			const late = asked !== this.#asked; // they hung up while the browser was asking
 			for (const track of stream.getTracks()) late ? track.stop() : this.#take(track);
 			return null;
@@ -226,16 +218,8 @@ class LocalMedia {
 
 /** A refusal for both may mean that only one of them is refused. */
 async function anyGranted() {
-	const states = await Promise.all(
-		["microphone", "camera"].map(async (name) => {
-			try {
-				return (await navigator.permissions.query({ name })).state;
-			} catch {
-				return "unknown";
-			}
-		}),
-	);
-	return states.includes("granted");
+	const granted = (name) => navigator.permissions?.query({ name }).then(({ state }) => state === "granted", () => false);
+	return (await granted("microphone")) || granted("camera");
 }
 
 function forbiddenByFrame(kind) {

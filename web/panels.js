@@ -12,7 +12,7 @@ class Panels {
 	#opener = null;
 	#people = new Map();
 
-	/** @param {{onsend: (text: string) => string|null, ontoggle: () => void}} hooks onsend tells why not, or null */
+	/** `onsend(text)` returns why it was not sent, or null. */
 	constructor({ onsend, ontoggle }) {
 		this.ontoggle = ontoggle;
 		$("chat-open").onclick = () => this.toggle("chat");
@@ -40,7 +40,7 @@ class Panels {
 		$("panel").hidden = closing;
 		for (const name of ["chat", "details"]) {
 			$(name).hidden = this.open !== name;
-			$(`${name}-open`).setAttribute("aria-expanded", this.open === name);
+			$(`${name}-open`).ariaExpanded = this.open === name;
 		}
 		if (this.open === "chat") {
 			this.#unread = 0;

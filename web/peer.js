@@ -1,21 +1,20 @@
 /**
  * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
  *
- * For any page; knows nothing of rooms or sockets: it is given `send(type, fields)` and handed what comes back.
+ * For any page; knows nothing of rooms or sockets.
  *
  *   const link = new PeerLink({ polite, iceServers, send: (type, fields) => channel.send(type, fields, peerId) });
- *   link.on("stream", (stream) => (video.srcObject = stream));
  *   link.setTrack("video", cameraTrack);
- *   if (polite) link.start();                     // the newcomer makes the first offer
- *   channel.on("offer", (message) => link.receive(message));     // the same for answer, offer_ice, answer_ice
+ *   if (polite) link.start(); // the newcomer makes the first offer
+ *   channel.on("offer", (message) => link.receive(message)); // the same for answer, offer_ice, answer_ice
  *
- * Sound and picture are negotiated once, both ways, whether or not there is anything to send. A new camera or the
- * screen only replaces a track; nothing but ICE is ever negotiated again.
+ * Sound and picture are negotiated once, both ways. A new camera or the screen only replaces a track; nothing but ICE is
+ * negotiated again.
  */
 (() => {
 "use strict";
 
-/** A path that stalls may come back by itself; the two sides wait unequally so that only one restarts. */
+/** A path may recover by itself; the two sides wait unequally so that only one restarts. */
 const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
 const LONGEST_PATIENCE_MS = 30_000;
 const MOST_QUEUED = 200;
@@ -23,7 +22,7 @@ const MOST_QUEUED = 200;
 class PeerLink {
 	/** What the other side sends. */
 	stream = new MediaStream();
-	/** Tells the other side when there is a new peer connection behind the same id. */
+	/** Shows the other side that a new peer connection has the same id. */
 	session = crypto.getRandomValues(new Uint32Array(2)).join("-");
 	/** The other side's. @type {string|null} */
 	remoteSession = null;
@@ -43,10 +42,8 @@ class PeerLink {
 	#tuned = Promise.resolve();
 
 	/**
-	 * @param {object} options
-	 * @param {boolean} options.polite who gives way when two offers cross: exactly one of the two must
-	 * @param {(type: string, fields: object) => void} options.send carries one message to the other side
-	 * @param {RTCIceServer[]} [options.iceServers]
+	 * @param {{polite: boolean, send: (type: string, fields: object) => void, iceServers?: RTCIceServer[]}} options
+	 *   one of the two sides is polite, and gives way when offers cross; `send` carries a message to the other side
 	 */
 	constructor({ polite, send, iceServers = [] }) {
 		this.polite = polite;
@@ -70,8 +67,6 @@ class PeerLink {
 	/**
 	 * Hears of "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, went or fell silent) and
 	 * "problem" (Error: survived).
-	 * @param {"state"|"stream"|"problem"} type
-	 * @param {(value: any) => void} listener
 	 */
 	on(type, listener) {
 		if (!this.#listeners.has(type)) this.#listeners.set(type, []);
@@ -86,12 +81,7 @@ class PeerLink {
 		}
 	}
 
-	/**
-	 * Sends this track from now on, or nothing. Never negotiates.
-	 * @param {"audio"|"video"} kind
-	 * @param {MediaStreamTrack|null} track
-	 * @returns {Promise<void>}
-	 */
+	/** Sends this track of the kind "audio" or "video" from now on, or null. Never negotiates. */
 	async setTrack(kind, track) {
 		this.#tracks[kind] = track;
 		try {
@@ -102,27 +92,20 @@ class PeerLink {
 		}
 	}
 
-	/**
-	 * Bounds what the video may cost: in a mesh everyone encodes for everyone.
-	 * @param {{maxBitrate?: number, maxFramerate?: number, scaleResolutionDownBy?: number}} tuning
-	 */
+	/** Sets RTCRtpEncodingParameters of the video, such as maxBitrate: in a mesh everyone encodes for everyone. */
 	tune(tuning) {
 		this.#tuning = tuning;
 		// One at a time: each must set what it got.
 		this.#tuned = this.#tuned.then(() => this.#applyTuning()).catch(() => {});
 	}
 
-	/**
-	 * Takes one message as it came: in order, one at a time; a bad one is reported and skipped.
-	 * @param {{type: string, sdp?: string, iceCandidate?: object|null, session?: string}} message
-	 * @returns {Promise<void>}
-	 */
+	/** Takes one message as it came: in order, one at a time; a bad one is reported and skipped. */
 	receive(message) {
 		this.#work = this.#work.then(() => this.#take(message)).catch((error) => this.#problem(error));
 		return this.#work;
 	}
 
-	/** For the next ICE restart. @param {RTCIceServer[]} iceServers */
+	/** For the next ICE restart. */
 	setIceServers(iceServers) {
 		try {
 			this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
@@ -138,7 +121,7 @@ class PeerLink {
 		this.pc.restartIce();
 	}
 
-	/** After signaling was away: repeats what may be lost; restarts ICE only if it is down. */
+	/** After a loss of signaling: repeats what may be lost; restarts ICE only if it is down. */
 	resume() {
 		if (this.pc.signalingState === "have-local-offer") this.#sendDescription();
 		else if (this.pc.remoteDescription && this.state !== "connected") this.#restartSoon(this.polite ? 1_500 : 0);
@@ -151,7 +134,7 @@ class PeerLink {
 		this.pc.close();
 	}
 
-	/** The DTLS fingerprints of both ends, to be compared by people who distrust the relay. */
+	/** The DTLS fingerprints of both ends. */
 	get fingerprints() {
 		const find = (description) => /^a=fingerprint:\S+ (\S+)/m.exec(description?.sdp ?? "")?.[1] ?? null;
 		return { local: find(this.pc.localDescription), remote: find(this.pc.remoteDescription) };
@@ -180,7 +163,7 @@ class PeerLink {
 		const crossed = type === "offer" && (this.#makingOffer || pc.signalingState !== "stable");
 		this.#ignoringOffer = crossed && !this.polite;
 		if (this.#ignoringOffer) return;
-		if (type === "answer" && pc.signalingState !== "have-local-offer") return; // an answer to an offer taken back
+		if (type === "answer" && pc.signalingState !== "have-local-offer") return; // to an offer taken back
 		await pc.setRemoteDescription({ type, sdp }); // takes our own offer back if they crossed
 		if (typeof session === "string") this.remoteSession = session;
 		for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
@@ -213,7 +196,7 @@ class PeerLink {
 		try {
 			await this.pc.addIceCandidate(candidate ?? undefined);
 		} catch (error) {
-			// Candidates of an offer that we ignored fit nothing: no harm done.
+			// Candidates of an ignored offer fit nothing.
 			if (!this.#ignoringOffer && candidate) this.#problem(error);
 		}
 	}

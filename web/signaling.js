@@ -2,9 +2,8 @@
  * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file and
  * knows nothing of WebRTC. By `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
  *
- *   const channel = new SignalingChannel();          // this page's own host; or "wss://relay.example/ws"
+ *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
  *   channel.on("joined", ({ id, peers, iceServers }) => ...);
- *   channel.on("offer", ({ from, sdp }) => ...);
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
@@ -43,7 +42,6 @@ const JOIN_REF = "join";
 
 /** What the relay refused; `code` is the protocol's. */
 class SignalingError extends Error {
-	/** @param {{code: string, message: string, retryable?: boolean}} refusal */
 	constructor({ code, message, retryable = false }) {
 		super(message);
 		Object.assign(this, { name: "SignalingError", code, retryable });
@@ -69,19 +67,20 @@ class SendQueue {
 	#used = 0;
 	#usedAtMs = 0;
 
-	constructor(write, ask) {
+	constructor(id, write, ask) {
+		this.id = id;
 		this.#write = write;
 		this.#ask = ask;
 	}
 
-	admits({ share }) {
+	admits(share) {
 		const now = performance.now();
 		this.#used = Math.max(0, this.#used - (now - this.#usedAtMs) / FREE_MS);
 		this.#usedAtMs = now;
 		return !this.#waiting && this.#used + share <= 1;
 	}
 
-	count({ share }) {
+	count(share) {
 		this.#used = Math.min(1, this.#used + share);
 	}
 
@@ -95,7 +94,7 @@ class SendQueue {
 
 	refuse(message) {
 		this.#refused = true;
-		this.count({ share: 1 });
+		this.count(1);
 		if (!this.held.includes(message)) this.hold(message);
 	}
 
@@ -136,7 +135,7 @@ class SignalingChannel {
 	/** Of the promise that `join` gave. */
 	#settle = null;
 	#listeners = new Map();
-	/** By the id of each peer in the room. @type {Map<string, SendQueue>} */
+	/** A SendQueue for each peer, by its id. */
 	#queues = new Map();
 	/** What the relay may still refuse, by its `ref`. */
 	#sent = new Map();
@@ -159,11 +158,7 @@ class SignalingChannel {
 		this.#url = String(url);
 	}
 
-	/**
-	 * The relay that belongs to a page: the same host; for a page from disk the one on this machine.
-	 * @param {string} pageUrl
-	 * @returns {string}
-	 */
+	/** The relay of a page: its own host; for a page from disk this machine. */
 	static urlFor(pageUrl) {
 		const page = new URL(pageUrl);
 		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
@@ -177,8 +172,6 @@ class SignalingChannel {
 	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
 	 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
 	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
-	 * @param {string} type
-	 * @param {(event: any) => void} listener
 	 * @returns {() => void} call it to stop listening
 	 */
 	on(type, listener) {
@@ -189,7 +182,6 @@ class SignalingChannel {
 
 	/**
 	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-	 * @param {string} room
 	 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
 	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
 	 */
@@ -201,7 +193,7 @@ class SignalingChannel {
 		this.#joinedBefore = false;
 		this.#ghostSinceMs = 0;
 		const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-		joined.catch(() => {}); // who listens to "refused" need not catch it as well
+		joined.catch(() => {}); // "refused" tells as well
 		this.#watch(true);
 		this.reconnect();
 		return joined;
@@ -220,20 +212,21 @@ class SignalingChannel {
 		const bytes = new TextEncoder().encode(text).length;
 		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
 		const message = { number: ++this.#lastNumber, to, ref: fields?.ref, text, bytes, share };
-		const queues = [...this.#queues].filter(([id]) => to === undefined || to === id);
-		if (queues.every(([, queue]) => queue.admits(message))) {
-			for (const [, queue] of queues) queue.count(message);
+		const all = [...this.#queues.values()];
+		const queues = all.filter(({ id }) => to === undefined || to === id);
+		if (queues.every((queue) => queue.admits(share))) {
+			for (const queue of queues) queue.count(share);
 			return this.#writeSignal(message);
 		}
-		// One must wait; the others need not: a copy for each.
-		const held = [...this.#queues.values()].flatMap((queue) => queue.held);
+		const held = all.flatMap((queue) => queue.held);
 		const heldBytes = held.reduce((sum, { bytes }) => sum + bytes, bytes * queues.length);
 		if (held.length + queues.length > MOST_HELD || heldBytes > MOST_HELD_BYTES) return false;
-		for (const [id, queue] of queues) {
-			const copy = { ...message, to: id, isCopy: to === undefined };
-			if (queue.admits(copy)) this.#writeSignal(copy);
+		// One must wait; the others need not: a copy for each.
+		for (const queue of queues) {
+			const copy = { ...message, to: queue.id, isCopy: to === undefined };
+			if (queue.admits(share)) this.#writeSignal(copy);
 			else queue.hold(copy);
-			queue.count(copy);
+			queue.count(share);
 		}
 		return true;
 	}
@@ -296,8 +289,8 @@ class SignalingChannel {
 		} catch {
 			return;
 		}
-		if (message === null || typeof message !== "object" || typeof message.type !== "string") return;
-		clearTimeout(this.#probeTimer); // whatever it says, it says that the relay lives
+		if (typeof message?.type !== "string") return;
+		clearTimeout(this.#probeTimer); // the relay lives
 		this.#probeTimer = 0;
 		switch (message.type) {
 			case "joined":
@@ -373,7 +366,7 @@ class SignalingChannel {
 
 	#meet(id) {
 		const ask = (queue) => this.#asking.push(queue) === 1 && queueMicrotask(() => this.#ask(this.#asking.splice(0)));
-		this.#queues.set(id, new SendQueue((message) => this.#writeSignal(message), ask));
+		this.#queues.set(id, new SendQueue(id, (message) => this.#writeSignal(message), ask));
 	}
 
 	/** The answer to this comes after every refusal of what was sent before. */
@@ -384,7 +377,7 @@ class SignalingChannel {
 	}
 
 	#answered() {
-		const { queues = [], lastRef = 0 } = this.#questions.shift() ?? {};
+		const { queues, lastRef } = this.#questions.shift();
 		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
 		for (const queue of queues) queue.settle();
 	}
@@ -394,8 +387,8 @@ class SignalingChannel {
 		const message = this.#sent.get(Number(error.ref));
 		if (!message) return false;
 		const queue = this.#queues.get(error.to ?? message.to);
-		const wasHeld = queue?.held.includes(message);
-		if (queue && (error.code === "peer_busy" || (error.code === "rate_limited" && wasHeld))) {
+		const isLate = error.code === "rate_limited" && queue?.held.includes(message);
+		if (queue && (error.code === "peer_busy" || isLate)) {
 			queue.refuse(message.to === undefined ? { ...message, to: error.to, isCopy: true } : message);
 			return true;
 		}
@@ -429,7 +422,7 @@ class SignalingChannel {
 		this.#emit("state", { state, ...detail });
 	}
 
-	/** A listener that throws harms nobody else. */
+	/** A listener that throws harms no other. */
 	#emit(type, event) {
 		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
 			try {

@@ -1,4 +1,4 @@
-/** The grid: a tile for each person, sized so that the pictures are as large as the room on screen allows. */
+/** The grid: a tile for each person, as large as the screen allows. */
 "use strict";
 
 const GAP = 8;
@@ -19,11 +19,7 @@ class Tiles {
 		new ResizeObserver(() => this.arrange()).observe(grid);
 	}
 
-	/**
-	 * Shows one person, new or changed.
-	 * @param {string} who.peer the id that tests and logs know them by
-	 * @param {string} [who.note] what is going on, in words
-	 */
+	/** Shows one person, new or changed. */
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
 		const { element, video } = tile;
@@ -36,7 +32,7 @@ class Tiles {
 			video: { camera: "on", screen: "screen", off: "off" }[who.video],
 			present: String(who.present ?? true),
 		});
-		element.setAttribute("aria-label", shown);
+		element.ariaLabel = shown;
 		tile.label.textContent = shown;
 		tile.initial.textContent = [...shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
@@ -82,7 +78,7 @@ class Tiles {
 		for (const { video } of this.#tiles.values()) await this.#applySink(video);
 	}
 
-	/** Browsers may refuse sound until the page is touched: then a button asks for that. */
+	/** Browsers may refuse sound until the page is clicked. */
 	async play(video) {
 		try {
 			await video.play();
@@ -107,7 +103,6 @@ class Tiles {
 		this.#soon ||= requestAnimationFrame(() => this.arrange());
 	}
 
-	/** Lays the tiles out for the room that there is now. */
 	arrange() {
 		cancelAnimationFrame(this.#soon);
 		this.#soon = 0;
@@ -157,7 +152,7 @@ class Tiles {
 			full: tool("full", () => fullScreen(tile.element)),
 		};
 		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
-		tile.initial.setAttribute("aria-hidden", "true");
+		tile.initial.ariaHidden = true;
 		tile.tools = make("div", { className: "tile-tools" }, tile.pin);
 		if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
 		if (document.fullscreenEnabled) tile.tools.append(tile.full);
@@ -195,7 +190,7 @@ function place({ element }, left, top, width, height) {
 	for (const [key, value] of Object.entries({ left, top, width, height })) element.style[key] = `${Math.floor(value)}px`;
 }
 
-/** As many columns as make the tiles largest, between upright and wide; the last row is centred. */
+/** As many columns as make the tiles largest; the last row is centred. */
 function grid(tiles, width, height) {
 	const [narrowest, widest] = width < height ? [0.75, 1.4] : [1.25, ASPECT];
 	let best = { area: 0 };
