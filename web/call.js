@@ -8,7 +8,7 @@
  */
 "use strict";
 
-/** After this a newcomer is taken for a page that says no hello. */
+/** After this a newcomer counts as a page that says no hello. */
 const HELLO_MS = 400;
 /** The same while someone is missing, who may be the newcomer. */
 const HELLO_WHILE_MISSING_MS = 2_500;
@@ -18,7 +18,7 @@ const OFFER_MS = 3_000;
 const GRACE_MS = 15_000;
 const MOST_PROOFS = 32;
 
-/** Video's bits a second, by the number of others: everyone sends once to each. */
+/** Video's bits a second, by the number of others. */
 const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_000]];
 /** Letters on a shared screen must stay sharp. */
 const SCREEN_BITS = 1_500_000;
@@ -57,7 +57,7 @@ class Call {
 		this.#sweeper = setInterval(() => this.#sweep(), 1_000);
 	}
 
-	/** Those in the call besides us, in the order in which they came. */
+	/** In the order in which they came. */
 	get others() {
 		return [...this.members.values()].sort((a, b) => a.key - b.key);
 	}
@@ -67,7 +67,6 @@ class Call {
 		return this.others.some(({ link }) => link.state === "connected");
 	}
 
-	/** Without a TURN server some networks cannot be crossed. */
 	get hasTurn() {
 		return this.#iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
 	}
@@ -95,7 +94,6 @@ class Call {
 		return this.#channel.send("message", { data: { kind: "chat", text } });
 	}
 
-	/** Hangs up on everyone, for good. */
 	close() {
 		clearInterval(this.#sweeper);
 		this.#forgetStrangers();
@@ -115,7 +113,7 @@ class Call {
 		for (const peer of peers) this.#met(peer, true);
 	}
 
-	/** Somebody in the room: known, our own ghost, or a stranger who may turn out to be known. */
+	/** Somebody in the room: known, our own ghost, or a stranger who may prove known. */
 	#met({ id, name = "" }, wasThere) {
 		if (typeof id !== "string" || this.#ours.has(id)) return;
 		this.#hello(id);

@@ -1,6 +1,4 @@
-/**
- * Choosing devices, and saying what is wrong with them: the same selects before the call and in it, and the notices.
- */
+/** Choosing devices before the call and in it, and saying what is wrong with them. */
 "use strict";
 
 const KINDS = ["microphone", "camera", "speaker"];
@@ -43,7 +41,7 @@ class DevicePickers {
 	}
 }
 
-/** The two buttons that everyone looks for say what is sent, and what a click would do. */
+/** The two buttons say what is sent, and what a click does. */
 function showSending(mic, cam, { described, microphone, camera }) {
 	setTool(mic, described.audio ? "mic" : "mic-off", t(microphone ? (described.audio ? "mute" : "unmute") : "mic_start"));
 	setTool(cam, camera ? "cam" : "cam-off", t(camera ? "cam_stop" : "cam_start"));
@@ -51,7 +49,7 @@ function showSending(mic, cam, { described, microphone, camera }) {
 	cam.dataset.on = Boolean(camera);
 }
 
-/** What is wrong with microphone and camera, as notices; the same trouble with both is told once. */
+/** What is wrong with microphone and camera; the same problem of both is told once. */
 function deviceProblems({ problems }) {
 	const { microphone, camera } = problems;
 	if (microphone && microphone === camera) {
@@ -62,7 +60,6 @@ function deviceProblems({ problems }) {
 		.map((device) => ({ device, problem: problems[device], kind: t(device) }));
 }
 
-/** One notice: what is wrong, what helps, and a way to try again. */
 function notice({ device, problem, ...values }, retry, cancel) {
 	const key = `p_${problem}`;
 	const element = make(

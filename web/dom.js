@@ -1,7 +1,4 @@
-/**
- * What every part of the page uses: elements, icons, toasts, copying, what is remembered, the log. Text reaches the page
- * by `textContent` alone.
- */
+/** What every part of the page uses: elements, icons, toasts, copying, what is remembered, the log. */
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -12,7 +9,7 @@ const MOST_TOASTS = 3;
 const $ = (id) => document.getElementById(id);
 const $$ = (css) => document.querySelectorAll(css);
 
-/** Makes an element with these DOM properties; children that are strings become text. */
+/** Makes an element with these DOM properties; strings become text. */
 function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
 	Object.assign(element.dataset, dataset);
@@ -20,7 +17,6 @@ function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 	return element;
 }
 
-/** A term and what it is, for a `dl`. */
 const row = (term, value) => make("div", {}, make("dt", {}, term), make("dd", {}, value));
 
 /** One of the icons at the top of index.html. */
@@ -43,20 +39,18 @@ function tool(iconName, onclick) {
 function furnish(button) {
 	const tip = make("span", { className: "tip" });
 	button.classList.add("tool");
-	if (button.dataset.tip) tip.dataset.t = button.dataset.tip;
+	if ("tip" in button.dataset) tip.dataset.t = button.dataset.tip || button.dataset.icon;
 	button.prepend(icon(button.dataset.icon), tip);
 	return button;
 }
 $$("button[data-icon]").forEach(furnish);
 
-/** Changes such a button's icon and label. */
 function setTool(button, iconName, label) {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
 	const tip = button.querySelector(".tip");
 	if (tip.textContent !== label) tip.textContent = label;
 }
 
-/** Says something that passes: a join, a leave. */
 function toast(text) {
 	const line = make("p", {}, text);
 	$("toasts").append(line);
@@ -93,9 +87,7 @@ const Store = {
 	set(key, value) {
 		try {
 			localStorage.setItem(`call.${key}`, value);
-		} catch {
-			// Not remembered, then
-		}
+		} catch {}
 	},
 };
 

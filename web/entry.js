@@ -3,7 +3,7 @@
 
 const METER_MS = 100;
 
-/** A room name that can be said aloud on the telephone. */
+/** A room name to say on the telephone. */
 function speakableName() {
 	const numbers = crypto.getRandomValues(new Uint32Array(4));
 	const adjectives = t("adjectives").split(" ");
@@ -67,7 +67,6 @@ class Entry {
 		this.trouble = null;
 	}
 
-	/** Asks for whatever is wanted and not there. */
 	async ask() {
 		this.#asking = true;
 		this.render();
@@ -107,7 +106,7 @@ class Entry {
 			const { retry, cancel, ...what } = this.trouble;
 			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
 		}
-		// Said again only when it changed: screen readers read every replacement aloud.
+		// Screen readers read every replacement aloud.
 		const text = notices.map(({ textContent }) => textContent).join("");
 		if ($("notices").textContent !== text) $("notices").replaceChildren(...notices);
 	}

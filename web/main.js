@@ -1,6 +1,4 @@
-/**
- * The page: from the link to the call and back. Owns body[data-state], the bar and the keys.
- */
+/** The page: from the link to the call and back. Owns body[data-state], the bar and the keys. */
 "use strict";
 
 const link = new URLSearchParams(location.search);
@@ -27,11 +25,7 @@ const entry = new Entry(media, {
 
 /** The address that brings others into the room. */
 function inviteLink(name) {
-	const url = new URL(location);
-	url.pathname = url.pathname.replace(/index\.html$/, "");
-	url.search = new URLSearchParams({ room: name });
-	url.hash = "";
-	return url.href;
+	return new URL(`.?${new URLSearchParams({ room: name })}`, location).href;
 }
 
 function join(name, person) {
@@ -78,7 +72,6 @@ function hangUp() {
 	$("join").focus();
 }
 
-/** Shows how things stand; called whenever anything changed. */
 function render() {
 	const body = document.body.dataset;
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
@@ -104,7 +97,6 @@ function giveUp() {
 	render();
 }
 
-/** Our own microphone, camera or screen changed. */
 function onmedia() {
 	showSending($("mic"), $("cam"), media);
 	setTool($("share"), "screen", t(media.screen ? "share_stop" : "share"));
@@ -227,9 +219,9 @@ $("lang").onclick = () => {
 	I18n.use(lang);
 	speak();
 };
-document.addEventListener("keydown", onkey);
+document.onkeydown = onkey;
 // A closed tab should not leave a frozen face behind.
-addEventListener("pagehide", hangUp);
+onpagehide = hangUp;
 media.onchange = onmedia;
 media.ondevices = () => (entry.render(), callPickers.refresh());
 

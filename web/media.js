@@ -18,13 +18,11 @@ const WORDS = {
 };
 
 class LocalMedia {
-	// Tracks, or null.
 	microphone = null;
 	camera = null;
 	screen = null;
 	/** The microphone is held, and sends silence. */
 	muted = false;
-	/** What went wrong last, in a word. */
 	problems = { microphone: null, camera: null };
 	chosen = { microphone: "", camera: "", speaker: "" };
 	onchange = () => {};
@@ -47,20 +45,19 @@ class LocalMedia {
 		return Boolean(navigator.mediaDevices?.getDisplayMedia);
 	}
 
-	/** What is sent: the screen takes the camera's place. */
+	/** The screen takes the camera's place. */
 	get tracks() {
 		return { audio: this.microphone, video: this.screen ?? this.camera };
 	}
 
-	/** What the others are told of it. */
 	get described() {
 		const video = this.screen ? "screen" : this.camera ? "camera" : "off";
 		return { audio: Boolean(this.microphone) && !this.muted, video };
 	}
 
-	/** Asks for both at once, which is one question to the person; then for each apart if that fails. */
-	async start({ microphone = false, camera = false }) {
-		if (microphone && camera) {
+	/** Asks for both at once, which is one prompt; then for each apart if that fails. */
+	async start(wanted) {
+		if (wanted.microphone && wanted.camera) {
 			const both = await this.#ask(["microphone", "camera"]);
 			if (!both) return this.onchange();
 			if (both === "denied" && !(await anyGranted())) {
@@ -69,7 +66,7 @@ class LocalMedia {
 			}
 		}
 		for (const kind of ["camera", "microphone"]) {
-			if (!(kind === "camera" ? camera : microphone) || this[kind]) continue;
+			if (!wanted[kind] || this[kind]) continue;
 			this.problems[kind] = await this.#ask([kind]);
 		}
 		this.onchange();
@@ -106,7 +103,7 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** Changes the device while it is in use, without a pause for the others. */
+	/** Changes the device in use. */
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
 		if (!this[kind]) return;
@@ -216,7 +213,7 @@ class LocalMedia {
 	}
 }
 
-/** A refusal for both may mean that only one of them is refused. */
+/** A refusal of both may be a refusal of one. */
 async function anyGranted() {
 	const granted = (name) => navigator.permissions?.query({ name }).then(({ state }) => state === "granted", () => false);
 	return (await granted("microphone")) || granted("camera");

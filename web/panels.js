@@ -1,4 +1,4 @@
-/** Beside the pictures: the chat, and what each connection is doing. */
+/** The chat, and what each connection is doing. */
 "use strict";
 
 const MOST_LINES = 200;
@@ -31,7 +31,6 @@ class Panels {
 		Log.onchange = () => this.open === "details" && this.#showLog();
 	}
 
-	/** Opens one, or closes what is open. */
 	toggle(which) {
 		const closing = which === null || which === this.open;
 		if (closing && this.open) this.#opener?.focus();
@@ -113,7 +112,7 @@ class Panels {
 	}
 }
 
-/** Text with its web addresses made links; anything else that looks like one stays text. */
+/** Text with its web addresses made links. */
 function linked(text) {
 	const parts = [];
 	let end = 0;

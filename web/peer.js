@@ -28,7 +28,7 @@ class PeerLink {
 	remoteSession = null;
 
 	#send;
-	#listeners = new Map();
+	#listeners = {};
 	#tracks = { audio: null, video: null };
 	#senders = { audio: null, video: null };
 	#localStream = new MediaStream();
@@ -69,11 +69,10 @@ class PeerLink {
 	 * "problem" (Error: survived).
 	 */
 	on(type, listener) {
-		if (!this.#listeners.has(type)) this.#listeners.set(type, []);
-		this.#listeners.get(type).push(listener);
+		(this.#listeners[type] ??= []).push(listener);
 	}
 
-	/** Makes the first offer. Does nothing if the other side was faster. */
+	/** Makes the first offer, unless the other side was faster. */
 	start() {
 		if (this.pc.signalingState === "closed" || this.pc.getTransceivers().length > 0) return;
 		for (const kind of ["audio", "video"]) {
@@ -130,7 +129,7 @@ class PeerLink {
 	/** Ends the connection; the tracks live on. */
 	close() {
 		clearTimeout(this.#restartTimer);
-		this.#listeners.clear();
+		this.#listeners = {};
 		this.pc.close();
 	}
 
@@ -213,7 +212,7 @@ class PeerLink {
 
 	#stateChanged() {
 		clearTimeout(this.#restartTimer);
-		const patience = this.polite ? PATIENCE_MS.polite : PATIENCE_MS.impolite;
+		const patience = PATIENCE_MS[this.polite ? "polite" : "impolite"];
 		if (this.state === "connected") {
 			this.#restarts = 0;
 			this.tune(this.#tuning); // may have come too early
@@ -244,7 +243,7 @@ class PeerLink {
 	}
 
 	#emit(type, value) {
-		for (const listener of this.#listeners.get(type) ?? []) {
+		for (const listener of this.#listeners[type] ?? []) {
 			try {
 				listener(value);
 			} catch (error) {

@@ -103,7 +103,6 @@ function qrFrame(version) {
 	return { grid, free };
 }
 
-/** Draws a code with four modules of quiet zone. */
 function drawQr(svg, grid) {
 	const side = grid.length + 8;
 	const path = grid.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");

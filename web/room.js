@@ -1,4 +1,4 @@
-/** One stay in one room: the channel and the call on one side, the tiles, panels and buttons on the other. */
+/** One stay in one room: between the call and the tiles, panels and buttons. */
 "use strict";
 
 const SPEAKING_MS = 400;
@@ -50,7 +50,6 @@ class Room {
 		return this.#call.up ? "connected" : "connecting";
 	}
 
-	/** The same in a sentence. */
 	get words() {
 		const others = this.#call.others;
 		const names = others.map(({ name }) => name || t("someone")).join(", ");
@@ -58,14 +57,13 @@ class Room {
 		return t(`s_${this.state}`, { names, n: others.length + 1 });
 	}
 
-	/** Dials now. */
 	retry() {
 		this.#channel.reconnect();
 	}
 
 	/** Hangs up, or gives up joining. */
 	leave() {
-		for (const timer of this.#timers) clearInterval(timer);
+		this.#timers.forEach(clearInterval);
 		this.#channel.close();
 		this.#call.close();
 		this.#tiles.clear();
@@ -80,7 +78,6 @@ class Room {
 		return this.#call.chat(text) ? null : t("chat_away");
 	}
 
-	/** Shows everything again. */
 	render() {
 		if (!this.#entered) return;
 		this.#call.send(this.#media.tracks, this.#media.described);
@@ -103,8 +100,7 @@ class Room {
 		if (again) toast(t("back"));
 		if (!this.#entered) {
 			this.#entered = true;
-			this.#timers.push(setInterval(() => this.#showSpeaking(), SPEAKING_MS));
-			this.#timers.push(setInterval(() => this.#showStats(), STATS_MS));
+			this.#timers = [setInterval(() => this.#showSpeaking(), SPEAKING_MS), setInterval(() => this.#showStats(), STATS_MS)];
 			this.#hooks.onentered();
 		}
 		this.render();
@@ -148,7 +144,7 @@ class Room {
 		});
 	}
 
-	/** A page that says nothing of its media is believed by what arrives. */
+	/** What arrives counts where a page says nothing of its media. */
 	#showMember(member) {
 		const { link, media } = member;
 		const arrives = (kind) => link.stream.getTracks().some((track) => track.kind === kind && !track.muted && track.readyState === "live");
@@ -166,7 +162,7 @@ class Room {
 		});
 	}
 
-	/** Plain words for whoever waits; no candidates at all look like "new" for ever. */
+	/** Without any candidates a connection stays "new" for ever. */
 	#noteOf(state, age) {
 		if (state === "connected" || state === "closed") return "";
 		if (state === "disconnected") return t("t_disconnected");
@@ -203,7 +199,6 @@ class Room {
 	}
 }
 
-/** What the details say of one connection. */
 function rowsOf({ rttMs, lossPercent, received, sent }, path, quality, link) {
 	const picture = ({ width, height, fps, kbps }) => `${width ? `${width}×${height}, ${fps}/s, ` : ""}${kbps} kbit/s`;
 	const number = safetyNumber(link.fingerprints);

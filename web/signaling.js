@@ -1,6 +1,6 @@
 /**
- * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file and
- * knows nothing of WebRTC. By `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
+ * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file. By
+ * `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
  *
  *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
  *   channel.on("joined", ({ id, peers, iceServers }) => ...);
@@ -26,7 +26,7 @@ const PROBE_DEADLINE_MS = 4_000;
 const SLEEP_GAP_MS = 12_000;
 /** The relay needs up to this long to find a dead connection, which holds our id. */
 const GHOST_MS = 40_000;
-/** What goes to one peer unconfirmed within FREE_MS: half of the 64 messages and 64 KiB that the relay queues for it. */
+/** The free share goes to a peer unconfirmed within FREE_MS: half of the 64 messages and 64 KiB that its queue takes. */
 const FREE_MESSAGES = 32;
 const FREE_BYTES = 32 * 1024;
 /** The relay closes a peer that reads nothing for this long. */
@@ -34,9 +34,8 @@ const FREE_MS = 5_000;
 /** Before a busy peer is tried again; doubled each time. */
 const FIRST_BUSY_MS = 100;
 const LONGEST_BUSY_MS = 1_000;
-/** What may wait for all peers together. */
-const MOST_HELD = 1_000;
-const MOST_HELD_BYTES = 1024 * 1024;
+/** What may wait for all peers together, in free shares: 1,024 messages or 1 MiB. */
+const MOST_HELD = 32;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
@@ -129,20 +128,19 @@ class SignalingChannel {
 
 	#url;
 	#socket = null;
-	/** What to say to `join`, while we mean to be in a room. */
+	/** The fields of `join`, while we mean to be in a room. */
 	#wanted = null;
 	#joinedBefore = false;
-	/** Of the promise that `join` gave. */
+	/** Of the promise of `join`. */
 	#settle = null;
 	#listeners = new Map();
 	/** A SendQueue for each peer, by its id. */
 	#queues = new Map();
 	/** What the relay may still refuse, by its `ref`. */
 	#sent = new Map();
-	#lastNumber = 0;
 	#lastRef = 0;
 	#unasked = 0;
-	/** Queues whose question is about to be sent, and questions without an answer yet. */
+	/** Queues that are about to ask, and questions without an answer yet. */
 	#asking = [];
 	#questions = [];
 	#ghostSinceMs = 0;
@@ -164,7 +162,6 @@ class SignalingChannel {
 		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
 		const url = new URL("ws", page);
 		url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
-		url.search = url.hash = "";
 		return url.href;
 	}
 
@@ -204,14 +201,14 @@ class SignalingChannel {
 	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
 	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
 	 * @param {string} [to] one peer's id; without it everyone else in the room
-	 * @returns {boolean} false if it will never be sent: not in a room, or 1,000 messages or 1 MiB wait already
+	 * @returns {boolean} false if it will never be sent: not in a room, or 1,024 messages or 1 MiB wait already
 	 */
 	send(type, fields, to = fields?.to) {
 		if (this.state !== "joined") return false;
 		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
 		const bytes = new TextEncoder().encode(text).length;
 		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
-		const message = { number: ++this.#lastNumber, to, ref: fields?.ref, text, bytes, share };
+		const message = { number: ++this.#lastRef, to, ref: fields?.ref, text, share };
 		const all = [...this.#queues.values()];
 		const queues = all.filter(({ id }) => to === undefined || to === id);
 		if (queues.every((queue) => queue.admits(share))) {
@@ -219,8 +216,7 @@ class SignalingChannel {
 			return this.#writeSignal(message);
 		}
 		const held = all.flatMap((queue) => queue.held);
-		const heldBytes = held.reduce((sum, { bytes }) => sum + bytes, bytes * queues.length);
-		if (held.length + queues.length > MOST_HELD || heldBytes > MOST_HELD_BYTES) return false;
+		if (held.reduce((sum, { share }) => sum + share, share * queues.length) > MOST_HELD) return false;
 		// One must wait; the others need not: a copy for each.
 		for (const queue of queues) {
 			const copy = { ...message, to: queue.id, isCopy: to === undefined };
@@ -328,11 +324,10 @@ class SignalingChannel {
 		this.#emit("joined", { ...message, peers, iceServers, again, previousId });
 	}
 
-	/** At a rejoin our last connection may still hold a place, or our id, until the relay finds it dead. */
+	/** At a rejoin our last connection may still hold a place or our id, until the relay finds it dead. */
 	#refused(error) {
-		const now = Date.now();
-		this.#ghostSinceMs ||= now;
-		const isGhost = error.code === "id_taken" && now - this.#ghostSinceMs < GHOST_MS;
+		this.#ghostSinceMs ||= Date.now();
+		const isGhost = error.code === "id_taken" && Date.now() - this.#ghostSinceMs < GHOST_MS;
 		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
 		this.#settle.reject(new SignalingError(error));
 		this.leave();
@@ -343,7 +338,7 @@ class SignalingChannel {
 		this.#drop("again");
 		if (!this.#wanted) return this.#become("closed");
 		const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
-		// Jitter, so that a restarted relay does not meet everybody at once.
+		// Jitter: a restarted relay should not meet everybody at once.
 		const retryInMs = Math.round(this.#notBeforeMs + longest * (0.5 + Math.random() / 2));
 		this.#failures = Math.min(this.#failures + 1, 10);
 		this.#notBeforeMs = 0;
@@ -352,7 +347,7 @@ class SignalingChannel {
 	}
 
 	#drop(reason) {
-		for (const timer of [this.#redialTimer, this.#deadlineTimer, this.#probeTimer]) clearTimeout(timer);
+		[this.#redialTimer, this.#deadlineTimer, this.#probeTimer].forEach(clearTimeout);
 		this.#probeTimer = 0;
 		for (const queue of this.#queues.values()) queue.drop();
 		this.#queues.clear();
@@ -401,18 +396,14 @@ class SignalingChannel {
 		const ref = ++this.#lastRef;
 		this.#sent.set(ref, message);
 		this.#unasked += share;
-		const sent = this.#writeText(`${text.slice(0, -1)},${JSON.stringify({ ref: String(ref), to }).slice(1)}`);
+		const sent = this.#write({ ...JSON.parse(text), ref: String(ref), to });
 		if (this.#unasked > 1) this.#ask([]);
 		return sent;
 	}
 
 	#write(message) {
-		return this.#writeText(JSON.stringify(message));
-	}
-
-	#writeText(text) {
 		if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-		this.#socket.send(text);
+		this.#socket.send(JSON.stringify(message));
 		return true;
 	}
 

@@ -1,6 +1,4 @@
-/**
- * Every word of the page, in English and in Chinese. `t(key, values)` fills in `{value}`.
- */
+/** Every word of the page, in English and in Chinese. `t(key, values)` fills in `{value}`. */
 "use strict";
 
 /** @type {Record<string, [en: string, zh: string]>} */
@@ -84,7 +82,7 @@ const TEXTS = {
 	],
 	help_turn_has: [
 		"Not even by the TURN server. Try another network, or ask whoever runs the relay.",
-		"经过 TURN 服务器也不通。请联系管理员，或换一个网络。",
+		"经过 TURN 服务器也不通。请换网络，或联系管理员。",
 	],
 	muted: ["Microphone off", "麦克风已关"],
 	play: ["Click to hear the others", "点击收听"],
@@ -92,7 +90,7 @@ const TEXTS = {
 	link: ["Invite link", "邀请链接"],
 	qr: ["QR code of the invite link", "邀请链接的二维码"],
 	link_local: [
-		"This address works on this computer only. For others start the relay with --lan, and open what it prints.",
+		"This address works on this computer only. For others start the relay with --lan and open what it prints.",
 		"此地址只能在本机使用。要让别人加入，请用 --lan 启动服务器，打开它显示的地址。",
 	],
 	chat_hint: ["Message to everyone", "发消息给所有人"],
@@ -151,11 +149,11 @@ const TEXTS = {
 	p_nobody_text: ["Start one: cargo run. This page then goes on to {url}.", "请运行 cargo run，页面随后转到 {url}。"],
 	p_stranger: ["Another program answers on port {port}", "端口 {port} 上是其他程序"],
 	p_stranger_text: [
-		"Start the relay on another port, such as cargo run -- --listen localhost:8081, and add ?port=8081 to this address.",
-		"请换端口启动服务器，例如 cargo run -- --listen localhost:8081，并在本页地址后加上 ?port=8081。",
+		"Start the relay on another port (cargo run -- --listen localhost:8081) and add ?port=8081 to this address.",
+		"请换端口启动服务器（cargo run -- --listen localhost:8081），并在本页地址后加上 ?port=8081。",
 	],
 	p_room_full: ["The room is full", "房间已满"],
-	p_room_full_text: ["Try again once somebody has left, or choose another room.", "有人离开后再试，或换一个房间。"],
+	p_room_full_text: ["Try again later, or choose another room.", "请稍后再试，或换一个房间。"],
 	p_bad_room: ["This room name does not work", "房间名不可用"],
 	p_bad_room_text: ["Use 1 to 64 letters, digits or signs.", "请用 1 到 64 个字符。"],
 	p_refused: ["The relay refused", "服务器拒绝了"],

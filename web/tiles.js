@@ -7,7 +7,7 @@ const ASPECT = 16 / 9;
 const SMALLEST = 64;
 
 class Tiles {
-	/** The key of the tile that was enlarged by hand. */
+	/** The key of the tile enlarged by hand. */
 	pinned = null;
 	#grid;
 	#tiles = new Map();
@@ -98,7 +98,6 @@ class Tiles {
 		this.arrange();
 	}
 
-	/** Once, however many tiles changed. */
 	#arrangeSoon() {
 		this.#soon ||= requestAnimationFrame(() => this.arrange());
 	}
@@ -165,8 +164,8 @@ class Tiles {
 			make("div", { className: "label" }, tile.muted, tile.label, tile.signal),
 			tile.tools,
 		);
-		tile.element.addEventListener("dblclick", () => this.togglePin(key));
-		video.addEventListener("resize", () => (tile.element.dataset.upright = video.videoHeight > video.videoWidth));
+		tile.element.ondblclick = () => this.togglePin(key);
+		video.onresize = () => (tile.element.dataset.upright = video.videoHeight > video.videoWidth);
 		this.#tiles.set(key, tile);
 		this.#grid.append(tile.element);
 		this.#applySink(video);
@@ -235,7 +234,6 @@ function pictureInPicture(video) {
 	return (leave ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(Log.problem);
 }
 
-/** Shows one element alone, or everything again. */
 function fullScreen(element) {
 	return (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen()).catch(Log.problem);
 }
