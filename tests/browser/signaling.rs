@@ -77,6 +77,37 @@ async fn what_came_back_busy_is_sent_again_in_order_before_anything_later() {
 }
 
 #[tokio::test]
+async fn what_comes_back_goes_before_what_waits_already() {
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run("say(1, 34, 'bob')").await;
+    for data in 1..=30 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    for data in [31, 32] {
+        let message = line.hear_data(data, Some("bob")).await;
+        line.refuse(&message, "peer_busy", Some("bob")).await;
+    }
+    for data in 31..=34 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn a_message_that_the_rate_refused_among_those_that_waited_goes_again() {
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run("say(1, 34, 'bob')").await;
+    for data in 1..=32 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    let message = line.hear_data(33, Some("bob")).await;
+    line.refuse(&message, "rate_limited", None).await;
+    line.hear_data(33, Some("bob")).await;
+    line.hear_data(34, Some("bob")).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
 async fn a_broadcast_goes_again_only_to_the_peer_that_was_busy_and_the_others_do_not_wait() {
     let (scene, mut line) = Scene::with(&["bob", "carol"]).await;
     scene.page.run("say(1, 1)").await;
