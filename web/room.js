@@ -183,10 +183,10 @@ class Room {
 	async #showStats() {
 		for (const member of this.#call.others) {
 			const { key, link } = member;
-			if (link.state !== "connected") this.#showMember(member);
 			try {
 				const reading = await readStats(link.pc, this.#totals.get(key), this.#call.onlyLocal);
 				if (!this.#call.members.has(member.id)) continue;
+				if (link.state !== "connected") this.#showMember(member);
 				this.#totals.set(key, reading.totals);
 				const path = t(`path_${reading.path || "none"}`);
 				const quality = reading.quality ? t(`quality_${reading.quality}`) : "";
