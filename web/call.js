@@ -1,36 +1,35 @@
 /**
  * A call of many: who is in the room, and one PeerLink to each of them. No DOM.
  *
- * - The newcomer is polite and offers to each who was there. If it does not (a page that only answers), they do.
- * - The relay makes a new id at each join, but a connection that is up outlives the relay. So those who meet say
- *   `hello` with a token; the two tokens are the pair's secret; whoever comes back under a new id proves it
- *   (proof.js) and keeps connection and tile. Nobody is shown twice.
+ * - The newcomer is polite and offers to each peer in the room. If it does not (a page that only answers), they do.
+ * - The relay makes a new id at each join, but connections outlive the relay. So peers that meet say `hello` with a
+ *   token; the two tokens are the pair's secret; a peer with a new id proves it (proof.js) and keeps connection and tile.
  * - Whoever leaves is gone at once; whoever is lost stays while the media flows, and a little longer.
  */
 "use strict";
 
-/** After this a newcomer is taken for a page that says no hello. */
+/** After this a newcomer counts as a page that says no hello. */
 const HELLO_MS = 400;
-/** The same while someone is missing, who may be the one that comes in. */
+/** The same while someone is missing, who may be the newcomer. */
 const HELLO_WHILE_MISSING_MS = 2_500;
-/** How long whoever was there before waits for the newcomer's offer. */
+/** How long the others wait for the newcomer's offer. */
 const OFFER_MS = 3_000;
-/** How long someone lost, whose media has stopped too, keeps the tile. */
+/** How long a lost peer without media keeps the tile. */
 const GRACE_MS = 15_000;
 const MOST_PROOFS = 32;
 
-/** Video's bits a second, by the number of others: everyone sends once to each. */
+/** Video's bits a second, by the number of others. */
 const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_000]];
 /** Letters on a shared screen must stay sharp. */
 const SCREEN_BITS = 1_500_000;
 
 class Call {
-	/** Who is in the call, by the relay's id of now; a member's `key` stays the same when the id changes. */
+	/** By the relay's current id; a member's `key` stays the same when the id changes. */
 	members = new Map();
 	#channel;
 	#notify;
 	#iceServers = [];
-	/** Every id that was ours: after a lost connection our ghost stays in the room for a while. */
+	/** Every id of ours: after a lost connection our ghost stays in the room for a while. */
 	#ours = new Set();
 	#strangers = new Map();
 	#tokens = new Map();
@@ -58,7 +57,7 @@ class Call {
 		this.#sweeper = setInterval(() => this.#sweep(), 1_000);
 	}
 
-	/** Those in the call besides us, in the order in which they came. */
+	/** In the order in which they came. */
 	get others() {
 		return [...this.members.values()].sort((a, b) => a.key - b.key);
 	}
@@ -68,7 +67,6 @@ class Call {
 		return this.others.some(({ link }) => link.state === "connected");
 	}
 
-	/** Without a TURN server some networks cannot be crossed. */
 	get hasTurn() {
 		return this.#iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
 	}
@@ -77,7 +75,7 @@ class Call {
 		return this.#iceServers.length === 0;
 	}
 
-	/** Sends these tracks to everyone from now on, and tells them what they are. */
+	/** Sends these tracks to everyone, and tells them what they are. */
 	send(tracks, media) {
 		const changed = media.audio !== this.#media.audio || media.video !== this.#media.video;
 		this.#media = media;
@@ -96,7 +94,6 @@ class Call {
 		return this.#channel.send("message", { data: { kind: "chat", text } });
 	}
 
-	/** Hangs up on everyone, for good. */
 	close() {
 		clearInterval(this.#sweeper);
 		this.#forgetStrangers();
@@ -116,7 +113,7 @@ class Call {
 		for (const peer of peers) this.#met(peer, true);
 	}
 
-	/** Someone is in the room: one we know, our own ghost, or a stranger who may turn out to be known. */
+	/** Somebody in the room: known, our own ghost, or a stranger who may prove known. */
 	#met({ id, name = "" }, wasThere) {
 		if (typeof id !== "string" || this.#ours.has(id)) return;
 		this.#hello(id);
@@ -145,7 +142,7 @@ class Call {
 		if (proven && proven.id !== from) this.#rename(proven, from);
 		const member = this.members.get(from) ?? this.#admit(from);
 		if (!member) return;
-		// Without a proof it is the first contact, or they have forgotten us: from here on this is the pair's secret.
+		// No proof: the first contact, or they have forgotten us.
 		if (!proven && typeof token === "string") member.theirToken = token.slice(0, 99);
 		this.#setMedia(member, media);
 	}
@@ -178,7 +175,7 @@ class Call {
 			name: stranger.name,
 			present: true, // whether the relay has them
 			lastSeen: Date.now(),
-			media: {}, // what they say that they send: {audio: boolean, video: "camera"|"screen"|"off"}
+			media: {}, // what they say: {audio: boolean, video: "camera"|"screen"|"off"}
 			token: this.#tokens.get(id),
 			theirToken: null,
 			link: null,
@@ -226,12 +223,11 @@ class Call {
 
 	/** Others may say anything: take what fits. */
 	#message(from, data) {
-		if (data === null || typeof data !== "object") return;
-		if (data.kind === "hello") return this.#heardHello(from, data);
+		if (data?.kind === "hello") return this.#heardHello(from, data);
 		const member = this.members.get(from) ?? this.#admit(from);
 		if (!member) return;
-		if (data.kind === "media") this.#setMedia(member, data.media);
-		if (data.kind === "chat" && typeof data.text === "string") this.#notify("chat", { member, text: data.text });
+		if (data?.kind === "media") this.#setMedia(member, data.media);
+		if (data?.kind === "chat" && typeof data.text === "string") this.#notify("chat", { member, text: data.text });
 	}
 
 	#left(id, reason) {
@@ -249,7 +245,7 @@ class Call {
 	}
 
 	#setMedia(member, media) {
-		if (media === null || typeof media !== "object") return;
+		if (!media) return;
 		member.media = {
 			audio: media.audio === true,
 			video: ["camera", "screen"].includes(media.video) ? media.video : "off",
@@ -257,7 +253,7 @@ class Call {
 		this.#notify("member", { member });
 	}
 
-	/** Lets go of those whom neither relay nor media has; never while we are away ourselves. */
+	/** Removes those whom neither relay nor media has; never while we are away ourselves. */
 	#sweep() {
 		const away = this.#channel.state !== "joined";
 		for (const member of this.others) {
@@ -275,7 +271,7 @@ class Call {
 	}
 
 	#forgetStrangers() {
-		for (const id of [...this.#strangers.keys()]) this.#forgetStranger(id);
+		for (const id of this.#strangers.keys()) this.#forgetStranger(id);
 	}
 
 	#forgetStranger(id) {

@@ -1,6 +1,4 @@
-/**
- * Choosing devices, and saying what is wrong with them: the same selects before the call and in it, and the notices.
- */
+/** Choosing devices before the call and in it, and saying what is wrong with them. */
 "use strict";
 
 const KINDS = ["microphone", "camera", "speaker"];
@@ -28,13 +26,13 @@ class DevicePickers {
 	async refresh() {
 		const devices = await this.#media.devices();
 		for (const [kind, select] of Object.entries(this.#selects)) {
-			const name = I18n.t(kind);
+			const name = t(kind);
 			this.#labels[kind].textContent = name;
 			const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
 			const options = real.map(({ deviceId, label }, at) =>
 				make("option", { value: deviceId, textContent: label || `${name} ${at + 1}` }),
 			);
-			select.replaceChildren(make("option", { value: "", textContent: I18n.t("default_device") }), ...options);
+			select.replaceChildren(make("option", { value: "", textContent: t("default_device") }), ...options);
 			const inUse = this.#media[kind]?.getSettings?.().deviceId;
 			const wish = this.#media.chosen[kind] || (real.length > 1 ? inUse : "");
 			select.value = real.some(({ deviceId }) => deviceId === wish) ? wish : "";
@@ -43,35 +41,34 @@ class DevicePickers {
 	}
 }
 
-/** The two buttons that everyone looks for say what is sent, and what a click would do. */
+/** The two buttons say what is sent, and what a click does. */
 function showSending(mic, cam, { described, microphone, camera }) {
-	setTool(mic, described.audio ? "mic" : "mic-off", I18n.t(microphone ? (described.audio ? "mute" : "unmute") : "mic_start"));
-	setTool(cam, camera ? "cam" : "cam-off", I18n.t(camera ? "cam_stop" : "cam_start"));
+	setTool(mic, described.audio ? "mic" : "mic-off", t(microphone ? (described.audio ? "mute" : "unmute") : "mic_start"));
+	setTool(cam, camera ? "cam" : "cam-off", t(camera ? "cam_stop" : "cam_start"));
 	mic.dataset.on = described.audio;
 	cam.dataset.on = Boolean(camera);
 }
 
-/** What is wrong with microphone and camera, as notices; the same trouble with both is told once. */
+/** What is wrong with microphone and camera; the same problem of both is told once. */
 function deviceProblems({ problems }) {
 	const { microphone, camera } = problems;
 	if (microphone && microphone === camera) {
-		return [{ device: "microphone camera", problem: microphone, kind: I18n.t("camera_microphone") }];
+		return [{ device: "microphone camera", problem: microphone, kind: t("camera_microphone") }];
 	}
 	return ["camera", "microphone"]
 		.filter((device) => problems[device])
-		.map((device) => ({ device, problem: problems[device], kind: I18n.t(device) }));
+		.map((device) => ({ device, problem: problems[device], kind: t(device) }));
 }
 
-/** One notice: what is wrong, what helps, and a way to try again. */
 function notice({ device, problem, ...values }, retry, cancel) {
 	const key = `p_${problem}`;
 	const element = make(
 		"div",
 		{ className: "notice", dataset: { device, problem } },
-		make("strong", {}, I18n.t(key, values)),
-		make("p", { textContent: I18n.t(`${key}_text`, values) }),
+		make("strong", {}, t(key, values)),
+		make("p", { textContent: t(`${key}_text`, values) }),
 	);
-	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: I18n.t(text) }));
+	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: t(text) }));
 	if (retry) button("retry", retry);
 	if (cancel) button("cancel", cancel);
 	return element;

@@ -1,7 +1,4 @@
-/**
- * Small things that every part of the page uses: elements, icons, toasts, copying, what is remembered, the log.
- * Text reaches the page by `textContent` alone.
- */
+/** What every part of the page uses: elements, icons, toasts, copying, what is remembered, the log. */
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -10,8 +7,9 @@ const TOAST_MS = 5_000;
 const MOST_TOASTS = 3;
 
 const $ = (id) => document.getElementById(id);
+const $$ = (css) => document.querySelectorAll(css);
 
-/** Makes an element with these DOM properties; children that are strings become text. */
+/** Makes an element with these DOM properties; strings become text. */
 function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
 	Object.assign(element.dataset, dataset);
@@ -19,7 +17,6 @@ function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 	return element;
 }
 
-/** A term and what it is, for a `dl`. */
 const row = (term, value) => make("div", {}, make("dt", {}, term), make("dd", {}, value));
 
 /** One of the icons at the top of index.html. */
@@ -28,7 +25,7 @@ function icon(name) {
 	const use = document.createElementNS(SVG, "use");
 	svg.setAttribute("class", "icon");
 	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.setAttribute("aria-hidden", "true");
+	svg.ariaHidden = true;
 	use.setAttribute("href", `#i-${name}`);
 	svg.append(use);
 	return svg;
@@ -36,26 +33,24 @@ function icon(name) {
 
 /** A round button with an icon; its label shows on hover and is read aloud. */
 function tool(iconName, onclick) {
-	const button = make("button", { type: "button", className: "tool", onclick, dataset: { icon: iconName } });
-	return furnish(button);
+	return furnish(make("button", { type: "button", onclick, dataset: { icon: iconName } }));
 }
 
 function furnish(button) {
 	const tip = make("span", { className: "tip" });
-	if (button.dataset.tip) tip.dataset.t = button.dataset.tip;
+	button.classList.add("tool");
+	if ("tip" in button.dataset) tip.dataset.t = button.dataset.tip || button.dataset.icon;
 	button.prepend(icon(button.dataset.icon), tip);
 	return button;
 }
-document.querySelectorAll("button[data-icon]").forEach(furnish);
+$$("button[data-icon]").forEach(furnish);
 
-/** Changes such a button's icon and label. */
 function setTool(button, iconName, label) {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
 	const tip = button.querySelector(".tip");
 	if (tip.textContent !== label) tip.textContent = label;
 }
 
-/** Says something that passes: a join, a leave. */
 function toast(text) {
 	const line = make("p", {}, text);
 	$("toasts").append(line);
@@ -63,7 +58,7 @@ function toast(text) {
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
-/** Copies, and says on the button itself whether that went well. Insecure pages have no clipboard but the old way. */
+/** Copies, and says so on the button. Insecure pages have only the old way. */
 async function copyFrom(button, text) {
 	let copied = true;
 	try {
@@ -76,8 +71,8 @@ async function copyFrom(button, text) {
 		area.remove();
 		button.focus();
 	}
-	button.textContent = I18n.t(copied ? "copied" : "copy_failed");
-	setTimeout(() => (button.textContent = I18n.t(button.dataset.t)), 2_000);
+	button.textContent = t(copied ? "copied" : "copy_failed");
+	setTimeout(() => (button.textContent = t(button.dataset.t)), 2_000);
 }
 
 /** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */
@@ -92,9 +87,7 @@ const Store = {
 	set(key, value) {
 		try {
 			localStorage.setItem(`call.${key}`, value);
-		} catch {
-			// Not remembered, then
-		}
+		} catch {}
 	},
 };
 

@@ -3,11 +3,11 @@
 
 const METER_MS = 100;
 
-/** A room name that can be said aloud on the telephone. */
+/** A room name to say on the telephone. */
 function speakableName() {
 	const numbers = crypto.getRandomValues(new Uint32Array(4));
-	const adjectives = I18n.t("adjectives").split(" ");
-	const nouns = I18n.t("nouns").split(" ");
+	const adjectives = t("adjectives").split(" ");
+	const nouns = t("nouns").split(" ");
 	const first = numbers[0] % adjectives.length;
 	const second = (first + 1 + (numbers[1] % (adjectives.length - 1))) % adjectives.length;
 	return [adjectives[first], adjectives[second], nouns[numbers[2] % nouns.length], 10 + (numbers[3] % 90)].join("-");
@@ -67,7 +67,6 @@ class Entry {
 		this.trouble = null;
 	}
 
-	/** Asks for whatever is wanted and not there. */
 	async ask() {
 		this.#asking = true;
 		this.render();
@@ -86,12 +85,12 @@ class Entry {
 		const media = this.#media;
 		const room = $("room").value;
 		const mode = this.#left ? "again" : this.#invited ? "join" : "new";
-		$("entry-title").textContent = I18n.t(this.#left ? "s_left" : `entry_${mode}`, { room });
-		$("entry-lead").textContent = I18n.t(`lead_${mode}`);
-		$("join").textContent = I18n.t(this.#busy ? "joining" : "join");
+		$("entry-title").textContent = t(this.#left ? "s_left" : `entry_${mode}`, { room });
+		$("entry-lead").textContent = t(`lead_${mode}`);
+		$("join").textContent = t(this.#busy ? "joining" : "join");
 		$("join").disabled = $("watch").disabled = this.#busy;
 		$("preview").dataset.video = media.camera ? "on" : "off";
-		$("preview-off").textContent = I18n.t(this.#asking ? "preview_asking" : "preview_off");
+		$("preview-off").textContent = t(this.#asking ? "preview_asking" : "preview_off");
 		const video = $("preview-video");
 		if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
 			video.srcObject = media.camera ? new MediaStream([media.camera]) : null;
@@ -107,7 +106,7 @@ class Entry {
 			const { retry, cancel, ...what } = this.trouble;
 			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
 		}
-		// Said again only when it changed: screen readers read every replacement aloud.
+		// Screen readers read every replacement aloud.
 		const text = notices.map(({ textContent }) => textContent).join("");
 		if ($("notices").textContent !== text) $("notices").replaceChildren(...notices);
 	}
@@ -148,6 +147,6 @@ class Entry {
 	#showLevel() {
 		const level = this.#media.level();
 		$("level-bar").style.scale = `${level.toFixed(2)} 1`;
-		$("level").setAttribute("aria-valuenow", Math.round(level * 100));
+		$("level").ariaValueNow = Math.round(level * 100);
 	}
 }

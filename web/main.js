@@ -1,9 +1,8 @@
-/**
- * The page: from the link to the call and back. Owns the state that body[data-state] shows, the bar, and the keys.
- */
+/** The page: from the link to the call and back. Owns body[data-state], the bar and the keys. */
 "use strict";
 
 const link = new URLSearchParams(location.search);
+const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
 const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
@@ -24,19 +23,9 @@ const entry = new Entry(media, {
 	onchoose: choose,
 });
 
-/** The relay that served this page; for a page from disk this machine's, by `?port=` if it is not on 8080. */
-function relayUrl() {
-	const port = location.protocol === "file:" && Number(link.get("port"));
-	return port ? `ws://localhost:${port}/ws` : SignalingChannel.urlFor(location.href);
-}
-
 /** The address that brings others into the room. */
 function inviteLink(name) {
-	const url = new URL(location.protocol.startsWith("http") ? location.href : relayUrl().replace(/^ws/, "http"));
-	url.pathname = url.pathname.replace(/(index\.html|ws)$/, "");
-	url.search = new URLSearchParams({ room: name });
-	url.hash = "";
-	return url.href;
+	return new URL(`.?${new URLSearchParams({ room: name })}`, location).href;
 }
 
 function join(name, person) {
@@ -45,18 +34,14 @@ function join(name, person) {
 	delete document.body.dataset.problem;
 	room?.leave();
 	const hooks = { onentered, onrefused, onstate: render };
-	room = new Room({ media, tiles, panels, url: relayUrl(), room: name, name: person }, hooks);
+	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person }, hooks);
 	render();
 }
 
 function onentered() {
 	entry.close();
 	$("call").hidden = $("bar").hidden = false;
-	try {
-		history.replaceState(null, "", inviteLink(room.room));
-	} catch {
-		// a page from disk keeps its address
-	}
+	history.replaceState(null, "", inviteLink(room.room));
 	render();
 	$("mic").focus({ preventScroll: true });
 }
@@ -79,7 +64,7 @@ function hangUp() {
 	left = true;
 	media.stopAll();
 	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
-	for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+	for (const dialog of $$("dialog[open]")) dialog.close();
 	$("call").hidden = $("bar").hidden = true;
 	$("call-notices").replaceChildren();
 	entry.open({ left: true });
@@ -87,20 +72,19 @@ function hangUp() {
 	$("join").focus();
 }
 
-/** Shows how things stand; called whenever anything changed. */
 function render() {
 	const body = document.body.dataset;
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
 	body.state = state;
-	body.others = String(document.querySelectorAll(".tile:not([data-peer=self])").length);
-	const words = room?.words ?? (state === "entry" ? "" : I18n.t(`s_${state}`));
+	body.others = String($$(".tile:not([data-peer=self])").length);
+	const words = room?.words ?? (state === "entry" ? "" : t(`s_${state}`));
 	if ($("status").textContent !== words) $("status").textContent = words;
 	const inCall = !$("call").hidden;
-	$("title").textContent = inCall && room ? room.room : I18n.t("app");
-	document.title = inCall && room ? `${room.room} · ${words}` : I18n.t("app");
+	$("title").textContent = inCall && room ? room.room : t("app");
+	document.title = inCall && room ? `${room.room} · ${words}` : t("app");
 	if (room?.unreachable && !inCall && !entry.trouble) {
 		body.problem = "unreachable";
-		entry.tell({ problem: "unreachable", url: relayUrl(), retry: () => room?.retry(), cancel: giveUp });
+		entry.tell({ problem: "unreachable", url: relayUrl, retry: () => room?.retry(), cancel: giveUp });
 	}
 	if (inCall) delete body.problem;
 }
@@ -113,10 +97,9 @@ function giveUp() {
 	render();
 }
 
-/** Our own microphone, camera or screen changed. */
 function onmedia() {
 	showSending($("mic"), $("cam"), media);
-	setTool($("share"), "screen", I18n.t(media.screen ? "share_stop" : "share"));
+	setTool($("share"), "screen", t(media.screen ? "share_stop" : "share"));
 	$("share").dataset.on = Boolean(media.screen);
 	$("share").hidden = !LocalMedia.canShareScreen;
 	callPickers.refresh();
@@ -174,8 +157,8 @@ function invite() {
 	$("link").select();
 }
 
-function more(open = $("more").getAttribute("aria-expanded") !== "true") {
-	$("more").setAttribute("aria-expanded", open);
+function more(open = $("more").ariaExpanded !== "true") {
+	$("more").ariaExpanded = open;
 	$("extras").dataset.open = open;
 }
 
@@ -206,13 +189,14 @@ function onkey(event) {
 }
 
 function speak() {
-	$("lang").textContent = I18n.t("language");
+	$("lang").textContent = t("language");
 	$("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
 	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "close"]];
-	$("keys").replaceChildren(...rows.map(([key, text]) => row(make("kbd", {}, key), I18n.t(text))));
+	$("keys").replaceChildren(...rows.map(([key, text]) => row(make("kbd", {}, key), t(text))));
 	panels.render();
 	onmedia();
 	room?.render();
+	disk?.render();
 	render();
 }
 
@@ -228,18 +212,19 @@ $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 $("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
 $("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
-for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
+for (const button of $$("[data-close]")) button.onclick = () => button.closest("dialog").close();
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
 	Store.set("lang", lang);
 	I18n.use(lang);
 	speak();
 };
-document.addEventListener("keydown", onkey);
+document.onkeydown = onkey;
 // A closed tab should not leave a frozen face behind.
-addEventListener("pagehide", hangUp);
+onpagehide = hangUp;
 media.onchange = onmedia;
 media.ondevices = () => (entry.render(), callPickers.refresh());
 
+const disk = location.protocol === "file:" ? new DiskPage() : null;
 speak();
-entry.open();
+if (!disk) entry.open();

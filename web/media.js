@@ -1,5 +1,5 @@
 /**
- * What this person sends: microphone, camera, screen; and every way in which getting them can fail. No DOM.
+ * What this person sends: microphone, camera, screen. No DOM.
  *
  * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
  */
@@ -18,13 +18,11 @@ const WORDS = {
 };
 
 class LocalMedia {
-	// Tracks, or null.
 	microphone = null;
 	camera = null;
 	screen = null;
 	/** The microphone is held, and sends silence. */
 	muted = false;
-	/** What went wrong last, in a word. */
 	problems = { microphone: null, camera: null };
 	chosen = { microphone: "", camera: "", speaker: "" };
 	onchange = () => {};
@@ -47,20 +45,19 @@ class LocalMedia {
 		return Boolean(navigator.mediaDevices?.getDisplayMedia);
 	}
 
-	/** What is sent: the screen takes the camera's place. */
+	/** The screen takes the camera's place. */
 	get tracks() {
 		return { audio: this.microphone, video: this.screen ?? this.camera };
 	}
 
-	/** What the others are told of it. */
 	get described() {
 		const video = this.screen ? "screen" : this.camera ? "camera" : "off";
 		return { audio: Boolean(this.microphone) && !this.muted, video };
 	}
 
-	/** Asks for both at once, which is one question to the person; then for each apart if that fails. */
-	async start({ microphone = false, camera = false }) {
-		if (microphone && camera) {
+	/** Asks for both at once, which is one prompt; then for each apart if that fails. */
+	async start(wanted) {
+		if (wanted.microphone && wanted.camera) {
 			const both = await this.#ask(["microphone", "camera"]);
 			if (!both) return this.onchange();
 			if (both === "denied" && !(await anyGranted())) {
@@ -69,18 +66,18 @@ class LocalMedia {
 			}
 		}
 		for (const kind of ["camera", "microphone"]) {
-			if (!(kind === "camera" ? camera : microphone) || this[kind]) continue;
+			if (!wanted[kind] || this[kind]) continue;
 			this.problems[kind] = await this.#ask([kind]);
 		}
 		this.onchange();
 	}
 
-	/** Films no larger than so many others allow. */
+	/** Fits the picture to the number of others. */
 	fit(others) {
 		const size = SIZES.find(([most]) => others <= most);
 		if (size === this.#size) return;
 		this.#size = size;
-		this.camera?.applyConstraints(this.#picture()).catch(() => {}); // a camera that can't goes on as it is
+		this.camera?.applyConstraints(this.#picture()).catch(() => {}); // goes on as it is
 	}
 
 	#picture() {
@@ -106,7 +103,7 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** Changes the device while it is in use, without a pause for the others. */
+	/** Changes the device in use. */
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
 		if (!this[kind]) return;
@@ -115,20 +112,18 @@ class LocalMedia {
 		this.onchange();
 	}
 
-	/** @returns {Promise<boolean>} false if the person thought better of it */
 	async shareScreen() {
 		let stream;
 		try {
 			stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: false });
 		} catch {
-			return false;
+			return; // the person thought better of it
 		}
 		this.#drop("screen");
 		this.screen = stream.getVideoTracks()[0];
 		this.screen.contentHint = "detail";
 		this.screen.onended = () => this.stopScreen(); // the browser's own "stop sharing" bar
 		this.onchange();
-		return true;
 	}
 
 	stopScreen() {
@@ -137,11 +132,7 @@ class LocalMedia {
 	}
 
 	async devices() {
-		let all = [];
-		try {
-			all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-		} catch {
-		}
+		const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
 		const of = (kind) => all.filter((device) => device.kind === kind && device.deviceId);
 		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
 	}
@@ -185,13 +176,11 @@ class LocalMedia {
 			return { audio: want("microphone", MICROPHONE), video: want("camera", this.#picture()) };
 		};
 		try {
-			let stream;
-			try {
-				stream = await navigator.mediaDevices.getUserMedia(constraints(true));
-			} catch (error) {
+			const give = (exact) => navigator.mediaDevices.getUserMedia(constraints(exact));
+			const stream = await give(true).catch((error) => {
 				if (error.name !== "OverconstrainedError") throw error;
-				stream = await navigator.mediaDevices.getUserMedia(constraints(false)); // the remembered device is gone
-			}
+				return give(false); // the remembered device is gone
+			});
 			const late = asked !== this.#asked; // they hung up while the browser was asking
 			for (const track of stream.getTracks()) late ? track.stop() : this.#take(track);
 			return null;
@@ -224,18 +213,10 @@ class LocalMedia {
 	}
 }
 
-/** A refusal for both may mean that only one of them is refused. */
+/** A refusal of both may be a refusal of one. */
 async function anyGranted() {
-	const states = await Promise.all(
-		["microphone", "camera"].map(async (name) => {
-			try {
-				return (await navigator.permissions.query({ name })).state;
-			} catch {
-				return "unknown";
-			}
-		}),
-	);
-	return states.includes("granted");
+	const granted = (name) => navigator.permissions?.query({ name }).then(({ state }) => state === "granted", () => false);
+	return (await granted("microphone")) || granted("camera");
 }
 
 function forbiddenByFrame(kind) {

@@ -1,4 +1,4 @@
-/** Beside the pictures: the chat, and what each connection is doing. */
+/** The chat, and what each connection is doing. */
 "use strict";
 
 const MOST_LINES = 200;
@@ -12,7 +12,7 @@ class Panels {
 	#opener = null;
 	#people = new Map();
 
-	/** @param {{onsend: (text: string) => string|null, ontoggle: () => void}} hooks onsend tells why not, or null */
+	/** `onsend(text)` returns why it was not sent, or null. */
 	constructor({ onsend, ontoggle }) {
 		this.ontoggle = ontoggle;
 		$("chat-open").onclick = () => this.toggle("chat");
@@ -26,12 +26,11 @@ class Panels {
 			const why = onsend(text);
 			if (why) return this.#line({ className: "system", textContent: why });
 			$("chat-text").value = "";
-			this.addChat("self", I18n.t("you"), text);
+			this.addChat("self", t("you"), text);
 		};
 		Log.onchange = () => this.open === "details" && this.#showLog();
 	}
 
-	/** Opens one, or closes what is open. */
 	toggle(which) {
 		const closing = which === null || which === this.open;
 		if (closing && this.open) this.#opener?.focus();
@@ -40,7 +39,7 @@ class Panels {
 		$("panel").hidden = closing;
 		for (const name of ["chat", "details"]) {
 			$(name).hidden = this.open !== name;
-			$(`${name}-open`).setAttribute("aria-expanded", this.open === name);
+			$(`${name}-open`).ariaExpanded = this.open === name;
 		}
 		if (this.open === "chat") {
 			this.#unread = 0;
@@ -94,10 +93,10 @@ class Panels {
 	}
 
 	render() {
-		if (this.open) $("panel-title").textContent = I18n.t(this.open);
+		if (this.open) $("panel-title").textContent = t(this.open);
 		$("unread").hidden = this.#unread === 0;
 		$("unread").textContent = this.#unread > 99 ? "99+" : String(this.#unread);
-		$("chat-list").dataset.empty = I18n.t("chat_empty");
+		$("chat-list").dataset.empty = t("chat_empty");
 	}
 
 	#line(properties, ...children) {
@@ -113,7 +112,7 @@ class Panels {
 	}
 }
 
-/** Text with its web addresses made links; anything else that looks like one stays text. */
+/** Text with its web addresses made links. */
 function linked(text) {
 	const parts = [];
 	let end = 0;

@@ -1,3 +1,2 @@
-// For pages that import.
 import "./peer.js";
 export const { PeerLink } = globalThis;

@@ -1,7 +1,7 @@
 /**
  * SHA-256, and what the call makes of it: tokens, proofs of identity, a number to read aloud.
  *
- * The browser's own `crypto.subtle` is missing on insecure pages; this one is fast enough for a few hundred bytes.
+ * Insecure pages have no `crypto.subtle`.
  */
 "use strict";
 
@@ -12,7 +12,7 @@ const ROUNDS = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
 const START = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
 const rotate = (x, by) => (x >>> by) | (x << (32 - by));
 
-/** @param {string} text @returns {string} 64 hex digits */
+/** @returns {string} 64 hex digits */
 function sha256(text) {
 	const bytes = new TextEncoder().encode(text);
 	const view = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6));
@@ -51,16 +51,16 @@ function randomToken() {
 }
 
 /**
- * Shows knowledge of a pair's secret without telling it. It holds for one sender and one receiver only, and the
- * relay vouches for both ids, so a proof that somebody else overhears or passes on is worth nothing.
+ * Proves knowledge of a pair's secret without telling it, for one sender and one receiver: the relay vouches for both
+ * ids, so nobody else can use a proof that they overhear.
  */
 function proofOf(secret, from, to) {
 	return sha256(JSON.stringify([secret, from, to])).slice(0, 32);
 }
 
 /**
- * Digits that both ends see alike when nobody sits between them. Eighty bits, because one who sits between may
- * try keys until two numbers agree, which takes the square root of what it seems.
+ * Digits that are the same at both ends when nobody sits between them. Eighty bits, because one who sits between may
+ * try keys until two numbers agree, which takes the square root of that.
  * @returns {string} empty while they are not known
  */
 function safetyNumber({ local, remote }) {

@@ -1,13 +1,13 @@
 /**
- * QR codes (ISO/IEC 18004): text in, a square of dark and light out. Byte mode, error correction L, versions 1 to 6: up to
- * 134 bytes, which most invite links fit in; the larger versions need more machinery than they are worth here.
+ * QR codes (ISO/IEC 18004) in byte mode, with error correction L, of versions 1 to 6: up to 134 bytes, which most invite
+ * links fit in.
  */
 "use strict";
 
 /** Error correction bytes a block, and the number of blocks, from version 1. */
 const CORRECTION = [7, 10, 15, 20, 26, 18];
 const BLOCKS = [1, 1, 1, 1, 1, 2];
-/** Level L and mask 0, a chequerboard. The standard would take the prettiest of eight; every reader reads any. */
+/** Level L and mask 0, a chequerboard. The standard takes the best of eight masks; readers take any. */
 const FORMAT = 0x77c4;
 
 /** Powers and logarithms of 2 in the field of 256 elements over x^8+x^4+x^3+x^2+1. */
@@ -20,7 +20,7 @@ for (let i = 0, x = 1; i < 255; i += 1) {
 }
 const times = (a, b) => (a && b ? POWER[LOGARITHM[a] + LOGARITHM[b]] : 0);
 
-/** @returns {boolean[][]|null} rows of modules, true is dark, without the quiet zone; null if the text is too long */
+/** @returns {boolean[][]|null} rows of modules, true is dark; null if the text is too long */
 function qrCode(text) {
 	const bytes = new TextEncoder().encode(text);
 	for (let version = 1; version <= BLOCKS.length; version += 1) {
@@ -66,7 +66,7 @@ function withCorrection(data, count, correction) {
 	return blocks[0].flatMap((_, at) => blocks.map((block) => block[at]));
 }
 
-/** What is the same for each text, and the places left free for it, in the order in which they are filled. */
+/** What is the same for each text, and the free places in the order of filling. */
 function qrFrame(version) {
 	const size = version * 4 + 17;
 	const grid = Array.from({ length: size }, () => new Array(size).fill(null));
@@ -90,7 +90,7 @@ function qrFrame(version) {
 		set(i < 8 ? size - 1 - i : i === 8 ? 7 : 14 - i, 8, bit);
 	}
 	set(8, size - 8, true);
-	// Up and down in columns of two, from the right, past the timing column.
+	// Up and down in columns of two from the right, without the timing column.
 	const free = [];
 	for (let right = size - 1; right > 0; right -= 2) {
 		if (right === 6) right = 5;
@@ -103,7 +103,6 @@ function qrFrame(version) {
 	return { grid, free };
 }
 
-/** Draws a code into the SVG, with four modules of quiet around it. */
 function drawQr(svg, grid) {
 	const side = grid.length + 8;
 	const path = grid.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");

@@ -1,4 +1,4 @@
-/** One stay in one room: the channel and the call on one side, the tiles, panels and buttons on the other. */
+/** One stay in one room: between the call and the tiles, panels and buttons. */
 "use strict";
 
 const SPEAKING_MS = 400;
@@ -50,22 +50,20 @@ class Room {
 		return this.#call.up ? "connected" : "connecting";
 	}
 
-	/** The same in a sentence. */
 	get words() {
 		const others = this.#call.others;
-		const names = others.map(({ name }) => name || I18n.t("someone")).join(", ");
-		if (!this.#entered) return I18n.t(this.unreachable ? "s_unreachable" : "s_relay");
-		return I18n.t(`s_${this.state}`, { names, n: others.length + 1 });
+		const names = others.map(({ name }) => name || t("someone")).join(", ");
+		if (!this.#entered) return t(this.unreachable ? "s_unreachable" : "s_relay");
+		return t(`s_${this.state}`, { names, n: others.length + 1 });
 	}
 
-	/** Dials now. */
 	retry() {
 		this.#channel.reconnect();
 	}
 
 	/** Hangs up, or gives up joining. */
 	leave() {
-		for (const timer of this.#timers) clearInterval(timer);
+		this.#timers.forEach(clearInterval);
 		this.#channel.close();
 		this.#call.close();
 		this.#tiles.clear();
@@ -75,12 +73,11 @@ class Room {
 
 	/** @returns {string|null} why it was not sent */
 	sendChat(text) {
-		if (this.#channel.state !== "joined") return I18n.t("chat_away");
-		if (this.#call.members.size === 0) return I18n.t("chat_alone");
-		return this.#call.chat(text) ? null : I18n.t("chat_away");
+		if (this.#channel.state !== "joined") return t("chat_away");
+		if (this.#call.members.size === 0) return t("chat_alone");
+		return this.#call.chat(text) ? null : t("chat_away");
 	}
 
-	/** Shows everything again. */
 	render() {
 		if (!this.#entered) return;
 		this.#call.send(this.#media.tracks, this.#media.described);
@@ -100,11 +97,10 @@ class Room {
 	#joined({ id, peers, again }) {
 		Log.add("joined", id, `others=${peers.length}`);
 		document.body.dataset.id = id;
-		if (again) toast(I18n.t("back"));
+		if (again) toast(t("back"));
 		if (!this.#entered) {
 			this.#entered = true;
-			this.#timers.push(setInterval(() => this.#showSpeaking(), SPEAKING_MS));
-			this.#timers.push(setInterval(() => this.#showStats(), STATS_MS));
+			this.#timers = [setInterval(() => this.#showSpeaking(), SPEAKING_MS), setInterval(() => this.#showStats(), STATS_MS)];
 			this.#hooks.onentered();
 		}
 		this.render();
@@ -112,7 +108,7 @@ class Room {
 	}
 
 	#heard(event, { member, reason, text, error, fresh, wasThere }) {
-		const name = member?.name || I18n.t("someone");
+		const name = member?.name || t("someone");
 		switch (event) {
 			case "chat":
 				return this.#panels.addChat(member.id, name, text);
@@ -123,11 +119,11 @@ class Room {
 				this.#panels.removePerson(member.key);
 				this.#totals.delete(member.key);
 				Log.add("peer", member.key, "gone:", reason);
-				if (reason === "left") toast(I18n.t(this.#call.members.size ? "went" : "other_left", { name }));
-				if (reason === "lost") toast(I18n.t("lost", { name }));
+				if (reason === "left") toast(t(this.#call.members.size ? "went" : "other_left", { name }));
+				if (reason === "lost") toast(t("lost", { name }));
 				break;
 			case "member":
-				if (fresh && !wasThere) toast(I18n.t("came", { name }));
+				if (fresh && !wasThere) toast(t("came", { name }));
 				Log.add("peer", member.key, member.id, member.link.state, member.present ? "" : "not with the relay");
 		}
 		this.render();
@@ -141,14 +137,14 @@ class Room {
 		this.#tiles.show({
 			key: "self",
 			peer: "self",
-			name: this.#name ? I18n.t("name_you", { name: this.#name }) : I18n.t("you"),
+			name: this.#name ? t("name_you", { name: this.#name }) : t("you"),
 			stream: this.#picture,
 			connection: "connected",
 			...own.described,
 		});
 	}
 
-	/** A page that says nothing of its media is believed by what arrives. */
+	/** What arrives counts where a page says nothing of its media. */
 	#showMember(member) {
 		const { link, media } = member;
 		const arrives = (kind) => link.stream.getTracks().some((track) => track.kind === kind && !track.muted && track.readyState === "live");
@@ -166,12 +162,12 @@ class Room {
 		});
 	}
 
-	/** Plain words for whoever waits; no candidates at all look like "new" for ever. */
+	/** Without any candidates a connection stays "new" for ever. */
 	#noteOf(state, age) {
 		if (state === "connected" || state === "closed") return "";
-		if (state === "disconnected") return I18n.t("t_disconnected");
-		if (state !== "failed" && age < PATIENCE_MS) return I18n.t("t_new");
-		return `${I18n.t("t_failed")} ${I18n.t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}`;
+		if (state === "disconnected") return t("t_disconnected");
+		if (state !== "failed" && age < PATIENCE_MS) return t("t_new");
+		return `${t("t_failed")} ${t(this.#call.hasTurn ? "help_turn_has" : "help_turn")}`;
 	}
 
 	#showSpeaking() {
@@ -187,15 +183,15 @@ class Room {
 	async #showStats() {
 		for (const member of this.#call.others) {
 			const { key, link } = member;
-			if (link.state !== "connected") this.#showMember(member);
 			try {
 				const reading = await readStats(link.pc, this.#totals.get(key), this.#call.onlyLocal);
 				if (!this.#call.members.has(member.id)) continue;
+				if (link.state !== "connected") this.#showMember(member);
 				this.#totals.set(key, reading.totals);
-				const path = I18n.t(`path_${reading.path || "none"}`);
-				const quality = reading.quality ? I18n.t(`quality_${reading.quality}`) : "";
+				const path = t(`path_${reading.path || "none"}`);
+				const quality = reading.quality ? t(`quality_${reading.quality}`) : "";
 				this.#tiles.setQuality(key, reading, [path, quality].filter(Boolean).join(" · "));
-				this.#panels.showPerson(key, member.id, member.name || I18n.t("someone"), rowsOf(reading, path, quality, link));
+				this.#panels.showPerson(key, member.id, member.name || t("someone"), rowsOf(reading, path, quality, link));
 			} catch (error) {
 				Log.problem(error);
 			}
@@ -203,7 +199,6 @@ class Room {
 	}
 }
 
-/** What the details say of one connection. */
 function rowsOf({ rttMs, lossPercent, received, sent }, path, quality, link) {
 	const picture = ({ width, height, fps, kbps }) => `${width ? `${width}×${height}, ${fps}/s, ` : ""}${kbps} kbit/s`;
 	const number = safetyNumber(link.fingerprints);
@@ -215,6 +210,6 @@ function rowsOf({ rttMs, lossPercent, received, sent }, path, quality, link) {
 		["receives", picture(received)],
 		["sends", picture(sent)],
 	];
-	if (number) rows.push(["safety", `${number} · ${I18n.t("safety_hint")}`]);
-	return rows.map(([key, value]) => [I18n.t(key), value]);
+	if (number) rows.push(["safety", `${number} · ${t("safety_hint")}`]);
+	return rows.map(([key, value]) => [t(key), value]);
 }

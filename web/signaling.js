@@ -1,280 +1,446 @@
 /**
- * The signaling client: one WebSocket to the relay that finds its way back. For any page; needs no other file, and
- * knows nothing of WebRTC. By `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
+ * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file. By
+ * `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
  *
- *   const channel = new SignalingChannel();          // this page's own host; or "wss://relay.example/ws"
+ *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
  *   channel.on("joined", ({ id, peers, iceServers }) => ...);
- *   channel.on("offer", ({ from, sdp }) => ...);
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
  * Once joined it stays joined: a lost socket is dialled again with backoff and jitter, and the room entered again
  * under the same name, until `leave()` or `close()`, or until the relay refuses.
+ *
+ * What a slow peer's queue refuses (`peer_busy`) is sent again, in order; later messages to that peer wait behind it,
+ * until they are through, the peer leaves or the socket is lost.
  */
 (() => {
-	"use strict";
+"use strict";
 
-	/** Before dialling again; doubled at each failure. */
-	const FIRST_DELAY_MS = 500;
-	const LONGEST_DELAY_MS = 10_000;
-	/** From dialling to `joined`. */
-	const JOIN_DEADLINE_MS = 9_000;
-	const PROBE_DEADLINE_MS = 4_000;
-	/** A timer that comes this late means that the machine slept. */
-	const SLEEP_GAP_MS = 12_000;
-	const PROBE_REF = "probe";
-	const JOIN_REF = "join";
+/** Before dialling again; doubled at each failure. */
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 10_000;
+/** From dialling to `joined`. */
+const JOIN_DEADLINE_MS = 9_000;
+const PROBE_DEADLINE_MS = 4_000;
+/** A timer that comes this late means that the machine slept. */
+const SLEEP_GAP_MS = 12_000;
+/** The relay needs up to this long to find a dead connection, which holds our id. */
+const GHOST_MS = 40_000;
+/** The free share goes to a peer unconfirmed within FREE_MS: half of the 64 messages and 64 KiB that its queue takes. */
+const FREE_MESSAGES = 32;
+const FREE_BYTES = 32 * 1024;
+/** The relay closes a peer that reads nothing for this long. */
+const FREE_MS = 5_000;
+/** Before a busy peer is tried again; doubled each time. */
+const FIRST_BUSY_MS = 100;
+const LONGEST_BUSY_MS = 1_000;
+/** What may wait for all peers together, in free shares: 1,024 messages or 1 MiB. */
+const MOST_HELD = 32;
+const PROBE_REF = "probe";
+const JOIN_REF = "join";
 
-	/** What the relay refused; `code` is the protocol's. */
-	class SignalingError extends Error {
-		/** @param {{code: string, message: string, retryable?: boolean}} refusal */
-		constructor({ code, message, retryable = false }) {
-			super(message);
-			Object.assign(this, { name: "SignalingError", code, retryable });
-		}
+/** What the relay refused; `code` is the protocol's. */
+class SignalingError extends Error {
+	constructor({ code, message, retryable = false }) {
+		super(message);
+		Object.assign(this, { name: "SignalingError", code, retryable });
+	}
+}
+
+/**
+ * The messages that wait for one peer. The relay reports refusals only. So beyond the free share one message is in
+ * flight at a time, followed by a question; if the answer comes first, the message was accepted.
+ */
+class SendQueue {
+	/** In order of sending; the first may be in flight. */
+	held = [];
+	#write;
+	#ask;
+	#inFlight = false;
+	#refused = false;
+	/** For an answer, or for the delay. */
+	#waiting = false;
+	#delayMs = FIRST_BUSY_MS;
+	#timer = 0;
+	/** How much of the free share is used, from 0 to 1. */
+	#used = 0;
+	#usedAtMs = 0;
+
+	constructor(id, write, ask) {
+		this.id = id;
+		this.#write = write;
+		this.#ask = ask;
 	}
 
-	class SignalingChannel {
-		/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
-		state = "closed";
-		/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
-		id = null;
+	admits(share) {
+		const now = performance.now();
+		this.#used = Math.max(0, this.#used - (now - this.#usedAtMs) / FREE_MS);
+		this.#usedAtMs = now;
+		return !this.#waiting && this.#used + share <= 1;
+	}
 
-		#url;
-		#socket = null;
-		/** What to say to `join`, while we mean to be in a room. */
-		#wanted = null;
-		#joinedBefore = false;
-		/** Of the promise that `join` gave. */
-		#settle = null;
-		#listeners = new Map();
-		#failures = 0;
-		#notBeforeMs = 0;
-		#redialTimer = 0;
-		#deadlineTimer = 0;
-		#probeTimer = 0;
-		#watchTimer = 0;
+	count(share) {
+		this.#used = Math.min(1, this.#used + share);
+	}
 
-		/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
-		constructor(url = SignalingChannel.urlFor(location.href)) {
-			this.#url = String(url);
+	/** Inserts a message in order. It goes once all that went before is settled. */
+	hold(message) {
+		const at = this.held.findIndex(({ number }) => number > message.number);
+		this.held.splice(at < 0 ? this.held.length : at, 0, message);
+		if (!this.#waiting) this.#ask(this);
+		this.#waiting = true;
+	}
+
+	refuse(message) {
+		this.#refused = true;
+		this.count(1);
+		if (!this.held.includes(message)) this.hold(message);
+	}
+
+	/** The question is answered. */
+	settle() {
+		const refused = this.#refused;
+		if (this.#inFlight && !refused) this.held.shift();
+		if (refused) this.#timer = setTimeout(() => this.#next(), this.#delayMs);
+		else this.#next();
+		this.#delayMs = refused ? Math.min(this.#delayMs * 2, LONGEST_BUSY_MS) : FIRST_BUSY_MS;
+	}
+
+	drop() {
+		clearTimeout(this.#timer);
+		this.held = [];
+	}
+
+	#next() {
+		this.#refused = false;
+		this.#inFlight = this.#waiting = this.held.length > 0;
+		if (!this.#inFlight) return;
+		this.#write(this.held[0]);
+		this.#ask(this);
+	}
+}
+
+class SignalingChannel {
+	/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
+	state = "closed";
+	/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
+	id = null;
+
+	#url;
+	#socket = null;
+	/** The fields of `join`, while we mean to be in a room. */
+	#wanted = null;
+	#joinedBefore = false;
+	/** Of the promise of `join`. */
+	#settle = null;
+	#listeners = new Map();
+	/** A SendQueue for each peer, by its id. */
+	#queues = new Map();
+	/** What the relay may still refuse, by its `ref`. */
+	#sent = new Map();
+	#lastRef = 0;
+	#unasked = 0;
+	/** Queues that are about to ask, and questions without an answer yet. */
+	#asking = [];
+	#questions = [];
+	#ghostSinceMs = 0;
+	#failures = 0;
+	#notBeforeMs = 0;
+	#redialTimer = 0;
+	#deadlineTimer = 0;
+	#probeTimer = 0;
+	#watchTimer = 0;
+
+	/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
+	constructor(url = SignalingChannel.urlFor(location.href)) {
+		this.#url = String(url);
+	}
+
+	/** The relay of a page: its own host; for a page from disk this machine. */
+	static urlFor(pageUrl) {
+		const page = new URL(pageUrl);
+		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
+		const url = new URL("ws", page);
+		url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
+		return url.href;
+	}
+
+	/**
+	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
+	 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
+	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
+	 * @returns {() => void} call it to stop listening
+	 */
+	on(type, listener) {
+		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+		this.#listeners.get(type).add(listener);
+		return () => this.#listeners.get(type).delete(listener);
+	}
+
+	/**
+	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
+	 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
+	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
+	 */
+	join(room, { name, id } = {}) {
+		this.leave();
+		this.#wanted = { room };
+		if (name) this.#wanted.name = name;
+		if (id) this.#wanted.id = id;
+		this.#joinedBefore = false;
+		this.#ghostSinceMs = 0;
+		const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+		joined.catch(() => {}); // "refused" tells as well
+		this.#watch(true);
+		this.reconnect();
+		return joined;
+	}
+
+	/**
+	 * Sends one message. An `error` about it repeats `fields.ref`, which the receivers do not see.
+	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
+	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
+	 * @param {string} [to] one peer's id; without it everyone else in the room
+	 * @returns {boolean} false if it will never be sent: not in a room, or 1,024 messages or 1 MiB wait already
+	 */
+	send(type, fields, to = fields?.to) {
+		if (this.state !== "joined") return false;
+		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
+		const bytes = new TextEncoder().encode(text).length;
+		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
+		const message = { number: ++this.#lastRef, to, ref: fields?.ref, text, share };
+		const all = [...this.#queues.values()];
+		const queues = all.filter(({ id }) => to === undefined || to === id);
+		if (queues.every((queue) => queue.admits(share))) {
+			for (const queue of queues) queue.count(share);
+			return this.#writeSignal(message);
 		}
-
-		/**
-		 * The relay that belongs to a page: the same host; for a page from disk the one on this machine.
-		 * @param {string} pageUrl
-		 * @returns {string}
-		 */
-		static urlFor(pageUrl) {
-			const page = new URL(pageUrl);
-			if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
-			const url = new URL("ws", page);
-			url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
-			url.search = url.hash = "";
-			return url.href;
+		const held = all.flatMap((queue) => queue.held);
+		if (held.reduce((sum, { share }) => sum + share, share * queues.length) > MOST_HELD) return false;
+		// One must wait; the others need not: a copy for each.
+		for (const queue of queues) {
+			const copy = { ...message, to: queue.id, isCopy: to === undefined };
+			if (queue.admits(share)) this.#writeSignal(copy);
+			else queue.hold(copy);
+			queue.count(share);
 		}
+		return true;
+	}
 
-		/**
-		 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-		 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
-		 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
-		 * @param {string} type
-		 * @param {(event: any) => void} listener
-		 * @returns {() => void} call it to stop listening
-		 */
-		on(type, listener) {
-			if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
-			this.#listeners.get(type).add(listener);
-			return () => this.#listeners.get(type).delete(listener);
+	/** Leaves the room and hangs up; the others hear `left`. */
+	leave() {
+		if (this.state === "joined") this.#write({ type: "leave" });
+		this.#wanted = null;
+		this.#settle?.reject(new SignalingError({ code: "closed", message: "left before joining" }));
+		this.#watch(false);
+		this.#drop("bye");
+		this.#become("closed");
+	}
+
+	/** Leaves, and forgets every listener. */
+	close() {
+		this.leave();
+		this.#listeners.clear();
+	}
+
+	/** Dials now rather than when the delay is over: for a "try again" button. */
+	reconnect() {
+		if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
+	}
+
+	/**
+	 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for minutes.
+	 * A second `join` must be answered (`already_joined`).
+	 */
+	probe() {
+		if (this.state !== "joined" || this.#probeTimer) return;
+		this.#ask([]);
+		this.#probeTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), PROBE_DEADLINE_MS);
+	}
+
+	#dial() {
+		this.#drop("again");
+		this.#become("connecting");
+		let socket;
+		try {
+			socket = new WebSocket(this.#url);
+		} catch (error) {
+			return this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
 		}
+		this.#socket = socket;
+		this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
+		const mine = (handler) => (event) => socket === this.#socket && handler(event);
+		socket.onopen = mine(() => {
+			this.#become("joining");
+			this.#write({ type: "join", ...this.#wanted, ref: JOIN_REF });
+		});
+		socket.onmessage = mine(({ data }) => this.#read(data));
+		socket.onclose = mine(({ code, reason }) => this.#lost({ code, reason }));
+	}
 
-		/**
-		 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-		 * @param {string} room
-		 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
-		 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
-		 */
-		join(room, { name, id } = {}) {
-			this.leave();
-			this.#wanted = { room };
-			if (name) this.#wanted.name = name;
-			if (id) this.#wanted.id = id;
-			this.#joinedBefore = false;
-			const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-			joined.catch(() => {}); // who listens to "refused" need not catch it as well
-			this.#watch(true);
-			this.reconnect();
-			return joined;
+	#read(text) {
+		let message;
+		try {
+			message = JSON.parse(text);
+		} catch {
+			return;
 		}
-
-		/**
-		 * Sends one message. False when we are in no room: then it never will be sent.
-		 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
-		 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
-		 * @param {string} [to] one peer's id; without it everyone else in the room
-		 * @returns {boolean}
-		 */
-		send(type, fields, to) {
-			if (this.state !== "joined") return false;
-			return this.#write(to === undefined ? { ...fields, type } : { ...fields, type, to });
+		if (typeof message?.type !== "string") return;
+		clearTimeout(this.#probeTimer); // the relay lives
+		this.#probeTimer = 0;
+		switch (message.type) {
+			case "joined":
+				return this.#joined(message);
+			case "peer_joined":
+				this.#meet(message.id);
+				break;
+			case "peer_left":
+				this.#queues.get(message.id)?.drop();
+				this.#queues.delete(message.id);
+				break;
+			case "goaway":
+				this.#notBeforeMs = Number(message.retryAfterMs) || 0;
+				break;
+			case "error":
+				if (message.ref === PROBE_REF) return this.#answered();
+				if (this.state === "joining") return this.#refused(message);
+				if (this.#returned(message)) return;
 		}
+		this.#emit(message.type, message);
+	}
 
-		/** Leaves the room and hangs up; the others hear `left`. */
-		leave() {
-			if (this.state === "joined") this.#write({ type: "leave" });
-			this.#wanted = null;
-			this.#settle?.reject(new SignalingError({ code: "closed", message: "left before joining" }));
-			this.#watch(false);
-			this.#drop("bye");
-			this.#become("closed");
-		}
+	#joined(message) {
+		clearTimeout(this.#deadlineTimer);
+		const previousId = this.id;
+		const again = this.#joinedBefore;
+		this.id = message.id;
+		this.#joinedBefore = true;
+		this.#failures = this.#ghostSinceMs = 0;
+		const peers = Array.isArray(message.peers) ? message.peers : [];
+		for (const peer of peers) this.#meet(peer.id);
+		this.#become("joined");
+		this.#settle.resolve(message);
+		const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
+		this.#emit("joined", { ...message, peers, iceServers, again, previousId });
+	}
 
-		/** Leaves, and forgets every listener. */
-		close() {
-			this.leave();
-			this.#listeners.clear();
-		}
+	/** At a rejoin our last connection may still hold a place or our id, until the relay finds it dead. */
+	#refused(error) {
+		this.#ghostSinceMs ||= Date.now();
+		const isGhost = error.code === "id_taken" && Date.now() - this.#ghostSinceMs < GHOST_MS;
+		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
+		this.#settle.reject(new SignalingError(error));
+		this.leave();
+		this.#emit("refused", error);
+	}
 
-		/** Dials now rather than when the delay is over: for a "try again" button. */
-		reconnect() {
-			if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
-		}
+	#lost({ code, reason }) {
+		this.#drop("again");
+		if (!this.#wanted) return this.#become("closed");
+		const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
+		// Jitter: a restarted relay should not meet everybody at once.
+		const retryInMs = Math.round(this.#notBeforeMs + longest * (0.5 + Math.random() / 2));
+		this.#failures = Math.min(this.#failures + 1, 10);
+		this.#notBeforeMs = 0;
+		this.#redialTimer = setTimeout(() => this.#dial(), retryInMs);
+		this.#become("waiting", { retryInMs, code, reason });
+	}
 
-		/**
-		 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for
-		 * minutes. A second `join` must be answered (`already_joined`), which is all that we want to know.
-		 */
-		probe() {
-			if (this.state !== "joined" || this.#probeTimer) return;
-			this.#write({ type: "join", room: this.#wanted.room, ref: PROBE_REF });
-			this.#probeTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), PROBE_DEADLINE_MS);
-		}
+	#drop(reason) {
+		[this.#redialTimer, this.#deadlineTimer, this.#probeTimer].forEach(clearTimeout);
+		this.#probeTimer = 0;
+		for (const queue of this.#queues.values()) queue.drop();
+		this.#queues.clear();
+		this.#sent.clear();
+		this.#asking = [];
+		this.#questions = [];
+		const socket = this.#socket;
+		this.#socket = null;
+		socket?.close(1000, reason);
+	}
 
-		#dial() {
-			this.#drop("again");
-			this.#become("connecting");
-			let socket;
-			try {
-				socket = new WebSocket(this.#url);
-			} catch (error) {
-				return this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
-			}
-			this.#socket = socket;
-			this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
-			const mine = (handler) => (event) => socket === this.#socket && handler(event);
-			socket.onopen = mine(() => {
-				this.#become("joining");
-				this.#write({ type: "join", ...this.#wanted, ref: JOIN_REF });
-			});
-			socket.onmessage = mine(({ data }) => this.#read(data));
-			socket.onclose = mine(({ code, reason }) => this.#lost({ code, reason }));
-		}
+	#meet(id) {
+		const ask = (queue) => this.#asking.push(queue) === 1 && queueMicrotask(() => this.#ask(this.#asking.splice(0)));
+		this.#queues.set(id, new SendQueue(id, (message) => this.#writeSignal(message), ask));
+	}
 
-		#read(text) {
-			let message;
-			try {
-				message = JSON.parse(text);
-			} catch {
-				return;
-			}
-			if (message === null || typeof message !== "object" || typeof message.type !== "string") return;
-			clearTimeout(this.#probeTimer); // whatever it says, it says that the relay lives
-			this.#probeTimer = 0;
-			switch (message.type) {
-				case "joined":
-					return this.#joined(message);
-				case "goaway":
-					this.#notBeforeMs = Number(message.retryAfterMs) || 0;
-					break;
-				case "error":
-					if (message.ref === PROBE_REF) return;
-					if (this.state === "joining") return this.#refused(message);
-			}
-			this.#emit(message.type, message);
-		}
+	/** The answer to this comes after every refusal of what was sent before. */
+	#ask(queues) {
+		this.#unasked = 0;
+		const asked = this.#write({ type: "join", room: this.#wanted?.room, ref: PROBE_REF });
+		if (asked) this.#questions.push({ queues, lastRef: this.#lastRef });
+	}
 
-		#joined(message) {
-			clearTimeout(this.#deadlineTimer);
-			const previousId = this.id;
-			const again = this.#joinedBefore;
-			this.id = message.id;
-			this.#joinedBefore = true;
-			this.#failures = 0;
-			this.#become("joined");
-			this.#settle.resolve(message);
-			const peers = Array.isArray(message.peers) ? message.peers : [];
-			const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
-			this.#emit("joined", { ...message, peers, iceServers, again, previousId });
-		}
+	#answered() {
+		const { queues, lastRef } = this.#questions.shift();
+		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
+		for (const queue of queues) queue.settle();
+	}
 
-		/** A full room at a rejoin is full of our own ghost, which the relay will find dead: try again. */
-		#refused(error) {
-			if (error.retryable && this.#joinedBefore) return this.#lost({ code: 1013, reason: error.message });
-			this.#settle.reject(new SignalingError(error));
-			this.leave();
-			this.#emit("refused", error);
-		}
-
-		#lost({ code, reason }) {
-			this.#drop("again");
-			if (!this.#wanted) return this.#become("closed");
-			const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
-			// Jitter, so that a restarted relay does not meet everybody at once.
-			const retryInMs = Math.round(this.#notBeforeMs + longest * (0.5 + Math.random() / 2));
-			this.#failures = Math.min(this.#failures + 1, 10);
-			this.#notBeforeMs = 0;
-			this.#redialTimer = setTimeout(() => this.#dial(), retryInMs);
-			this.#become("waiting", { retryInMs, code, reason });
-		}
-
-		#drop(reason) {
-			for (const timer of [this.#redialTimer, this.#deadlineTimer, this.#probeTimer]) clearTimeout(timer);
-			this.#probeTimer = 0;
-			const socket = this.#socket;
-			this.#socket = null;
-			socket?.close(1000, reason);
-		}
-
-		#write(message) {
-			if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-			this.#socket.send(JSON.stringify(message));
+	/** An error about a message from `send`. @returns {boolean} whether it is handled */
+	#returned(error) {
+		const message = this.#sent.get(Number(error.ref));
+		if (!message) return false;
+		const queue = this.#queues.get(error.to ?? message.to);
+		const isLate = error.code === "rate_limited" && queue?.held.includes(message);
+		if (queue && (error.code === "peer_busy" || isLate)) {
+			queue.refuse(message.to === undefined ? { ...message, to: error.to, isCopy: true } : message);
 			return true;
 		}
-
-		#become(state, detail = {}) {
-			if (state === this.state && state !== "waiting") return;
-			this.state = state;
-			this.#emit("state", { state, ...detail });
-		}
-
-		/** A listener that throws harms nobody else. */
-		#emit(type, event) {
-			for (const listener of [...(this.#listeners.get(type) ?? [])]) {
-				try {
-					listener(event);
-				} catch (error) {
-					console.error(error);
-				}
-			}
-		}
-
-		/** Notices a network that came back and a machine that woke up. */
-		#watch(on) {
-			clearInterval(this.#watchTimer);
-			const listen = on ? "addEventListener" : "removeEventListener";
-			globalThis[listen]?.("online", this.#stir);
-			globalThis.navigator?.connection?.[listen]?.("change", this.#stir);
-			if (!on) return;
-			let last = Date.now();
-			this.#watchTimer = setInterval(() => {
-				if (Date.now() - last > SLEEP_GAP_MS) this.#stir();
-				last = Date.now();
-			}, 3_000);
-		}
-
-		#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
+		error.ref = message.ref;
+		return message.isCopy && error.code === "peer_not_found";
 	}
 
-	globalThis.SignalingChannel = SignalingChannel;
-	globalThis.SignalingError = SignalingError;
+	#writeSignal(message) {
+		const { to, text, share } = message;
+		const ref = ++this.#lastRef;
+		this.#sent.set(ref, message);
+		this.#unasked += share;
+		const sent = this.#write({ ...JSON.parse(text), ref: String(ref), to });
+		if (this.#unasked > 1) this.#ask([]);
+		return sent;
+	}
+
+	#write(message) {
+		if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+		this.#socket.send(JSON.stringify(message));
+		return true;
+	}
+
+	#become(state, detail = {}) {
+		if (state === this.state && state !== "waiting") return;
+		this.state = state;
+		this.#emit("state", { state, ...detail });
+	}
+
+	/** A listener that throws harms no other. */
+	#emit(type, event) {
+		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
+			try {
+				listener(event);
+			} catch (error) {
+				console.error(error);
+			}
+		}
+	}
+
+	/** Notices a network that came back and a machine that woke up. */
+	#watch(on) {
+		clearInterval(this.#watchTimer);
+		const listen = on ? "addEventListener" : "removeEventListener";
+		globalThis[listen]?.("online", this.#stir);
+		globalThis.navigator?.connection?.[listen]?.("change", this.#stir);
+		if (!on) return;
+		let last = Date.now();
+		this.#watchTimer = setInterval(() => {
+			if (Date.now() - last > SLEEP_GAP_MS) this.#stir();
+			last = Date.now();
+		}, 3_000);
+	}
+
+	#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
+}
+
+globalThis.SignalingChannel = SignalingChannel;
+globalThis.SignalingError = SignalingError;
 })();

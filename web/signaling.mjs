@@ -1,3 +1,2 @@
-// For pages that import.
 import "./signaling.js";
 export const { SignalingChannel, SignalingError } = globalThis;

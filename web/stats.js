@@ -1,14 +1,9 @@
-/** What a connection is doing, in numbers that mean something to people, out of `getStats()`. */
+/** What a connection is doing, in numbers for people, out of `getStats()`. */
 "use strict";
 
 const PRIVATE = /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(::1|f[cd]|fe80))/i;
 
-/**
- * Reads path, round trip, loss in per cent, pictures in and out, and a word for the quality.
- * @param {RTCPeerConnection} pc
- * @param {object} [before] the `totals` of the last reading
- * @param {boolean} onlyLocal no ICE server in use
- */
+/** `before` is the `totals` of the last reading; `onlyLocal` means that no ICE server is in use. */
 async function readStats(pc, before, onlyLocal) {
 	const all = new Map();
 	(await pc.getStats()).forEach((report) => all.set(report.id, report));
@@ -56,7 +51,7 @@ function selectedPair(all, reports) {
 	);
 }
 
-/** A candidate seen only on arrival (prflx) is on the local network if its address is, or if nothing else could be. */
+/** A peer-reflexive candidate (prflx) is local if its address is, or if nothing else could be. */
 function pathOf(local, remote, onlyLocal) {
 	if (!local || !remote) return "";
 	if (local.candidateType === "relay" || remote.candidateType === "relay") return "relay";

@@ -1,6 +1,4 @@
-/**
- * Every word that the page shows, in English and in Chinese. `t(key, values)` fills in `{value}`; values are text only.
- */
+/** Every word of the page, in English and in Chinese. `t(key, values)` fills in `{value}`. */
 "use strict";
 
 /** @type {Record<string, [en: string, zh: string]>} */
@@ -10,8 +8,8 @@ const TEXTS = {
 	controls: ["Controls", "控制栏"],
 	entry_new: ["Start a call", "发起通话"],
 	entry_join: ["Join {room}", "加入 {room}"],
-	lead_new: ["Choose a room name; share the link once you are in.", "取一个房间名，进入后把链接发给对方。"],
-	lead_join: ["Check how you look and sound, then join.", "看看画面，试试声音，然后加入。"],
+	lead_new: ["Choose a room name, join, and share the link.", "取个房间名，进入后分享链接。"],
+	lead_join: ["Check picture and sound, then join.", "看看画面，试试声音，然后加入。"],
 	lead_again: ["Come back whenever you like.", "随时可以回来。"],
 	your_name: ["Your name", "您的名字"],
 	name_hint: ["How others see you", "别人看到的名字"],
@@ -22,7 +20,7 @@ const TEXTS = {
 	watch: ["Only watch and listen", "只看只听"],
 	level: ["Microphone level", "麦克风音量"],
 	privacy: [
-		"Sound and pictures go encrypted from browser to browser. Your browser remembers your name, language and devices, nothing else.",
+		"Sound and pictures go encrypted from browser to browser. Your browser remembers only your name, language and devices.",
 		"声音和画面加密后在浏览器之间直接传送。浏览器只记住您的名字、语言和设备。",
 	],
 	microphone: ["Microphone", "麦克风"],
@@ -31,7 +29,7 @@ const TEXTS = {
 	speaker: ["Speaker", "扬声器"],
 	default_device: ["System default", "系统默认"],
 	preview_off: ["Camera is off", "摄像头已关闭"],
-	preview_asking: ["Allow the camera and microphone when the browser asks", "浏览器询问时，请允许使用摄像头和麦克风"],
+	preview_asking: ["Allow camera and microphone when the browser asks", "浏览器询问时，请允许摄像头和麦克风"],
 	mute: ["Mute", "静音"],
 	unmute: ["Unmute", "取消静音"],
 	mic_start: ["Turn microphone on", "打开麦克风"],
@@ -63,12 +61,12 @@ const TEXTS = {
 	s_connecting: ["Connecting to {names}…", "正在连接 {names}…"],
 	s_waiting: ["Alone here. Waiting for others.", "只有您一人，等待其他人加入。"],
 	s_connected: ["Connected · {n} in the call", "已连接 · {n} 人在通话"],
-	s_reconnecting: ["The relay is away. The call goes on; reconnecting…", "服务器暂时不在，通话不受影响，正在重连…"],
+	s_reconnecting: ["The relay is away. The call goes on; reconnecting…", "服务器暂时不在，通话继续，正在重连…"],
 	s_unreachable: ["The relay cannot be reached. Trying again…", "连不上服务器，正在重试…"],
 	s_refused: ["Not joined", "未能加入"],
 	s_left: ["You left the call", "您已离开通话"],
 	alone_title: ["You are the only one here", "这里只有您一人"],
-	alone_text: ["Send the link to whoever should join; a browser is enough.", "把链接发给要加入的人，对方只需要浏览器。"],
+	alone_text: ["Send the link to others; a browser is enough.", "把链接发给别人，对方只需要浏览器。"],
 	copy_link: ["Copy the link", "复制链接"],
 	came: ["{name} joined", "{name} 加入了"],
 	went: ["{name} left", "{name} 离开了"],
@@ -77,14 +75,14 @@ const TEXTS = {
 	back: ["Back with the relay", "已重新连上服务器"],
 	t_new: ["Connecting…", "正在连接…"],
 	t_disconnected: ["Connection lost. Looking for another way…", "连接中断，正在寻找其他路径…"],
-	t_failed: ["No way through between your networks. Trying again…", "双方网络之间走不通，正在重试…"],
+	t_failed: ["No way through between your networks. Trying again…", "双方网络不通，正在重试…"],
 	help_turn: [
 		"What helps: the same network, no VPN, or a TURN server (ask whoever runs the relay).",
-		"可以连到同一个网络、关闭 VPN，或请管理员配置 TURN 服务器。",
+		"可用同一个网络、关闭 VPN，或请管理员配置 TURN 服务器。",
 	],
 	help_turn_has: [
 		"Not even by the TURN server. Try another network, or ask whoever runs the relay.",
-		"经过 TURN 服务器也不通。请联系管理员，或换一个网络。",
+		"经过 TURN 服务器也不通。请换网络，或联系管理员。",
 	],
 	muted: ["Microphone off", "麦克风已关"],
 	play: ["Click to hear the others", "点击收听"],
@@ -92,8 +90,8 @@ const TEXTS = {
 	link: ["Invite link", "邀请链接"],
 	qr: ["QR code of the invite link", "邀请链接的二维码"],
 	link_local: [
-		"This address works on this computer only. For others start the relay with --lan, and open what it prints.",
-		"这个地址只能在本机使用。要让别人加入，请用 --lan 启动服务器，并打开它显示的地址。",
+		"This address works on this computer only. For others start the relay with --lan and open what it prints.",
+		"此地址只能在本机使用。要让别人加入，请用 --lan 启动服务器，打开它显示的地址。",
 	],
 	chat_hint: ["Message to everyone", "发消息给所有人"],
 	chat_alone: ["Not sent: nobody else is here", "未发送：这里没有别人"],
@@ -117,38 +115,45 @@ const TEXTS = {
 	receives: ["Received", "接收"],
 	sends: ["Sent", "发送"],
 	safety: ["Safety number", "安全码"],
-	safety_hint: ["the same on both sides if nobody sits in between", "两端相同，说明中间没有人窃听"],
+	safety_hint: ["the same on both sides if nobody sits in between", "两端相同，中间就没有人窃听"],
 	keys_on: ["Use these keys", "启用快捷键"],
 	retry: ["Try again", "重试"],
 	cancel: ["Cancel", "取消"],
 
 	p_denied: ["{kind} not allowed", "没有{kind}权限"],
 	p_denied_text: [
-		"Allow it by the icon left of the address, and in the system's privacy settings; then try again. You can also join without.",
-		"请在地址栏左侧的图标和系统隐私设置中允许，然后重试。也可以不用它直接加入。",
+		"Allow it by the icon left of the address, and in the system's privacy settings. You can also join without.",
+		"请在地址栏左侧的图标和系统隐私设置中允许。也可以直接加入。",
 	],
 	p_none: ["{kind} not found", "没有找到{kind}"],
-	p_none_text: ["Plug one in and try again, or join without.", "请接上设备后重试，也可以直接加入。"],
+	p_none_text: ["Plug one in, or join without.", "请接上设备，也可以直接加入。"],
 	p_busy: ["{kind}: in use elsewhere", "{kind}被占用"],
-	p_busy_text: ["Close the program or tab that holds it and try again, or join without.", "关闭正在使用它的程序或标签页后重试，也可以直接加入。"],
+	p_busy_text: ["Close the program or tab that holds it, or join without.", "请关闭占用它的程序或标签页，也可以直接加入。"],
 	p_insecure: ["This page is not secure, so the browser gives no camera or microphone", "页面不安全，浏览器不提供摄像头和麦克风"],
 	p_insecure_text: [
-		"Open it by https, or by http://localhost on the relay's own computer. Whoever runs the relay gets https by --lan, or --cert and --key. Meanwhile you can watch and listen.",
-		"请用 https 打开，或在服务器本机用 http://localhost 打开。管理员可用 --lan，或 --cert 与 --key 启用 https。现在也可以先加入，只看只听。",
+		"Open it by https, or by http://localhost on the relay's computer. Start the relay with --lan, or --cert and --key, for https. Meanwhile you can watch and listen.",
+		"请用 https 打开，或在服务器本机用 http://localhost 打开。用 --lan，或 --cert 与 --key 可启用 https。也可以先只看只听。",
 	],
 	p_embedded: ["{kind} not allowed in this frame", "此框架内没有{kind}权限"],
 	p_embedded_text: [
-		'The page around this one must grant it: <iframe allow="camera; microphone; display-capture; fullscreen">. Or open the call in its own tab.',
-		'外层页面须授权：<iframe allow="camera; microphone; display-capture; fullscreen">。也可以在单独的标签页打开。',
+		'The page around this one must grant it: <iframe allow="camera; microphone">. Or open the call in its own tab.',
+		'外层页面须授权：<iframe allow="camera; microphone">。也可以在单独的标签页打开。',
 	],
 	p_unplugged: ["{kind} was unplugged", "{kind}已拔出"],
 	p_unplugged_text: ["Plug it in again, or choose another.", "请重新接上，或选择其他设备。"],
 	p_other: ["{kind} does not start", "{kind}无法启动"],
 	p_other_text: ["Try again, or choose another.", "请重试，或选择其他设备。"],
 	p_unreachable: ["The relay cannot be reached", "连不上服务器"],
-	p_unreachable_text: ["Is it running, and are you on its network? Trying again by itself ({url}).", "它在运行吗？您和它在同一个网络吗？正在自动重试（{url}）。"],
+	p_unreachable_text: ["Is it running, and are you on its network? Trying again ({url}).", "它在运行吗？您和它在同一个网络吗？正在重试（{url}）。"],
+	p_nobody: ["No relay runs on this computer", "本机没有运行服务器"],
+	p_nobody_text: ["Start one: cargo run. This page then goes on to {url}.", "请运行 cargo run，页面随后转到 {url}。"],
+	p_stranger: ["Another program answers on port {port}", "端口 {port} 上是其他程序"],
+	p_stranger_text: [
+		"Start the relay on another port (cargo run -- --listen localhost:8081) and add ?port=8081 to this address.",
+		"请换端口启动服务器（cargo run -- --listen localhost:8081），并在本页地址后加上 ?port=8081。",
+	],
 	p_room_full: ["The room is full", "房间已满"],
-	p_room_full_text: ["Try again once somebody has left, or choose another room.", "有人离开后再试，或换一个房间。"],
+	p_room_full_text: ["Try again later, or choose another room.", "请稍后再试，或换一个房间。"],
 	p_bad_room: ["This room name does not work", "房间名不可用"],
 	p_bad_room_text: ["Use 1 to 64 letters, digits or signs.", "请用 1 到 64 个字符。"],
 	p_refused: ["The relay refused", "服务器拒绝了"],
@@ -177,10 +182,12 @@ const I18n = {
 	use(stored) {
 		I18n.lang = (stored || navigator.language).toLowerCase().startsWith("zh") ? "zh" : "en";
 		document.documentElement.lang = I18n.lang === "zh" ? "zh-CN" : "en";
-		for (const element of document.querySelectorAll("[data-t]")) element.textContent = I18n.t(element.dataset.t);
-		for (const element of document.querySelectorAll("[data-t-label]")) element.ariaLabel = I18n.t(element.dataset.tLabel);
-		for (const element of document.querySelectorAll("[data-t-placeholder]")) {
-			element.placeholder = I18n.t(element.dataset.tPlaceholder);
+		for (const element of $$("[data-t]")) element.textContent = t(element.dataset.t);
+		for (const element of $$("[data-t-label]")) element.ariaLabel = t(element.dataset.tLabel);
+		for (const element of $$("[data-t-hint]")) {
+			element.placeholder = t(element.dataset.tHint);
 		}
 	},
 };
+
+const { t } = I18n;

@@ -1,4 +1,4 @@
-/** The grid: a tile for each person, sized so that the pictures are as large as the room on screen allows. */
+/** The grid: a tile for each person, as large as the screen allows. */
 "use strict";
 
 const GAP = 8;
@@ -7,7 +7,7 @@ const ASPECT = 16 / 9;
 const SMALLEST = 64;
 
 class Tiles {
-	/** The key of the tile that was enlarged by hand. */
+	/** The key of the tile enlarged by hand. */
 	pinned = null;
 	#grid;
 	#tiles = new Map();
@@ -19,15 +19,11 @@ class Tiles {
 		new ResizeObserver(() => this.arrange()).observe(grid);
 	}
 
-	/**
-	 * Shows one person, new or changed.
-	 * @param {string} who.peer the id that tests and logs know them by
-	 * @param {string} [who.note] what is going on, in words
-	 */
+	/** Shows one person, new or changed. */
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
 		const { element, video } = tile;
-		const shown = who.name || I18n.t("someone");
+		const shown = who.name || t("someone");
 		Object.assign(element.dataset, {
 			peer: who.peer,
 			name: who.name,
@@ -36,11 +32,11 @@ class Tiles {
 			video: { camera: "on", screen: "screen", off: "off" }[who.video],
 			present: String(who.present ?? true),
 		});
-		element.setAttribute("aria-label", shown);
+		element.ariaLabel = shown;
 		tile.label.textContent = shown;
 		tile.initial.textContent = [...shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
-		tile.mutedText.textContent = I18n.t("muted");
+		tile.mutedText.textContent = t("muted");
 		tile.note.textContent = who.note ?? "";
 		tile.note.hidden = !who.note;
 		this.#labels(tile);
@@ -82,7 +78,7 @@ class Tiles {
 		for (const { video } of this.#tiles.values()) await this.#applySink(video);
 	}
 
-	/** Browsers may refuse sound until the page is touched: then a button asks for that. */
+	/** Browsers may refuse sound until the page is clicked. */
 	async play(video) {
 		try {
 			await video.play();
@@ -92,7 +88,7 @@ class Tiles {
 				$("play")?.remove();
 				for (const tile of this.#tiles.values()) tile.video.play().catch(() => {});
 			};
-			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: I18n.t("play") }));
+			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: t("play") }));
 		}
 	}
 
@@ -102,12 +98,10 @@ class Tiles {
 		this.arrange();
 	}
 
-	/** Once, however many tiles changed. */
 	#arrangeSoon() {
 		this.#soon ||= requestAnimationFrame(() => this.arrange());
 	}
 
-	/** Lays the tiles out for the room that there is now. */
 	arrange() {
 		cancelAnimationFrame(this.#soon);
 		this.#soon = 0;
@@ -157,7 +151,7 @@ class Tiles {
 			full: tool("full", () => fullScreen(tile.element)),
 		};
 		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
-		tile.initial.setAttribute("aria-hidden", "true");
+		tile.initial.ariaHidden = true;
 		tile.tools = make("div", { className: "tile-tools" }, tile.pin);
 		if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
 		if (document.fullscreenEnabled) tile.tools.append(tile.full);
@@ -170,8 +164,8 @@ class Tiles {
 			make("div", { className: "label" }, tile.muted, tile.label, tile.signal),
 			tile.tools,
 		);
-		tile.element.addEventListener("dblclick", () => this.togglePin(key));
-		video.addEventListener("resize", () => (tile.element.dataset.upright = video.videoHeight > video.videoWidth));
+		tile.element.ondblclick = () => this.togglePin(key);
+		video.onresize = () => (tile.element.dataset.upright = video.videoHeight > video.videoWidth);
 		this.#tiles.set(key, tile);
 		this.#grid.append(tile.element);
 		this.#applySink(video);
@@ -180,9 +174,9 @@ class Tiles {
 
 	#labels(tile) {
 		const pinned = tile.key === this.pinned;
-		setTool(tile.pin, "pin", I18n.t(pinned ? "unpin" : "pin"));
-		setTool(tile.pip, "pip", I18n.t("pip"));
-		setTool(tile.full, "full", I18n.t("full"));
+		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"));
+		setTool(tile.pip, "pip", t("pip"));
+		setTool(tile.full, "full", t("full"));
 	}
 
 	async #applySink(video) {
@@ -195,7 +189,7 @@ function place({ element }, left, top, width, height) {
 	for (const [key, value] of Object.entries({ left, top, width, height })) element.style[key] = `${Math.floor(value)}px`;
 }
 
-/** As many columns as make the tiles largest, between upright and wide; the last row is centred. */
+/** As many columns as make the tiles largest; the last row is centred. */
 function grid(tiles, width, height) {
 	const [narrowest, widest] = width < height ? [0.75, 1.4] : [1.25, ASPECT];
 	let best = { area: 0 };
@@ -240,7 +234,6 @@ function pictureInPicture(video) {
 	return (leave ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(Log.problem);
 }
 
-/** Shows one element alone, or everything again. */
 function fullScreen(element) {
 	return (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen()).catch(Log.problem);
 }

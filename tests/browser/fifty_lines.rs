@@ -34,7 +34,7 @@ async fn a_caller_who_was_early_gets_the_call_when_the_callee_comes() {
 }
 
 #[tokio::test]
-async fn pages_from_disk_call_each_other() {
+async fn pages_from_disk_call_each_other_where_the_relay_lets_them() {
     let relay = Relay::start_with(&["--allow-origin", "null"]).await;
     let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
     let callee = browser.open(&file_url("tests/browser/pages/fifty.html?side=answer")).await;

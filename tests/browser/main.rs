@@ -19,6 +19,7 @@ mod own_page;
 mod proxied;
 mod safety;
 mod served;
+mod signaling;
 mod support;
 mod talk;
 mod troubles;

@@ -1,6 +1,8 @@
 //! Pages of other people's: the one in the README, word for word, and one that frames the call page.
 
-use crate::support::{Browser, PageServer, Relay};
+use std::fs;
+
+use crate::support::{Browser, PageServer, Relay, artifact};
 
 /// The first HTML page in the README.
 fn readme_page() -> String {
@@ -33,6 +35,23 @@ async fn the_page_in_the_readme_makes_a_call_and_meets_the_call_page() {
     bob.plays_video_of("Ana").await;
     bob.hears("Ana").await;
     one.plays(OTHER).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn the_page_in_the_readme_makes_a_call_from_disk_where_the_relay_lets_it() {
+    let relay = Relay::start_with(&["--allow-origin", "null"]).await;
+    let file = artifact("call.html");
+    fs::write(&file, readme_page()).unwrap();
+    let file = format!("file://{}", file.display());
+    let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
+    let one = browser.open(&file).await;
+    one.shows("channel.state === 'joined'").await;
+    let two = browser.open(&file).await;
+    for window in [&one, &two] {
+        window.plays(OTHER).await;
+        window.plays_sound(OTHER).await;
+    }
     browser.end().await;
 }
 

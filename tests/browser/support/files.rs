@@ -27,6 +27,10 @@ impl PageServer {
         Self { port, serving }
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `http://127.0.0.1:PORT/` with `rest` behind it.
     pub fn url(&self, rest: &str) -> String {
         format!("http://127.0.0.1:{}/{rest}", self.port)

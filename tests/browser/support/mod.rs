@@ -20,6 +20,7 @@ mod driver;
 mod fifty;
 mod files;
 mod relay;
+mod scripted;
 mod session;
 mod tls;
 mod window;
@@ -35,6 +36,7 @@ pub use chromium::Browser;
 pub use fifty::FIFTY_LINES;
 pub use files::PageServer;
 pub use relay::Relay;
+pub use scripted::{Line, ScriptedRelay};
 pub use tls::{Authority, Nginx, trust};
 pub use window::Window;
 

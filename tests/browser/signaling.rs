@@ -1,0 +1,267 @@
+//! `signaling.js` against a relay that answers by script: peers that read slowly, and a client's own ghost.
+
+use std::collections::VecDeque;
+
+use serde_json::json;
+
+use crate::support::{Browser, Line, PageServer, ScriptedRelay, Window};
+
+/// A page with nothing but a channel, and notes of what it hears.
+const PAGE: &str = concat!(
+    "<!doctype html><title>Channel</title><script>",
+    include_str!("../../web/signaling.js"),
+    "</script><script>
+        const heard = [];
+        const channel = new SignalingChannel(new URLSearchParams(location.search).get('relay'));
+        for (const type of ['joined', 'error', 'refused', 'peer_left']) channel.on(type, (event) => heard.push({ ...event, type }));
+        const errors = () => heard.filter(({ type }) => type === 'error');
+        const say = (first, last, to) => {
+            for (let data = first; data <= last; data += 1) if (!channel.send('message', { data }, to)) return false;
+            return true;
+        };
+    </script>"
+);
+
+struct Scene {
+    relay: ScriptedRelay,
+    browser: Browser,
+    page: Window,
+    _pages: PageServer,
+}
+
+impl Scene {
+    /// A page that has not dialled yet.
+    async fn set() -> Self {
+        let relay = ScriptedRelay::start().await;
+        let pages = PageServer::start(PAGE.to_owned()).await;
+        let browser = Browser::start().await;
+        let page = browser.open(&pages.url(&format!("?relay={}", relay.url()))).await;
+        Self { relay, browser, page, _pages: pages }
+    }
+
+    /// A page that is in a room with `peers`.
+    async fn with(peers: &[&str]) -> (Self, Line) {
+        let scene = Self::set().await;
+        scene.page.run("channel.join('r')").await;
+        let line = scene.relay.let_in(peers).await;
+        scene.page.shows("channel.state === 'joined'").await;
+        (scene, line)
+    }
+
+    /// The end, at which the page has heard of no error.
+    async fn end_without_error(self) {
+        self.page.shows("errors().length === 0").await;
+        self.browser.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_came_back_busy_is_sent_again_in_order_before_anything_later() {
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run("say(1, 5, 'bob')").await;
+    line.hear_data(1, Some("bob")).await;
+    for data in 2..=5 {
+        let message = line.hear_data(data, Some("bob")).await;
+        line.refuse(&message, "peer_busy", Some("bob")).await;
+    }
+    scene.page.run("say(6, 7, 'bob')").await;
+    line.hear_data(2, Some("bob")).await;
+    for _ in 0..2 {
+        let message = line.hear_data(3, Some("bob")).await;
+        line.refuse(&message, "peer_busy", Some("bob")).await;
+    }
+    for data in 3..=7 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn what_comes_back_goes_before_what_waits_already() {
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run("say(1, 34, 'bob')").await;
+    for data in 1..=30 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    for data in [31, 32] {
+        let message = line.hear_data(data, Some("bob")).await;
+        line.refuse(&message, "peer_busy", Some("bob")).await;
+    }
+    for data in 31..=34 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn a_message_that_the_rate_refused_among_those_that_waited_goes_again() {
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run("say(1, 34, 'bob')").await;
+    for data in 1..=32 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    let message = line.hear_data(33, Some("bob")).await;
+    line.refuse(&message, "rate_limited", None).await;
+    line.hear_data(33, Some("bob")).await;
+    line.hear_data(34, Some("bob")).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn a_broadcast_goes_again_only_to_the_peer_that_was_busy_and_the_others_do_not_wait() {
+    let (scene, mut line) = Scene::with(&["bob", "carol"]).await;
+    scene.page.run("say(1, 1)").await;
+    let message = line.hear_data(1, None).await;
+    line.refuse(&message, "peer_busy", Some("bob")).await;
+    // Heard in this order, because the page reads the refusal first.
+    line.say(json!({ "type": "message", "from": "carol", "data": "go on" })).await;
+    line.say(json!({ "type": "error", "code": "internal", "message": "a landmark", "retryable": true })).await;
+    scene.page.shows("errors().length === 1").await;
+    scene.page.run("heard.length = 0; say(2, 2); say(3, 3, 'bob'); say(4, 4, 'carol')").await;
+
+    let (mut bob, mut carol) = (Vec::new(), Vec::new());
+    while bob.len() + carol.len() < 5 {
+        let message = line.hear().await;
+        let data = message["data"].as_i64().unwrap();
+        match message["to"].as_str() {
+            Some("bob") => bob.push(data),
+            Some("carol") => carol.push(data),
+            _ => panic!("a broadcast would come to bob too early: {message}"),
+        }
+    }
+    assert_eq!((bob, carol), (vec![1, 2, 3], vec![2, 4]));
+    scene.page.run("say(5, 5)").await;
+    line.hear().await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn everything_reaches_a_slow_peer_once_and_in_order() {
+    /// What the relay lets wait for one peer.
+    const SHARE: usize = 64;
+    const ALL: i64 = 300;
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run(&format!("say(1, {ALL}, 'bob')")).await;
+    let (mut waiting, mut got, mut refused, mut full) = (VecDeque::new(), Vec::new(), 0, false);
+    while got.len() + waiting.len() < ALL as usize {
+        let message = line.hear().await;
+        full = waiting.len() >= SHARE || (full && waiting.len() > SHARE / 2);
+        if full {
+            refused += 1;
+            line.refuse(&message, "peer_busy", Some("bob")).await;
+            // Bob reads a little in the meantime.
+            got.extend(waiting.drain(..11));
+        } else {
+            waiting.push_back(message["data"].as_i64().unwrap());
+        }
+    }
+    got.extend(waiting);
+    assert_eq!(got, (1..=ALL).collect::<Vec<_>>());
+    assert!(refused > 10, "{refused}");
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn beyond_a_few_messages_the_next_waits_until_the_relay_has_taken_the_last() {
+    let (scene, mut line) = Scene::with(&["bob", "carol"]).await;
+    scene.page.run("say(1, 40, 'bob')").await;
+    for data in 1..=32 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    for data in 33..=40 {
+        let message = line.hear_data(data, Some("bob")).await;
+        // Were another on its way already, it would be heard before this one again.
+        line.refuse(&message, "peer_busy", Some("bob")).await;
+        line.hear_data(data, Some("bob")).await;
+    }
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_peer_is_dropped_when_it_leaves_and_when_the_socket_is_lost() {
+    let (scene, mut line) = Scene::with(&["bob", "carol"]).await;
+    for id in ["bob", "carol"] {
+        scene.page.run(&format!("say(1, 2, '{id}')")).await;
+        for data in [1, 2] {
+            let message = line.hear_data(data, Some(id)).await;
+            line.refuse(&message, "peer_busy", Some(id)).await;
+        }
+        if id == "bob" {
+            line.say(json!({ "type": "peer_left", "id": "bob", "reason": "closed" })).await;
+            line.say(json!({ "type": "peer_joined", "id": "bob" })).await;
+            scene.page.shows("heard.some(({ type }) => type === 'peer_left')").await;
+            scene.page.run("say(3, 3, 'bob')").await;
+            line.hear_data(3, Some("bob")).await;
+        }
+    }
+    drop(line);
+    let mut line = scene.relay.let_in(&["bob", "carol"]).await;
+    scene.page.shows("channel.state === 'joined' && heard.filter(({ type }) => type === 'joined').length === 2").await;
+    scene.page.run("say(4, 4)").await;
+    line.hear_data(4, None).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn an_error_repeats_the_pages_own_ref_and_none_where_it_gave_none() {
+    let (scene, mut line) = Scene::with(&["bob"]).await;
+    scene.page.run("channel.send('message', { data: 1, ref: 'mine' }); say(2, 2)").await;
+    for data in [1, 2] {
+        let message = line.hear_data(data, None).await;
+        assert!(message["ref"].is_string() && message["ref"] != "mine", "{message}");
+        line.refuse(&message, "bad_message", None).await;
+    }
+    scene.page.shows("errors().length === 2").await;
+    scene.page.shows("errors()[0].ref === 'mine' && errors()[1].ref === undefined").await;
+    scene.browser.end().await;
+}
+
+#[tokio::test]
+async fn more_than_may_wait_is_not_taken() {
+    let (scene, line) = Scene::with(&["bob", "carol"]).await;
+    let small = "say(1, 1, 'bob')";
+    let large = "channel.send('message', { data: 'x'.repeat(60_000) }, 'carol')";
+    let count = |send| format!("let sent = 0; while (sent < 5000 && {send}) sent += 1; return sent");
+    // What goes freely, and 1,024 that wait.
+    assert_eq!(scene.page.run(&count(small)).await, 32 + 1_024);
+    scene.page.shows("say(1, 1) === false").await;
+    drop(line);
+    let _line = scene.relay.let_in(&["bob", "carol"]).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    assert_eq!(scene.page.run(&count(large)).await, 1024 * 1024 / 60_000);
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn an_id_that_our_own_ghost_has_is_asked_for_again_but_not_for_ever() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r', { id: 'me' })").await;
+    drop(scene.relay.let_in(&[]).await);
+    for _ in 0..2 {
+        let (mut line, join) = scene.relay.accept().await;
+        assert_eq!(join["id"], "me");
+        line.refuse(&join, "id_taken", None).await;
+    }
+    drop(scene.relay.let_in(&[]).await);
+    scene.page.shows("heard.filter(({ type }) => type === 'joined').length === 2").await;
+
+    let (mut line, join) = scene.relay.accept().await;
+    line.refuse(&join, "id_taken", None).await;
+    scene.page.shows("channel.state === 'waiting'").await;
+    scene.page.run("const now = Date.now; Date.now = () => now() + 41_000").await;
+    let (mut line, join) = scene.relay.accept().await;
+    line.refuse(&join, "id_taken", None).await;
+    scene.page.shows("heard.at(-1).type === 'refused' && heard.at(-1).code === 'id_taken'").await;
+    scene.page.shows("channel.state === 'closed'").await;
+    scene.browser.end().await;
+}
+
+#[tokio::test]
+async fn an_id_that_somebody_has_is_refused_at_the_first_join() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r', { id: 'me' })").await;
+    let (mut line, join) = scene.relay.accept().await;
+    line.refuse(&join, "id_taken", None).await;
+    scene.page.shows("heard.length === 1 && heard[0].code === 'id_taken' && channel.state === 'closed'").await;
+    scene.browser.end().await;
+}

@@ -1,0 +1,101 @@
+//! A relay that answers as a test's script says: what the real one does only on bad days.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use super::PATIENCE;
+
+/// Listens on a free port; each connection is one [`Line`].
+pub struct ScriptedRelay {
+    listener: TcpListener,
+}
+
+/// One client's connection.
+pub struct Line {
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl ScriptedRelay {
+    pub async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    /// The address that clients dial.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/ws", self.listener.local_addr().unwrap().port())
+    }
+
+    /// The next client, and the `join` that it says first.
+    pub async fn accept(&self) -> (Line, Value) {
+        let accepting = async {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            let mut line = Line { socket: accept_async(stream).await.unwrap() };
+            let join = line.read().await.expect("a client that joins");
+            assert_eq!(join["type"], "join", "{join}");
+            (line, join)
+        };
+        timeout(PATIENCE, accepting).await.expect("a client dials in time")
+    }
+
+    /// The next client, let in to a room where `peers` are.
+    pub async fn let_in(&self, peers: &[&str]) -> Line {
+        let (mut line, _) = self.accept().await;
+        let peers: Vec<Value> = peers.iter().map(|id| json!({ "id": id })).collect();
+        line.say(json!({ "type": "joined", "id": "me", "room": "r", "host": "me", "peers": peers, "iceServers": [] }))
+            .await;
+        line
+    }
+}
+
+impl Line {
+    pub async fn say(&mut self, message: Value) {
+        self.socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// Refuses `message`, whose `ref` it repeats, as the relay does.
+    pub async fn refuse(&mut self, message: &Value, code: &str, to: Option<&str>) {
+        let retryable = code == "peer_busy" || code == "rate_limited";
+        let mut error = json!({ "type": "error", "code": code, "message": "no", "retryable": retryable });
+        error["ref"] = message["ref"].clone();
+        if let Some(to) = to {
+            error["to"] = json!(to);
+        }
+        self.say(error).await;
+    }
+
+    /// What the client says next, other than the questions on the way, which are answered.
+    pub async fn hear(&mut self) -> Value {
+        let hearing = async {
+            loop {
+                let message = self.read().await.expect("a client that stays");
+                if message["type"] != "join" {
+                    return message;
+                }
+                self.refuse(&message, "already_joined", None).await;
+            }
+        };
+        timeout(PATIENCE, hearing).await.expect("the client says something in time")
+    }
+
+    /// Hears `data` for `to`; returns the whole message.
+    pub async fn hear_data(&mut self, data: impl Into<Value>, to: Option<&str>) -> Value {
+        let message = self.hear().await;
+        assert_eq!((&message["data"], message["to"].as_str()), (&data.into(), to), "{message}");
+        message
+    }
+
+    /// The client's next text, or nothing when it has hung up.
+    async fn read(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.next().await?.ok()? {
+                Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+}
