@@ -23,7 +23,7 @@ mod sync {
 mod limits {
     use std::time::Duration;
 
-    pub const SHARE_MESSAGES: usize = 1;
+    pub const SHARE_MESSAGES: usize = 2;
     pub const SHARE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
     pub const ERROR_MESSAGES: usize = 1;
@@ -209,12 +209,12 @@ fn a_sender_that_waits_for_room_goes_on_when_there_is_some() {
         let (outbox, socket) = outbox(0, true);
         let task = {
             let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
-            thread::spawn(move || write_until(&outbox, &socket, 2))
+            thread::spawn(move || write_until(&outbox, &socket, 3))
         };
         socket.make_room(PLENTY);
-        assert_eq!(send(&outbox, sender(), &["a", "b"]), [Pushed::Queued, Pushed::Queued]);
+        assert_eq!(send(&outbox, sender(), &["a", "b", "c"]), [Pushed::Queued; 3]);
         task.join().unwrap();
-        assert_eq!(socket.taken(), b"ab");
+        assert_eq!(socket.taken(), b"abc");
     });
 }
 
@@ -226,8 +226,8 @@ fn a_sender_that_waits_for_room_goes_on_when_the_connection_ends() {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || outbox.close(Bytes::from_static(b"close")))
         };
-        let pushed = send(&outbox, sender(), &["a", "b"]);
-        assert_eq!(pushed[1], Pushed::Closed);
+        let pushed = send(&outbox, sender(), &["a", "b", "c"]);
+        assert_eq!(pushed[2], Pushed::Closed);
         closer.join().unwrap();
     });
 }

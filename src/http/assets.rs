@@ -12,7 +12,7 @@ struct Embedded;
 
 /// The call page, by the source of its files.
 #[derive(Debug, Clone)]
-pub enum Page {
+pub(crate) enum Page {
     /// Its files are in the binary.
     Embedded,
     /// Its files are in this folder, and read again for each request.
@@ -21,7 +21,7 @@ pub enum Page {
 
 /// One file of the page.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// Its content.
     pub bytes: Bytes,
     /// Its media type, with the charset for text.
@@ -35,7 +35,7 @@ impl Page {
     ///
     /// # Errors
     /// When the folder holds no `index.html`.
-    pub fn new(folder: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn new(folder: Option<&Path>) -> anyhow::Result<Self> {
         let Some(folder) = folder else { return Ok(Self::Embedded) };
         let folder =
             folder.canonicalize().with_context(|| format!("cannot serve the page from {}", folder.display()))?;
@@ -46,7 +46,7 @@ impl Page {
 
     /// The file at the URL path `/name`, if there is one. The name is compared byte by byte: it is not percent-decoded, and
     /// `..` and hidden files have no path.
-    pub async fn file(&self, name: &str) -> Option<File> {
+    pub(crate) async fn file(&self, name: &str) -> Option<File> {
         let plain = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')

@@ -6,11 +6,11 @@ const SENTENCE: &str = "This is a WebRTC signaling relay without a page: dial / 
 
 /// The page that is a sentence.
 #[derive(Debug, Clone, Default)]
-pub struct Page;
+pub(crate) struct Page;
 
 /// One file of the page.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// Its content.
     pub bytes: Bytes,
     /// Its media type, with the charset for text.
@@ -21,7 +21,7 @@ pub struct File {
 
 impl Page {
     /// The file that the URL path `/name` stands for: the sentence where the index is, and no others.
-    pub async fn file(&self, name: &str) -> Option<File> {
+    pub(crate) async fn file(&self, name: &str) -> Option<File> {
         let content_type = "text/plain; charset=utf-8".to_owned();
         (name == "index.html").then(|| File {
             bytes: Bytes::from_static(SENTENCE.as_bytes()),

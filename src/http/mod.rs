@@ -1,11 +1,11 @@
 //! One HTTP request.
 
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
-pub mod assets;
-pub mod mount;
-pub mod origin;
-pub mod proxy;
-pub mod redirect;
-pub mod response;
-pub mod service;
-pub mod upgrade;
+pub(crate) mod assets;
+pub(crate) mod mount;
+pub(crate) mod origin;
+pub(crate) mod proxy;
+pub(crate) mod redirect;
+pub(crate) mod response;
+pub(crate) mod service;
+pub(crate) mod upgrade;

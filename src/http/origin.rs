@@ -169,7 +169,7 @@ fn proxy_advice(proxy: Option<&str>) -> String {
 
 /// The pages that may use the relay.
 #[derive(Debug, Clone, Default)]
-pub struct OriginPolicy {
+pub(crate) struct OriginPolicy {
     /// Origins that may, besides the relay's own and those on loopback.
     pub allowed: Vec<Origin>,
     /// The names of this machine, in lower case, as [`machine::names`](crate::net::machine::names) tells them.
@@ -181,7 +181,7 @@ impl OriginPolicy {
     ///
     /// # Errors
     /// [`OriginError`], for a 403.
-    pub fn check(&self, headers: &HeaderMap, client: &Client) -> Result<(), OriginError> {
+    pub(crate) fn check(&self, headers: &HeaderMap, client: &Client) -> Result<(), OriginError> {
         let Some(text) = only_value(headers, ORIGIN)? else { return Ok(()) };
         only_value(headers, HOST)?;
         let origin: Origin = text.parse()?;

@@ -46,7 +46,7 @@ pub struct TrustedProxyError;
 
 /// The client that made a request, as far as the relay knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its address; none when the request came over a Unix socket and no trusted proxy told one.
     pub ip: Option<IpAddr>,
     /// Whether it speaks TLS, with the relay or with a trusted proxy.
@@ -64,7 +64,7 @@ pub struct Client {
 
 impl Client {
     /// The client that made the request with these `headers`, on a connection that may be one of the `trusted` proxies'.
-    pub fn from_request(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Self {
+    pub(crate) fn from_request(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Self {
         let proxy_headers = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
         let has_proxy_header = proxy_headers.iter().any(|name| headers.contains_key(name));
         let direct = Self {
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// The scheme that it asked with: `http` or `https`.
-    pub fn scheme(&self) -> &'static str {
+    pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
 }

@@ -18,7 +18,7 @@ use crate::lan::trust::TrustPages;
 
 /// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]
-pub struct Redirect {
+pub(crate) struct Redirect {
     /// The port that speaks TLS; none when that is the port of the request itself.
     pub port: Option<u16>,
     /// The pages that tell how to trust the certificate. They are served without TLS: who needs them does not trust it yet.
@@ -27,7 +27,7 @@ pub struct Redirect {
 
 impl Redirect {
     /// Answers every request on `stream` with the redirect.
-    pub async fn serve<S>(self: Arc<Self>, stream: S, drain: &Drain)
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, drain: &Drain)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

@@ -9,10 +9,10 @@ use crate::http::assets::File;
 use crate::http::origin::TupleOrigin;
 
 /// The body of every response; it is in memory as a whole.
-pub type Body = Full<Bytes>;
+pub(crate) type Body = Full<Bytes>;
 
 /// A response of one line of text.
-pub fn text(status: StatusCode, line: &str) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, line: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{line}\n")));
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "text/plain; charset=utf-8");
@@ -23,7 +23,7 @@ pub fn text(status: StatusCode, line: &str) -> Response<Body> {
 }
 
 /// The response to any method but GET and HEAD.
-pub fn method_not_allowed() -> Response<Body> {
+pub(crate) fn method_not_allowed() -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported here");
     set(&mut response, header::ALLOW, "GET, HEAD");
     response
@@ -31,7 +31,7 @@ pub fn method_not_allowed() -> Response<Body> {
 
 /// The response with one file of the page, or 304 when the headers of the `request` say that the browser has it. Pages of the
 /// origins `may_frame` may show it in a frame.
-pub fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -> Response<Body> {
+pub(crate) fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -> Response<Body> {
     let mut response = match &file.etag {
         Some(etag) if has(request, etag) => {
             let mut response = Response::new(Body::default());
@@ -51,14 +51,14 @@ pub fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -> Respo
 }
 
 /// Lets pages of `origin` import the file as a module (Fetch standard, CORS protocol).
-pub fn allow_cross_origin(response: &mut Response<Body>, origin: &HeaderValue) {
+pub(crate) fn allow_cross_origin(response: &mut Response<Body>, origin: &HeaderValue) {
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     set(response, header::VARY, "Origin");
 }
 
 /// Separates the page from windows of other sites that opened it or that it opens (HTML standard, cross-origin opener
 /// policies). Browsers obey it over TLS alone, and warn about it elsewhere.
-pub fn isolate(response: &mut Response<Body>) {
+pub(crate) fn isolate(response: &mut Response<Body>) {
     set(response, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
 }
 
@@ -106,7 +106,7 @@ fn host_header(request: &HeaderMap) -> Option<&str> {
 }
 
 /// Sets a header.
-pub fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+pub(crate) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
     // All our values are printable. If one were not, its header would be left out; that is better than a panic.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

@@ -25,11 +25,11 @@ use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// The subprotocol that the relay speaks (RFC 6455 section 1.9). Nobody needs to ask for it; but a browser that asks for
 /// some fails the connection when the server agrees on none.
-pub const SUBPROTOCOL: &str = "signaling-relay";
+pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
 
 /// Who comes by an upgrade, and what its URL led to.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// The client.
     pub client: Client,
     /// Its session, in its room if the URL named one.

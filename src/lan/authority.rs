@@ -29,13 +29,13 @@ use crate::net::machine::{Machine, PRIVATE_NETWORKS, is_private};
 use crate::net::unix::create_for_owner_only;
 
 /// The file with the authority's key, which nobody else may read, and its certificate.
-pub const KEY_FILE: &str = "authority.key";
+pub(crate) const KEY_FILE: &str = "authority.key";
 /// The file with its certificate alone, to give away.
-pub const CERTIFICATE_FILE: &str = "authority.pem";
+pub(crate) const CERTIFICATE_FILE: &str = "authority.pem";
 
 /// A certificate authority that signs for this machine alone.
 #[derive(Debug)]
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     pem: String,
@@ -48,7 +48,7 @@ impl Authority {
     ///
     /// # Errors
     /// When the folder cannot be read or written, or what is there cannot be used. The error says which file and why.
-    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join(KEY_FILE);
         if !file.exists() {
             create(folder, &file)
@@ -79,17 +79,17 @@ impl Authority {
     }
 
     /// Its certificate in binary form, as phones and desktops import it.
-    pub fn der(&self) -> &[u8] {
+    pub(crate) fn der(&self) -> &[u8] {
         &self.certificate
     }
 
     /// Its certificate as text.
-    pub fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
     /// The SHA-256 of its certificate, as certificate viewers write it: compare it before you trust.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
         digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
@@ -98,7 +98,7 @@ impl Authority {
     ///
     /// # Errors
     /// When signing fails.
-    pub fn issue(&self, machine: &Machine, now: SystemTime) -> anyhow::Result<CertifiedKey> {
+    pub(crate) fn issue(&self, machine: &Machine, now: SystemTime) -> anyhow::Result<CertifiedKey> {
         let mut params = CertificateParams::new(self.filter_permitted(&machine.names))?;
         let loopback = ["127.0.0.1", "::1"].iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
         let addresses = machine.addresses.iter().copied().filter(|ip| is_private(*ip)).chain(loopback);
@@ -130,7 +130,7 @@ impl Authority {
 
 /// What an [`Authority`] has to say of the machine as it is now: the names and the addresses of the day.
 #[derive(Debug)]
-pub struct LeafSource(pub Arc<Authority>);
+pub(crate) struct LeafSource(pub Arc<Authority>);
 
 impl CertificateSource for LeafSource {
     fn load(&self) -> anyhow::Result<CertifiedKey> {

@@ -1,6 +1,6 @@
 //! TLS for a LAN.
 
 #[cfg(feature = "lan")]
-pub mod authority;
+pub(crate) mod authority;
 #[cfg_attr(not(feature = "lan"), path = "trust_absent.rs")]
-pub mod trust;
+pub(crate) mod trust;

@@ -9,11 +9,11 @@ use crate::http::response::{Body, set, text};
 use crate::lan::authority::Authority;
 
 /// The path of the page.
-pub const PAGE: &str = "/trust";
+pub(crate) const PAGE: &str = "/trust";
 
 /// The pages and downloads for one authority. Nothing in them is secret.
 #[derive(Debug)]
-pub struct TrustPages {
+pub(crate) struct TrustPages {
     page: String,
     der: Vec<u8>,
     pem: String,
@@ -22,19 +22,19 @@ pub struct TrustPages {
 
 impl TrustPages {
     /// The pages of `authority`.
-    pub fn new(authority: &Authority) -> Self {
+    pub(crate) fn new(authority: &Authority) -> Self {
         let fingerprint = authority.fingerprint();
         let page = include_str!("trust.html").replace("{fingerprint}", &fingerprint);
         Self { page, der: authority.der().to_owned(), pem: authority.pem().to_owned(), fingerprint }
     }
 
     /// The SHA-256 of the authority's certificate, to compare the download with what the terminal shows.
-    pub fn fingerprint(&self) -> &str {
+    pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
     /// The answer to a request for `path`, if it is one of these pages.
-    pub fn answer(&self, path: &str) -> Option<Response<Body>> {
+    pub(crate) fn answer(&self, path: &str) -> Option<Response<Body>> {
         let (content_type, body) = match path {
             PAGE => ("text/html; charset=utf-8", self.page.clone().into()),
             "/trust.css" => ("text/css; charset=utf-8", Body::from(include_str!("trust.css"))),

@@ -6,20 +6,20 @@ use hyper::Response;
 use crate::http::response::Body;
 
 /// The path of the page, where there is one.
-pub const PAGE: &str = "/trust";
+pub(crate) const PAGE: &str = "/trust";
 
 /// What people need in order to trust the local authority, which no build without the feature has.
 #[derive(Debug)]
-pub enum TrustPages {}
+pub(crate) enum TrustPages {}
 
 impl TrustPages {
     /// The SHA-256 of the authority's certificate.
-    pub fn fingerprint(&self) -> &str {
+    pub(crate) fn fingerprint(&self) -> &str {
         match *self {}
     }
 
     /// The answer to a request for a path.
-    pub fn answer(&self, _: &str) -> Option<Response<Body>> {
+    pub(crate) fn answer(&self, _: &str) -> Option<Response<Body>> {
         match *self {}
     }
 }

@@ -17,7 +17,7 @@ use x509_parser::time::ASN1Time;
 use crate::net::unix::{file_version, warn_if_others_can_read};
 
 /// A source of certificates.
-pub trait CertificateSource: fmt::Debug + Send + Sync {
+pub(crate) trait CertificateSource: fmt::Debug + Send + Sync {
     /// The certificate to serve from now on.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl CertificateSource for CertificateFiles {
 }
 
 /// When `certificate` expires, if that can be read.
-pub fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+pub(crate) fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let (_, certificate) = parse_x509_certificate(certificate).ok()?;
     let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))

@@ -18,7 +18,7 @@ use crate::net::unix::{self, UnixListener};
 
 /// A socket that listens.
 #[derive(Debug)]
-pub enum Listener {
+pub(crate) enum Listener {
     /// One that the network reaches.
     Tcp(TcpListener),
     /// One that programs on this machine reach.
@@ -27,7 +27,7 @@ pub enum Listener {
 
 impl Listener {
     /// Its address in the network; none for a Unix socket.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
             Self::Unix(_) => None,
@@ -40,7 +40,7 @@ impl Listener {
 ///
 /// # Errors
 /// When one of them cannot be listened on; the error says what would help.
-pub async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyhow::Result<Vec<Listener>> {
+pub(crate) async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for address in addresses {
         match address {

@@ -8,7 +8,7 @@ use crate::limits;
 
 /// The networks that the internet does not reach: private (RFC 1918, RFC 4193), shared by a provider's customers or a
 /// VPN (RFC 6598), link-local (RFC 3927, RFC 4291), and loopback.
-pub const PRIVATE_NETWORKS: [IpNet; 9] = [
+pub(crate) const PRIVATE_NETWORKS: [IpNet; 9] = [
     v4([192, 168, 0, 0], 16),
     v4([10, 0, 0, 0], 8),
     v4([172, 16, 0, 0], 12),
@@ -29,13 +29,13 @@ const fn v6(s: [u16; 8], prefix: u8) -> IpNet {
 }
 
 /// Whether `ip` is in one of the [`PRIVATE_NETWORKS`].
-pub fn is_private(ip: IpAddr) -> bool {
+pub(crate) fn is_private(ip: IpAddr) -> bool {
     PRIVATE_NETWORKS.iter().any(|network| network.contains(&ip.to_canonical()))
 }
 
 /// The names and the addresses of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Its [`names`].
     pub names: Vec<String>,
     /// The addresses of its interfaces without loopback: first the one that the default route leaves by, then IPv4 before IPv6.
@@ -44,7 +44,7 @@ pub struct Machine {
 
 impl Machine {
     /// This machine, as the operating system describes it now.
-    pub fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let mut addresses: Vec<_> = interfaces.iter().map(|one| (is_virtual(&one.name), one.ip())).collect();
         let first = outbound_address();
@@ -56,7 +56,7 @@ impl Machine {
 
     /// The addresses that can be typed into a browser. (A link-local IPv6 address cannot: it needs a zone, which no browser
     /// accepts.)
-    pub fn reachable(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn reachable(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().copied().filter(|ip| match ip {
             IpAddr::V4(_) => true,
             IpAddr::V6(ip) => !ip.is_unicast_link_local(),
@@ -66,7 +66,7 @@ impl Machine {
 
 /// The names of this machine, in lower case: `localhost`, its name without a domain, that name below `.local` (as mDNS knows
 /// it, RFC 6762), and its full name.
-pub fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     dns_names(&gethostname::gethostname().to_string_lossy())
 }
 

@@ -15,19 +15,19 @@ use crate::net::listen::Listener;
 
 /// A listener that does not exist.
 #[derive(Debug)]
-pub enum UnixListener {}
+pub(crate) enum UnixListener {}
 
 impl UnixListener {
     /// Fails.
     ///
     /// # Errors
     /// Always: this system has no Unix sockets.
-    pub fn bind(_path: &Path, _mode: u32) -> anyhow::Result<Self> {
+    pub(crate) fn bind(_path: &Path, _mode: u32) -> anyhow::Result<Self> {
         bail!("there are no Unix sockets on this system; listen on an address such as 127.0.0.1:8080")
     }
 
     /// The path of the socket.
-    pub fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         match *self {}
     }
 }
@@ -44,7 +44,7 @@ impl Accept for UnixListener {
 ///
 /// # Errors
 /// Always: this system has no systemd.
-pub fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
+pub(crate) fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
     bail!("there is no systemd on this system; listen on an address such as 127.0.0.1:8080")
 }
 
@@ -52,18 +52,18 @@ pub fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
 ///
 /// # Errors
 /// Never.
-pub fn reuse_address(_socket: &Socket) -> io::Result<()> {
+pub(crate) fn reuse_address(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
 /// Does nothing: a new file has the rights of its folder.
-pub fn create_for_owner_only(_options: &mut OpenOptions) {}
+pub(crate) fn create_for_owner_only(_options: &mut OpenOptions) {}
 
 /// Does nothing: the rights of a file are not known here.
-pub fn warn_if_others_can_read(_key: &Path) {}
+pub(crate) fn warn_if_others_can_read(_key: &Path) {}
 
 /// A value that changes when `file` is written; none when it cannot be seen.
-pub fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
+pub(crate) fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.len(), metadata.modified().ok()))
 }

@@ -21,7 +21,7 @@ use crate::net::counted::Counted;
 
 /// A TLS server: its settings and its current certificate.
 #[derive(Debug)]
-pub struct Tls {
+pub(crate) struct Tls {
     config: Arc<ServerConfig>,
     current: Arc<CurrentCertificate>,
     source: Box<dyn CertificateSource>,
@@ -33,7 +33,7 @@ pub struct Tls {
 
 /// A connection to a port that speaks TLS.
 #[derive(Debug)]
-pub enum MaybeTlsStream {
+pub(crate) enum MaybeTlsStream {
     /// The handshake succeeded.
     Tls(Box<TlsStream<Counted<TcpStream>>>),
     /// The client began with something else, most likely plain HTTP. Nothing has been read from the stream.
@@ -45,7 +45,7 @@ impl Tls {
     ///
     /// # Errors
     /// When the source has no certificate that can be used.
-    pub fn new(source: impl CertificateSource + 'static) -> anyhow::Result<Self> {
+    pub(crate) fn new(source: impl CertificateSource + 'static) -> anyhow::Result<Self> {
         let version = source.version();
         let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(source.load()?))));
         Ok(Self {
@@ -61,7 +61,7 @@ impl Tls {
     ///
     /// # Errors
     /// When the client closes the connection, takes too long, or offers no version or cipher suite that the server has.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<MaybeTlsStream> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<MaybeTlsStream> {
         let handshake = async {
             // The first byte of every TLS connection (RFC 8446 section 5.1).
             const HANDSHAKE_RECORD: u8 = 22;
@@ -80,7 +80,7 @@ impl Tls {
 
     /// Loads the certificate again. New connections get it from now on, and existing ones keep theirs. When it cannot be used,
     /// the log says so, and the previous certificate stays in use.
-    pub fn reload(&self) {
+    pub(crate) fn reload(&self) {
         let version = self.source.version();
         match self.source.load() {
             Ok(certificate) => {
@@ -94,7 +94,7 @@ impl Tls {
 
     /// Polls the source for ever: reloads the certificate when the source changed and has come to rest, and warns in the log
     /// when the certificate is about to expire.
-    pub async fn watch(self: Arc<Self>) {
+    pub(crate) async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {
             sleep(limits::CERTIFICATE_POLL).await;

@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 
 /// The TLS end of every connection, which no build without the feature has.
 #[derive(Debug)]
-pub enum Tls {}
+pub(crate) enum Tls {}
 
 /// A stream as it turned out to be.
 #[derive(Debug)]
-pub enum MaybeTlsStream {
+pub(crate) enum MaybeTlsStream {
     /// The handshake was made.
     Tls(Box<TcpStream>),
     /// The client speaks something else.
@@ -24,17 +24,17 @@ impl Tls {
     ///
     /// # Errors
     /// Never: it cannot be called.
-    pub async fn accept(&self, _: TcpStream) -> io::Result<MaybeTlsStream> {
+    pub(crate) async fn accept(&self, _: TcpStream) -> io::Result<MaybeTlsStream> {
         match *self {}
     }
 
     /// Loads the certificate anew.
-    pub fn reload(&self) {
+    pub(crate) fn reload(&self) {
         match *self {}
     }
 
     /// Reloads whenever the certificate has changed.
-    pub async fn watch(self: Arc<Self>) {
+    pub(crate) async fn watch(self: Arc<Self>) {
         match *self {}
     }
 }

@@ -9,25 +9,25 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 /// The longest header of an unmasked frame: two bytes, and eight for the length.
 const HEADER_BYTES: usize = 10;
 /// The longest payload of a control frame (RFC 6455 section 5.5).
-pub const CONTROL_BYTES: usize = 125;
+pub(crate) const CONTROL_BYTES: usize = 125;
 
 /// A text frame whose payload `write` appends; `capacity` is the size to expect, in bytes.
-pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+pub(crate) fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     frame(OpCode::Data(Data::Text), capacity, write)
 }
 
 /// A ping.
-pub fn ping(payload: &[u8]) -> Bytes {
+pub(crate) fn ping(payload: &[u8]) -> Bytes {
     frame(OpCode::Control(Control::Ping), payload.len(), |frame| frame.extend_from_slice(payload))
 }
 
 /// The answer to a ping with this payload.
-pub fn pong(payload: &[u8]) -> Bytes {
+pub(crate) fn pong(payload: &[u8]) -> Bytes {
     frame(OpCode::Control(Control::Pong), payload.len(), |frame| frame.extend_from_slice(payload))
 }
 
 /// A close frame; without a code it has no payload. A reason that does not fit into a control frame is left out.
-pub fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
+pub(crate) fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
     frame(OpCode::Control(Control::Close), CONTROL_BYTES, |frame| {
         let Some(code) = code else { return };
         frame.extend_from_slice(&u16::from(code).to_be_bytes());

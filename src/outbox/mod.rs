@@ -14,7 +14,7 @@
 //! others put in meanwhile. What the socket refuses is left to the task of the connection ([`Outbox::poll_flush`]), which
 //! waits until the socket takes more. Frames leave in the order in which they were put in.
 
-pub mod frame;
+pub(crate) mod frame;
 mod share;
 mod sink;
 
@@ -32,15 +32,15 @@ use tokio::time::Instant;
 use crate::limits::{ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
 use crate::sync::Mutex;
 use share::Shares;
-pub use sink::Sink;
+pub(crate) use sink::Sink;
 
 /// Tells one sender from another: each connection has one for as long as it lives, however often it joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderId(u64);
+pub(crate) struct SenderId(u64);
 
 /// What became of a message that was put into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
+pub(crate) enum Pushed {
     /// It waits for the socket.
     Queued,
     /// The sender's share is full; it is worth waiting a moment, since the socket takes something.
@@ -53,7 +53,7 @@ pub enum Pushed {
 
 /// Why the relay ends a connection of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndReason {
+pub(crate) enum EndReason {
     /// The relay goes away, and will be back in a moment.
     Restart,
     /// The relay goes away for good.
@@ -61,7 +61,7 @@ pub enum EndReason {
 }
 
 /// What waits for one client's socket.
-pub struct Outbox {
+pub(crate) struct Outbox {
     id: SenderId,
     /// Where it is written to, once the client is there.
     sink: OnceLock<Box<dyn Sink>>,
@@ -122,25 +122,25 @@ enum Origin {
 
 impl Outbox {
     /// An empty outbox, which holds `max_bytes` of messages at most. All waits until it is [connected](Self::connect).
-    pub fn new(max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bytes: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = SenderId(NEXT.fetch_add(1, Ordering::Relaxed));
         Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
     }
 
     /// Writes to `sink` from now on. Only the first one counts.
-    pub fn connect(&self, sink: Box<dyn Sink>) {
+    pub(crate) fn connect(&self, sink: Box<dyn Sink>) {
         let _ = self.sink.set(sink);
     }
 
     /// Who the client of this outbox is when it sends to others.
-    pub fn id(&self) -> SenderId {
+    pub(crate) fn id(&self) -> SenderId {
         self.id
     }
 
     /// Puts in a message of `sender`. When its share is full and it is worth waiting, `waker` is woken once there may be
     /// room: the sender pushes again then. Call [`flush`](Self::flush) afterwards, when no lock is held.
-    pub fn push(&self, sender: SenderId, frame: &Bytes, waker: &Waker) -> Pushed {
+    pub(crate) fn push(&self, sender: SenderId, frame: &Bytes, waker: &Waker) -> Pushed {
         let mut state = self.lock();
         if state.is_closed {
             return Pushed::Closed;
@@ -166,7 +166,7 @@ impl Outbox {
     }
 
     /// The sender has waited for room long enough: this peer is busy for it until its share has drained by half.
-    pub fn give_up(&self, sender: SenderId) {
+    pub(crate) fn give_up(&self, sender: SenderId) {
         let mut state = self.lock();
         state.shares.entry(sender).set_busy();
         state.shares.forget_if_idle(sender);
@@ -175,7 +175,7 @@ impl Outbox {
     /// Puts in what the relay itself says. It always fits: those who cause it ask [`room_for_announcements`] before.
     ///
     /// [`room_for_announcements`]: Self::room_for_announcements
-    pub fn announce(&self, frame: Bytes) {
+    pub(crate) fn announce(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
             state.announcements += 1;
@@ -184,13 +184,13 @@ impl Outbox {
     }
 
     /// Whether `more` announcements fit.
-    pub fn room_for_announcements(&self, more: usize) -> bool {
+    pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
         self.lock().announcements + more <= ANNOUNCEMENTS
     }
 
     /// Puts in an answer to the client's own mistake. Who does not read such answers gets no more of them than
     /// [`ERROR_MESSAGES`]; the rest is only counted.
-    pub fn answer(&self, frame: Bytes) {
+    pub(crate) fn answer(&self, frame: Bytes) {
         let mut state = self.lock();
         if state.is_closed {
             return;
@@ -204,38 +204,38 @@ impl Outbox {
     }
 
     /// How many answers were only counted.
-    pub fn errors_left_out(&self) -> u64 {
+    pub(crate) fn errors_left_out(&self) -> u64 {
         self.lock().errors_left_out
     }
 
     /// Asks for a ping to be sent, before all that waits.
-    pub fn ping(&self) {
+    pub(crate) fn ping(&self) {
         let mut state = self.lock();
         state.ping = true;
     }
 
     /// Answers a ping, before all that waits. Only the last ping needs an answer (RFC 6455 section 5.5.3).
-    pub fn pong(&self, payload: &[u8]) {
+    pub(crate) fn pong(&self, payload: &[u8]) {
         let mut state = self.lock();
         state.pong = Some(frame::pong(payload));
     }
 
     /// Ends the connection: its task learns the reason by [`poll_end`](Self::poll_end).
-    pub fn end(&self, reason: EndReason) {
+    pub(crate) fn end(&self, reason: EndReason) {
         let mut state = self.lock();
         state.end.get_or_insert(reason);
         state.wake_owner();
     }
 
     /// Waits until somebody ends the connection. For the connection's task alone.
-    pub fn poll_end(&self, cx: &Context<'_>) -> Poll<EndReason> {
+    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<EndReason> {
         let mut state = self.lock();
         state.register_owner(cx.waker());
         state.end.map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Puts in the last frame. Whatever others put in from now on is [`Pushed::Closed`].
-    pub fn close(&self, last: Bytes) {
+    pub(crate) fn close(&self, last: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
             self.enqueue(&mut state, last, Origin::Control);
@@ -244,14 +244,14 @@ impl Outbox {
     }
 
     /// Forgets all that waits: the connection is gone.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         let mut state = self.lock();
         state.close();
         state.discard();
     }
 
     /// Writes what waits as far as the socket takes it now. What it does not take is left to the connection's task.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         if self.is_direct() {
             // Whether anything is left is the business of the connection's task.
             let _ = self.write(&mut Context::from_waker(Waker::noop()), false);
@@ -263,7 +263,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the socket is gone, also where another task found out.
-    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.lock().register_owner(cx.waker());
         self.write(cx, true)
     }
@@ -272,22 +272,22 @@ impl Outbox {
     ///
     /// # Errors
     /// When the socket is gone.
-    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.sink.get().map_or(Poll::Ready(Ok(())), |sink| sink.poll_shutdown(cx))
     }
 
     /// Since when the socket has taken nothing although something waits.
-    pub fn stalled_since(&self) -> Option<Instant> {
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
         self.lock().stalled_since
     }
 
     /// Whether it makes no progress: its socket has taken nothing for [`STALL`].
-    pub fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.stalled_since().is_some_and(|since| since.elapsed() >= STALL)
     }
 
     /// Gives back memory that the last burst needed. For quiet moments: at each empty one it would be taken anew.
-    pub fn shrink(&self) {
+    pub(crate) fn shrink(&self) {
         let mut state = self.lock();
         if state.queue.is_empty() {
             state.queue = VecDeque::new();

@@ -4,6 +4,7 @@ mod observer;
 mod rate;
 mod session;
 
-pub use observer::{Observer, RelayEvent};
-pub use rate::{EmptyFrames, RateLimiter};
-pub use session::{Context, Session};
+pub(crate) use observer::Observer;
+pub use observer::RelayEvent;
+pub(crate) use rate::{EmptyFrames, RateLimiter};
+pub(crate) use session::{Context, Session};

@@ -6,7 +6,7 @@ use crate::room::LeaveReason;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// Hears what happens at a relay. It is called where it happens, so it must not block.
-pub type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
+pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
 
 /// What happens at a relay. Not all that begins is seen to end: a process that is killed says nothing.
 #[derive(Debug, Clone)]

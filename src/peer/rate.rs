@@ -11,7 +11,7 @@ use crate::limits::{BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSA
 
 /// What one connection may send, in messages and in bytes: each a bucket of tokens that time refills.
 #[derive(Debug)]
-pub struct RateLimiter {
+pub(crate) struct RateLimiter {
     messages: Bucket,
     bytes: Bucket,
     refused: u32,
@@ -19,7 +19,7 @@ pub struct RateLimiter {
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub(crate) enum Admission {
     /// It is carried out.
     Admitted,
     /// It is answered with `rate_limited`.
@@ -31,7 +31,7 @@ pub enum Admission {
 impl RateLimiter {
     /// Full buckets for `messages_per_second` and `bytes_per_second`, each unlimited when 0. A burst is as many times the
     /// rate as the default burst is of the default rate.
-    pub fn new(messages_per_second: u32, bytes_per_second: u32, now: Instant) -> Self {
+    pub(crate) fn new(messages_per_second: u32, bytes_per_second: u32, now: Instant) -> Self {
         let burst = |rate: u32, burst: u32, usual: u32| f64::from(rate) * (f64::from(burst) / f64::from(usual));
         Self {
             messages: Bucket::new(messages_per_second, burst(messages_per_second, MESSAGE_BURST, MESSAGE_RATE), now),
@@ -41,7 +41,7 @@ impl RateLimiter {
     }
 
     /// Takes one message.
-    pub fn take_message(&mut self, now: Instant) -> Admission {
+    pub(crate) fn take_message(&mut self, now: Instant) -> Admission {
         if self.messages.refill(now) {
             self.refused = 0;
         }
@@ -55,18 +55,18 @@ impl RateLimiter {
 
     /// Counts `more` messages that an admitted one turned into: a broadcast, a join and a leave cost as much as they
     /// deliver.
-    pub fn charge(&mut self, more: usize) {
+    pub(crate) fn charge(&mut self, more: usize) {
         self.messages.level -= more as f64;
     }
 
     /// Counts `bytes` that came off the socket.
-    pub fn take_bytes(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn take_bytes(&mut self, bytes: usize, now: Instant) {
         self.bytes.refill(now);
         self.bytes.level -= bytes as f64;
     }
 
     /// When the socket may be read from again; none when it may be now.
-    pub fn next_read(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
         self.bytes.refill(now);
         (self.bytes.level < 0.0).then(|| {
             let missing = Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second);
@@ -102,7 +102,7 @@ impl Bucket {
 
 /// Counts frames that carry nothing: pings, pongs and empty fragments.
 #[derive(Debug)]
-pub struct EmptyFrames {
+pub(crate) struct EmptyFrames {
     window: Instant,
     count: u32,
     /// Windows in a row that had too many.
@@ -114,12 +114,12 @@ const WINDOWS: u32 = 4;
 
 impl EmptyFrames {
     /// None yet.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { window: now, count: 0, exceeded: 0 }
     }
 
     /// Counts one frame; whether the client has sent too many for too long.
-    pub fn exceeds(&mut self, now: Instant) -> bool {
+    pub(crate) fn exceeds(&mut self, now: Instant) -> bool {
         const LENGTH: Duration = Duration::from_millis(EMPTY_FRAMES_FOR.as_millis() as u64 / WINDOWS as u64);
         const MOST: u32 = EMPTY_FRAMES * LENGTH.as_millis() as u32 / 1000;
         let elapsed = now.saturating_duration_since(self.window);

@@ -24,7 +24,7 @@ use crate::room::{
 };
 
 /// What all sessions share.
-pub struct Context {
+pub(crate) struct Context {
     /// Who is where.
     pub rooms: Arc<Rooms>,
     /// Who may enter.
@@ -37,7 +37,7 @@ pub struct Context {
 
 impl Context {
     /// Asks whether somebody may enter. An answer that takes time takes [`AUTHORIZE_DEADLINE`] at most.
-    pub fn authorize(&self, request: &JoinRequest) -> Answer {
+    pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
         match self.authorizer.authorize(request) {
             Answer::Now(answer) => Answer::Now(answer),
             Answer::Later(decision) => Answer::Later(Box::pin(async {
@@ -50,7 +50,7 @@ impl Context {
 
 impl Context {
     /// Tells the observer, if there is one.
-    pub fn observe(&self, event: impl FnOnce() -> RelayEvent) {
+    pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
         if let Some(observer) = &self.observer {
             observer(&event());
         }
@@ -65,7 +65,7 @@ impl fmt::Debug for Context {
 
 /// One peer's protocol state.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     context: Arc<Context>,
     /// The number of its connection.
     connection: u64,
@@ -83,7 +83,7 @@ pub struct Session {
 
 /// The peer spent what its rate allows and went on: its connection must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flood;
+pub(crate) struct Flood;
 
 /// What a session waits for before it receives more, and the `ref` of the message.
 struct Waiting {
@@ -126,7 +126,7 @@ impl fmt::Debug for Waiting {
 impl Session {
     /// A session that is in no room yet, for the client of the connection with this number, at `address`, whose page comes
     /// from `origin`.
-    pub fn new(
+    pub(crate) fn new(
         context: Arc<Context>,
         connection: u64,
         outbox: Arc<Outbox>,
@@ -150,27 +150,27 @@ impl Session {
     }
 
     /// Where what this peer hears is put.
-    pub fn outbox(&self) -> &Arc<Outbox> {
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
 
     /// How much this peer may send.
-    pub fn rate(&mut self) -> &mut RateLimiter {
+    pub(crate) fn rate(&mut self) -> &mut RateLimiter {
         &mut self.rate
     }
 
     /// The room that the peer is in or was in last, and its id there; none before the first join.
-    pub fn place(&self) -> Option<(&RoomName, &PeerId)> {
+    pub(crate) fn place(&self) -> Option<(&RoomName, &PeerId)> {
         self.place.as_ref().map(|(room, id)| (room, id))
     }
 
     /// Whether it waits: [`receive`](Self::receive) must not be called then, but [`poll_waiting`](Self::poll_waiting).
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
     /// When to call [`poll_waiting`](Self::poll_waiting) again at the latest.
-    pub fn next_look(&self) -> Option<Instant> {
+    pub(crate) fn next_look(&self) -> Option<Instant> {
         match &self.waiting.as_ref()?.what {
             What::Room { next_look, .. } => Some(*next_look),
             What::Answer { .. } => None,
@@ -182,7 +182,13 @@ impl Session {
     ///
     /// # Errors
     /// [`Flood`].
-    pub fn receive(&mut self, text: &str, now: Instant, waker: &Waker, flushes: &mut Flushes) -> Result<(), Flood> {
+    pub(crate) fn receive(
+        &mut self,
+        text: &str,
+        now: Instant,
+        waker: &Waker,
+        flushes: &mut Flushes,
+    ) -> Result<(), Flood> {
         let parsed = protocol::parse(text);
         let reference = parsed.reference.as_deref();
         let done = match self.rate.take_message(now) {
@@ -202,7 +208,7 @@ impl Session {
     }
 
     /// Goes on with what the session waits for; ready when it may receive more.
-    pub fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+    pub(crate) fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
         let Some(mut waiting) = self.waiting.take() else { return Poll::Ready(()) };
         let reference = waiting.reference.as_deref();
         match &mut waiting.what {
@@ -237,7 +243,7 @@ impl Session {
     }
 
     /// The question whether this client may do what it asks for.
-    pub fn request(&self, join: Join) -> JoinRequest {
+    pub(crate) fn request(&self, join: Join) -> JoinRequest {
         JoinRequest {
             room: join.room,
             id: join.id,
@@ -248,7 +254,7 @@ impl Session {
     }
 
     /// Asks it.
-    pub fn authorize(&self, request: &JoinRequest) -> Answer {
+    pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
         self.context.authorize(request)
     }
 
@@ -256,7 +262,7 @@ impl Session {
     ///
     /// # Errors
     /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
-    pub fn enter(
+    pub(crate) fn enter(
         &mut self,
         room: &RoomName,
         answer: Result<Grant, Denial>,
@@ -285,7 +291,7 @@ impl Session {
     }
 
     /// Leaves the room, if the peer is in one.
-    pub fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
+    pub(crate) fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
         self.waiting = None;
         let Some(membership) = self.membership.take() else { return };
         self.context.observe(|| RelayEvent::Left {
@@ -298,13 +304,13 @@ impl Session {
     }
 
     /// Leaves the room for good, for the reason that its connection ended for.
-    pub fn end(&mut self, reason: LeaveReason, why: &str) {
+    pub(crate) fn end(&mut self, reason: LeaveReason, why: &str) {
         self.why = Some(why.into());
         self.leave(reason, &mut Flushes::default());
     }
 
     /// Answers with `error`.
-    pub fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
+    pub(crate) fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
         if let Some(frame) = (self.context.rooms.encoder())(&Event::Error { refusal, reference }) {
             self.outbox.answer(frame);
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::names::{NameError, PeerId, PeerName, RoomName};
 
 /// Writes an event as one frame for the clients of a wire; none where the wire has no word for it.
-pub type Encoder = fn(&Event<'_>) -> Option<Bytes>;
+pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 
 /// What a client hears.
 #[derive(Debug)]

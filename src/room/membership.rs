@@ -18,11 +18,11 @@ use crate::outbox::{Outbox, Pushed, SenderId};
 /// The outboxes that something was put into. They are flushed when no lock is held, and each once for all that one read
 /// of a socket brought.
 #[derive(Debug, Default)]
-pub struct Flushes(SmallVec<[Arc<Outbox>; 8]>);
+pub(crate) struct Flushes(SmallVec<[Arc<Outbox>; 8]>);
 
 impl Flushes {
     /// Writes what waits in the outboxes, as far as their sockets take it now.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for outbox in self.0.drain(..) {
             outbox.flush();
         }
@@ -43,7 +43,7 @@ impl Drop for Flushes {
 
 /// Where a signal went.
 #[derive(Debug, Default)]
-pub struct Relayed {
+pub(crate) struct Relayed {
     /// How many it was for.
     pub receivers: usize,
     /// Those who did not get it: they take no more from this sender just now.
@@ -56,7 +56,7 @@ pub struct Relayed {
 
 /// A member that a signal waits for.
 #[derive(Debug)]
-pub struct Blocked {
+pub(crate) struct Blocked {
     /// Its id.
     pub id: PeerId,
     pub(super) serial: u64,
@@ -64,7 +64,7 @@ pub struct Blocked {
 
 /// A place in a room, kept until it is dropped.
 #[derive(Debug)]
-pub struct Membership {
+pub(crate) struct Membership {
     rooms: Arc<Rooms>,
     room: Arc<Room>,
     id: PeerId,
@@ -79,12 +79,12 @@ impl Membership {
     }
 
     /// The id that this member has in the room.
-    pub fn id(&self) -> &PeerId {
+    pub(crate) fn id(&self) -> &PeerId {
         &self.id
     }
 
     /// The room.
-    pub fn room(&self) -> &RoomName {
+    pub(crate) fn room(&self) -> &RoomName {
         &self.room.name
     }
 
@@ -92,14 +92,14 @@ impl Membership {
     ///
     /// # Errors
     /// `peer_not_found`, when it reached nobody and is not held.
-    pub fn relay(&self, signal: &Signal<'_>, waker: &Waker, flushes: &mut Flushes) -> Result<Relayed, Refusal> {
+    pub(crate) fn relay(&self, signal: &Signal<'_>, waker: &Waker, flushes: &mut Flushes) -> Result<Relayed, Refusal> {
         self.room.relay(self.sender, &self.id, signal, waker, flushes)
     }
 
     /// Carries what [`relay`](Self::relay) could not to `blocked`; none when that member has left since. If there is still
     /// no room, `is_late` decides by whether its socket is stalled if it is waited for: if not, it is busy for this member
     /// until it has read half of what waits.
-    pub fn relay_again(
+    pub(crate) fn relay_again(
         &self,
         blocked: &Blocked,
         frame: &Bytes,
@@ -111,7 +111,7 @@ impl Membership {
     }
 
     /// Leaves the room, and tells the others why; says how many they are.
-    pub fn leave(mut self, reason: LeaveReason, flushes: &mut Flushes) -> usize {
+    pub(crate) fn leave(mut self, reason: LeaveReason, flushes: &mut Flushes) -> usize {
         self.end(reason, flushes)
     }
 

@@ -3,7 +3,7 @@
 //! A room tells its members [`Event`]s. What an event looks like on the wire is the business of an [`Encoder`], which each
 //! event passes once, however many hear it: this floor knows nothing of JSON.
 
-pub mod event;
+pub(crate) mod event;
 mod held;
 mod membership;
 pub mod names;
@@ -12,5 +12,5 @@ mod room;
 mod table;
 
 pub use event::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
-pub use membership::{Blocked, Flushes, Membership};
-pub use table::{Entrant, Rooms};
+pub(crate) use membership::{Blocked, Flushes, Membership};
+pub(crate) use table::{Entrant, Rooms};

@@ -17,7 +17,7 @@ use crate::outbox::Outbox;
 
 /// Every room that somebody is in, by name. Each wire has a table of its own.
 #[derive(Debug)]
-pub struct Rooms {
+pub(crate) struct Rooms {
     table: DashMap<RoomName, Arc<Room>>,
     capacity: usize,
     encode: Encoder,
@@ -25,7 +25,7 @@ pub struct Rooms {
 
 /// Who enters a room, and as what.
 #[derive(Debug)]
-pub struct Entrant<'a> {
+pub(crate) struct Entrant<'a> {
     /// The id; one is made where there is none.
     pub id: Option<&'a PeerId>,
     /// What people call the one who enters.
@@ -40,22 +40,23 @@ pub struct Entrant<'a> {
 
 impl Rooms {
     /// An empty table whose rooms take `capacity` members each (`lobby` at most two) and tell them what `encode` writes.
-    pub fn new(capacity: usize, encode: Encoder) -> Self {
+    pub(crate) fn new(capacity: usize, encode: Encoder) -> Self {
         Self { table: DashMap::new(), capacity, encode }
     }
 
     /// How many rooms somebody is in.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Whether nobody is in any room.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
     /// What writes events for the clients of this table's rooms.
-    pub fn encoder(&self) -> Encoder {
+    pub(crate) fn encoder(&self) -> Encoder {
         self.encode
     }
 
@@ -64,7 +65,7 @@ impl Rooms {
     ///
     /// # Errors
     /// [`JoinError`]; nobody is told anything then.
-    pub fn enter(
+    pub(crate) fn enter(
         self: &Arc<Self>,
         name: &RoomName,
         entrant: &Entrant<'_>,

@@ -16,7 +16,7 @@ use crate::room::LeaveReason;
 /// Why a connection ended.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum End {
+pub(crate) enum End {
     /// The client closed it; the code and the reason that it gave, if any.
     Closed(Option<(CloseCode, String)>),
     /// The client was gone without a closing handshake.
@@ -54,7 +54,7 @@ pub enum End {
 
 impl End {
     /// What the others in the room are told.
-    pub fn leave_reason(&self) -> LeaveReason {
+    pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
             Self::Closed(_) | Self::HungUp | Self::Lost(_) => LeaveReason::Closed,
             Self::Timeout => LeaveReason::Timeout,

@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// One WebSocket.
-pub struct Connection {
+pub(crate) struct Connection {
     reader: Reader,
     outbox: Arc<Outbox>,
     decoder: Decoder,
@@ -70,7 +70,7 @@ enum Stop {
 impl Connection {
     /// A WebSocket over `stream`, of which `read` has been read already, for the client of `outbox`. Messages have at most
     /// `max_message_bytes`.
-    pub fn new(stream: impl Transport, read: &[u8], outbox: Arc<Outbox>, max_message_bytes: usize) -> Self {
+    pub(crate) fn new(stream: impl Transport, read: &[u8], outbox: Arc<Outbox>, max_message_bytes: usize) -> Self {
         let (reader, sink) = stream.into_halves();
         outbox.connect(sink);
         Self {
@@ -83,7 +83,7 @@ impl Connection {
     }
 
     /// Serves `session` until something ends it. What becomes of its place in a room is the caller's business.
-    pub async fn run(&mut self, session: &mut Session) -> End {
+    pub(crate) async fn run(&mut self, session: &mut Session) -> End {
         let mut clock = Clock::new(Instant::now());
         let mut alarm = pin!(sleep_until(clock.heartbeat));
         poll_fn(|cx| self.poll(cx, session, &mut clock, alarm.as_mut())).await
@@ -91,7 +91,7 @@ impl Connection {
 
     /// Makes the closing handshake (RFC 6455 section 7) as far as the client takes part in time: sends what still waits, then
     /// `goaway` if there is one, then a close frame, and reads until the client has closed as well.
-    pub async fn close(mut self, end: &End, goaway: Option<Bytes>) {
+    pub(crate) async fn close(mut self, end: &End, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
                 self.outbox.announce(goaway);

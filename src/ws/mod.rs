@@ -5,7 +5,7 @@ mod connection;
 mod decoder;
 mod transport;
 
-pub use close::End;
+pub(crate) use close::End;
 pub(crate) use close::linger;
-pub use connection::Connection;
+pub(crate) use connection::Connection;
 pub use transport::{Opaque, Transport};

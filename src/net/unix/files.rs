@@ -13,13 +13,13 @@ const OTHERS: u32 = 0o007;
 const OWNER_ONLY: u32 = 0o600;
 
 /// A file that `options` creates can be read and written by its owner alone.
-pub fn create_for_owner_only(options: &mut OpenOptions) {
+pub(crate) fn create_for_owner_only(options: &mut OpenOptions) {
     options.mode(OWNER_ONLY);
 }
 
 /// Warns when every user of this machine can read or write the private key in the file `key`. (A group may: Debian has one for
 /// that, `ssl-cert`.)
-pub fn warn_if_others_can_read(key: &Path) {
+pub(crate) fn warn_if_others_can_read(key: &Path) {
     let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & OTHERS != 0 {
         warn!(file = %key.display(), mode = format!("{:o}", mode & 0o777), "every user of this machine can reach the private key: chmod 600 it");
@@ -27,7 +27,7 @@ pub fn warn_if_others_can_read(key: &Path) {
 }
 
 /// A value that changes when `file` is written, or another is put in its place; none when it cannot be seen.
-pub fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
+pub(crate) fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
     let metadata = fs::metadata(file).ok()?;
     let written = (metadata.mtime(), metadata.mtime_nsec());
     let changed = (metadata.ctime(), metadata.ctime_nsec());

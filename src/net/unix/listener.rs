@@ -18,7 +18,7 @@ use crate::net::listen::start_listening;
 
 /// A Unix socket that listens. The file that it created is removed when it is dropped.
 #[derive(Debug)]
-pub struct UnixListener {
+pub(crate) struct UnixListener {
     listener: TokioListener,
     path: Option<PathBuf>,
     /// The device and the inode of the file that it created; none where somebody else did.
@@ -31,7 +31,7 @@ impl UnixListener {
     ///
     /// # Errors
     /// When another program listens there, the file there is not a socket, or the folder cannot be written.
-    pub fn bind(path: &Path, mode: u32) -> anyhow::Result<Self> {
+    pub(crate) fn bind(path: &Path, mode: u32) -> anyhow::Result<Self> {
         if let Ok(existing) = fs::symlink_metadata(path) {
             ensure!(existing.file_type().is_socket(), "there is a file that is not a socket");
             let stale = is_stale(path).context("the socket that is there cannot be tried")?;
@@ -52,13 +52,13 @@ impl UnixListener {
     ///
     /// # Errors
     /// When the runtime cannot watch it.
-    pub fn from_std(listener: StdListener) -> io::Result<Self> {
+    pub(crate) fn from_std(listener: StdListener) -> io::Result<Self> {
         let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
         Ok(Self { listener: TokioListener::from_std(listener)?, path, created: None })
     }
 
     /// The path of the socket, if it has one.
-    pub fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 }

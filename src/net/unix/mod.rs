@@ -1,16 +1,16 @@
 //! What needs Unix: its sockets, systemd's, and the rights and identity of files.
 
 #[cfg(feature = "tls")]
-pub mod files;
-pub mod listener;
-pub mod systemd;
+pub(crate) mod files;
+pub(crate) mod listener;
+pub(crate) mod systemd;
 
 #[cfg(feature = "lan")]
-pub use files::create_for_owner_only;
+pub(crate) use files::create_for_owner_only;
 #[cfg(feature = "tls")]
-pub use files::{file_version, warn_if_others_can_read};
-pub use listener::UnixListener;
-pub use systemd::inherited_listeners;
+pub(crate) use files::{file_version, warn_if_others_can_read};
+pub(crate) use listener::UnixListener;
+pub(crate) use systemd::inherited_listeners;
 
 use std::io;
 
@@ -21,6 +21,6 @@ use socket2::Socket;
 ///
 /// # Errors
 /// When the operating system refuses it.
-pub fn reuse_address(socket: &Socket) -> io::Result<()> {
+pub(crate) fn reuse_address(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }

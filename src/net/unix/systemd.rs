@@ -13,7 +13,7 @@ use crate::net::unix::UnixListener;
 ///
 /// # Errors
 /// When there are none, they were taken before, or one of them is not a listening stream socket.
-pub fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
+pub(crate) fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     ensure!(!TAKEN.swap(true, Ordering::Relaxed), "they have been taken already");
     let sockets = sd_listen_fds::get()?;
