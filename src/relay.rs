@@ -26,7 +26,7 @@ use crate::net::machine;
 use crate::outbox::{EndReason, Outbox};
 use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
 use crate::protocol;
-use crate::room::{Event, Rooms};
+use crate::room::{ErrorCode, Event, Rooms};
 use crate::server::Server;
 use crate::ws::{Connection, End, Transport};
 
@@ -128,9 +128,11 @@ impl Relay {
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
         // In a box that is gone when the WebSocket begins: it is ten times as large.
         let requests = Box::pin(service::serve(stream, connection.into(), Arc::clone(self)));
-        if let Some(Upgraded { stream, read, admission }) = requests.await {
-            self.serve_websocket(stream, &read, admission).await;
-        }
+        let mut websocket = match requests.await {
+            Some(Upgraded { stream, read, admission }) => self.open_websocket(stream, &read, admission),
+            None => return,
+        };
+        websocket.serve(self).await;
     }
 
     /// Serves the connections of a listener of one's own, until the relay goes away.
@@ -189,29 +191,13 @@ impl Relay {
         Client::from_request(headers, connection, &self.config.trusted_proxy)
     }
 
-    /// One WebSocket, from the upgrade to the end of its stream. The log gets a line when it begins and one when it ends.
-    pub(crate) async fn serve_websocket<S: Transport>(self: &Arc<Self>, stream: S, read: &[u8], admission: Admission) {
-        let Admission { client, mut session, registration, refused } = admission;
-        let number = registration.number();
+    /// Makes a WebSocket of `stream`, of which `read` has been read already.
+    pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], admission: Admission) -> WebSocket {
+        let Admission { client, session, registration, refused } = admission;
         let outbox = Arc::clone(session.outbox());
-        let mut connection = Connection::new(stream, read, Arc::clone(&outbox), self.config.max_message_bytes);
-        let opened = Instant::now();
-        info!(connection = number, address = %client, place = %place_of(&session), "connected");
-        let end = match refused {
-            Some(code) => End::Refused { retryable: code.is_retryable() },
-            None => connection.run(&mut session).await,
-        };
-        session.end(end.leave_reason(), &end.to_string());
-        let place = place_of(&session);
-        drop(session);
-        let errors_left_out = outbox.errors_left_out();
-        connection.close(&end, self.goaway(&end)).await;
-        let after_s = opened.elapsed().as_secs();
-        if errors_left_out == 0 {
-            info!(connection = number, address = %client, %place, after_s, why = %end, "disconnected");
-        } else {
-            info!(connection = number, address = %client, %place, after_s, why = %end, errors_left_out, "disconnected");
-        }
+        let connection = Connection::new(stream, read, outbox, self.config.max_message_bytes);
+        let address = client.to_string().into();
+        WebSocket { connection, session, registration, address, refused, opened: Instant::now() }
     }
 
     /// What is said before the relay restarts: to wait, each client differently long, so that not all come back at once.
@@ -229,6 +215,47 @@ impl Relay {
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// One WebSocket of a relay, with all that ends with it.
+pub(crate) struct WebSocket {
+    connection: Connection,
+    session: Session,
+    registration: Registration,
+    /// The client's, for the log.
+    address: Box<str>,
+    /// Why its room does not take the client.
+    refused: Option<ErrorCode>,
+    opened: Instant,
+}
+
+impl WebSocket {
+    /// Serves it until it ends. The log gets a line when it begins and one when it ends.
+    pub(crate) async fn serve(&mut self, relay: &Relay) {
+        let (number, place) = (self.registration.number(), place_of(&self.session));
+        info!(connection = number, address = %self.address, %place, "connected");
+        drop(place);
+        let end = match self.refused {
+            Some(code) => End::Refused { retryable: code.is_retryable() },
+            None => self.connection.run(&mut self.session).await,
+        };
+        // In a box, since it needs more than a connection that is open.
+        Box::pin(self.close(relay, end)).await;
+    }
+
+    /// Leaves the room at once, and then makes the closing handshake.
+    async fn close(&mut self, relay: &Relay, end: End) {
+        self.session.end(end.leave_reason(), &end.to_string());
+        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let errors_left_out = self.session.outbox().errors_left_out();
+        self.connection.close(&end, relay.goaway(&end)).await;
+        let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
+        if errors_left_out == 0 {
+            info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
+        } else {
+            info!(connection = number, %address, %place, after_s, why = %end, errors_left_out, "disconnected");
+        }
     }
 }
 

@@ -51,7 +51,9 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
                 let drain = Arc::clone(relay.drain());
                 drain.spawn(async move {
                     match upgrading.await {
-                        Ok(stream) => relay.serve_websocket(Opaque(TokioIo::new(stream)), &[], admission).await,
+                        Ok(stream) => {
+                            relay.open_websocket(Opaque(TokioIo::new(stream)), &[], admission).serve(&relay).await
+                        }
                         Err(error) => debug!(%error, "the upgrade was lost"),
                     }
                 });

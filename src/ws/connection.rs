@@ -91,7 +91,7 @@ impl Connection {
 
     /// Makes the closing handshake (RFC 6455 section 7) as far as the client takes part in time: sends what still waits, then
     /// `goaway` if there is one, then a close frame, and reads until the client has closed as well.
-    pub(crate) async fn close(mut self, end: &End, goaway: Option<Bytes>) {
+    pub(crate) async fn close(&mut self, end: &End, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
                 self.outbox.announce(goaway);
