@@ -8,14 +8,14 @@
     reason = "a test may panic"
 )]
 
-mod relay;
+mod harness;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use relay::{Client, Process, binary, file, get, refusal, run, soon, text};
+use harness::{Client, Process, binary, file, get, refusal, run, soon, text};
 use serde_json::json;
 use tokio::net::UnixStream;
 

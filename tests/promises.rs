@@ -9,7 +9,7 @@
     reason = "a test may panic"
 )]
 
-mod support;
+mod harness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use signaling_relay::peer::outbox::Outbox;
 use signaling_relay::peer::session::Session;
 use signaling_relay::protocol::{IceServers, LeaveReason};
 use signaling_relay::room::table::Rooms;
-use support::{Peer, TestRelay};
+use harness::client::{Peer, TestRelay};
 use tokio::time::Instant;
 
 const CAPACITY: usize = 3;

@@ -8,16 +8,15 @@
     reason = "a test may panic"
 )]
 
-mod pki;
-mod relay;
+mod harness;
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use pki::{Pki, dial};
-use relay::{Client, Inside, Process, connect, file, get, refusal, soon, text};
+use harness::pki::{Pki, dial};
+use harness::{Client, Inside, Process, connect, file, get, refusal, soon, text};
 use signaling_relay::Config;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;

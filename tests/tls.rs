@@ -8,15 +8,14 @@
     reason = "a test may panic"
 )]
 
-mod pki;
-mod relay;
+mod harness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use pki::{Pki, dial, serial};
-use relay::{Client, Inside, Process, connect, file, get, refusal, run, soon, text, tool};
+use harness::pki::{Pki, dial, serial};
+use harness::{Client, Inside, Process, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;

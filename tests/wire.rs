@@ -8,12 +8,12 @@
     reason = "a test may panic"
 )]
 
-mod support;
+mod harness;
 
 use futures_util::SinkExt;
 use serde_json::json;
 use signaling_relay::Config;
-use support::TestRelay;
+use harness::TestRelay;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};

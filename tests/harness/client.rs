@@ -1,6 +1,5 @@
 //! A relay on a free port, and clients that read like a conversation.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! A certificate authority for the tests, and clients that trust it and nobody else.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-use crate::relay::{connect, file, soon};
+use super::relay::{connect, file, soon};
 
 /// An authority with a folder for what it issues.
 pub struct Pki {

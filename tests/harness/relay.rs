@@ -1,5 +1,4 @@
 //! The relay as its users meet it, as a process or inside the test, and clients that dial it.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::io::Read;
 use std::net::SocketAddr;
