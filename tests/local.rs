@@ -148,7 +148,7 @@ async fn sockets_of_systemd_are_served_and_left_in_place() {
     assert!(get(first, "relay.example", "/healthz").await.ends_with("ok\n"));
     assert_eq!(relay.urls(), [format!("http://127.0.0.1:{port}/")]);
     talk([&path, &path]).await;
-    let stream = relay::connect(([127, 0, 0, 1], port).into()).await;
+    let stream = harness::connect(([127, 0, 0, 1], port).into()).await;
     assert!(get(stream, "localhost", "/healthz").await.ends_with("ok\n"));
     relay.signal("TERM");
     assert_eq!(relay.end().await, Some(0));

@@ -1,121 +1,47 @@
-//! A relay on a free port, and clients that read like a conversation.
-
+//! Clients of a relay, over any stream.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use signaling_relay::{Config, ListenAddress, Server, Shutdown};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Longer than anything here takes, shorter than anybody wants to wait for a test that failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::soon;
 
-/// A relay that runs inside the test.
-pub struct TestRelay {
-    pub address: SocketAddr,
-    stop: Option<oneshot::Sender<Shutdown>>,
-    serving: JoinHandle<()>,
+/// What a client may talk over.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Any of them.
+pub type AnyStream = Box<dyn Stream>;
+
+/// A client that reads like a conversation.
+pub struct Client<S = AnyStream> {
+    pub socket: WebSocketStream<S>,
+    /// The id that `joined` told.
+    pub id: String,
+    /// What the upgrade was answered with.
+    pub response: Response,
 }
 
-impl TestRelay {
-    pub async fn start() -> Self {
-        Self::start_with(Config::default()).await
-    }
-
-    /// What `config` says, on a free port.
-    pub async fn start_with(config: Config) -> Self {
-        let config = Config { listen: vec![ListenAddress::localhost(0)], ..config };
-        let server = Server::bind(config).await.unwrap();
-        let address = server.local_addrs()[0];
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(server.serve(async { stopped.await.unwrap_or(Shutdown::ForGood) }));
-        Self { address, stop: Some(stop), serving }
-    }
-
-    /// Ends the relay without waiting for it.
-    pub fn tell_to_stop(&mut self, shutdown: Shutdown) {
-        self.stop.take().unwrap().send(shutdown).unwrap();
-    }
-
-    /// Waits until the relay has ended.
-    pub async fn stopped(self) {
-        timeout(PATIENCE, self.serving).await.expect("the relay ends in time").unwrap();
-    }
-
-    pub async fn dial(&self, path: &str) -> Peer {
-        self.try_dial(path).await.unwrap()
-    }
-
-    pub async fn try_dial(&self, path: &str) -> Result<Peer, WsError> {
-        let request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
-        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.expect("an answer to the upgrade")?;
-        Ok(Peer { socket, id: String::new() })
-    }
-
-    /// Dials `/ws` with these headers.
-    pub async fn upgrade(&self, headers: &[(&'static str, &str)]) -> Result<Peer, WsError> {
-        let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Dials `url` over `stream`, with more headers.
+    pub async fn dial(stream: S, url: &str, headers: &[(&'static str, &str)]) -> Result<Self, WsError> {
+        let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.expect("an answer to the upgrade")?;
-        Ok(Peer { socket, id: String::new() })
+        let (socket, response) = soon("the upgrade", client_async(request, stream)).await?;
+        Ok(Self { socket, id: String::new(), response })
     }
 
-    /// The status that a refused upgrade is answered with, and its text.
-    pub async fn refusal(&self, path: &str) -> (u16, String) {
-        match self.try_dial(path).await {
-            Err(WsError::Http(response)) => {
-                let text = String::from_utf8(response.body().clone().unwrap_or_default()).unwrap();
-                (response.status().as_u16(), text)
-            }
-            other => panic!("{path} was not refused: {:?}", other.map(|_| ())),
-        }
-    }
-
-    /// Somebody who is in `room`, and has read `joined`.
-    pub async fn join(&self, room: &str) -> Peer {
-        let mut peer = self.dial("/ws").await;
-        peer.join(room).await;
-        peer
-    }
-
-    /// Two who are alone in `room`, the older one first, and have read of each other.
-    pub async fn pair(&self, room: &str) -> (Peer, Peer) {
-        let mut one = self.join(room).await;
-        let other = self.join(room).await;
-        one.expect("peer_joined").await;
-        (one, other)
-    }
-
-    /// Sends bytes and returns all that comes back until the relay closes.
-    pub async fn raw(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = Vec::new();
-        timeout(PATIENCE, stream.read_to_end(&mut response)).await.expect("the relay closes").unwrap();
-        String::from_utf8_lossy(&response).into_owned()
-    }
-}
-
-/// A client of the relay.
-pub struct Peer {
-    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The id that `joined` told.
-    pub id: String,
-}
-
-impl Peer {
     pub async fn say(&mut self, message: Value) {
         self.say_text(&message.to_string()).await;
     }
@@ -139,7 +65,7 @@ impl Peer {
     /// The next message, as it came.
     pub async fn hear_text(&mut self) -> String {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a message in time") {
+            match soon("a message in time", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => return text.to_string(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("no message but {other:?}"),
@@ -177,7 +103,7 @@ impl Peer {
     /// Reads until the relay closes; its close frame.
     pub async fn expect_close(&mut self) -> CloseFrame {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a close in time") {
+            match soon("a close in time", self.socket.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => return frame,
                 Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("no close frame but {other:?}"),
@@ -193,6 +119,38 @@ impl Peer {
 
     pub async fn close(mut self) {
         self.socket.close(None).await.unwrap();
-        while let Some(Ok(_)) = timeout(PATIENCE, self.socket.next()).await.expect("a close in time") {}
+        while let Some(Ok(_)) = soon("a close in time", self.socket.next()).await {}
     }
+}
+
+/// What a WebSocket is refused with: the status and the text.
+pub fn refusal<T>(result: Result<T, WsError>) -> (u16, String) {
+    match result.map(|_| ()).unwrap_err() {
+        WsError::Http(response) => {
+            let body = response.body().clone().unwrap_or_default();
+            (response.status().as_u16(), String::from_utf8(body).unwrap())
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Asks for `path`, and reads the whole answer: head and body.
+pub async fn get<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str, path: &str) -> String {
+    String::from_utf8_lossy(&get_bytes(stream, host, path).await).into_owned()
+}
+
+/// The same, as it came.
+pub async fn get_bytes<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str, path: &str) -> Vec<u8> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let exchange = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.read_to_end(&mut answer).await
+    };
+    soon("an answer", exchange).await.unwrap();
+    answer
+}
+
+pub async fn connect(address: SocketAddr) -> TcpStream {
+    soon("a connection", TcpStream::connect(address)).await.unwrap()
 }

@@ -1,251 +1,193 @@
-//! The relay as its users meet it, as a process or inside the test, and clients that dial it.
+//! A relay inside the test, however its clients reach it.
 
-use std::io::Read;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
-use signaling_relay::{Config, ListenAddress, Reloader, Server};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use signaling_relay::{Config, ListenAddress, Opaque, Relay, RelayBuilder, Reloader, Shutdown};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Error as WsError;
 
-/// Longer than anything here takes, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::client::{AnyStream, Client, refusal};
+use super::pki::{self, Pki};
+use super::soon;
 
-/// Waits for `future`, and fails the test when it takes too long.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
-}
+/// What a pipe in memory holds before writes wait.
+pub const PIPE_BYTES: usize = 4096;
+/// Where those who come by one are said to be.
+pub const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// A relay inside the test.
-pub struct Inside {
-    pub addresses: Vec<SocketAddr>,
+/// A relay that runs inside the test.
+pub struct TestRelay {
+    pub relay: Arc<Relay>,
+    /// Where it listens first.
+    pub address: SocketAddr,
     pub redirect_addresses: Vec<SocketAddr>,
-    pub reloader: Reloader,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
+    /// How many bytes the kernel keeps for each client that dials from now on, in each direction; as many as it likes where
+    /// there is none. A pipe in memory holds as many.
+    pub buffers: Option<usize>,
+    entrance: Entrance,
+    server: Option<Running>,
 }
 
-impl Inside {
-    /// Serves on 127.0.0.1 what `config` says, on a free port.
-    pub async fn start(config: Config) -> Self {
-        let server = Server::bind(Config { listen: vec!["127.0.0.1:0".parse::<ListenAddress>().unwrap()], ..config })
-            .await
-            .unwrap();
-        let (addresses, reloader) = (server.local_addrs().to_vec(), server.reloader());
-        let redirect_addresses = server.redirect_addrs().to_vec();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(server.serve(async move { stopped.await.unwrap_or(()) }));
-        Self { addresses, redirect_addresses, reloader, stop, served }
+/// How its clients reach it.
+enum Entrance {
+    Plain,
+    Tls(TlsConnector),
+    /// By streams of an embedder's.
+    Memory,
+}
+
+struct Running {
+    stop: Option<oneshot::Sender<Shutdown>>,
+    serving: JoinHandle<()>,
+    reloader: Reloader,
+}
+
+impl TestRelay {
+    pub async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    /// What `config` says, on a free port of 127.0.0.1.
+    pub async fn start_with(config: Config) -> Self {
+        Self::start_as(config, |builder| builder).await
+    }
+
+    /// The same, with what `more` adds to it.
+    pub async fn start_as(config: Config, more: impl FnOnce(RelayBuilder) -> RelayBuilder) -> Self {
+        let config = Config { listen: vec!["127.0.0.1:0".parse::<ListenAddress>().unwrap()], ..config };
+        let server = more(Relay::builder(config)).bind().await.unwrap();
+        let (relay, address) = (Arc::clone(server.relay()), server.local_addrs()[0]);
+        let (redirect_addresses, reloader) = (server.redirect_addrs().to_vec(), server.reloader());
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(server.serve(async { stopped.await.unwrap_or(Shutdown::ForGood) }));
+        let server = Some(Running { stop: Some(stop), serving, reloader });
+        Self { relay, address, redirect_addresses, buffers: None, entrance: Entrance::Plain, server }
+    }
+
+    /// What `config` says, with a certificate; its clients dial by TLS.
+    pub async fn start_tls(pki: &Pki, config: Config) -> Self {
+        let Config { cert, key, .. } = pki.config();
+        let relay = Self::start_with(Config { cert, key, ..config }).await;
+        Self { entrance: Entrance::Tls(pki.client()), ..relay }
+    }
+
+    /// What `config` says, without a listener: clients come by pipes in memory, and time may be paused.
+    pub fn in_memory(config: Config) -> Self {
+        Self::in_memory_as(config, |builder| builder)
+    }
+
+    /// The same, with what `more` adds to it.
+    pub fn in_memory_as(config: Config, more: impl FnOnce(RelayBuilder) -> RelayBuilder) -> Self {
+        let relay = more(Relay::builder(config)).build().unwrap();
+        let (address, redirect_addresses) = (NOWHERE, Vec::new());
+        Self { relay, address, redirect_addresses, buffers: None, entrance: Entrance::Memory, server: None }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.addresses[0]
+        self.address
     }
 
-    pub async fn stop(self) {
-        self.stop.send(()).unwrap();
-        soon("the end", self.served).await.unwrap();
-    }
-}
-
-/// The binary, with no environment of its own that could tell it more than the test does.
-pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-relay"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALING_RELAY_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Runs the binary to its end, which it must reach by itself.
-pub async fn run(arguments: &[&str]) -> Output {
-    let mut command = tokio::process::Command::from(binary());
-    command.args(arguments).kill_on_drop(true).stdin(Stdio::null());
-    soon("the relay to end", command.output()).await.unwrap()
-}
-
-/// A relay that runs as a process.
-pub struct Process {
-    child: Child,
-    stdout: Lines<BufReader<ChildStdout>>,
-    stderr: Lines<BufReader<ChildStderr>>,
-    /// What it wrote so far on stdout.
-    pub screen: Vec<String>,
-}
-
-impl Process {
-    /// Starts the binary, and waits until it is ready.
-    pub async fn start(arguments: &[&str]) -> Self {
-        let mut command = binary();
-        command.args(arguments);
-        Self::of(command).await
+    /// Reads its certificate again.
+    pub fn reload(&self) {
+        self.server.as_ref().unwrap().reloader.reload();
     }
 
-    /// Starts `command`, and waits until the relay in it is ready.
-    pub async fn of(command: Command) -> Self {
-        let mut command = tokio::process::Command::from(command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut process = Self { child, stdout, stderr, screen: Vec::new() };
-        while !process.screen.last().is_some_and(|line| line.contains("Ctrl-C ends it")) {
-            match soon("the first screen", process.stdout.next_line()).await.unwrap() {
-                Some(line) => process.screen.push(line),
-                None => {
-                    let mut log = String::new();
-                    process.stderr.get_mut().read_to_string(&mut log).await.unwrap();
-                    panic!("the relay ended: {log}");
-                }
-            }
+    /// Ends the relay without waiting for it.
+    pub fn tell_to_stop(&mut self, shutdown: Shutdown) {
+        self.server.as_mut().unwrap().stop.take().unwrap().send(shutdown).unwrap();
+    }
+
+    /// Waits until the relay has ended.
+    pub async fn stopped(self) {
+        soon("the end", self.server.unwrap().serving).await.unwrap();
+    }
+
+    /// Ends it for good.
+    pub async fn stop(mut self) {
+        self.tell_to_stop(Shutdown::ForGood);
+        self.stopped().await;
+    }
+
+    /// A stream to it that nothing was said on yet.
+    pub async fn connect(&self) -> AnyStream {
+        match &self.entrance {
+            Entrance::Plain => Box::new(self.connect_tcp().await),
+            Entrance::Tls(connector) => Box::new(pki::shake_hands(connector, self.connect_tcp().await, "localhost").await.unwrap()),
+            Entrance::Memory => Box::new(self.pipe()),
         }
-        process
     }
 
-    /// The URLs of its first screen.
-    pub fn urls(&self) -> Vec<&str> {
-        self.screen.iter().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.contains("://")).collect()
+    /// A pipe in memory that it serves.
+    pub fn pipe(&self) -> DuplexStream {
+        let (ours, theirs) = duplex(self.buffers.unwrap_or(PIPE_BYTES));
+        let relay = Arc::clone(&self.relay);
+        tokio::spawn(async move { relay.serve_stream(Opaque(theirs), NOWHERE).await });
+        ours
     }
 
-    /// The port of its first URL.
-    pub fn port(&self) -> u16 {
-        let url = self.urls()[0].trim_end_matches('/');
-        url.rsplit_once(':').unwrap().1.parse().unwrap()
+    async fn connect_tcp(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = self.buffers {
+            // Before it connects: the window that it offers follows from that.
+            socket.set_recv_buffer_size(bytes as u32).unwrap();
+            socket.set_send_buffer_size(bytes as u32).unwrap();
+        }
+        soon("a connection", socket.connect(self.address)).await.unwrap()
     }
 
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    pub async fn dial(&self, path: &str) -> Client {
+        self.try_dial(path).await.unwrap()
     }
 
-    /// The next line of the log that contains `text`.
-    pub async fn expect_log(&mut self, text: &str) -> String {
-        let line = async {
-            loop {
-                let line = self.stderr.next_line().await.unwrap().expect("the log ended");
-                if line.contains(text) {
-                    return line;
-                }
-            }
+    pub async fn try_dial(&self, path: &str) -> Result<Client, WsError> {
+        self.dial_with(path, &[]).await
+    }
+
+    /// Dials `/ws` with these headers.
+    pub async fn upgrade(&self, headers: &[(&'static str, &str)]) -> Result<Client, WsError> {
+        self.dial_with("/ws", headers).await
+    }
+
+    async fn dial_with(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Client, WsError> {
+        let url = match &self.entrance {
+            Entrance::Plain => format!("ws://{}{path}", self.address),
+            Entrance::Tls(_) => format!("wss://localhost:{}{path}", self.address.port()),
+            Entrance::Memory => format!("ws://localhost{path}"),
         };
-        soon(text, line).await
+        Client::dial(self.connect().await, &url, headers).await
     }
 
-    /// Waits for the end; its exit code.
-    pub async fn end(mut self) -> Option<i32> {
-        soon("the end", self.child.wait()).await.unwrap().code()
-    }
-}
-
-/// A client that reads like a conversation.
-pub struct Client<S>(WebSocketStream<S>);
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Dials `url` over `stream`, with more headers.
-    pub async fn dial(stream: S, url: &str, headers: &[(&'static str, &str)]) -> Result<Self, WsError> {
-        let mut request = url.into_client_request().unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
-        }
-        soon("the upgrade", client_async(request, stream)).await.map(|(socket, _)| Self(socket))
+    /// The status that a refused upgrade is answered with, and its text.
+    pub async fn refusal(&self, path: &str) -> (u16, String) {
+        refusal(self.try_dial(path).await)
     }
 
-    pub async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+    /// Somebody who is in `room`, and has read `joined`.
+    pub async fn join(&self, room: &str) -> Client {
+        let mut client = self.dial("/ws").await;
+        client.join(room).await;
+        client
     }
 
-    pub async fn hear(&mut self) -> Value {
-        loop {
-            match soon("a message", self.0.next()).await.expect("the connection ended").unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
+    /// Two who are alone in `room`, the older one first, and have read of each other.
+    pub async fn pair(&self, room: &str) -> (Client, Client) {
+        let mut one = self.join(room).await;
+        let other = self.join(room).await;
+        one.expect("peer_joined").await;
+        (one, other)
     }
 
-    /// The next message, which must be of this type.
-    pub async fn expect(&mut self, kind: &str) -> Value {
-        let message = self.hear().await;
-        assert_eq!(message["type"], kind, "{message}");
-        message
+    /// Sends bytes and returns all that comes back until the relay closes.
+    pub async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        soon("the end", stream.read_to_end(&mut response)).await.unwrap();
+        String::from_utf8_lossy(&response).into_owned()
     }
-}
-
-/// What a WebSocket is refused with: the status and the text.
-pub fn refusal<T>(result: Result<T, WsError>) -> (u16, String) {
-    match result.map(|_| ()).unwrap_err() {
-        WsError::Http(response) => {
-            let body = response.body().clone().unwrap_or_default();
-            (response.status().as_u16(), String::from_utf8(body).unwrap())
-        }
-        other => panic!("{other}"),
-    }
-}
-
-/// Asks for `path`, and reads the whole answer: head and body.
-pub async fn get<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str, path: &str) -> String {
-    String::from_utf8_lossy(&get_bytes(stream, host, path).await).into_owned()
-}
-
-/// The same, as it came.
-pub async fn get_bytes<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str, path: &str) -> Vec<u8> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    let mut answer = Vec::new();
-    let exchange = async {
-        stream.write_all(request.as_bytes()).await?;
-        stream.read_to_end(&mut answer).await
-    };
-    soon("an answer", exchange).await.unwrap();
-    answer
-}
-
-pub async fn connect(address: SocketAddr) -> TcpStream {
-    soon("a connection", TcpStream::connect(address)).await.unwrap()
-}
-
-/// Runs a tool of this machine; what it wrote, stdout and then stderr.
-pub fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    // A tool that ends without reading all is no fault of the test.
-    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
-    let mut written = Vec::new();
-    let mut stderr = child.stderr.take().unwrap();
-    let complaints = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stderr.read_to_end(&mut bytes).map(|_| bytes).unwrap()
-    });
-    child.stdout.take().unwrap().read_to_end(&mut written).unwrap();
-    let good = child.wait().unwrap().success();
-    written.extend(complaints.join().unwrap());
-    (good, String::from_utf8_lossy(&written).into_owned())
-}
-
-/// A path as the command line takes it.
-pub fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// A file in `folder` with this content.
-pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, content).unwrap();
-    path
 }
