@@ -31,11 +31,11 @@ async fn two_peers_talk_over_wss() {
     for _ in 0..2 {
         let stream = dial(&client, relay.address(), "localhost").await.unwrap();
         let origin = url.replace("wss", "https").replace("/?room=r", "");
-        peers.push(Client::dial(stream, &url, &[("origin", &origin)]).await.unwrap());
+        let mut peer = Client::dial(stream, &url, &[("origin", &origin)]).await.unwrap();
+        peer.expect("joined").await;
+        peers.push(peer);
     }
     let [a, b] = &mut peers[..] else { unreachable!() };
-    a.expect("joined").await;
-    b.expect("joined").await;
     a.expect("peer_joined").await;
     b.say(json!({"type": "offer", "sdp": "v=0"})).await;
     assert_eq!(a.expect("offer").await["sdp"], "v=0");
