@@ -121,11 +121,7 @@ impl Relay {
     /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. A stream of a type of one's own
     /// (TLS of one's own, a tunnel) goes into [`Opaque`](crate::Opaque).
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
-        // In a box that is gone when the WebSocket begins: it is ten times as large.
-        let requests = Box::pin(service::serve(stream, connection.into(), Arc::clone(self)));
-        if let Some(Upgraded { stream, read, admission }) = requests.await {
-            self.serve_websocket(stream, &read, admission).await;
-        }
+        self.drain.serve(self.serve_transport(stream, connection.into())).await;
     }
 
     /// This relay as a service of another HTTP server.
@@ -147,6 +143,15 @@ impl Relay {
     /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. What is left then is cut off. Streams that come later are refused.
     pub async fn shutdown(&self, shutdown: Shutdown) {
         self.drain.shut_down(shutdown).await;
+    }
+
+    /// As [`serve_stream`](Self::serve_stream), in a task that the [`Drain`] knows already.
+    pub(crate) async fn serve_transport<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
+        // In a box that is gone when the WebSocket begins: it is ten times as large.
+        let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));
+        if let Some(Upgraded { stream, read, admission }) = requests.await {
+            self.serve_websocket(stream, &read, admission).await;
+        }
     }
 
     pub(crate) fn context(&self) -> &Context {
