@@ -370,7 +370,8 @@ async fn frames_that_carry_nothing_without_end_close_with_1008_within_2_seconds_
 async fn who_exceeds_the_byte_rate_is_not_read_from_and_neither_cut_nor_timed_out() {
     // By a little and by much: what one read brings may be more than a minute's worth.
     for (byte_rate, bytes, count) in [(1024, 60_000, 3), (256, 1_000, 100)] {
-        let relay = TestRelay::in_memory(Config { byte_rate, ..Config::default() });
+        let mut relay = TestRelay::in_memory(Config { byte_rate, ..Config::default() });
+        relay.buffers = Some(64 * 1024);
         let mut sender = enter(&relay, "r").await;
         let mut receiver = enter(&relay, "r").await;
         sender.expect("peer_joined").await;
