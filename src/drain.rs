@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -45,6 +46,8 @@ pub(crate) struct Drain {
     connections: TaskTracker,
     /// Their tasks, to cut off what is left when the time is up.
     tasks: DashMap<Id, AbortHandle>,
+    /// Cuts off those that run in tasks of an embedder's.
+    cut: CancellationToken,
     /// The WebSockets, by the numbers of their connections.
     websockets: DashMap<u64, Weak<Outbox>>,
     count: AtomicU64,
@@ -56,6 +59,7 @@ impl Drain {
             shutdown: watch::Sender::new(None),
             connections: TaskTracker::new(),
             tasks: DashMap::new(),
+            cut: CancellationToken::new(),
             websockets: DashMap::new(),
             count: AtomicU64::new(0),
         }
@@ -89,6 +93,15 @@ impl Drain {
         }
     }
 
+    /// Serves a connection in the caller's task. It is waited for and cut off as well.
+    pub(crate) async fn serve(&self, served: impl Future<Output = ()>) {
+        let _connection = self.connections.token();
+        tokio::select! {
+            () = served => {}
+            () = self.cut.cancelled() => {}
+        }
+    }
+
     /// Registers a WebSocket until the registration is dropped.
     pub(crate) fn register(self: &Arc<Self>, outbox: &Arc<Outbox>) -> Registration {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
@@ -118,6 +131,7 @@ impl Drain {
         if timeout(DRAIN_DEADLINE, self.connections.wait()).await.is_err() {
             warn!(connections = self.connections.len(), "some connections did not end in time, and were cut off");
             self.tasks.iter().for_each(|task| task.abort());
+            self.cut.cancel();
         }
     }
 }

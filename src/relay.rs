@@ -126,13 +126,7 @@ impl Relay {
     /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. A stream of a type of one's own
     /// (TLS of one's own, a tunnel) goes into [`Opaque`](crate::Opaque).
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
-        // In a box that is gone when the WebSocket begins: it is ten times as large.
-        let requests = Box::pin(service::serve(stream, connection.into(), Arc::clone(self)));
-        let mut websocket = match requests.await {
-            Some(Upgraded { stream, read, admission }) => self.open_websocket(stream, &read, admission),
-            None => return,
-        };
-        websocket.serve(self).await;
+        self.drain.serve(self.serve_transport(stream, connection.into())).await;
     }
 
     /// Serves the connections of a listener of one's own, until the relay goes away.
@@ -146,7 +140,7 @@ impl Relay {
                 _ = self.drain.wait() => return,
             };
             let relay = Arc::clone(self);
-            self.drain.spawn(async move { relay.serve_stream(stream, connection).await });
+            self.drain.spawn(async move { relay.serve_transport(stream, connection).await });
         }
     }
 
@@ -169,6 +163,17 @@ impl Relay {
     /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. What is left then is cut off. Streams that come later are refused.
     pub async fn shutdown(&self, shutdown: Shutdown) {
         self.drain.shut_down(shutdown).await;
+    }
+
+    /// As [`serve_stream`](Self::serve_stream), in a task that the [`Drain`] knows already.
+    pub(crate) async fn serve_transport<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
+        // In a box that is gone when the WebSocket begins: it needs more than a connection that is open.
+        let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));
+        let mut websocket = match requests.await {
+            Some(Upgraded { stream, read, admission }) => self.open_websocket(stream, &read, admission),
+            None => return,
+        };
+        websocket.serve(self).await;
     }
 
     pub(crate) fn drain(&self) -> &Arc<Drain> {

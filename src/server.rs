@@ -188,7 +188,7 @@ impl Endpoint {
 
     async fn serve<S: Transport>(self, stream: S, connection: ConnectionInfo) {
         match self.app {
-            App::Relay => self.relay.serve_stream(stream, connection).await,
+            App::Relay => self.relay.serve_transport(stream, connection).await,
             App::Redirect(redirect) => Box::pin(redirect.serve(stream, self.relay.drain())).await,
         }
     }

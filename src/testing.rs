@@ -36,6 +36,11 @@ impl MemorySocket {
         }
     }
 
+    /// Lets it take nothing more.
+    pub(crate) fn stop(&self) {
+        self.0.lock().unwrap().room = 0;
+    }
+
     /// The text messages that it has taken since the last call; the rest of one that is incomplete stays.
     pub(crate) fn texts(&self) -> Vec<String> {
         let mut memory = self.0.lock().unwrap();

@@ -8,265 +8,483 @@
     reason = "a test may panic"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod harness;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use signaling_relay::doorkeeper::serve_stream;
-use signaling_relay::drain::{self, ShutdownSender};
-use signaling_relay::relay::Relay;
-use signaling_relay::{Config, Shutdown, limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::time::{Instant, sleep};
+use harness::client::AnyStream;
+use harness::relay::PIPE_BYTES;
+use harness::{Client, TestRelay};
+use serde_json::json;
+use signaling_relay::{Config, Denial, Grant, JoinRequest, Shutdown, limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
-const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-/// What the pipe holds before the relay's writes wait.
-const PIPE_BYTES: usize = 4096;
-
-struct World {
-    relay: Arc<Relay>,
-    shutdown: ShutdownSender,
+fn relay() -> TestRelay {
+    TestRelay::in_memory(Config::default())
 }
 
-fn world() -> World {
-    let (shutdown, signal) = drain::channel();
-    World { relay: Arc::new(Relay::new(Config::default(), signal).unwrap()), shutdown }
+/// Somebody who came by the URL of `room`, and has read `joined`.
+async fn enter(relay: &TestRelay, room: &str) -> Client {
+    let mut client = relay.dial(&format!("/?room={room}")).await;
+    client.expect_joined().await;
+    client
 }
 
-impl World {
-    fn connect(&self) -> DuplexStream {
-        let (ours, theirs) = duplex(PIPE_BYTES);
-        tokio::spawn(serve_stream(theirs, ADDRESS, Arc::clone(&self.relay)));
-        ours
-    }
-
-    async fn dial(&self, path: &str) -> WebSocketStream<DuplexStream> {
-        client_async(format!("ws://localhost{path}"), self.connect()).await.unwrap().0
-    }
-}
-
-/// Reads until the close frame, without ever answering anything.
-async fn close_of(socket: &mut WebSocketStream<DuplexStream>) -> CloseFrame {
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Close(Some(frame)))) => return frame,
-            Some(Ok(_)) => {}
-            other => panic!("no close frame but {other:?}"),
+/// A frame without a mask's effect: its first two bits and opcode, and its length.
+fn head(first: u8, length: u64) -> Vec<u8> {
+    let mut head = vec![first];
+    match length {
+        0..126 => head.push(0x80 | length as u8),
+        126..0x1_0000 => {
+            head.push(0x80 | 126);
+            head.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend(length.to_be_bytes());
         }
     }
+    head.extend([0; 4]);
+    head
 }
 
-async fn next_text(socket: &mut WebSocketStream<DuplexStream>) -> String {
-    loop {
-        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
-            return text.to_string();
+/// Writes `piece` again and again, with this pause, and reads what comes until the relay hangs up.
+async fn write_without_end(stream: &mut AnyStream, piece: &[u8], pause: Duration) -> Vec<u8> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let write = async {
+        while writer.write_all(piece).await.is_ok() {
+            sleep(pause).await;
         }
+        std::future::pending::<()>().await;
+    };
+    let mut read = Vec::new();
+    tokio::select! {
+        _ = reader.read_to_end(&mut read) => {}
+        () = write => {}
+    }
+    read
+}
+
+/// Waits until the relay's end of the pipe is gone, without reading or taking part in anything.
+async fn until_gone(stream: &mut AnyStream) {
+    while stream.write_all(b"\0").await.is_ok() {
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
+#[track_caller]
 fn assert_about(elapsed: Duration, expected: Duration) {
     assert!(elapsed >= expected && elapsed < expected + Duration::from_millis(100), "{elapsed:?} is not {expected:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_head_that_does_not_end_is_given_up() {
-    let world = world();
-    let mut stream = world.connect();
+    let mut stream = relay().connect().await;
     let start = Instant::now();
-    let dribble = async {
-        let (mut reader, mut writer) = tokio::io::split(&mut stream);
-        let drip = async {
-            loop {
-                writer.write_all(b"X").await.unwrap();
-                sleep(Duration::from_secs(1)).await;
-            }
-        };
-        let mut response = Vec::new();
-        tokio::select! {
-            _ = reader.read_to_end(&mut response) => {}
-            () = drip => {}
-        }
-    };
-    dribble.await;
+    write_without_end(&mut stream, b"X", Duration::from_secs(1)).await;
     assert_about(start.elapsed(), limits::HEAD_DEADLINE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_joins_no_room_is_closed_with_1008() {
-    let world = world();
-    let mut socket = world.dial("/ws").await;
+    let mut client = relay().dial("/ws").await;
     let start = Instant::now();
-    let frame = close_of(&mut socket).await;
+    let frame = client.expect_close().await;
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "no join in time"));
     assert_about(start.elapsed(), limits::JOIN_DEADLINE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_pings_may_be_silent_for_hours() {
-    let world = world();
-    let mut socket = world.dial("/?room=r").await;
-    next_text(&mut socket).await;
-    let hours = async {
-        let mut pings = 0;
-        // Reading answers the pings.
-        while let Some(Ok(message)) = socket.next().await {
-            pings += usize::from(message.is_ping());
-            if pings == 1000 {
-                return;
-            }
-        }
-        panic!("the relay closed");
-    };
+    let mut client = enter(&relay(), "r").await;
     let start = Instant::now();
-    hours.await;
-    assert_about(start.elapsed(), limits::PING_INTERVAL * 1000);
+    let mut pings = 0;
+    while pings < 1000 {
+        // Reading answers the pings.
+        pings += u32::from(client.socket.next().await.unwrap().unwrap().is_ping());
+    }
+    assert_about(start.elapsed(), limits::PING_INTERVAL * pings);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_vanished_is_found_within_25_seconds() {
-    let world = world();
-    let mut stays = world.dial("/?room=r").await;
-    next_text(&mut stays).await;
+    let relay = relay();
+    let mut stays = enter(&relay, "r").await;
     // Its end of the pipe stays open, but nobody is there to answer.
-    let vanished = world.dial("/?room=r").await;
-    assert!(next_text(&mut stays).await.contains("peer_joined"));
+    let _vanished = enter(&relay, "r").await;
+    stays.expect("peer_joined").await;
     let start = Instant::now();
-    assert!(next_text(&mut stays).await.contains(r#""reason":"timeout""#));
+    assert_eq!(stays.expect("peer_left").await["reason"], "timeout");
     assert_about(start.elapsed(), limits::PING_INTERVAL + limits::PONG_DEADLINE);
-    drop(vanished);
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_never_become_a_message_are_no_sign_of_life() {
-    let world = world();
-    let mut socket = world.dial("/?room=r").await;
-    next_text(&mut socket).await;
+async fn a_message_that_is_not_finished_within_10_seconds_of_its_first_byte_closes_with_1008() {
+    let relay = relay();
+    // One that is announced as 60,000 bytes, and one in fragments.
+    for (begin, piece) in
+        [(head(0x81, 60_000), b" ".to_vec()), (head(0x01, 0), [head(0x00, 1), b" ".to_vec()].concat())]
+    {
+        let mut client = enter(&relay, "r").await;
+        sleep(Duration::from_secs(3)).await;
+        let start = Instant::now();
+        client.socket.get_mut().write_all(&begin).await.unwrap();
+        let read = write_without_end(client.socket.get_mut(), &piece, Duration::from_millis(500)).await;
+        assert!(read.ends_with(b"\x03\xf0a message was not finished in time"), "{}", String::from_utf8_lossy(&read));
+        assert_about(start.elapsed(), limits::MESSAGE_DEADLINE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_takes_9_seconds_arrives() {
+    let relay = relay();
+    let (mut one, mut other) = (enter(&relay, "r").await, enter(&relay, "r").await);
+    let text = br#"{"type":"message","data":"slowly"}"#;
+    one.expect("peer_joined").await;
+    one.socket.get_mut().write_all(&head(0x81, text.len() as u64)).await.unwrap();
+    for byte in text {
+        sleep(Duration::from_secs(9) / text.len() as u32).await;
+        one.socket.get_mut().write_all(&[*byte]).await.unwrap();
+    }
+    assert_eq!(other.expect("message").await["data"], "slowly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_never_become_a_frame_are_no_sign_of_life() {
+    let relay = relay();
+    let mut stays = enter(&relay, "r").await;
+    let mut client = enter(&relay, "r").await;
+    stays.expect("peer_joined").await;
     let start = Instant::now();
-    // A text frame of 60,000 bytes is announced, with its mask, and comes at a byte a second.
-    let stream = socket.get_mut();
-    stream.write_all(&[0x81, 0xfe, 0xea, 0x60, 0, 0, 0, 0]).await.unwrap();
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let drip = async {
-        loop {
-            if writer.write_all(b" ").await.is_err() {
-                std::future::pending::<()>().await;
+    // The half of a header.
+    sleep(Duration::from_secs(5)).await;
+    client.socket.get_mut().write_all(&[0x81]).await.unwrap();
+    let reason = stays.expect("peer_left").await["reason"].clone();
+    assert!(reason == "timeout" || reason == "policy", "{reason}");
+    assert!(start.elapsed() <= limits::PING_INTERVAL + limits::PONG_DEADLINE + Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_is_out_when_its_socket_has_taken_nothing_for_5_seconds() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let stalled = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    let start = Instant::now();
+    sender.say(json!({"type": "message", "data": "x".repeat(30_000)})).await;
+    assert_eq!(sender.expect("peer_left").await, json!({"type": "peer_left", "id": stalled.id, "reason": "slow"}));
+    assert_about(start.elapsed(), limits::WRITE_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_share_makes_its_sender_hear_peer_busy_and_ends_nobody_before_those_5_seconds() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut stalled = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    let start = Instant::now();
+    // The pipe takes some of them, the share 64, and the rest is refused.
+    const COUNT: usize = PIPE_BYTES / 100 + limits::SHARE_MESSAGES + 40;
+    for number in 0..COUNT {
+        sender.say(json!({"type": "message", "data": "x".repeat(70), "ref": number.to_string()})).await;
+    }
+    let mut refused = Vec::new();
+    let end = loop {
+        let heard = sender.hear().await;
+        match heard["type"].as_str().unwrap() {
+            "error" => {
+                assert_eq!((&heard["code"], &heard["to"]), (&json!("peer_busy"), &json!(stalled.id)), "{heard}");
+                refused.push(heard["ref"].as_str().unwrap().parse::<usize>().unwrap());
             }
-            sleep(Duration::from_secs(1)).await;
+            _ => break heard,
         }
     };
-    let mut rest = Vec::new();
-    tokio::select! {
-        _ = reader.read_to_end(&mut rest) => {}
-        () = drip => {}
-    }
-    assert!(rest.ends_with(b"no sign of life"), "{}", String::from_utf8_lossy(&rest));
-    assert_about(start.elapsed(), limits::PING_INTERVAL + limits::PONG_DEADLINE);
+    assert_eq!(end["reason"], "slow");
+    assert!(start.elapsed() >= limits::WRITE_DEADLINE, "out after {:?}", start.elapsed());
+    assert!(start.elapsed() < limits::WRITE_DEADLINE + Duration::from_secs(1), "out after {:?}", start.elapsed());
+    assert!(!refused.is_empty() && refused.is_sorted(), "{refused:?}");
+    // It begins to read too late; but what the pipe has took is whole, in order, and the close frame says why.
+    let first = stalled.expect("message").await;
+    assert_eq!(first["ref"], "0");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_is_out_when_a_write_has_waited_5_seconds() {
-    let world = world();
-    let mut sender = world.dial("/?room=r").await;
-    next_text(&mut sender).await;
-    let stalled = world.dial("/?room=r").await;
-    assert!(next_text(&mut sender).await.contains("peer_joined"));
-    let start = Instant::now();
-    let message = format!(r#"{{"type":"message","data":"{}"}}"#, "x".repeat(30_000));
-    sender.send(Message::text(message)).await.unwrap();
-    assert!(next_text(&mut sender).await.contains(r#""reason":"slow""#));
-    assert_about(start.elapsed(), limits::WRITE_DEADLINE);
-    drop(stalled);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_is_out_at_once_when_its_outbox_is_full() {
-    let world = world();
-    let mut sender = world.dial("/?room=r").await;
-    next_text(&mut sender).await;
-    let stalled = world.dial("/?room=r").await;
-    assert!(next_text(&mut sender).await.contains("peer_joined"));
-    let start = Instant::now();
-    for _ in 0..2 * limits::OUTBOX_MESSAGES {
-        sender.send(Message::text(r#"{"type":"message","data":"some forty bytes of chat or so"}"#)).await.unwrap();
+async fn a_peer_that_reads_a_little_now_and_then_is_never_out() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut slow = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    for number in 0..50 {
+        sender.say(json!({"type": "message", "data": "x".repeat(1000), "number": number})).await;
     }
-    assert!(next_text(&mut sender).await.contains(r#""reason":"slow""#));
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    drop(stalled);
+    let sender = tokio::spawn(async move { while let Some(Ok(_)) = sender.socket.next().await {} });
+    let stream = slow.socket.get_mut();
+    for _ in 0..40 {
+        sleep(limits::WRITE_DEADLINE - Duration::from_millis(200)).await;
+        stream.read_exact(&mut [0; 900]).await.unwrap();
+        // It lives.
+        stream.write_all(&head(0x8a, 0)).await.unwrap();
+    }
+    assert!(!sender.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_without_reading_is_still_heard() {
-    let world = world();
-    let mut receiver = world.dial("/?room=r").await;
-    next_text(&mut receiver).await;
-    let mut sender = world.dial("/?room=r").await;
-    assert!(next_text(&mut receiver).await.contains("peer_joined"));
+    let relay = relay();
+    let mut receiver = enter(&relay, "r").await;
+    let mut sender = enter(&relay, "r").await;
+    receiver.expect("peer_joined").await;
     // The answers to these fill the pipe to the sender, who does not read them.
     for _ in 0..60 {
-        sender.send(Message::text(r#"{"type":"what is this?"}"#)).await.unwrap();
+        sender.say(json!({"type": "what is this?"})).await;
     }
-    sender.send(Message::text(r#"{"type":"message","data":"heard"}"#)).await.unwrap();
-    assert!(next_text(&mut receiver).await.contains("heard"));
+    sender.say(json!({"type": "message", "data": "heard"})).await;
+    assert_eq!(receiver.expect("message").await["data"], "heard");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_flushes_what_was_accepted_and_says_goaway_before_1012() {
-    let world = world();
-    let mut one = world.dial("/?room=r").await;
-    next_text(&mut one).await;
-    let mut two = world.dial("/?room=r").await;
-    next_text(&mut two).await;
-    for n in 0..100 {
-        one.send(Message::text(format!(r#"{{"type":"message","data":{n}}}"#))).await.unwrap();
+async fn a_restart_flushes_what_was_accepted_and_says_goaway_before_1012_and_nothing_of_those_who_go() {
+    let relay = relay();
+    let (mut one, mut two) = (enter(&relay, "r").await, enter(&relay, "r").await);
+    one.expect("peer_joined").await;
+    const COUNT: usize = 60;
+    for number in 0..COUNT {
+        one.say(json!({"type": "message", "data": number})).await;
     }
     // The answer to a question asked after them shows that the relay has accepted them all.
-    one.send(Message::text(r#"{"type":"?","ref":"all"}"#)).await.unwrap();
-    while !next_text(&mut one).await.contains("all") {}
-    world.shutdown.send(Shutdown::Restart);
-    for n in 0..100 {
-        assert!(next_text(&mut two).await.ends_with(&format!(r#""data":{n}}}"#)));
+    one.expect_nothing().await;
+    let shutdown = tokio::spawn({
+        let relay = Arc::clone(&relay.relay);
+        async move { relay.shutdown(Shutdown::Restart).await }
+    });
+    for number in 0..COUNT {
+        assert_eq!(two.expect("message").await["data"], number);
     }
-    let mut last = next_text(&mut two).await;
-    if last.contains("peer_left") {
-        assert!(last.contains(r#""reason":"shutdown""#), "{last}");
-        last = next_text(&mut two).await;
+    for client in [&mut one, &mut two] {
+        let goaway = client.expect("goaway").await;
+        let wait = Duration::from_millis(goaway["retryAfterMs"].as_u64().unwrap());
+        assert!((limits::RETRY_AFTER_MIN..=limits::RETRY_AFTER_MAX).contains(&wait), "{wait:?}");
+        assert!(
+            matches!(client.socket.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1012)
+        );
     }
-    if last.contains(r#""host""#) {
-        last = next_text(&mut two).await;
-    }
-    let goaway: serde_json::Value = serde_json::from_str(&last).unwrap();
-    assert_eq!(goaway["type"], "goaway", "{goaway}");
-    let wait = Duration::from_millis(goaway["retryAfterMs"].as_u64().unwrap());
-    assert!((limits::RETRY_AFTER_MIN..=limits::RETRY_AFTER_MAX).contains(&wait), "{wait:?}");
-    assert_eq!(u16::from(close_of(&mut two).await.code), 1012);
+    drop((one, two));
+    shutdown.await.unwrap();
+    assert_eq!((relay.relay.connections(), relay.relay.rooms()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_for_good_closes_with_1001() {
-    let world = world();
-    let mut socket = world.dial("/?room=r").await;
-    next_text(&mut socket).await;
-    world.shutdown.send(Shutdown::ForGood);
-    assert_eq!(u16::from(close_of(&mut socket).await.code), 1001);
+    let relay = relay();
+    let mut client = enter(&relay, "r").await;
+    let goes = async { tokio::join!(relay.relay.shutdown(Shutdown::ForGood), client.expect_close_code(1001)) };
+    goes.await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_take_part_in_the_closing_handshake_is_left_behind() {
-    let world = world();
-    let mut socket = world.dial("/?room=r").await;
-    next_text(&mut socket).await;
+async fn a_shutdown_ends_those_who_do_not_take_part_as_well() {
+    let relay = relay();
+    let idle = relay.connect().await;
+    let mut half = relay.connect().await;
+    half.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+    let silent = enter(&relay, "r").await;
+    let full = enter(&relay, "r").await;
+    let mut sender = enter(&relay, "r").await;
+    sender.say(json!({"type": "message", "data": "x".repeat(60_000), "to": full.id})).await;
+    sender.expect_nothing().await;
     let start = Instant::now();
-    world.shutdown.send(Shutdown::ForGood);
-    // Read the bytes but never answer or hang up, until the relay's end of the pipe is gone.
-    let stream = socket.get_mut();
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
-    while stream.write_all(b"\0").await.is_ok() {
-        sleep(Duration::from_millis(10)).await;
+    relay.relay.shutdown(Shutdown::Restart).await;
+    let elapsed = start.elapsed();
+    assert!(elapsed <= limits::DRAIN_DEADLINE, "{elapsed:?}");
+    assert_eq!((relay.relay.connections(), relay.relay.rooms()), (0, 0), "after {elapsed:?}");
+    for mut stream in [idle, half, silent.socket.into_inner(), full.socket.into_inner()] {
+        timeout(Duration::from_millis(20), until_gone(&mut stream)).await.expect("its end of the pipe is gone");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_take_part_in_the_closing_handshake_is_left_behind_after_2_seconds() {
+    let relay = relay();
+    // By a shutdown, and by a mistake.
+    let mut client = enter(&relay, "r").await;
+    let start = Instant::now();
+    tokio::spawn({
+        let relay = Arc::clone(&relay.relay);
+        async move { relay.shutdown(Shutdown::ForGood).await }
+    });
+    client.socket.get_mut().read_to_end(&mut Vec::new()).await.unwrap();
+    until_gone(client.socket.get_mut()).await;
     assert_about(start.elapsed(), limits::CLOSE_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_closing_handshake_with_all_that_waits_takes_2_seconds_at_most() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut client = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    sender.say(json!({"type": "message", "data": "x".repeat(30_000)})).await;
+    sender.expect_nothing().await;
+    let start = Instant::now();
+    client.socket.get_mut().write_all(&head(0x82, 0)).await.unwrap();
+    // It reads, but so slowly that what waits does not end.
+    let (mut reader, mut writer) = tokio::io::split(client.socket.get_mut());
+    let read = async {
+        let mut piece = [0; 512];
+        while reader.read(&mut piece).await.is_ok_and(|read| read > 0) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let gone = async {
+        while writer.write_all(b"\0").await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! { () = gone => {}, () = async { read.await; std::future::pending().await } => {} }
+    assert!(start.elapsed() <= limits::CLOSE_DEADLINE + Duration::from_millis(300), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_carry_nothing_without_end_close_with_1008_within_2_seconds_and_2_seconds_later_the_socket_is_gone()
+{
+    let relay = relay();
+    for (begin, piece) in [(head(0x01, 0), head(0x00, 0)), (Vec::new(), head(0x89, 0)), (Vec::new(), head(0x8a, 0))] {
+        let mut client = enter(&relay, "r").await;
+        let start = Instant::now();
+        let stream = client.socket.get_mut();
+        stream.write_all(&begin).await.unwrap();
+        let read = write_without_end(stream, &piece, Duration::from_millis(3)).await;
+        assert!(read.ends_with(b"\x03\xf0too many frames that carry nothing"), "{}", String::from_utf8_lossy(&read));
+        assert!(start.elapsed() <= Duration::from_secs(2), "{:?}", start.elapsed());
+        // It goes on, and never hangs up.
+        let closed = Instant::now();
+        while stream.write_all(&piece).await.is_ok() {
+            sleep(Duration::from_millis(3)).await;
+        }
+        assert_about(closed.elapsed(), limits::CLOSE_DEADLINE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_exceeds_the_byte_rate_is_not_read_from_and_neither_cut_nor_timed_out() {
+    // By a little and by much: what one read brings may be more than a minute's worth.
+    for (byte_rate, bytes, count) in [(1024, 60_000, 3), (256, 1_000, 100)] {
+        let mut relay = TestRelay::in_memory(Config { byte_rate, ..Config::default() });
+        relay.buffers = Some(64 * 1024);
+        let mut sender = enter(&relay, "r").await;
+        let mut receiver = enter(&relay, "r").await;
+        sender.expect("peer_joined").await;
+        let start = Instant::now();
+        let said = tokio::spawn(async move {
+            for number in 0..count {
+                let text = json!({"type": "message", "data": "x".repeat(bytes), "number": number}).to_string();
+                sender.socket.feed(Message::text(text)).await.unwrap();
+            }
+            sender.socket.flush().await.unwrap();
+            // Reading answers the pings.
+            while let Some(Ok(message)) = sender.socket.next().await {
+                assert!(!message.is_close(), "{message:?}");
+            }
+        });
+        for number in 0..count {
+            loop {
+                if let Message::Text(text) = receiver.socket.next().await.unwrap().unwrap() {
+                    assert!(text.contains(&format!(r#""number":{number}"#)), "at {byte_rate}: {text:.200}");
+                    break;
+                }
+            }
+        }
+        let least = (bytes * count) as u64 / u64::from(byte_rate);
+        // The burst, and what one read brings.
+        let burst = 20 + limits::READ_BYTES as u64 / u64::from(byte_rate);
+        assert!(start.elapsed().as_secs() + burst >= least, "{:?} of {least} s", start.elapsed());
+        said.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_16_mib_passes_at_the_byte_rate() {
+    let max_message_bytes = limits::MESSAGE_BYTES_MAX;
+    let mut relay = TestRelay::in_memory(Config { max_message_bytes, ..Config::default() });
+    relay.buffers = Some(1024 * 1024);
+    let mut sender = enter(&relay, "r").await;
+    let mut receiver = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    let start = Instant::now();
+    // What the client takes is 16 MiB as well, with `from`.
+    let data = max_message_bytes - 128;
+    let text = format!(r#"{{"type":"message","data":"{}"}}"#, "x".repeat(data));
+    let said = tokio::spawn(async move {
+        sender.socket.send(Message::text(text)).await.unwrap();
+        while let Some(Ok(message)) = sender.socket.next().await {
+            assert!(!message.is_close(), "{message:?}");
+        }
+    });
+    let heard = loop {
+        match receiver.socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => break text,
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(heard.len() > data, "{heard:.100}");
+    let seconds = (max_message_bytes as u64 - u64::from(limits::BYTE_BURST)) / u64::from(limits::BYTE_RATE);
+    assert!((seconds - 3..seconds + 10).contains(&start.elapsed().as_secs()), "{:?}, not {seconds} s", start.elapsed());
+    said.abort();
+}
+
+/// Decides at once on most rooms, after a while on `slow`, and never on `never`.
+async fn decide(request: JoinRequest) -> Result<Grant, Denial> {
+    match request.room.as_str() {
+        "slow" => sleep(Duration::from_secs(3)).await,
+        "never" => std::future::pending().await,
+        _ => {}
+    }
+    Ok(Grant::from(&request))
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_decides_on_joins_has_5_seconds_and_meanwhile_others_join() {
+    let relay = TestRelay::in_memory_as(Config::default(), |builder| builder.authorizer(decide));
+    let mut waits = relay.dial("/ws").await;
+    let start = Instant::now();
+    waits.say(json!({"type": "join", "room": "never", "ref": "j"})).await;
+    relay.join("r").await;
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    let error = waits.expect_error("unavailable").await;
+    assert_eq!((&error["ref"], &error["retryable"]), (&json!("j"), &json!(true)));
+    assert_about(start.elapsed(), limits::AUTHORIZE_DEADLINE);
+    waits.join("r").await;
+    // The same for a room in the URL.
+    let start = Instant::now();
+    let mut refused = relay.dial("/?room=never").await;
+    refused.expect_error("unavailable").await;
+    refused.expect_close_code(1013).await;
+    assert_about(start.elapsed(), limits::AUTHORIZE_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_behind_a_join_that_waits_is_carried_out_in_order_after_it() {
+    let relay = TestRelay::in_memory_as(Config::default(), |builder| builder.authorizer(decide));
+    let mut there = relay.join("slow").await;
+    let mut comes = relay.dial("/ws").await;
+    let start = Instant::now();
+    comes.say(json!({"type": "join", "room": "slow"})).await;
+    for number in 0..30 {
+        comes.say(json!({"type": "message", "data": number})).await;
+    }
+    comes.say(json!({"type": "leave"})).await;
+    comes.say(json!({"type": "join", "room": "other"})).await;
+    there.expect("peer_joined").await;
+    assert_about(start.elapsed(), Duration::from_secs(3));
+    for number in 0..30 {
+        assert_eq!(there.expect("message").await["data"], number);
+    }
+    assert_eq!(there.expect("peer_left").await["reason"], "left");
+    assert_eq!(comes.expect_joined().await["room"], "slow");
+    assert_eq!(comes.expect_joined().await["room"], "other");
 }

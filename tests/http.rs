@@ -8,12 +8,12 @@
     reason = "a test may panic"
 )]
 
-mod support;
+mod harness;
 
 use std::path::PathBuf;
 
+use harness::TestRelay;
 use signaling_relay::Config;
-use support::TestRelay;
 
 /// A request with these lines of headers, on a connection that closes after it.
 fn request(line: &str, headers: &str) -> String {

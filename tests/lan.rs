@@ -9,16 +9,15 @@
     reason = "a test may panic"
 )]
 
-mod pki;
-mod relay;
+mod harness;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use pki::{Pki, client_trusting, dial};
-use relay::{Client, Process, binary, connect, file, get, get_bytes, run, text, tool};
+use harness::pki::{Pki, client_trusting, dial};
+use harness::{Client, Process, binary, connect, file, get, get_bytes, run, text, tool};
 use serde_json::json;
 
 /// A relay with `--lan` on a free loopback port, that keeps its authority in `folder`.
@@ -203,7 +202,7 @@ async fn the_page_explains_how_to_trust_the_authority_also_to_those_who_do_not_y
     assert!(download.ends_with(&read(folder.path(), "authority.pem")));
     // Everything else goes to https, and nothing of it is here without an authority.
     assert!(get(connect(address).await, &host, "/").await.starts_with("HTTP/1.1 308"));
-    let plain = relay::Inside::start(signaling_relay::Config::default()).await;
+    let plain = harness::TestRelay::start_with(signaling_relay::Config::default()).await;
     assert!(get(connect(plain.address()).await, &host, "/trust").await.starts_with("HTTP/1.1 404"));
 }
 

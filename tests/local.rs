@@ -8,14 +8,14 @@
     reason = "a test may panic"
 )]
 
-mod relay;
+mod harness;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use relay::{Client, Process, binary, file, get, refusal, run, soon, text};
+use harness::{Client, Process, binary, file, get, refusal, run, soon, text};
 use serde_json::json;
 use tokio::net::UnixStream;
 
@@ -24,11 +24,12 @@ async fn talk(paths: [&Path; 2]) {
     let mut peers = Vec::new();
     for path in paths {
         let stream = UnixStream::connect(path).await.unwrap();
-        peers.push(Client::dial(stream, "ws://relay.example/?room=r", &[]).await.unwrap());
+        let mut peer = Client::dial(stream, "ws://relay.example/?room=r", &[]).await.unwrap();
+        // It enters after the upgrade was answered: the next one might be first.
+        peer.expect("joined").await;
+        peers.push(peer);
     }
     let [a, b] = &mut peers[..] else { unreachable!() };
-    a.expect("joined").await;
-    b.expect("joined").await;
     a.expect("peer_joined").await;
     b.say(json!({"type": "offer", "sdp": "v=0"})).await;
     assert_eq!(a.expect("offer").await["sdp"], "v=0");
@@ -148,7 +149,7 @@ async fn sockets_of_systemd_are_served_and_left_in_place() {
     assert!(get(first, "relay.example", "/healthz").await.ends_with("ok\n"));
     assert_eq!(relay.urls(), [format!("http://127.0.0.1:{port}/")]);
     talk([&path, &path]).await;
-    let stream = relay::connect(([127, 0, 0, 1], port).into()).await;
+    let stream = harness::connect(([127, 0, 0, 1], port).into()).await;
     assert!(get(stream, "localhost", "/healthz").await.ends_with("ok\n"));
     relay.signal("TERM");
     assert_eq!(relay.end().await, Some(0));

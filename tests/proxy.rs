@@ -8,22 +8,21 @@
     reason = "a test may panic"
 )]
 
-mod pki;
-mod relay;
+mod harness;
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use pki::{Pki, dial};
-use relay::{Client, Inside, Process, connect, file, get, refusal, soon, text};
+use harness::pki::{Pki, dial};
+use harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
 use signaling_relay::Config;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
 
 /// What the upgrade is answered with: 101, or the refusal's status.
-async fn status(relay: &Inside, pki: Option<&Pki>, host: &str, headers: &[(&'static str, &str)]) -> u16 {
+async fn status(relay: &TestRelay, pki: Option<&Pki>, host: &str, headers: &[(&'static str, &str)]) -> u16 {
     let status = |result| match result {
         Ok(()) => 101,
         refused => refusal(refused).0,
@@ -71,8 +70,8 @@ const ORIGINS: [(&str, u16, u16); 22] = [
 async fn a_page_connects_only_from_an_origin_that_may() {
     let pki = Pki::new();
     let allowed = || vec!["https://intranet.example".parse().unwrap()];
-    let plain = Inside::start(Config { allow_origin: allowed(), ..Config::default() }).await;
-    let secure = Inside::start(Config { allow_origin: allowed(), ..pki.config() }).await;
+    let plain = TestRelay::start_with(Config { allow_origin: allowed(), ..Config::default() }).await;
+    let secure = TestRelay::start_with(Config { allow_origin: allowed(), ..pki.config() }).await;
     for (origin, over_tls, without) in ORIGINS {
         let headers = [("origin", origin)];
         assert_eq!(status(&secure, Some(&pki), "relay.example:8443", &headers).await, over_tls, "{origin} over TLS");
@@ -95,11 +94,12 @@ async fn only_a_trusted_proxy_is_believed_on_host_and_scheme() {
     let claims =
         [("origin", "https://relay.example"), ("x-forwarded-host", "relay.example"), ("x-forwarded-proto", "https")];
     for (trusted, expected) in [("127.0.0.1", 101), ("127.0.0.0/8", 101), ("10.0.0.0/8", 403), ("unix", 403)] {
-        let relay = Inside::start(Config { trusted_proxy: vec![trusted.parse().unwrap()], ..Config::default() }).await;
+        let relay =
+            TestRelay::start_with(Config { trusted_proxy: vec![trusted.parse().unwrap()], ..Config::default() }).await;
         assert_eq!(status(&relay, None, "127.0.0.1:8080", &claims).await, expected, "{trusted}");
         assert_eq!(status(&relay, None, "127.0.0.1:8080", &[("origin", "null")]).await, 403, "{trusted}");
     }
-    let relay = Inside::start(Config::default()).await;
+    let relay = TestRelay::start_with(Config::default()).await;
     let (status, said) = refusal(Client::dial(connect(relay.address()).await, "ws://127.0.0.1:8080/", &claims).await);
     assert_eq!(status, 403);
     assert!(said.contains("asked for as http://127.0.0.1:8080"), "{said}");
@@ -219,7 +219,7 @@ async fn behind_an_nginx_that_forgets_the_host_the_refusal_says_what_helps() {
         ("proxy_set_header X-Forwarded-Proto $scheme;", ""),
         ("proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", ""),
     ];
-    let relay = Inside::start(Config::default()).await;
+    let relay = TestRelay::start_with(Config::default()).await;
     let nginx = Nginx::start(&pki, relay.address(), &forgets).await;
     let origin = format!("https://relay.example:{}", nginx.address.port());
     let (status, said) = refusal(nginx.browse(&pki, &origin).await);
@@ -228,12 +228,13 @@ async fn behind_an_nginx_that_forgets_the_host_the_refusal_says_what_helps() {
     assert!(said.contains(&format!("--allow-origin {origin}")), "{said}");
     assert!(said.contains("--trusted-proxy 127.0.0.1"), "{said}");
     // The first advice.
-    let allowing = Inside::start(Config { allow_origin: vec![origin.parse().unwrap()], ..Config::default() }).await;
+    let allowing =
+        TestRelay::start_with(Config { allow_origin: vec![origin.parse().unwrap()], ..Config::default() }).await;
     let nginx = Nginx::start(&pki, allowing.address(), &forgets).await;
     nginx.browse(&pki, &origin).await.unwrap();
     // The second, without Host all the same.
     let trusting = Config { trusted_proxy: vec!["127.0.0.1".parse().unwrap()], ..Config::default() };
-    let trusting = Inside::start(trusting).await;
+    let trusting = TestRelay::start_with(trusting).await;
     let nginx = Nginx::start(&pki, trusting.address(), &forgets[..1]).await;
     nginx.browse(&pki, &format!("https://localhost:{}", nginx.address.port())).await.unwrap();
 }

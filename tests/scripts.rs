@@ -8,9 +8,9 @@
     reason = "a test may panic"
 )]
 
-mod relay;
+mod harness;
 
-use relay::{Process, file, text, tool};
+use harness::{Process, file, text, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {

@@ -8,15 +8,14 @@
     reason = "a test may panic"
 )]
 
-mod pki;
-mod relay;
+mod harness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use pki::{Pki, dial, serial};
-use relay::{Client, Inside, Process, connect, file, get, refusal, run, soon, text, tool};
+use harness::pki::{Pki, dial, serial};
+use harness::{Client, Process, TestRelay, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;
@@ -25,18 +24,18 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 #[tokio::test]
 async fn two_peers_talk_over_wss() {
     let pki = Pki::new();
-    let relay = Inside::start(pki.config()).await;
+    let relay = TestRelay::start_with(pki.config()).await;
     let client = pki.client();
     let url = format!("wss://localhost:{}/?room=r", relay.address().port());
     let mut peers = Vec::new();
     for _ in 0..2 {
         let stream = dial(&client, relay.address(), "localhost").await.unwrap();
         let origin = url.replace("wss", "https").replace("/?room=r", "");
-        peers.push(Client::dial(stream, &url, &[("origin", &origin)]).await.unwrap());
+        let mut peer = Client::dial(stream, &url, &[("origin", &origin)]).await.unwrap();
+        peer.expect("joined").await;
+        peers.push(peer);
     }
     let [a, b] = &mut peers[..] else { unreachable!() };
-    a.expect("joined").await;
-    b.expect("joined").await;
     a.expect("peer_joined").await;
     b.say(json!({"type": "offer", "sdp": "v=0"})).await;
     assert_eq!(a.expect("offer").await["sdp"], "v=0");
@@ -46,7 +45,7 @@ async fn two_peers_talk_over_wss() {
 #[tokio::test]
 async fn a_page_comes_over_https() {
     let pki = Pki::new();
-    let relay = Inside::start(pki.config()).await;
+    let relay = TestRelay::start_with(pki.config()).await;
     let stream = dial(&pki.client(), relay.address(), "127.0.0.1").await.unwrap();
     let page = get(stream, "127.0.0.1", "/").await;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<!doctype html>"), "{page}");
@@ -55,7 +54,7 @@ async fn a_page_comes_over_https() {
 #[tokio::test(flavor = "multi_thread")]
 async fn openssl_sees_1_2_and_1_3_and_is_refused_1_1() {
     let pki = Pki::new();
-    let relay = Inside::start(pki.config()).await;
+    let relay = TestRelay::start_with(pki.config()).await;
     let address = relay.address().to_string();
     for (version, works) in [("-tls1_3", true), ("-tls1_2", true), ("-tls1_1", false), ("-tls1", false)] {
         // Level 0 lets this client speak what it would refuse by itself.
@@ -71,7 +70,7 @@ async fn openssl_sees_1_2_and_1_3_and_is_refused_1_1() {
 #[tokio::test]
 async fn a_client_that_comes_back_resumes_its_session() {
     let pki = Pki::new();
-    let relay = Inside::start(pki.config()).await;
+    let relay = TestRelay::start_with(pki.config()).await;
     for version in [&TLS12, &TLS13] {
         let client = pki.client_of(&[version]);
         let mut kinds = Vec::new();
@@ -82,7 +81,7 @@ async fn a_client_that_comes_back_resumes_its_session() {
             assert!(get(stream, "localhost", "/healthz").await.ends_with("ok\n"));
             // A new certificate does not end the sessions.
             pki.renew(serial);
-            relay.reloader.reload();
+            relay.reload();
         }
         assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
     }
@@ -116,7 +115,7 @@ async fn every_kind_of_key_works() {
         let request = ["req", "-x509", "-key", text(&key), "-out", text(&cert), "-subj", "/CN=localhost", "-days", "3"];
         assert!(tool("openssl", &request, "").0, "{kind}");
         let config = signaling_relay::Config { cert: Some(cert.clone()), key: Some(key.clone()), ..Default::default() };
-        let relay = Inside::start(config).await;
+        let relay = TestRelay::start_with(config).await;
         let address = relay.address().to_string();
         let arguments = ["s_client", "-connect", &address, "-CAfile", text(&cert), "-verify_return_error"];
         let (_, said) = tool("openssl", &arguments, "");
@@ -246,7 +245,7 @@ async fn sighup_and_a_changed_file_bring_the_new_certificate_and_a_bad_file_does
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_reloads_under_load_fail_no_handshake_and_drop_no_connection() {
     let pki = Arc::new(Pki::new());
-    let relay = Inside::start(pki.config()).await;
+    let relay = TestRelay::start_with(pki.config()).await;
     let address = relay.address();
     let mut peers = Vec::new();
     for n in 0..20 {
@@ -270,7 +269,7 @@ async fn a_hundred_reloads_under_load_fail_no_handshake_and_drop_no_connection()
         .collect();
     for number in 2..102 {
         pki.renew(number);
-        relay.reloader.reload();
+        relay.reload();
         assert_eq!(serial(&dial(&pki.client(), address, "localhost").await.unwrap()), number);
     }
     done.store(true, Ordering::Relaxed);
@@ -291,7 +290,7 @@ async fn a_hundred_reloads_under_load_fail_no_handshake_and_drop_no_connection()
 #[tokio::test]
 async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
     let pki = Pki::new();
-    let relay = Inside::start(pki.config()).await;
+    let relay = TestRelay::start_with(pki.config()).await;
     let begun = Instant::now();
     let mut silent = Vec::new();
     for n in 0..1000 {
@@ -317,7 +316,7 @@ async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
 async fn plain_http_is_sent_to_https_and_never_served() {
     let pki = Pki::new();
     let config = signaling_relay::Config { redirect_from: vec!["127.0.0.1:0".parse().unwrap()], ..pki.config() };
-    let relay = Inside::start(config).await;
+    let relay = TestRelay::start_with(config).await;
     let https = relay.address();
     for asked in [https, relay.redirect_addresses[0]] {
         let answer = get(connect(asked).await, &asked.to_string(), "/?room=r").await;

@@ -8,12 +8,12 @@
     reason = "a test may panic"
 )]
 
-mod support;
+mod harness;
 
 use futures_util::SinkExt;
+use harness::TestRelay;
 use serde_json::json;
 use signaling_relay::Config;
-use support::TestRelay;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
@@ -95,8 +95,8 @@ async fn a_refused_bare_url_is_an_http_error() {
 async fn a_newcomer_learns_who_is_there_oldest_first_and_the_others_learn_of_the_newcomer() {
     let relay = TestRelay::start().await;
     let mut one = relay.dial("/?room=r&name=One").await;
-    let mut two = relay.dial("/?room=r").await;
     one.expect_joined().await;
+    let mut two = relay.dial("/?room=r").await;
     two.expect_joined().await;
     let mut three = relay.dial("/ws").await;
     three.say(json!({"type": "join", "room": "r", "name": "Three"})).await;

@@ -1,5 +1,7 @@
 //! One peer without its socket: what it may do at this moment, and how much.
 
+#[cfg(test)]
+mod model;
 mod observer;
 mod rate;
 mod session;

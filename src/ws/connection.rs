@@ -307,10 +307,11 @@ impl Connection {
         }
         // The deadline counts from the ping, not from the last sign of life: a relay that was stopped for a minute must ask
         // before it gives everybody up.
+        let heard = clock.heard_by(now);
         match clock.pinged {
-            Some(pinged) if clock.heard < pinged => return Poll::Ready(End::Timeout),
-            _ if now < clock.heard + PING_INTERVAL => {
-                (clock.pinged, clock.heartbeat) = (None, clock.heard + PING_INTERVAL);
+            Some(pinged) if heard < pinged => return Poll::Ready(End::Timeout),
+            _ if now < heard + PING_INTERVAL => {
+                (clock.pinged, clock.heartbeat) = (None, heard + PING_INTERVAL);
             }
             _ => {
                 (clock.pinged, clock.heartbeat) = (Some(now), now + PONG_DEADLINE);
@@ -366,11 +367,15 @@ impl Clock {
         self.throttled = Some((since, until));
     }
 
-    /// The time in which nothing was read does not count against the client.
+    /// The last sign of life; the time in which nothing is read does not count against the client.
+    fn heard_by(&self, now: Instant) -> Instant {
+        self.throttled.map_or(self.heard, |(since, _)| (self.heard + (now - since)).min(now))
+    }
+
     fn unthrottle(&mut self, now: Instant) {
+        self.heard = self.heard_by(now);
         if let Some((since, _)) = self.throttled.take() {
             let unread = now - since;
-            self.heard = (self.heard + unread).min(now);
             self.message = self.message.map(|began| (began + unread).min(now));
         }
     }

@@ -1,6 +1,6 @@
 //! A certificate authority for the tests, and clients that trust it and nobody else.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SerialNumber, date_time_ymd};
 use signaling_relay::Config;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
@@ -15,7 +17,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-use crate::relay::{connect, file, soon};
+use super::{connect, file, soon};
 
 /// An authority with a folder for what it issues.
 pub struct Pki {
@@ -90,17 +92,21 @@ fn connector(authority: CertificateDer<'static>, versions: &[&'static SupportedP
 }
 
 /// Connects by TLS to `address` as `name`.
-pub async fn dial(
-    connector: &TlsConnector,
-    address: SocketAddr,
-    name: &str,
-) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
+pub async fn dial(connector: &TlsConnector, address: SocketAddr, name: &str) -> io::Result<TlsStream<TcpStream>> {
+    shake_hands(connector, connect(address).await, name).await
+}
+
+/// Makes the handshake over `stream` with a server that is `name`.
+pub async fn shake_hands<S>(connector: &TlsConnector, stream: S, name: &str) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    soon("a handshake", connector.connect(name, connect(address).await)).await
+    soon("a handshake", connector.connect(name, stream)).await
 }
 
 /// The serial number of the certificate that the server showed.
-pub fn serial(stream: &TlsStream<tokio::net::TcpStream>) -> u64 {
+pub fn serial(stream: &TlsStream<TcpStream>) -> u64 {
     let shown = &stream.get_ref().1.peer_certificates().unwrap()[0];
     let (_, shown) = x509_parser::parse_x509_certificate(shown).unwrap();
     shown.raw_serial().iter().fold(0, |number, byte| number << 8 | u64::from(*byte))

@@ -1,0 +1,469 @@
+//! What is promised, against a model of the protocol and without sockets: whatever peers do, and however slowly they read,
+//! presence is exact, and of what they say nothing is lost, doubled or reordered, save what its sender is told about.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::task::{self, Waker};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::time::{Instant, advance};
+
+use super::rate::RateLimiter;
+use super::session::{Context, Session};
+use crate::auth::Open;
+use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
+use crate::protocol;
+use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
+use crate::testing::MemorySocket;
+
+const CAPACITY: usize = 3;
+const ROOMS: [&str; 3] = ["lobby", "红", "blue"];
+const PEERS: usize = 6;
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Join {
+        peer: usize,
+        room: usize,
+    },
+    Leave {
+        peer: usize,
+    },
+    Vanish {
+        peer: usize,
+    },
+    /// `count` times the same, at once.
+    Say {
+        peer: usize,
+        kind: &'static str,
+        to: Option<usize>,
+        bytes: usize,
+        count: usize,
+    },
+    StopReading {
+        peer: usize,
+    },
+    /// It reads so much, and no more.
+    Read {
+        peer: usize,
+        bytes: usize,
+    },
+    ReadOn {
+        peer: usize,
+    },
+    Wait {
+        ms: u64,
+    },
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let peer = 0..PEERS;
+    let kind = prop::sample::select(vec!["offer", "answer", "offer_ice", "answer_ice", "message"]);
+    let to = prop::option::weighted(0.4, 0..PEERS);
+    let bytes = prop_oneof![9 => 0..100_usize, 1 => HELD_BYTES / 3..HELD_BYTES];
+    let count = prop_oneof![6 => Just(1), 1 => 1..2 * SHARE_MESSAGES];
+    let ms = prop_oneof![1..20_u64, 90..300_u64];
+    prop_oneof![
+        6 => (peer.clone(), 0..ROOMS.len()).prop_map(|(peer, room)| Operation::Join { peer, room }),
+        1 => peer.clone().prop_map(|peer| Operation::Leave { peer }),
+        1 => peer.clone().prop_map(|peer| Operation::Vanish { peer }),
+        14 => (peer.clone(), kind, to, bytes, count)
+            .prop_map(|(peer, kind, to, bytes, count)| (peer, kind, to, if count > 1 { bytes % 100 } else { bytes }, count))
+            .prop_map(|(peer, kind, to, bytes, count)| Operation::Say { peer, kind, to, bytes, count }),
+        2 => peer.clone().prop_map(|peer| Operation::StopReading { peer }),
+        2 => (peer.clone(), 1..20_000_usize).prop_map(|(peer, bytes)| Operation::Read { peer, bytes }),
+        1 => peer.prop_map(|peer| Operation::ReadOn { peer }),
+        2 => ms.prop_map(|ms| Operation::Wait { ms }),
+    ]
+}
+
+/// The protocol once more, as simply as it can be said: who is where, and what each has been told.
+#[derive(Default)]
+struct Model {
+    rooms: HashMap<&'static str, Vec<usize>>,
+    held: HashMap<&'static str, (usize, Vec<usize>, usize)>,
+    /// What the relay itself announced to each.
+    told: HashMap<usize, Vec<Value>>,
+    /// The codes of the errors that answer each, without `peer_busy`.
+    refused: HashMap<usize, Vec<(Option<usize>, &'static str)>>,
+    /// What was sent to whom: numbers in the order sent, by sender and receiver.
+    sent: HashMap<(usize, usize), Vec<usize>>,
+    /// What was held for somebody is delivered in any case.
+    delivered_held: HashSet<(usize, usize)>,
+}
+
+impl Model {
+    fn tell(&mut self, peers: &[usize], message: &Value) {
+        for peer in peers {
+            self.told.entry(*peer).or_default().push(message.clone());
+        }
+    }
+
+    fn refuse(&mut self, peer: usize, number: Option<usize>, code: &'static str) {
+        self.refused.entry(peer).or_default().push((number, code));
+    }
+
+    fn send(&mut self, from: usize, to: &[usize], number: usize) {
+        for receiver in to {
+            self.sent.entry((from, *receiver)).or_default().push(number);
+        }
+    }
+
+    fn room_of(&self, peer: usize) -> Option<(&'static str, Vec<usize>)> {
+        self.rooms.iter().find(|(_, members)| members.contains(&peer)).map(|(room, members)| (*room, members.clone()))
+    }
+
+    fn join(&mut self, peer: usize, room: &'static str) {
+        if self.room_of(peer).is_some() {
+            return self.refuse(peer, None, "already_joined");
+        }
+        let members = self.rooms.get(room).cloned().unwrap_or_default();
+        if members.len() >= if room == "lobby" { 2 } else { CAPACITY } {
+            return self.refuse(peer, None, "room_full");
+        }
+        let host = members.first().unwrap_or(&peer);
+        self.tell(&[peer], &json!({"joined": peer, "room": room, "host": host, "peers": members}));
+        if members.len() == 1 {
+            let held = self.held.get(room).cloned();
+            for number in held.iter().flat_map(|held| &held.1) {
+                self.send(members[0], &[peer], *number);
+                self.delivered_held.insert((*number, peer));
+            }
+        }
+        self.tell(&members, &json!({"peer_joined": peer}));
+        self.rooms.entry(room).or_default().push(peer);
+    }
+
+    fn leave(&mut self, peer: usize, reason: &str) {
+        let Some((room, members)) = self.room_of(peer) else {
+            if reason == "left" {
+                self.refuse(peer, None, "not_joined");
+            }
+            return;
+        };
+        let rest: Vec<usize> = members.iter().copied().filter(|member| *member != peer).collect();
+        if self.held.get(room).is_some_and(|held| held.0 == peer) {
+            self.held.remove(room);
+        }
+        self.tell(&rest, &json!({"peer_left": peer, "reason": reason}));
+        if members[0] == peer && !rest.is_empty() {
+            self.tell(&rest, &json!({"host": rest[0]}));
+        }
+        if rest.is_empty() {
+            self.rooms.remove(room)
+        } else {
+            self.rooms.insert(room, rest)
+        };
+    }
+
+    fn say(&mut self, peer: usize, kind: &str, to: Option<usize>, number: usize, bytes: usize) {
+        let Some((room, members)) = self.room_of(peer) else { return self.refuse(peer, Some(number), "not_joined") };
+        let others: Vec<usize> = members.iter().copied().filter(|member| *member != peer).collect();
+        let forget = self.held.get(room).is_some_and(|held| {
+            (kind == "offer" && held.0 == peer)
+                || (kind == "answer" && held.0 != peer && to.is_none_or(|to| to == held.0))
+        });
+        if forget {
+            self.held.remove(room);
+        }
+        if let Some(to) = to {
+            return if others.contains(&to) {
+                self.send(peer, &[to], number);
+            } else {
+                self.refuse(peer, Some(number), "peer_not_found");
+            };
+        }
+        let mut held = false;
+        if kind == "offer" && others.is_empty() && bytes <= HELD_BYTES {
+            self.held.insert(room, (peer, vec![number], bytes));
+            held = true;
+        } else if let Some(holding) = self.held.get_mut(room)
+            && kind == "offer_ice"
+            && holding.0 == peer
+            && holding.2 + bytes <= HELD_BYTES
+        {
+            holding.1.push(number);
+            holding.2 += bytes;
+            held = true;
+        }
+        if others.is_empty() && !held {
+            self.refuse(peer, Some(number), "peer_not_found");
+        } else {
+            self.send(peer, &others, number);
+        }
+    }
+}
+
+/// A peer whose socket is memory.
+struct Peer {
+    session: Session,
+    socket: MemorySocket,
+    heard: Vec<Value>,
+    /// The message that it waits with for a receiver, and to whom it goes.
+    waits_with: Option<(usize, Option<usize>)>,
+    ever_stopped: bool,
+}
+
+struct World {
+    rooms: Arc<Rooms>,
+    peers: Vec<Peer>,
+    model: Model,
+    /// Messages that need not arrive, since one of the two left while the sender waited.
+    excused: HashSet<(usize, usize)>,
+    next: usize,
+}
+
+fn id(peer: usize) -> String {
+    format!("peer_{peer}")
+}
+
+fn peer_of(id: &Value) -> usize {
+    id.as_str().unwrap().strip_prefix("peer_").unwrap().parse().unwrap()
+}
+
+/// What the relay announced, in the model's words.
+fn in_the_models_words(message: &Value) -> Value {
+    match message["type"].as_str().unwrap() {
+        "joined" => {
+            let peers: Vec<usize> =
+                message["peers"].as_array().unwrap().iter().map(|peer| peer_of(&peer["id"])).collect();
+            let (id, host) = (peer_of(&message["id"]), peer_of(&message["host"]));
+            json!({"joined": id, "room": message["room"], "host": host, "peers": peers})
+        }
+        "peer_joined" => json!({"peer_joined": peer_of(&message["id"])}),
+        "peer_left" => json!({"peer_left": peer_of(&message["id"]), "reason": message["reason"]}),
+        "host" => json!({"host": peer_of(&message["id"])}),
+        other => panic!("{other} is no announcement"),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let rooms = Arc::new(Rooms::new(CAPACITY, protocol::encode));
+        let context = Arc::new(Context {
+            rooms: Arc::clone(&rooms),
+            authorizer: Arc::new(Open),
+            ice_servers: IceServers::default(),
+            observer: None,
+        });
+        let newcomer = |number: u64| {
+            let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
+            let rate = RateLimiter::new(0, 0, Instant::now());
+            let session = Session::new(Arc::clone(&context), number, outbox, rate, None, None);
+            Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
+        };
+        let peers = (0..PEERS as u64).map(newcomer).collect();
+        Self { rooms, peers, model: Model::default(), excused: HashSet::new(), next: 0 }
+    }
+
+    fn receive(&mut self, peer: usize, message: &Value) -> usize {
+        let text = message.to_string();
+        let session = &mut self.peers[peer].session;
+        session.receive(&text, Instant::now(), Waker::noop(), &mut Flushes::default()).unwrap();
+        text.len()
+    }
+
+    async fn carry_out(&mut self, operation: &Operation) {
+        match *operation {
+            // What a session that waits is sent stays in its socket.
+            Operation::Join { peer, .. } | Operation::Leave { peer } if self.peers[peer].session.is_waiting() => {}
+            Operation::Join { peer, room } => {
+                self.receive(peer, &json!({"type": "join", "room": ROOMS[room], "id": id(peer)}));
+                self.model.join(peer, ROOMS[room]);
+            }
+            Operation::Leave { peer } => {
+                self.receive(peer, &json!({"type": "leave"}));
+                self.excuse_whom_others_wait_for(peer);
+                self.model.leave(peer, "left");
+            }
+            Operation::Vanish { peer } => {
+                if let Some((number, _)) = self.peers[peer].waits_with.take() {
+                    self.excused.extend((0..PEERS).map(|receiver| (number, receiver)));
+                }
+                self.peers[peer].session.leave(LeaveReason::Timeout, &mut Flushes::default());
+                self.excuse_whom_others_wait_for(peer);
+                self.model.leave(peer, "timeout");
+            }
+            Operation::Say { peer, kind, to, bytes, count } => {
+                for _ in 0..count {
+                    if !self.peers[peer].session.is_waiting() {
+                        self.say(peer, kind, to, bytes);
+                    }
+                    self.everybody_writes();
+                }
+            }
+            Operation::StopReading { peer } => {
+                self.peers[peer].socket.stop();
+                self.peers[peer].ever_stopped = true;
+            }
+            Operation::Read { peer, bytes } => self.peers[peer].socket.make_room(bytes),
+            Operation::ReadOn { peer } => self.peers[peer].socket.make_room(usize::MAX),
+            Operation::Wait { ms } => {
+                advance(Duration::from_millis(ms)).await;
+                // Nobody is given up at the first look after that.
+                self.everybody_writes();
+            }
+        }
+        self.everybody_writes();
+    }
+
+    fn say(&mut self, peer: usize, kind: &'static str, to: Option<usize>, bytes: usize) {
+        let number = self.next;
+        self.next += 1;
+        let mut signal = json!({"type": kind, "number": number, "from": "peer_0", "sdp": "x".repeat(bytes)});
+        (signal["iceCandidate"], signal["data"], signal["ref"]) = (json!({}), json!(null), json!(number.to_string()));
+        if let Some(to) = to {
+            signal["to"] = json!(id(to));
+        }
+        let bytes = self.receive(peer, &signal);
+        self.model.say(peer, kind, to, number, bytes);
+        if self.peers[peer].session.is_waiting() {
+            self.peers[peer].waits_with = Some((number, to));
+        }
+    }
+
+    /// Who leaves gets nothing more of what others wait with. Where it was for nobody else, they are told.
+    fn excuse_whom_others_wait_for(&mut self, leaver: usize) {
+        for waits in self.peers.iter().filter_map(|peer| peer.waits_with) {
+            self.excused.insert((waits.0, leaver));
+        }
+    }
+
+    /// Each connection's task has a turn.
+    fn everybody_writes(&mut self) {
+        let mut cx = task::Context::from_waker(Waker::noop());
+        for peer in &mut self.peers {
+            if peer.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default()).is_ready() {
+                peer.waits_with = None;
+            }
+        }
+        for peer in &mut self.peers {
+            let _ = peer.session.outbox().poll_flush(&mut cx);
+            peer.heard.extend(peer.socket.texts().iter().map(|text| serde_json::from_str::<Value>(text).unwrap()));
+        }
+    }
+
+    /// Everybody reads on, until nobody waits.
+    async fn settle(&mut self) {
+        for peer in &self.peers {
+            peer.socket.make_room(usize::MAX);
+        }
+        while self.peers.iter().any(|peer| peer.session.is_waiting()) {
+            self.everybody_writes();
+            advance(PAUSE / 4).await;
+        }
+        self.everybody_writes();
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.rooms.len(), self.model.rooms.len(), "empty rooms are gone");
+        // Who was told that which message did not reach whom.
+        let mut busy: HashMap<(usize, usize), usize> = HashMap::new();
+        for (peer, Peer { session, heard, .. }) in self.peers.iter().enumerate() {
+            let kind = |message: &&Value, kinds: &[&str]| kinds.contains(&message["type"].as_str().unwrap());
+            let announced: Vec<Value> = heard
+                .iter()
+                .filter(|one| kind(one, &["joined", "peer_joined", "peer_left", "host"]))
+                .map(in_the_models_words)
+                .collect();
+            prop_assert_eq!(
+                announced,
+                self.model.told.get(&peer).cloned().unwrap_or_default(),
+                "presence, for {}",
+                peer
+            );
+            let mut errors = Vec::new();
+            for error in heard.iter().filter(|one| kind(one, &["error"])) {
+                let number = error["ref"].as_str().map(|number| number.parse::<usize>().unwrap());
+                if error["code"] == "peer_busy" {
+                    let to = peer_of(&error["to"]);
+                    prop_assert!(self.peers[to].ever_stopped, "{} reads and was said to be busy", to);
+                    *busy.entry((number.unwrap(), to)).or_default() += 1;
+                } else if error["code"] == "peer_not_found"
+                    && number.is_some_and(|number| self.is_excused(number, error))
+                {
+                    // The receiver left while its sender waited.
+                } else {
+                    errors.push((number, error["code"].as_str().unwrap()));
+                }
+            }
+            let expected = self.model.refused.get(&peer).cloned().unwrap_or_default();
+            if session.outbox().errors_left_out() == 0 {
+                prop_assert_eq!(errors, expected, "errors, for {}", peer);
+            } else {
+                prop_assert!(errors.iter().all(|error| expected.contains(error)));
+            }
+        }
+        let mut untold = [0_u64; PEERS];
+        for ((from, to), numbers) in &self.model.sent {
+            let heard: Vec<usize> = self.peers[*to]
+                .heard
+                .iter()
+                .filter(|message| message.get("from").is_some_and(|sender| *sender == json!(id(*from))))
+                .map(|message| message["number"].as_u64().unwrap() as usize)
+                .collect();
+            let mut rest = heard.iter().peekable();
+            for number in numbers {
+                let arrived = rest.next_if_eq(&number).is_some();
+                let told = busy.remove(&(*number, *to)).unwrap_or(0);
+                if self.model.delivered_held.contains(&(*number, *to)) {
+                    prop_assert!(arrived, "{} was held for {} and did not come", number, to);
+                } else if !self.excused.contains(&(*number, *to)) {
+                    prop_assert!(
+                        usize::from(arrived) + told <= 1,
+                        "{} to {}: came, and was refused {} times",
+                        number,
+                        to,
+                        told
+                    );
+                    untold[*from] += u64::from(!arrived && told == 0);
+                }
+            }
+            prop_assert!(rest.next().is_none(), "from {} to {}: {:?} is not {:?} in order", from, to, heard, numbers);
+        }
+        prop_assert!(busy.is_empty(), "refused and never sent: {:?}", busy);
+        for (peer, Peer { session, .. }) in self.peers.iter().enumerate() {
+            // Who does not read such answers gets no more of them, and they are counted.
+            prop_assert!(
+                untold[peer] <= session.outbox().errors_left_out(),
+                "{} of {} lost without a word",
+                untold[peer],
+                peer
+            );
+        }
+        Ok(())
+    }
+
+    fn is_excused(&self, number: usize, error: &Value) -> bool {
+        error["to"].is_string() && self.excused.contains(&(number, peer_of(&error["to"])))
+    }
+}
+
+fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::new();
+        for operation in operations {
+            world.carry_out(operation).await;
+        }
+        world.settle().await;
+        world.check()?;
+        let World { rooms, peers, .. } = world;
+        drop(peers);
+        prop_assert!(rooms.is_empty());
+        Ok(())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_peers_do_and_however_slowly_they_read_each_is_told_what_the_protocol_says(
+        operations in prop::collection::vec(operation(), 1..120)
+    ) {
+        run(&operations)?;
+    }
+}

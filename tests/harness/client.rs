@@ -1,0 +1,156 @@
+//! Clients of a relay, over any stream.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::soon;
+
+/// What a client may talk over.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Any of them.
+pub type AnyStream = Box<dyn Stream>;
+
+/// A client that reads like a conversation.
+pub struct Client<S = AnyStream> {
+    pub socket: WebSocketStream<S>,
+    /// The id that `joined` told.
+    pub id: String,
+    /// What the upgrade was answered with.
+    pub response: Response,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Dials `url` over `stream`, with more headers.
+    pub async fn dial(stream: S, url: &str, headers: &[(&'static str, &str)]) -> Result<Self, WsError> {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (socket, response) = soon("the upgrade", client_async(request, stream)).await?;
+        Ok(Self { socket, id: String::new(), response })
+    }
+
+    pub async fn say(&mut self, message: Value) {
+        self.say_text(&message.to_string()).await;
+    }
+
+    pub async fn say_text(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Enters `room`, and returns `joined`.
+    pub async fn join(&mut self, room: &str) -> Value {
+        self.say(json!({"type": "join", "room": room})).await;
+        self.expect_joined().await
+    }
+
+    pub async fn expect_joined(&mut self) -> Value {
+        let joined = self.expect("joined").await;
+        self.id = joined["id"].as_str().unwrap().to_owned();
+        joined
+    }
+
+    /// The next message, as it came.
+    pub async fn hear_text(&mut self) -> String {
+        loop {
+            match soon("a message in time", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no message but {other:?}"),
+            }
+        }
+    }
+
+    pub async fn hear(&mut self) -> Value {
+        serde_json::from_str(&self.hear_text().await).unwrap()
+    }
+
+    /// The next message, which must be of this type.
+    pub async fn expect(&mut self, kind: &str) -> Value {
+        let message = self.hear().await;
+        assert_eq!(message["type"], kind, "{message}");
+        message
+    }
+
+    /// The next message, which must be an error with this code.
+    pub async fn expect_error(&mut self, code: &str) -> Value {
+        let message = self.expect("error").await;
+        assert_eq!(message["code"], code, "{message}");
+        assert!(message["message"].as_str().is_some_and(|text| !text.is_empty()), "{message}");
+        assert!(message["retryable"].is_boolean(), "{message}");
+        message
+    }
+
+    /// Asserts that nothing waits to be read: the answer to a question asked now is the next that comes.
+    pub async fn expect_nothing(&mut self) {
+        self.say(json!({"type": "anything new?", "ref": "nothing"})).await;
+        let next = self.hear().await;
+        assert_eq!(next["ref"], "nothing", "{next}");
+    }
+
+    /// Reads until the relay closes; its close frame.
+    pub async fn expect_close(&mut self) -> CloseFrame {
+        loop {
+            match soon("a close in time", self.socket.next()).await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame,
+                Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no close frame but {other:?}"),
+            }
+        }
+    }
+
+    pub async fn expect_close_code(&mut self, code: u16) {
+        let frame = self.expect_close().await;
+        assert_eq!(u16::from(frame.code), code, "{frame:?}");
+        assert!(!frame.reason.is_empty(), "a reason is given");
+    }
+
+    pub async fn close(mut self) {
+        self.socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = soon("a close in time", self.socket.next()).await {}
+    }
+}
+
+/// What a WebSocket is refused with: the status and the text.
+pub fn refusal<T>(result: Result<T, WsError>) -> (u16, String) {
+    match result.map(|_| ()).unwrap_err() {
+        WsError::Http(response) => {
+            let body = response.body().clone().unwrap_or_default();
+            (response.status().as_u16(), String::from_utf8(body).unwrap())
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Asks for `path`, and reads the whole answer: head and body.
+pub async fn get<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str, path: &str) -> String {
+    String::from_utf8_lossy(&get_bytes(stream, host, path).await).into_owned()
+}
+
+/// The same, as it came.
+pub async fn get_bytes<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str, path: &str) -> Vec<u8> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let exchange = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.read_to_end(&mut answer).await
+    };
+    soon("an answer", exchange).await.unwrap();
+    answer
+}
+
+pub async fn connect(address: SocketAddr) -> TcpStream {
+    soon("a connection", TcpStream::connect(address)).await.unwrap()
+}

@@ -1,0 +1,25 @@
+//! The relay as its users meet it, inside the test or as a process, and clients that dial it.
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
+
+pub mod client;
+pub mod pki;
+pub mod process;
+pub mod relay;
+pub mod tools;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+pub use client::{AnyStream, Client, connect, get, get_bytes, refusal};
+pub use process::{Process, binary, run};
+pub use relay::TestRelay;
+pub use tools::{file, text, tool};
+
+/// Longer than anything here takes, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for `future`, and fails the test when it takes too long.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+}

@@ -1,0 +1,97 @@
+//! The binary, as a process of its own.
+
+use std::process::{Command, Output, Stdio};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout};
+
+use super::soon;
+
+/// The binary, with no environment of its own that could tell it more than the test does.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-relay"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALING_RELAY_") || name == "RUST_LOG") {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the binary to its end, which it must reach by itself.
+pub async fn run(arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::from(binary());
+    command.args(arguments).kill_on_drop(true).stdin(Stdio::null());
+    soon("the relay to end", command.output()).await.unwrap()
+}
+
+/// A relay that runs as a process.
+pub struct Process {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
+    /// What it wrote so far on stdout.
+    pub screen: Vec<String>,
+}
+
+impl Process {
+    /// Starts the binary, and waits until it is ready.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let mut command = binary();
+        command.args(arguments);
+        Self::of(command).await
+    }
+
+    /// Starts `command`, and waits until the relay in it is ready.
+    pub async fn of(command: Command) -> Self {
+        let mut command = tokio::process::Command::from(command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut process = Self { child, stdout, stderr, screen: Vec::new() };
+        while !process.screen.last().is_some_and(|line| line.contains("Ctrl-C ends it")) {
+            match soon("the first screen", process.stdout.next_line()).await.unwrap() {
+                Some(line) => process.screen.push(line),
+                None => {
+                    let mut log = String::new();
+                    process.stderr.get_mut().read_to_string(&mut log).await.unwrap();
+                    panic!("the relay ended: {log}");
+                }
+            }
+        }
+        process
+    }
+
+    /// The URLs of its first screen.
+    pub fn urls(&self) -> Vec<&str> {
+        self.screen.iter().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.contains("://")).collect()
+    }
+
+    /// The port of its first URL.
+    pub fn port(&self) -> u16 {
+        let url = self.urls()[0].trim_end_matches('/');
+        url.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// The next line of the log that contains `text`.
+    pub async fn expect_log(&mut self, text: &str) -> String {
+        let line = async {
+            loop {
+                let line = self.stderr.next_line().await.unwrap().expect("the log ended");
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        soon(text, line).await
+    }
+
+    /// Waits for the end; its exit code.
+    pub async fn end(mut self) -> Option<i32> {
+        soon("the end", self.child.wait()).await.unwrap().code()
+    }
+}

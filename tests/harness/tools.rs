@@ -1,0 +1,40 @@
+//! Tools of this machine, and files for them.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Runs a tool of this machine; what it wrote, stdout and then stderr.
+pub fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    // A tool that ends without reading all is no fault of the test.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+    let mut written = Vec::new();
+    let mut stderr = child.stderr.take().unwrap();
+    let complaints = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes).map(|_| bytes).unwrap()
+    });
+    child.stdout.take().unwrap().read_to_end(&mut written).unwrap();
+    let good = child.wait().unwrap().success();
+    written.extend(complaints.join().unwrap());
+    (good, String::from_utf8_lossy(&written).into_owned())
+}
+
+/// A path as the command line takes it.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A file in `folder` with this content.
+pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
