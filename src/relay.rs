@@ -6,29 +6,22 @@ use std::sync::Arc;
 
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
-use tracing::info;
 
 use crate::auth::{Authorizer, Open};
 use crate::config::Config;
 use crate::drain::{Drain, Registration, Shutdown};
 use crate::error::BindError;
 use crate::http::assets::Page;
-use crate::http::mount::RelayService;
 use crate::http::origin::OriginPolicy;
 use crate::http::proxy::Client;
-use crate::http::service::{self, Upgraded};
-use crate::http::upgrade::Admission;
 use crate::lan::trust::TrustPages;
 use crate::limits;
-use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
-use crate::outbox::{EndReason, Outbox};
+use crate::outbox::Outbox;
 use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
 use crate::protocol;
-use crate::room::{ErrorCode, Event, Rooms};
-use crate::server::Server;
-use crate::ws::{Connection, End, Transport};
+use crate::room::Rooms;
 
 /// One relay: its rooms, its page, and everybody who is connected to it.
 ///
@@ -76,14 +69,6 @@ impl RelayBuilder {
         self.build_with(None).map(Arc::new)
     }
 
-    /// The relay with a server that listens for it.
-    ///
-    /// # Errors
-    /// As [`Server::bind`](crate::Server::bind).
-    pub async fn bind(self) -> Result<Server, BindError> {
-        Server::bind_relay(self).await
-    }
-
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -123,32 +108,6 @@ impl Relay {
         RelayBuilder { config, authorizer: Arc::new(Open), observer: None }
     }
 
-    /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. A stream of a type of one's own
-    /// (TLS of one's own, a tunnel) goes into [`Opaque`](crate::Opaque).
-    pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
-        self.drain.serve(self.serve_transport(stream, connection.into())).await;
-    }
-
-    /// Serves the connections of a listener of one's own, until the relay goes away.
-    pub async fn serve<L>(self: &Arc<Self>, mut listener: L)
-    where
-        L: Accept<Io: Transport>,
-    {
-        loop {
-            let (stream, connection) = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = self.drain.wait() => return,
-            };
-            let relay = Arc::clone(self);
-            self.drain.spawn(async move { relay.serve_transport(stream, connection).await });
-        }
-    }
-
-    /// This relay as a service of another HTTP server.
-    pub fn service(self: &Arc<Self>) -> RelayService {
-        RelayService(Arc::clone(self))
-    }
-
     /// How many rooms somebody is in.
     pub fn rooms(&self) -> usize {
         self.context.rooms.len()
@@ -165,15 +124,8 @@ impl Relay {
         self.drain.shut_down(shutdown).await;
     }
 
-    /// As [`serve_stream`](Self::serve_stream), in a task that the [`Drain`] knows already.
-    pub(crate) async fn serve_transport<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
-        // In a box that is gone when the WebSocket begins: it needs more than a connection that is open.
-        let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));
-        let mut websocket = match requests.await {
-            Some(Upgraded { stream, read, admission }) => self.open_websocket(stream, &read, admission),
-            None => return,
-        };
-        websocket.serve(self).await;
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
     }
 
     pub(crate) fn drain(&self) -> &Arc<Drain> {
@@ -195,76 +147,10 @@ impl Relay {
     pub(crate) fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
         Client::from_request(headers, connection, &self.config.trusted_proxy)
     }
-
-    /// Makes a WebSocket of `stream`, of which `read` has been read already.
-    pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], admission: Admission) -> WebSocket {
-        let Admission { client, session, registration, refused } = admission;
-        let outbox = Arc::clone(session.outbox());
-        let connection = Connection::new(stream, read, outbox, self.config.max_message_bytes);
-        let address = client.to_string().into();
-        WebSocket { connection, session, registration, address, refused, opened: Instant::now() }
-    }
-
-    /// What is said before the relay restarts: to wait, each client differently long, so that not all come back at once.
-    fn goaway(&self, end: &End) -> Option<bytes::Bytes> {
-        if !matches!(end, End::Told(EndReason::Restart)) {
-            return None;
-        }
-        let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
-        // Without randomness everybody waits as long as it may take.
-        let retry_after_ms = getrandom::u64().map_or(max, |random| min + random % (max - min + 1));
-        (self.context.rooms.encoder())(&Event::Goaway { retry_after_ms })
-    }
 }
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// One WebSocket of a relay, with all that ends with it.
-pub(crate) struct WebSocket {
-    connection: Connection,
-    session: Session,
-    registration: Registration,
-    /// The client's, for the log.
-    address: Box<str>,
-    /// Why its room does not take the client.
-    refused: Option<ErrorCode>,
-    opened: Instant,
-}
-
-impl WebSocket {
-    /// Serves it until it ends. The log gets a line when it begins and one when it ends.
-    pub(crate) async fn serve(&mut self, relay: &Relay) {
-        let (number, place) = (self.registration.number(), place_of(&self.session));
-        info!(connection = number, address = %self.address, %place, "connected");
-        drop(place);
-        let end = match self.refused {
-            Some(code) => End::Refused { retryable: code.is_retryable() },
-            None => self.connection.run(&mut self.session).await,
-        };
-        // In a box, since it needs more than a connection that is open.
-        Box::pin(self.close(relay, end)).await;
-    }
-
-    /// Leaves the room at once, and then makes the closing handshake.
-    async fn close(&mut self, relay: &Relay, end: End) {
-        self.session.end(end.leave_reason(), &end.to_string());
-        let (number, place) = (self.registration.number(), place_of(&self.session));
-        let errors_left_out = self.session.outbox().errors_left_out();
-        self.connection.close(&end, relay.goaway(&end)).await;
-        let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
-        if errors_left_out == 0 {
-            info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
-        } else {
-            info!(connection = number, %address, %place, after_s, why = %end, errors_left_out, "disconnected");
-        }
-    }
-}
-
-/// The peer's room and id, for the log. `{:?}` escapes what people wrote: nobody forges a line.
-fn place_of(session: &Session) -> String {
-    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }

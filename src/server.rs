@@ -50,6 +50,16 @@ enum App {
     Redirect(Arc<Redirect>),
 }
 
+impl RelayBuilder {
+    /// The relay with a server that listens for it.
+    ///
+    /// # Errors
+    /// As [`Server::bind`](crate::Server::bind).
+    pub async fn bind(self) -> Result<Server, BindError> {
+        Server::bind_relay(self).await
+    }
+}
+
 impl Server {
     /// Listens where `config` says, for a relay that lets everybody in; see [`Relay::builder`] for more.
     ///

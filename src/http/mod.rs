@@ -2,7 +2,6 @@
 
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub(crate) mod assets;
-pub(crate) mod mount;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod redirect;

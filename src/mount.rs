@@ -10,8 +10,8 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 use tracing::debug;
 
-use super::response::Body;
-use super::{service, upgrade};
+use crate::http::response::Body;
+use crate::http::{service, upgrade};
 use crate::net::info::ConnectionInfo;
 use crate::relay::Relay;
 use crate::ws::Opaque;
@@ -26,6 +26,13 @@ use crate::ws::Opaque;
 /// address is unknown, and only what proxies on a Unix socket say would be believed.
 #[derive(Debug, Clone)]
 pub struct RelayService(pub(crate) Arc<Relay>);
+
+impl Relay {
+    /// This relay as a service of another HTTP server.
+    pub fn service(self: &Arc<Self>) -> RelayService {
+        RelayService(Arc::clone(self))
+    }
+}
 
 impl<B: Send + 'static> Service<Request<B>> for RelayService {
     type Response = Response<Body>;
