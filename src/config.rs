@@ -1,16 +1,14 @@
 //! The settings of a relay, and the one place that checks them; independent of where they come from.
 
-use std::fmt;
-use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use thiserror::Error;
 
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 use crate::limits;
+use crate::net::address::{ListenAddress, ListenAddressError};
 #[cfg(feature = "tls")]
 use crate::net::certificate::CertificateFiles;
 use crate::protocol::IceServers;
@@ -215,108 +213,6 @@ fn check_range(flag: &'static str, number: usize, range: RangeInclusive<usize>) 
     if range.contains(&number) { Ok(()) } else { Err(ConfigError::Range { flag, number, range }) }
 }
 
-/// An address to listen on, as people write it: `localhost:8080`, `192.168.1.5:8080`, `[::1]:0`, `*:8080`,
-/// `unix:/run/relay.sock`, `systemd`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// A host, which may stand for several addresses, and a port.
-    Tcp {
-        /// A name or an address, without brackets; `*` for every address of this machine.
-        host: String,
-        /// The port; 0 takes any that is free.
-        port: u16,
-    },
-    /// A Unix socket at this path.
-    Unix(PathBuf),
-    /// The sockets that systemd hands over, already listening.
-    Systemd,
-}
-
-impl ListenAddress {
-    /// Both loopback addresses. Port 0 takes any port that is free on both.
-    pub fn localhost(port: u16) -> Self {
-        Self::Tcp { host: "localhost".to_owned(), port }
-    }
-
-    /// Whether it may be an address at all; whether this machine has it shows when it is listened on.
-    fn check(&self) -> Result<(), ListenAddressError> {
-        match self {
-            Self::Tcp { host, .. } if host.is_empty() || host.contains(char::is_whitespace) => {
-                Err(ListenAddressError::Host)
-            }
-            Self::Unix(path) if path.as_os_str().is_empty() => Err(ListenAddressError::Path),
-            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
-            Self::Unix(_) | Self::Systemd => Err(ListenAddressError::NoUnix),
-            _ => Ok(()),
-        }
-    }
-
-    fn checked(self) -> Result<Self, ListenAddressError> {
-        self.check().map(|()| self)
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Systemd => f.write_str("systemd"),
-        }
-    }
-}
-
-impl FromStr for ListenAddress {
-    type Err = ListenAddressError;
-
-    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
-        if text == "systemd" {
-            return Ok(Self::Systemd);
-        }
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Self::Unix(path.into()).checked();
-        }
-        let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError::NoPort)?;
-        let port = port.parse().map_err(|_| ListenAddressError::Port)?;
-        let host = match host.strip_prefix('[') {
-            Some(inner) => {
-                let inner = inner.strip_suffix(']').ok_or(ListenAddressError::Host)?;
-                inner.parse::<Ipv6Addr>().map_err(|_| ListenAddressError::Host)?;
-                inner
-            }
-            None if host.contains(':') => return Err(ListenAddressError::Brackets),
-            None => host,
-        };
-        Self::Tcp { host: host.to_owned(), port }.checked()
-    }
-}
-
-/// Why a text is no address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ListenAddressError {
-    /// There is no `:port`.
-    #[error("it lacks a port: write HOST:PORT, such as localhost:8080")]
-    NoPort,
-    /// The port is no number from 0 to 65535.
-    #[error("its port is not a number from 0 to 65535")]
-    Port,
-    /// The host is empty or malformed.
-    #[error(
-        "its host is not a name or an address: write HOST:PORT, such as localhost:8080, or *:8080 for every address"
-    )]
-    Host,
-    /// A Unix socket has no path.
-    #[error("it lacks a path: write unix:/PATH, such as unix:/run/signaling-relay/relay.sock")]
-    Path,
-    /// Only Unix has Unix sockets and systemd.
-    #[error("this system has no Unix sockets: write HOST:PORT, such as localhost:8080")]
-    NoUnix,
-    /// An IPv6 address stands without brackets.
-    #[error("an IPv6 address stands in brackets, such as [::1]:8080")]
-    Brackets,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,27 +289,5 @@ mod tests {
         Config { ice_servers: list(1024), ..Config::default() }.check().unwrap();
         let error = error(Config { ice_servers: list(limits::ICE_SERVERS_BYTES), ..Config::default() });
         assert_eq!(error, "--ice-servers is 65549 bytes of JSON, and must be 65536 at most");
-    }
-
-    #[test]
-    fn addresses_are_written_as_people_write_them() {
-        for text in
-            ["localhost:8080", "*:80", "127.0.0.1:0", "[::1]:8080", "relay.example:65535", "unix:/run/a b", "systemd"]
-        {
-            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
-        }
-        for (text, error) in [
-            ("8080", ListenAddressError::NoPort),
-            ("localhost", ListenAddressError::NoPort),
-            ("localhost:http", ListenAddressError::Port),
-            ("localhost:65536", ListenAddressError::Port),
-            (":8080", ListenAddressError::Host),
-            ("[nonsense]:8080", ListenAddressError::Host),
-            ("a b:1", ListenAddressError::Host),
-            ("::1:8080", ListenAddressError::Brackets),
-            ("unix:", ListenAddressError::Path),
-        ] {
-            assert_eq!(text.parse::<ListenAddress>(), Err(error), "{text}");
-        }
     }
 }

@@ -77,13 +77,14 @@ mod testing;
 mod ws;
 
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
-pub use config::{Config, ConfigError, ListenAddress, ListenAddressError};
+pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
 pub use http::origin::{Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};
 pub use mount::RelayService;
 pub use net::accept::Accept;
+pub use net::address::{ListenAddress, ListenAddressError};
 pub use net::info::ConnectionInfo;
 pub use peer::RelayEvent;
 pub use relay::{Relay, RelayBuilder};

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::config::{Config, ListenAddress};
+use crate::config::Config;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 use crate::limits;
+use crate::net::address::ListenAddress;
 use crate::protocol::IceServers;
 
 /// The settings on the command line and in the environment. Ends the process where they are wrong, with exit code 2 and a

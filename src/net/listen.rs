@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config::ListenAddress;
 use crate::limits;
+use crate::net::address::ListenAddress;
 use crate::net::unix::{self, UnixListener};
 
 /// A socket that listens.

@@ -1,6 +1,7 @@
 //! Streams, and where they come from.
 
 pub(crate) mod accept;
+pub(crate) mod address;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 #[cfg(feature = "tls")]

@@ -7,14 +7,57 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
+use thiserror::Error;
 
-use super::ErrorCode;
-use super::event::{Encoder, Event, LeaveReason, Peer, Refusal, Signal};
+use super::delivery::{Blocked, Flushes, Relayed};
+use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal};
 use super::held::Held;
-use super::membership::{Blocked, Flushes, Relayed};
 use super::names::{PeerId, PeerName, RoomName};
-use super::table::{Entrant, JoinError};
 use crate::outbox::{Outbox, Pushed, SenderId};
+
+/// Who enters a room, and as what.
+#[derive(Debug)]
+pub(crate) struct Entrant<'a> {
+    /// The id; one is made where there is none.
+    pub id: Option<&'a PeerId>,
+    /// What people call the one who enters.
+    pub name: Option<&'a PeerName>,
+    /// How many the room takes for this one, where that is not what the table's rooms take.
+    pub capacity: Option<usize>,
+    /// The STUN and TURN servers that this one is told.
+    pub ice_servers: &'a IceServers,
+    /// Where what it hears is put.
+    pub outbox: &'a Arc<Outbox>,
+}
+
+/// Why somebody may not enter a room.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// The room has as many members as it takes.
+    #[error("the room is full: it takes {0}")]
+    Full(usize),
+    /// Somebody in the room has this id.
+    #[error("somebody in the room has this id")]
+    IdTaken,
+    /// A member has not read yet who joined and left before.
+    #[error("a member of the room has yet to read who joined and left before: try again in a moment")]
+    Unavailable,
+    /// The operating system has no randomness for an id.
+    #[error("no id could be made: {0}")]
+    NoRandomness(#[from] getrandom::Error),
+}
+
+impl From<JoinError> for Refusal {
+    fn from(error: JoinError) -> Self {
+        let code = match error {
+            JoinError::Full(_) => ErrorCode::RoomFull,
+            JoinError::IdTaken => ErrorCode::IdTaken,
+            JoinError::Unavailable => ErrorCode::Unavailable,
+            JoinError::NoRandomness(_) => ErrorCode::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
 
 /// One room.
 #[derive(Debug)]

@@ -1,19 +1,21 @@
-//! The room table: every room that somebody is in, by name.
+//! The room table, and the places in its rooms.
 //!
-//! A room comes with the first who is let in and goes with the last who leaves. Its lock is its own: the table is locked
-//! only to find a room, to add one and to remove one.
+//! A room comes with the first who enters and goes with the last who leaves. Its lock is its own: the table is locked only to
+//! find a room, to add one and to remove one. A [`Membership`] ends when it is dropped: there is no other way out, so
+//! `peer_left` follows each `peer_joined` exactly once.
 
 use std::sync::Arc;
+use std::task::Waker;
 
+use bytes::Bytes;
 use dashmap::DashMap;
-use thiserror::Error;
 
-use super::event::{Encoder, ErrorCode, IceServers, Refusal};
-use super::membership::{Flushes, Membership};
-use super::names::{LOBBY, PeerId, PeerName, RoomName};
-use super::room::Room;
+use super::delivery::{Blocked, Flushes, Relayed};
+use super::event::{Encoder, LeaveReason, Refusal, Signal};
+use super::names::{LOBBY, PeerId, RoomName};
+use super::room::{Entrant, JoinError, Room};
 use crate::limits::LOBBY_CAPACITY;
-use crate::outbox::Outbox;
+use crate::outbox::{Pushed, SenderId};
 
 /// Every room that somebody is in, by name. Each wire has a table of its own.
 #[derive(Debug)]
@@ -21,21 +23,6 @@ pub(crate) struct Rooms {
     table: DashMap<RoomName, Arc<Room>>,
     capacity: usize,
     encode: Encoder,
-}
-
-/// Who enters a room, and as what.
-#[derive(Debug)]
-pub(crate) struct Entrant<'a> {
-    /// The id; one is made where there is none.
-    pub id: Option<&'a PeerId>,
-    /// What people call the one who enters.
-    pub name: Option<&'a PeerName>,
-    /// How many the room takes for this one, where that is not what the table's rooms take.
-    pub capacity: Option<usize>,
-    /// The STUN and TURN servers that this one is told.
-    pub ice_servers: &'a IceServers,
-    /// Where what it hears is put.
-    pub outbox: &'a Arc<Outbox>,
 }
 
 impl Rooms {
@@ -94,37 +81,79 @@ impl Rooms {
     }
 
     /// Removes a room that is closed. Another one may have its name by now.
-    pub(super) fn remove(&self, room: &Arc<Room>) {
+    fn remove(&self, room: &Arc<Room>) {
         self.table.remove_if(&room.name, |_, there| Arc::ptr_eq(there, room));
     }
 }
 
-/// Why somebody may not enter a room.
-#[derive(Debug, Error)]
-pub enum JoinError {
-    /// The room has as many members as it takes.
-    #[error("the room is full: it takes {0}")]
-    Full(usize),
-    /// Somebody in the room has this id.
-    #[error("somebody in the room has this id")]
-    IdTaken,
-    /// A member has not read yet who joined and left before.
-    #[error("a member of the room has yet to read who joined and left before: try again in a moment")]
-    Unavailable,
-    /// The operating system has no randomness for an id.
-    #[error("no id could be made: {0}")]
-    NoRandomness(#[from] getrandom::Error),
+/// A place in a room, kept until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    rooms: Arc<Rooms>,
+    room: Arc<Room>,
+    id: PeerId,
+    sender: SenderId,
+    serial: u64,
+    has_left: bool,
 }
 
-impl From<JoinError> for Refusal {
-    fn from(error: JoinError) -> Self {
-        let code = match error {
-            JoinError::Full(_) => ErrorCode::RoomFull,
-            JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable => ErrorCode::Unavailable,
-            JoinError::NoRandomness(_) => ErrorCode::Internal,
-        };
-        Self::new(code, error.to_string())
+impl Membership {
+    fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: SenderId, serial: u64) -> Self {
+        Self { rooms, room, id, sender, serial, has_left: false }
+    }
+
+    /// The id that this member has in the room.
+    pub(crate) fn id(&self) -> &PeerId {
+        &self.id
+    }
+
+    /// The room.
+    pub(crate) fn room(&self) -> &RoomName {
+        &self.room.name
+    }
+
+    /// Carries a signal to those it is for. `waker` is woken when one of the [blocked](Relayed::blocked) may have room.
+    ///
+    /// # Errors
+    /// `peer_not_found`, when it reached nobody and is not held.
+    pub(crate) fn relay(&self, signal: &Signal<'_>, waker: &Waker, flushes: &mut Flushes) -> Result<Relayed, Refusal> {
+        self.room.relay(self.sender, &self.id, signal, waker, flushes)
+    }
+
+    /// Carries what [`relay`](Self::relay) could not to `blocked`; none when that member has left since. If there is still
+    /// no room, `is_late` decides by whether its socket is stalled if it is waited for: if not, it is busy for this member
+    /// until it has read half of what waits.
+    pub(crate) fn relay_again(
+        &self,
+        blocked: &Blocked,
+        frame: &Bytes,
+        waker: &Waker,
+        flushes: &mut Flushes,
+        is_late: impl FnOnce(bool) -> bool,
+    ) -> Option<Pushed> {
+        self.room.relay_again(self.sender, blocked, frame, waker, flushes, is_late)
+    }
+
+    /// Leaves the room, and tells the others why; says how many they are.
+    pub(crate) fn leave(mut self, reason: LeaveReason, flushes: &mut Flushes) -> usize {
+        self.end(reason, flushes)
+    }
+
+    fn end(&mut self, reason: LeaveReason, flushes: &mut Flushes) -> usize {
+        if std::mem::replace(&mut self.has_left, true) {
+            return 0;
+        }
+        let (heard, is_closed) = self.room.leave(self.serial, reason, flushes);
+        if is_closed {
+            self.rooms.remove(&self.room);
+        }
+        heard
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.end(LeaveReason::Closed, &mut Flushes::default());
     }
 }
 
@@ -135,7 +164,7 @@ mod tests {
     use super::*;
     use crate::limits::HELD_BYTES;
     use crate::protocol::{self, Command};
-    use crate::room::LeaveReason;
+    use crate::room::{ErrorCode, IceServers, LeaveReason};
     use crate::testing::MemorySocket;
 
     struct Somebody {
