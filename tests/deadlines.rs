@@ -126,7 +126,9 @@ async fn a_peer_that_vanished_is_found_within_25_seconds() {
 async fn a_message_that_is_not_finished_within_10_seconds_of_its_first_byte_closes_with_1008() {
     let relay = relay();
     // One that is announced as 60,000 bytes, and one in fragments.
-    for (begin, piece) in [(head(0x81, 60_000), b" ".to_vec()), (head(0x01, 0), [head(0x00, 1), b" ".to_vec()].concat())] {
+    for (begin, piece) in
+        [(head(0x81, 60_000), b" ".to_vec()), (head(0x01, 0), [head(0x00, 1), b" ".to_vec()].concat())]
+    {
         let mut client = enter(&relay, "r").await;
         sleep(Duration::from_secs(3)).await;
         let start = Instant::now();
@@ -266,7 +268,9 @@ async fn a_restart_flushes_what_was_accepted_and_says_goaway_before_1012_and_not
         let goaway = client.expect("goaway").await;
         let wait = Duration::from_millis(goaway["retryAfterMs"].as_u64().unwrap());
         assert!((limits::RETRY_AFTER_MIN..=limits::RETRY_AFTER_MAX).contains(&wait), "{wait:?}");
-        assert!(matches!(client.socket.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1012));
+        assert!(
+            matches!(client.socket.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1012)
+        );
     }
     drop((one, two));
     shutdown.await.unwrap();
@@ -345,11 +349,10 @@ async fn the_closing_handshake_with_all_that_waits_takes_2_seconds_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_that_carry_nothing_without_end_close_with_1008_within_2_seconds_and_2_seconds_later_the_socket_is_gone() {
+async fn frames_that_carry_nothing_without_end_close_with_1008_within_2_seconds_and_2_seconds_later_the_socket_is_gone()
+{
     let relay = relay();
-    for (begin, piece) in
-        [(head(0x01, 0), head(0x00, 0)), (Vec::new(), head(0x89, 0)), (Vec::new(), head(0x8a, 0))]
-    {
+    for (begin, piece) in [(head(0x01, 0), head(0x00, 0)), (Vec::new(), head(0x89, 0)), (Vec::new(), head(0x8a, 0))] {
         let mut client = enter(&relay, "r").await;
         let start = Instant::now();
         let stream = client.socket.get_mut();

@@ -43,9 +43,7 @@ async fn free_port() -> (TcpListener, SocketAddr) {
 #[tokio::test]
 async fn a_relay_in_axum_stands_beside_other_routes_asks_its_owner_and_ends_gracefully() {
     let relay = Relay::builder(Config::default()).authorizer(members_only).build().unwrap();
-    let app = Router::new()
-        .route("/", get(|| async { "my own page" }))
-        .nest_service("/signaling", relay.service());
+    let app = Router::new().route("/", get(|| async { "my own page" })).nest_service("/signaling", relay.service());
     let (listener, address) = free_port().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let graceful = async { stopped.await.unwrap_or_default() };
@@ -64,7 +62,6 @@ async fn a_relay_in_axum_stands_beside_other_routes_asks_its_owner_and_ends_grac
     let mut refused = dial("/?room=r").await.unwrap();
     assert_eq!(refused.expect_error("unauthorized").await["retryable"], false);
     refused.expect_goodbye(1008).await;
-    drop(refused);
     let mut one = dial("/?room=r&name=One").await.unwrap();
     one.expect_joined().await;
     let mut two = dial("/ws").await.unwrap();
@@ -146,8 +143,10 @@ async fn two_relays_in_one_process_know_nothing_of_each_other() {
     here.say(json!({"type": "message", "data": 1})).await;
     here.expect_error("peer_not_found").await;
     there.expect_nothing().await;
+    drop(here);
     one.stop().await;
     there.expect_nothing().await;
     assert_eq!((other.relay.connections(), other.relay.rooms()), (1, 1));
+    drop(there);
     other.stop().await;
 }

@@ -12,8 +12,8 @@ mod harness;
 
 use std::path::PathBuf;
 
-use signaling_relay::Config;
 use harness::TestRelay;
+use signaling_relay::Config;
 
 /// A request with these lines of headers, on a connection that closes after it.
 fn request(line: &str, headers: &str) -> String {

@@ -16,7 +16,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use harness::pki::{Pki, dial};
-use harness::{Client, TestRelay, Process, connect, file, get, refusal, soon, text};
+use harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
 use signaling_relay::Config;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -94,7 +94,8 @@ async fn only_a_trusted_proxy_is_believed_on_host_and_scheme() {
     let claims =
         [("origin", "https://relay.example"), ("x-forwarded-host", "relay.example"), ("x-forwarded-proto", "https")];
     for (trusted, expected) in [("127.0.0.1", 101), ("127.0.0.0/8", 101), ("10.0.0.0/8", 403), ("unix", 403)] {
-        let relay = TestRelay::start_with(Config { trusted_proxy: vec![trusted.parse().unwrap()], ..Config::default() }).await;
+        let relay =
+            TestRelay::start_with(Config { trusted_proxy: vec![trusted.parse().unwrap()], ..Config::default() }).await;
         assert_eq!(status(&relay, None, "127.0.0.1:8080", &claims).await, expected, "{trusted}");
         assert_eq!(status(&relay, None, "127.0.0.1:8080", &[("origin", "null")]).await, 403, "{trusted}");
     }
@@ -227,7 +228,8 @@ async fn behind_an_nginx_that_forgets_the_host_the_refusal_says_what_helps() {
     assert!(said.contains(&format!("--allow-origin {origin}")), "{said}");
     assert!(said.contains("--trusted-proxy 127.0.0.1"), "{said}");
     // The first advice.
-    let allowing = TestRelay::start_with(Config { allow_origin: vec![origin.parse().unwrap()], ..Config::default() }).await;
+    let allowing =
+        TestRelay::start_with(Config { allow_origin: vec![origin.parse().unwrap()], ..Config::default() }).await;
     let nginx = Nginx::start(&pki, allowing.address(), &forgets).await;
     nginx.browse(&pki, &origin).await.unwrap();
     // The second, without Host all the same.

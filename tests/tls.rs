@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use harness::pki::{Pki, dial, serial};
-use harness::{Client, TestRelay, Process, connect, file, get, refusal, run, soon, text, tool};
+use harness::{Client, Process, TestRelay, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;

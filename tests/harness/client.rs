@@ -123,8 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         assert!(!frame.reason.is_empty(), "a reason is given");
     }
 
-    /// Reads until the relay closes with this code, and then until the connection ends.
-    pub async fn expect_goodbye(&mut self, code: u16) {
+    /// Reads until the relay closes with this code, and hangs up when it does.
+    pub async fn expect_goodbye(mut self, code: u16) {
         self.expect_close_code(code).await;
         while let Some(Ok(_)) = soon("the end", self.socket.next()).await {}
     }

@@ -117,7 +117,9 @@ impl TestRelay {
     pub async fn connect(&self) -> AnyStream {
         match &self.entrance {
             Entrance::Plain => Box::new(self.connect_tcp().await),
-            Entrance::Tls(connector) => Box::new(pki::shake_hands(connector, self.connect_tcp().await, "localhost").await.unwrap()),
+            Entrance::Tls(connector) => {
+                Box::new(pki::shake_hands(connector, self.connect_tcp().await, "localhost").await.unwrap())
+            }
             Entrance::Memory => Box::new(self.pipe()),
         }
     }
