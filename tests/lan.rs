@@ -40,11 +40,12 @@ async fn two_peers_who_trust_the_authority_talk_over_wss_and_nobody_else_does() 
     let mut peers = Vec::new();
     for name in ["localhost", "127.0.0.1"] {
         let stream = dial(&client, address, name).await.unwrap();
-        peers.push(Client::dial(stream, &format!("wss://{name}:{}/?room=r", address.port()), &[]).await.unwrap());
+        let url = format!("wss://{name}:{}/?room=r", address.port());
+        let mut peer = Client::dial(stream, &url, &[]).await.unwrap();
+        peer.expect("joined").await;
+        peers.push(peer);
     }
     let [a, b] = &mut peers[..] else { unreachable!() };
-    a.expect("joined").await;
-    b.expect("joined").await;
     a.expect("peer_joined").await;
     b.say(json!({"type": "offer", "sdp": "v=0"})).await;
     assert_eq!(a.expect("offer").await["sdp"], "v=0");

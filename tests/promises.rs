@@ -60,6 +60,8 @@ struct Member {
     others: HashMap<String, Heard>,
     said: u64,
     turn: u64,
+    /// By how much its messages are longer than they need be.
+    pad: usize,
     /// What somebody was too busy for, and for whom: to be sent again.
     refused: Vec<(u64, String)>,
     counts: Counts,
@@ -75,7 +77,8 @@ struct Counts {
 impl Member {
     async fn enter(relay: &TestRelay, room: String, counts: Counts) -> Self {
         let client = relay.dial("/ws").await;
-        let mut member = Self { client, room, others: HashMap::new(), said: 0, turn: 0, refused: Vec::new(), counts };
+        let (others, refused) = (HashMap::new(), Vec::new());
+        let mut member = Self { client, room, others, said: 0, turn: 0, pad: 0, refused, counts };
         member.join().await;
         member
     }
@@ -89,7 +92,9 @@ impl Member {
     }
 
     fn message(&mut self, number: u64, to: Option<&str>, is_last: bool) -> Message {
-        let mut data = json!({"room": self.room, "sender": self.client.id, "number": number, "turn": self.turn});
+        let (room, sender, turn) = (&self.room, &self.client.id, self.turn);
+        let pad = "x".repeat(self.pad);
+        let mut data = json!({"room": room, "sender": sender, "number": number, "turn": turn, "pad": pad});
         if is_last {
             data["said"] = json!(self.said);
         }
@@ -231,7 +236,11 @@ async fn crowd(relay: TestRelay, rooms: usize, messages: usize) -> Counts {
                         }
                         // It reads nothing meanwhile.
                         2 | 3 => sleep(Duration::from_millis(dice.below(400))).await,
-                        4..7 => member.burst(1 + dice.below(150)).await,
+                        4..7 => {
+                            member.pad = dice.below(2) as usize * 2000;
+                            member.burst(1 + dice.below(150)).await;
+                            member.pad = 0;
+                        }
                         _ => member.burst(1 + dice.below(12)).await,
                     }
                 }
@@ -258,7 +267,7 @@ fn config() -> Config {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_100_000_messages_in_100_rooms_none_is_lost_doubled_reordered_or_misdelivered() {
     let mut relay = TestRelay::start_with(config()).await;
-    relay.buffers = Some(4096);
+    relay.buffers = Some(16 * 1024);
     crowd(relay, 100, 100_000).await;
 }
 
@@ -266,7 +275,7 @@ async fn of_100_000_messages_in_100_rooms_none_is_lost_doubled_reordered_or_misd
 async fn nor_over_tls() {
     let pki = Pki::new();
     let mut relay = TestRelay::start_tls(&pki, config()).await;
-    relay.buffers = Some(4096);
+    relay.buffers = Some(16 * 1024);
     crowd(relay, 20, 20_000).await;
 }
 

@@ -10,10 +10,13 @@
 
 mod harness;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use futures_util::SinkExt;
-use harness::TestRelay;
+use harness::{TestRelay, refusal, soon};
 use serde_json::json;
-use signaling_relay::Config;
+use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayEvent};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
@@ -359,25 +362,157 @@ async fn ice_servers_are_told_to_who_joins() {
     assert_eq!(one.join("r").await["iceServers"], json!([{"urls": ["stun:stun.example:3478"]}]));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_stops_reading_is_cut_and_the_others_lose_nothing() {
     let relay = TestRelay::start_with(Config { byte_rate: 0, message_rate: 0, ..Config::default() }).await;
     let (mut sender, mut live) = relay.pair("r").await;
-    let stalled = relay.join("r").await;
+    let mut stalled = relay.join("r").await;
     sender.expect("peer_joined").await;
     live.expect("peer_joined").await;
     let data = "x".repeat(16 * 1024);
+    let mut last_taken = Instant::now();
+    let (mut sent, mut busy) = (0, 0);
     // Far less than the kernel would take in for one connection if it were let.
-    let (mut sent, mut cut) = (0, false);
-    while !cut && sent < 100 {
-        sender.say(json!({"type": "message", "data": data, "number": sent})).await;
-        let message = live.hear().await;
-        cut = message["type"] == "peer_left";
-        let message = if cut { live.expect("message").await } else { message };
-        assert_eq!(message["number"], sent);
+    while busy == 0 {
+        assert!(sent < 100, "{sent} messages of 16 KiB and nobody noticed");
+        sender.say(json!({"type": "message", "data": data, "number": sent, "ref": sent.to_string()})).await;
+        assert_eq!(live.expect("message").await["number"], sent);
+        sender.say(json!({"type": "?", "ref": "next"})).await;
+        let mut answer = sender.expect("error").await;
+        if answer["code"] == "peer_busy" {
+            assert_eq!((&answer["to"], &answer["ref"]), (&json!(stalled.id), &json!(sent.to_string())), "{answer}");
+            assert_eq!(answer["retryable"], true);
+            busy += 1;
+            answer = sender.expect("error").await;
+        } else {
+            last_taken = Instant::now();
+        }
+        assert_eq!(answer["ref"], "next");
         sent += 1;
     }
-    assert!(cut, "{sent} messages of 16 KiB and nobody noticed");
     assert_eq!(sender.expect("peer_left").await, json!({"type": "peer_left", "id": stalled.id, "reason": "slow"}));
+    let elapsed = last_taken.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(8)).contains(&elapsed), "cut after {elapsed:?}");
+    live.expect("peer_left").await;
     live.expect_nothing().await;
+    // What it was told is whole and in order as far as it goes.
+    for number in 0..4 {
+        assert_eq!(stalled.expect("message").await["number"], number);
+    }
+}
+
+#[tokio::test]
+async fn the_subprotocol_is_agreed_on_with_those_who_offer_it() {
+    let relay = TestRelay::start().await;
+    for (offered, agreed) in
+        [("chat, signaling-relay", true), ("signaling-relay", true), ("chat", false), ("signaling-relay2", false)]
+    {
+        let upgrade = format!(
+            "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {offered}\r\n\r\n\u{88}\u{80}\0\0\0\0"
+        );
+        // A close frame comes right behind it, in Latin-1.
+        let answer = relay.raw_bytes(&upgrade.chars().map(|char| char as u8).collect::<Vec<_>>()).await;
+        let head = answer.to_lowercase();
+        assert!(head.starts_with("http/1.1 101"), "{answer}");
+        assert_eq!(head.contains("\r\nsec-websocket-protocol: signaling-relay\r\n"), agreed, "{offered}: {answer}");
+        assert_eq!(head.contains("sec-websocket-protocol"), agreed, "{offered}: {answer}");
+    }
+    assert!(relay.dial("/ws").await.response.headers().get("sec-websocket-protocol").is_none());
+}
+
+/// Lets nobody into some rooms.
+async fn decide(request: JoinRequest) -> Result<Grant, Denial> {
+    match (request.room.as_str(), request.name.as_ref().map(|name| name.as_str())) {
+        ("closed", _) | ("lobby", Some("Mallory")) => Err(Denial::Unauthorized("not you".into())),
+        ("later", _) | ("lobby", Some("Early")) => Err(Denial::Unavailable("the list is being written".into())),
+        _ => Ok(Grant::from(&request)),
+    }
+}
+
+#[tokio::test]
+async fn whoever_decides_on_joins_is_told_by_error_and_close_or_by_http() {
+    let relay = TestRelay::start_as(Config::default(), |builder| builder.authorizer(decide)).await;
+    for (room, code, retryable, close) in
+        [("closed", "unauthorized", false, 1008), ("later", "unavailable", true, 1013)]
+    {
+        let mut peer = relay.dial(&format!("/?room={room}")).await;
+        assert_eq!(peer.expect_error(code).await["retryable"], retryable);
+        peer.expect_close_code(close).await;
+        let mut peer = relay.dial("/ws").await;
+        peer.say(json!({"type": "join", "room": room, "ref": "j"})).await;
+        assert_eq!(peer.expect_error(code).await["ref"], "j");
+        peer.join("open").await;
+    }
+    assert_eq!(relay.refusal("/?name=Mallory").await, (401, "not you\n".into()));
+    assert_eq!(relay.refusal("/?name=Early").await, (503, "the list is being written\n".into()));
+    relay.dial("/?name=Alice").await.expect_joined().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_ten_who_dial_the_bare_url_at_once_exactly_two_get_in() {
+    let slowly = |request: JoinRequest| async move {
+        tokio::task::yield_now().await;
+        Ok(Grant::from(&request))
+    };
+    let relay = Arc::new(TestRelay::start_as(Config::default(), |builder| builder.authorizer(slowly)).await);
+    let dial = |_| {
+        let relay = Arc::clone(&relay);
+        tokio::spawn(async move { relay.try_dial("/").await })
+    };
+    let (mut inside, mut refused) = (Vec::new(), 0);
+    for dialled in (0..10).map(dial).collect::<Vec<_>>() {
+        match dialled.await.unwrap() {
+            Ok(peer) => inside.push(peer),
+            other => {
+                assert_eq!(refusal(other).0, 503);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((inside.len(), refused), (2, 8));
+    for peer in &mut inside {
+        peer.expect_joined().await;
+    }
+}
+
+#[tokio::test]
+async fn an_observer_hears_what_happens_in_its_order() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let observe = move |event: &RelayEvent| tell.send(event.clone()).unwrap();
+    let relay = TestRelay::start_as(Config::default(), |builder| builder.observer(observe)).await;
+    let mut peer = relay.dial("/?room=r&name=One&id=one").await;
+    peer.expect_joined().await;
+    peer.say(json!({"type": "leave"})).await;
+    peer.join("s").await;
+    peer.close().await;
+    let mut events = Vec::new();
+    while events.len() < 6 {
+        events.push(soon("an event", told.recv()).await.unwrap());
+    }
+    let words: Vec<String> = events
+        .iter()
+        .map(|event| match event {
+            RelayEvent::Connected { connection, address } => format!("{connection} connected {}", address.unwrap()),
+            RelayEvent::Joined { connection, room, name, .. } => {
+                format!("{connection} joined {} as {:?}", room.as_str(), name.as_ref().map(|name| name.as_str()))
+            }
+            RelayEvent::Left { connection, room, reason, .. } => {
+                format!("{connection} left {}: {reason:?}", room.as_str())
+            }
+            RelayEvent::Disconnected { connection, why } => format!("{connection} disconnected: {why}"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "1 connected 127.0.0.1",
+            "1 joined r as Some(\"One\")",
+            "1 left r: Left",
+            "1 joined s as None",
+            "1 left s: Closed",
+            "1 disconnected: closed by the peer",
+        ]
+    );
 }

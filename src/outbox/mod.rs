@@ -29,7 +29,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::limits::{ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
+use crate::limits::{
+    ANNOUNCEMENTS, ERROR_MESSAGES, ROOM_CAPACITY_MAX, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
+};
 use crate::sync::Mutex;
 use share::Shares;
 pub(crate) use sink::Sink;
@@ -83,6 +85,8 @@ struct State {
     announcements: usize,
     /// Errors that wait.
     errors: usize,
+    /// The connection's task is to be woken when most of them are written: its client is not read from until then.
+    wake_owner_when_answered: bool,
     /// Errors that found no room, and were only counted.
     errors_left_out: u64,
     ping: bool,
@@ -188,19 +192,32 @@ impl Outbox {
         self.lock().announcements + more <= ANNOUNCEMENTS
     }
 
-    /// Puts in an answer to the client's own mistake. Who does not read such answers gets no more of them than
+    /// Puts in an answer to what the client said: its mistakes, and who is busy. One that does not read them is not read
+    /// from ([`poll_answered`](Self::poll_answered)), so only what one more message brings may come on top of
     /// [`ERROR_MESSAGES`]; the rest is only counted.
     pub(crate) fn answer(&self, frame: Bytes) {
         let mut state = self.lock();
         if state.is_closed {
             return;
         }
-        if state.errors >= ERROR_MESSAGES {
+        if state.errors >= ERROR_MESSAGES + ROOM_CAPACITY_MAX {
             state.errors_left_out += 1;
             return;
         }
         state.errors += 1;
         self.enqueue(&mut state, frame, Origin::Error);
+    }
+
+    /// Ready unless [`ERROR_MESSAGES`] answers wait for the client to read them. For the connection's task alone: it is woken
+    /// when half of them are gone.
+    pub fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.errors < ERROR_MESSAGES {
+            return Poll::Ready(());
+        }
+        state.register_owner(cx.waker());
+        state.wake_owner_when_answered = true;
+        Poll::Pending
     }
 
     /// How many answers were only counted.
@@ -422,7 +439,12 @@ impl State {
                 self.shares.release(sender, bytes);
             }
             Origin::Relay => self.announcements -= 1,
-            Origin::Error => self.errors -= 1,
+            Origin::Error => {
+                self.errors -= 1;
+                if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {
+                    self.wake_owner();
+                }
+            }
             Origin::Control => {}
         }
     }

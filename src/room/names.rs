@@ -133,6 +133,11 @@ impl PeerName {
         }
         Ok((!text.is_empty()).then(|| Self(text.into())))
     }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 fn longer_than(text: &str, chars: usize) -> bool {

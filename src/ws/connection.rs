@@ -52,7 +52,8 @@ struct Clock {
     heartbeat: Instant,
     /// The first byte of the message that is incomplete.
     message: Option<Instant>,
-    /// Since when nothing is read for the sake of the byte rate, and until when.
+    /// Since when nothing is read for the sake of the byte rate, or until the client has read its answers; and when to look
+    /// again.
     throttled: Option<(Instant, Instant)>,
     empty_frames: EmptyFrames,
 }
@@ -60,7 +61,7 @@ struct Clock {
 /// Why no more is decoded.
 enum Stop {
     NeedMore,
-    /// The session waits.
+    /// The session waits, or its client has yet to read the answers.
     Waiting,
     /// The others get a turn.
     Turn,
@@ -164,6 +165,10 @@ impl Connection {
             if session.poll_waiting(cx, now, flushes).is_pending() {
                 break Poll::Pending;
             }
+            if self.outbox.poll_answered(cx).is_pending() {
+                clock.throttle(now, now + PING_INTERVAL);
+                break Poll::Pending;
+            }
             if let Some(until) = session.rate().next_read(now) {
                 clock.throttle(now, until);
                 break Poll::Pending;
@@ -246,7 +251,7 @@ impl Connection {
                     if session.receive(&text, now, cx.waker(), flushes).is_err() {
                         break Stop::End(End::Flood);
                     }
-                    if session.is_waiting() {
+                    if session.is_waiting() || self.outbox.poll_answered(cx).is_pending() {
                         break Stop::Waiting;
                     }
                     false

@@ -56,6 +56,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.expect_joined().await
     }
 
+    /// Enters `room` under a name, and returns `joined`.
+    pub async fn join_as(&mut self, room: &str, name: &str) -> Value {
+        self.say(json!({"type": "join", "room": room, "name": name})).await;
+        self.expect_joined().await
+    }
+
     pub async fn expect_joined(&mut self) -> Value {
         let joined = self.expect("joined").await;
         self.id = joined["id"].as_str().unwrap().to_owned();
@@ -115,6 +121,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let frame = self.expect_close().await;
         assert_eq!(u16::from(frame.code), code, "{frame:?}");
         assert!(!frame.reason.is_empty(), "a reason is given");
+    }
+
+    /// Reads until the relay closes with this code, and hangs up when it does.
+    pub async fn expect_goodbye(mut self, code: u16) {
+        self.expect_close_code(code).await;
+        while let Some(Ok(_)) = soon("the end", self.socket.next()).await {}
     }
 
     pub async fn close(mut self) {

@@ -186,8 +186,13 @@ impl TestRelay {
 
     /// Sends bytes and returns all that comes back until the relay closes.
     pub async fn raw(&self, request: &str) -> String {
+        self.raw_bytes(request.as_bytes()).await
+    }
+
+    /// The same for bytes that are no text.
+    pub async fn raw_bytes(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(request).await.unwrap();
         let mut response = Vec::new();
         soon("the end", stream.read_to_end(&mut response)).await.unwrap();
         String::from_utf8_lossy(&response).into_owned()
