@@ -210,7 +210,7 @@ impl Outbox {
 
     /// Ready unless [`ERROR_MESSAGES`] answers wait for the client to read them. For the connection's task alone: it is woken
     /// when half of them are gone.
-    pub fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.errors < ERROR_MESSAGES {
             return Poll::Ready(());

@@ -4,6 +4,7 @@
 //! waits (for a receiver that is slow, or for the answer to a join) receives nothing: what the client sends meanwhile
 //! stays in its socket.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub(crate) struct Session {
     membership: Option<Membership>,
     place: Option<(RoomName, PeerId)>,
     waiting: Option<Box<Waiting>>,
+    /// Whether something was answered with `error` since that was last asked.
+    has_answered: Cell<bool>,
     /// Why its connection ended.
     why: Option<Box<str>>,
 }
@@ -145,6 +148,7 @@ impl Session {
             membership: None,
             place: None,
             waiting: None,
+            has_answered: Cell::new(false),
             why: None,
         }
     }
@@ -167,6 +171,11 @@ impl Session {
     /// Whether it waits: [`receive`](Self::receive) must not be called then, but [`poll_waiting`](Self::poll_waiting).
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Whether something was answered with `error` since the last call.
+    pub(crate) fn take_answered(&self) -> bool {
+        self.has_answered.take()
     }
 
     /// When to call [`poll_waiting`](Self::poll_waiting) again at the latest.
@@ -313,6 +322,7 @@ impl Session {
     pub(crate) fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
         if let Some(frame) = (self.context.rooms.encoder())(&Event::Error { refusal, reference }) {
             self.outbox.answer(frame);
+            self.has_answered.set(true);
         }
     }
 

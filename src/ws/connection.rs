@@ -251,7 +251,7 @@ impl Connection {
                     if session.receive(&text, now, cx.waker(), flushes).is_err() {
                         break Stop::End(End::Flood);
                     }
-                    if session.is_waiting() || self.outbox.poll_answered(cx).is_pending() {
+                    if session.is_waiting() || (session.take_answered() && self.outbox.poll_answered(cx).is_pending()) {
                         break Stop::Waiting;
                     }
                     false
