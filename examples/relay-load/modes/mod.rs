@@ -1,0 +1,5 @@
+//! What the tool can do to a server: one file a mode.
+
+pub(crate) mod churn;
+pub(crate) mod idle;
+pub(crate) mod talk;

@@ -1,0 +1,281 @@
+//! Members who talk: pairs and meshes, alone, beside members who flood, or with one in each room who hardly reads.
+//!
+//! In a closed loop tokens go round: whoever gets one sends the next message, so that as many messages are under way in
+//! each room as it has tokens. In an open loop messages are due at a fixed rate, whatever the server does, and latency
+//! counts from when one was due.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::courier::Courier;
+use crate::net::{Net, Scenario};
+use crate::report::{Cost, Latency, Summary};
+use crate::schedule::{Schedule, Stage};
+
+/// How long to wait before a refused message is sent again.
+const RESEND_PAUSE: Duration = Duration::from_millis(5);
+/// How long nothing needs to be done in a closed loop: short beside the stages.
+const CLOSED_LOOP_PAUSE: Duration = Duration::from_millis(10);
+/// A message that is due sooner is waited for in a loop: the poller's own clock counts milliseconds.
+const SPIN_NANOS: u64 = 2_000_000;
+/// Bytes that may wait for a member's socket before what is due waits with the member.
+const BACKLOG_BYTES: usize = 256 * 1024;
+/// Bytes that wait for the socket of a member who floods: enough that it is never idle.
+const FLOOD_BYTES: usize = 64 * 1024;
+/// How long a member who floods stays away once it was cut off.
+const FLOOD_RETURN: Duration = Duration::from_millis(100);
+/// How often members who read slowly read.
+const SLOW_TURN: Duration = Duration::from_millis(20);
+/// What a member who reads slowly may read at first: its upgrade and its join.
+const SLOW_START_BYTES: usize = 4 * 1024;
+/// Nanoseconds of a second.
+const NANOS: f64 = 1e9;
+
+/// What the members do.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The mode's name.
+    pub(crate) mode: &'static str,
+    /// Honest members.
+    pub(crate) members: usize,
+    /// Members of a room.
+    pub(crate) room_size: usize,
+    /// Members who flood, in rooms of their own.
+    pub(crate) flooders: usize,
+    /// What the last member of each room reads a second, where it reads slowly.
+    pub(crate) slow_bytes: Option<usize>,
+    /// Messages under way in each room.
+    pub(crate) window: usize,
+    /// Messages a second, of all together; a closed loop otherwise.
+    pub(crate) rate: Option<f64>,
+    /// Whether messages go to one member rather than to all.
+    pub(crate) addressed: bool,
+}
+
+/// Members who talk.
+pub(crate) struct Talk {
+    plan: Plan,
+    schedule: Schedule,
+    honest: Courier,
+    flood: Courier,
+    joined: usize,
+    /// When the next message of an open loop is due, in nanoseconds, and how many were.
+    due: (f64, usize),
+    /// What is due of each honest member and had to wait.
+    waiting: Vec<VecDeque<u64>>,
+    /// Refused messages: when to send again, from whom, to whom.
+    refused: VecDeque<(Instant, usize, Option<usize>)>,
+    /// Members who were cut off, and when they come back.
+    away: VecDeque<(Instant, usize)>,
+    slow_turn: Instant,
+    cut: u64,
+    failure: Option<anyhow::Error>,
+}
+
+impl Talk {
+    /// Connects everyone.
+    pub(crate) fn new(net: &mut Net, plan: Plan, schedule: Schedule, description_bytes: usize) -> Result<Self> {
+        let all = plan.members + plan.flooders;
+        let listeners = plan.room_size - usize::from(plan.slow_bytes.is_some());
+        for index in 0..all {
+            let slow = index < plan.members && index % plan.room_size >= listeners;
+            net.connect(index, slow.then_some(SLOW_START_BYTES));
+        }
+        Ok(Self {
+            schedule,
+            honest: Courier::new(all, plan.room_size, listeners, description_bytes)?,
+            flood: Courier::new(all, plan.room_size, plan.room_size, description_bytes)?,
+            joined: 0,
+            due: (0.0, 0),
+            waiting: vec![VecDeque::new(); plan.members],
+            refused: VecDeque::new(),
+            away: VecDeque::new(),
+            slow_turn: Instant::now(),
+            cut: 0,
+            failure: None,
+            plan,
+        })
+    }
+
+    /// What was found.
+    pub(crate) fn summary(mut self) -> Summary {
+        let Schedule { measured, done, used, .. } = self.schedule;
+        self.honest.tally.unsent = self.waiting.iter().map(|waiting| waiting.len() as u64).sum();
+        Summary {
+            labels: Default::default(),
+            mode: self.plan.mode,
+            connections: self.plan.members + self.plan.flooders,
+            room_size: self.plan.room_size,
+            seconds: measured.as_secs_f64(),
+            done,
+            per_second: done as f64 / measured.as_secs_f64(),
+            latency: Latency::of(&self.honest.latency),
+            tally: self.honest.close(),
+            flood: (self.plan.flooders > 0).then(|| self.flood.close()),
+            cut: self.plan.slow_bytes.map(|_| self.cut),
+            server: used.map(|used| Cost::of(used, done)),
+        }
+    }
+
+    /// The members of each room who talk and listen.
+    fn listeners(&self) -> usize {
+        self.plan.room_size - usize::from(self.plan.slow_bytes.is_some())
+    }
+
+    /// Whom a message of `from` goes to: its partner, or everyone.
+    fn addressee(&self, from: usize) -> Option<usize> {
+        self.plan.addressed.then(|| {
+            let first = from - from % self.plan.room_size;
+            first + (from + 1 - first) % self.plan.room_size
+        })
+    }
+
+    fn send(&mut self, net: &mut Net, from: usize, to: Option<usize>, time: u64) {
+        let courier = if from < self.plan.members { &mut self.honest } else { &mut self.flood };
+        if let Err(error) = courier.send(net, from, to, time) {
+            self.failure = Some(error);
+        }
+    }
+
+    /// Hands out the tokens of a closed loop.
+    fn start(&mut self, net: &mut Net) {
+        self.due.0 = net.now() as f64;
+        if self.plan.rate.is_some() {
+            return;
+        }
+        for room in 0..self.plan.members / self.plan.room_size {
+            for token in 0..self.plan.window {
+                let from = room * self.plan.room_size + token % self.listeners();
+                let now = net.now();
+                self.send(net, from, self.addressee(from), now);
+            }
+        }
+    }
+
+    /// Sends what is due in an open loop; how long nothing will be.
+    fn pace(&mut self, net: &mut Net) -> Duration {
+        let Some(rate) = self.plan.rate else { return CLOSED_LOOP_PAUSE };
+        let now = net.now();
+        let talkers = self.plan.members / self.plan.room_size * self.listeners();
+        while (self.due.0 as u64) <= now {
+            let turn = self.due.1 % talkers;
+            let from = turn / self.listeners() * self.plan.room_size + turn % self.listeners();
+            if let Some(waiting) = self.waiting.get_mut(from) {
+                waiting.push_back(self.due.0 as u64);
+            }
+            self.drain(net, from);
+            self.due = (self.due.0 + NANOS / rate, self.due.1 + 1);
+        }
+        let pause = self.due.0 as u64 - now;
+        if pause < SPIN_NANOS { Duration::ZERO } else { Duration::from_nanos(pause - SPIN_NANOS / 2) }
+    }
+
+    /// Sends what waits with one member, as far as its socket takes it.
+    fn drain(&mut self, net: &mut Net, from: usize) {
+        while net.backlog(from).is_some_and(|bytes| bytes < BACKLOG_BYTES) {
+            let Some(time) = self.waiting.get_mut(from).and_then(VecDeque::pop_front) else { break };
+            self.send(net, from, self.addressee(from), time);
+        }
+    }
+
+    /// Keeps the sockets of those who flood full.
+    fn flood(&mut self, net: &mut Net) {
+        for from in self.plan.members..self.plan.members + self.plan.flooders {
+            while net.backlog(from).is_some_and(|bytes| bytes < FLOOD_BYTES) && self.failure.is_none() {
+                let now = net.now();
+                self.send(net, from, None, now);
+            }
+        }
+    }
+
+    fn resend(&mut self, net: &mut Net, now: Instant) {
+        while let Some(&(_, from, to)) = self.refused.front().filter(|(when, ..)| *when <= now) {
+            self.refused.pop_front();
+            self.honest.tally.resent += 1;
+            let time = net.now();
+            self.send(net, from, to, time);
+        }
+    }
+
+    /// Lets those who read slowly read.
+    fn read_slowly(&mut self, net: &mut Net, now: Instant) {
+        let (Some(bytes), true) = (self.plan.slow_bytes, now >= self.slow_turn) else { return };
+        self.slow_turn = now + SLOW_TURN;
+        for last in (self.plan.room_size - 1..self.plan.members).step_by(self.plan.room_size) {
+            net.grant(last, (bytes as f64 * SLOW_TURN.as_secs_f64()) as usize);
+        }
+    }
+}
+
+impl Scenario for Talk {
+    fn joined(&mut self, _: &mut Net, _: usize) {
+        self.joined += 1;
+    }
+
+    fn signal(&mut self, net: &mut Net, me: usize, text: &[u8]) {
+        let now = net.now();
+        if me >= self.plan.members {
+            self.flood.receive(now, me, text);
+            return;
+        }
+        let Some(stamp) = self.honest.receive(now, me, text) else { return };
+        if self.plan.rate.is_some() || !self.schedule.is_sending() {
+            return;
+        }
+        let next = (stamp.from % self.plan.room_size + 1) % self.listeners();
+        if me % self.plan.room_size == next {
+            self.send(net, me, self.addressee(me), now);
+        }
+    }
+
+    fn refused(&mut self, _: &mut Net, from: usize, rate_limited: bool, to: Option<usize>) {
+        if from >= self.plan.members {
+            self.flood.refuse(rate_limited, to, false);
+        } else if self.honest.refuse(rate_limited, to, self.plan.addressed) {
+            let to = to.or_else(|| self.addressee(from));
+            self.refused.push_back((Instant::now() + RESEND_PAUSE, from, to));
+        }
+    }
+
+    fn closed(&mut self, _: &mut Net, index: usize, _: Option<u16>) {
+        if index >= self.plan.members {
+            self.flood.tally.dropped += 1;
+            self.away.push_back((Instant::now() + FLOOD_RETURN, index));
+        } else if index % self.plan.room_size >= self.listeners() {
+            self.cut += 1;
+        } else {
+            self.honest.tally.dropped += 1;
+        }
+    }
+
+    fn tick(&mut self, net: &mut Net) -> Result<Option<Duration>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let missing = (self.plan.members + self.plan.flooders).saturating_sub(self.joined);
+        let tally = &self.honest.tally;
+        if self.schedule.advance(missing, tally.delivered, tally.outstanding())? {
+            self.honest.measuring = self.schedule.stage == Stage::Measuring;
+            match self.schedule.stage {
+                Stage::Warming => self.start(net),
+                Stage::Over => return Ok(None),
+                _ => {}
+            }
+        }
+        let now = Instant::now();
+        let mut pause = CLOSED_LOOP_PAUSE;
+        self.read_slowly(net, now);
+        if self.schedule.is_sending() {
+            pause = self.pace(net);
+            self.flood(net);
+            while let Some(&(_, index)) = self.away.front().filter(|(when, _)| *when <= now) {
+                self.away.pop_front();
+                net.connect(index, None);
+            }
+        }
+        self.resend(net, now);
+        Ok(Some(pause))
+    }
+}
