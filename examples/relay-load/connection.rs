@@ -46,7 +46,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Begins to connect, and asks for the upgrade of `path`.
-    pub(crate) fn dial(target: &Target, index: usize, framing: Framing, path: &str, budget: Option<usize>) -> Result<Self> {
+    pub(crate) fn dial(
+        target: &Target,
+        index: usize,
+        framing: Framing,
+        path: &str,
+        budget: Option<usize>,
+    ) -> Result<Self> {
         let mut out = Vec::new();
         if framing == Framing::WebSocket {
             write!(
@@ -79,7 +85,7 @@ impl Connection {
         Ok(Some(rest))
     }
 
-    /// Appends a frame to what is to be written; whether it is the first.
+    /// Appends a frame to what is to be written; whether the socket may take it at once.
     pub(crate) fn append(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
         if self.phase == Phase::Closing {
             return false;

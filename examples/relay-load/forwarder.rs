@@ -58,7 +58,7 @@ pub(crate) fn run(address: SocketAddr) -> Result<()> {
             if event.is_writable() {
                 forwarder.flush(index);
             }
-            if event.is_readable() && !forwarder.forward(index, &mut buffer) {
+            if event.is_readable() && !forwarder.forward(index, event.is_read_closed(), &mut buffer) {
                 forwarder.forget(index);
             }
         }
@@ -81,8 +81,9 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Reads what came and writes it to the others in the room; `false` when the connection has ended.
-    fn forward(&mut self, index: usize, buffer: &mut [u8]) -> bool {
+    /// Reads what came and writes it to the others in the room; `false` when the connection has ended. A read that does
+    /// not fill its buffer has emptied the socket, but for the end of the stream, which the same event may tell.
+    fn forward(&mut self, index: usize, to_the_end: bool, buffer: &mut [u8]) -> bool {
         loop {
             let Some(Some(client)) = self.clients.get_mut(index) else { return true };
             let bytes = match client.stream.read(buffer) {
@@ -90,7 +91,7 @@ impl Forwarder {
                 Ok(bytes) => bytes,
                 Err(error) => return error.kind() == ErrorKind::WouldBlock,
             };
-            let emptied = bytes < buffer.len();
+            let emptied = bytes < buffer.len() && !to_the_end;
             let bytes = buffer.get(..bytes).unwrap_or_default();
             if let Some(room) = &client.room {
                 let others = self.rooms.get(room).map(Vec::as_slice).unwrap_or_default();

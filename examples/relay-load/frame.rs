@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn a_frame_of_each_length_is_cut_when_it_is_whole() {
-        for (header, length) in [(vec![0x81, 3], 3), (vec![0x81, 126, 1, 0], 256), (vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0], 65_536)] {
+        for (header, length) in
+            [(vec![0x81, 3], 3), (vec![0x81, 126, 1, 0], 256), (vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0], 65_536)]
+        {
             let mut bytes = header.clone();
             bytes.extend(std::iter::repeat_n(b'x', length));
             assert_eq!(cut(Framing::WebSocket, &bytes[..bytes.len() - 1]).unwrap(), None);

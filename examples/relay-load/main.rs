@@ -12,10 +12,12 @@ mod message;
 mod modes;
 mod net;
 mod options;
+mod plot;
 mod process;
 mod report;
 mod schedule;
 mod stream;
+mod table;
 
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ use crate::options::{Command, Common, Options};
 use crate::report::Summary;
 use crate::schedule::Schedule;
 use crate::stream::{Target, tls_config};
+use crate::table::Table;
 
 fn main() -> Result<ExitCode> {
     match Options::parse().command {
@@ -62,6 +65,19 @@ fn main() -> Result<ExitCode> {
             tell(&common, churn.summary())
         }
         Command::Forwarder(options) => forwarder::run(options.listen).map(|()| ExitCode::SUCCESS),
+        Command::Table(options) => {
+            let table = Table::read(&options.runs)?;
+            if options.json {
+                println!("{}", serde_json::to_string_pretty(&table)?)
+            } else {
+                print!("{table}")
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Plot(options) => {
+            print!("{}", plot::svg(&Table::read(&options.runs)?));
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

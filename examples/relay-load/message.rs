@@ -99,7 +99,7 @@ impl Bodies {
 
     /// Finds the stamp in what a server sent, and says whether the body before it is as it was written.
     pub(crate) fn read(&self, text: &[u8]) -> Option<(Stamp, bool)> {
-        let earliest = text.len().checked_sub(TAIL_BYTES + STAMP_DIGITS + STAMP_KEY.len()).unwrap_or_default();
+        let earliest = text.len().saturating_sub(TAIL_BYTES + STAMP_DIGITS + STAMP_KEY.len());
         let tail = text.get(earliest..)?;
         let key = tail.windows(STAMP_KEY.len()).rposition(|window| window == STAMP_KEY)?;
         let start = earliest + key + STAMP_KEY.len();

@@ -46,8 +46,6 @@ pub(crate) struct Net {
     /// Members that shall be connected, in this order.
     wanted: VecDeque<(usize, Option<usize>)>,
     handshakes: usize,
-    /// Connections that have something to write.
-    dirty: Vec<usize>,
     /// Connections that have more to read, though no event will say so.
     unread: Vec<usize>,
     text: Vec<u8>,
@@ -65,7 +63,6 @@ impl Net {
             connections: (0..members).map(|_| None).collect(),
             wanted: VecDeque::new(),
             handshakes: 0,
-            dirty: Vec::new(),
             unread: Vec::new(),
             text: Vec::new(),
             started: Instant::now(),
@@ -120,7 +117,6 @@ impl Net {
         }
         match self.dialect.framing() {
             Framing::LengthPrefixed => {
-                self.flush();
                 self.drop_connection(index);
                 true
             }
@@ -133,11 +129,11 @@ impl Net {
 
     /// Lets the member `index`, who reads slowly, read `bytes` more.
     pub(crate) fn grant(&mut self, index: usize, bytes: usize) {
-        if let Some(Some(connection)) = self.connections.get_mut(index) {
-            if let Some(budget) = &mut connection.budget {
-                *budget += bytes;
-                self.unread.push(index);
-            }
+        if let Some(Some(connection)) = self.connections.get_mut(index)
+            && let Some(budget) = &mut connection.budget
+        {
+            *budget += bytes;
+            self.unread.push(index);
         }
     }
 
@@ -147,17 +143,16 @@ impl Net {
         let mut buffer = vec![0; READ_BYTES];
         while let Some(pause) = scenario.tick(self)? {
             self.connect_wanted()?;
-            self.flush();
             let pause = if self.unread.is_empty() { pause } else { Duration::ZERO };
             match self.poll.poll(&mut events, Some(pause)) {
                 Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
                 _ => {}
             }
             for index in std::mem::take(&mut self.unread) {
-                self.serve(scenario, index, &mut buffer)?;
+                self.serve(scenario, index, true, &mut buffer)?;
             }
             for event in &events {
-                self.serve(scenario, event.token().0, &mut buffer)?;
+                self.serve(scenario, event.token().0, event.is_read_closed(), &mut buffer)?;
             }
         }
         Ok(())
@@ -179,8 +174,9 @@ impl Net {
         Ok(())
     }
 
-    /// Reads and writes what one connection's socket allows.
-    fn serve(&mut self, scenario: &mut impl Scenario, index: usize, buffer: &mut [u8]) -> Result<()> {
+    /// Reads and writes what one connection's socket allows. A read that does not fill its buffer has emptied the socket,
+    /// but for the end of the stream, which the same event may tell: then `to_the_end`.
+    fn serve(&mut self, scenario: &mut impl Scenario, index: usize, to_the_end: bool, buffer: &mut [u8]) -> Result<()> {
         let framing = self.dialect.framing();
         for turn in 0.. {
             let Some(Some(connection)) = self.connections.get_mut(index) else { return Ok(()) };
@@ -196,7 +192,7 @@ impl Net {
                     if let Some(budget) = &mut connection.budget {
                         *budget -= bytes;
                     }
-                    let emptied = bytes < room && connection.stream.is_plain();
+                    let emptied = bytes < room && !to_the_end && connection.stream.is_plain();
                     self.take_in(scenario, index, buffer.get(..bytes).unwrap_or_default())?;
                     if emptied {
                         break;
@@ -216,7 +212,6 @@ impl Net {
         if let Some(Some(connection)) = self.connections.get_mut(index) {
             connection.flush();
         }
-        self.flush();
         Ok(())
     }
 
@@ -284,17 +279,9 @@ impl Net {
 
     fn write(&mut self, index: usize, opcode: Opcode, payload: &[u8]) {
         let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        // A write for each message, as browsers do: the server shall not find more in one read than it would in life.
         if connection.append(opcode, payload) {
-            self.dirty.push(index);
-        }
-    }
-
-    /// Writes what has gathered since the last time.
-    fn flush(&mut self) {
-        while let Some(index) = self.dirty.pop() {
-            if let Some(Some(connection)) = self.connections.get_mut(index) {
-                connection.flush();
-            }
+            connection.flush();
         }
     }
 

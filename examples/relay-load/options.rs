@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Slow(Slow),
     /// Serve as the least that a relay can do, over plain TCP: the physical limit
     Forwarder(Forwarder),
+    /// Print what runs, one JSON object a line, say beside each other
+    Table(Table),
+    /// Draw the same as SVG
+    Plot(Table),
 }
 
 /// Where the server is, how long to load it, and how to tell what was found.
@@ -150,4 +154,14 @@ pub(crate) struct Forwarder {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8079")]
     pub(crate) listen: SocketAddr,
+}
+
+/// The options of `table` and `plot`.
+#[derive(Debug, Args)]
+pub(crate) struct Table {
+    /// The runs, with the labels `row`, `server` and `round`
+    pub(crate) runs: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

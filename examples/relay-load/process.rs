@@ -30,7 +30,8 @@ impl Usage {
         let stat = read("stat").with_context(|| format!("there is no process {pid}"))?;
         // The name, in parentheses, may hold spaces.
         let (_, fields) = stat.rsplit_once(')').context("/proc has another form than expected")?;
-        let mut times = fields.split_ascii_whitespace().skip(USER_TIME_FIELD).map_while(|field| field.parse::<f64>().ok());
+        let mut times =
+            fields.split_ascii_whitespace().skip(USER_TIME_FIELD).map_while(|field| field.parse::<f64>().ok());
         let mut usage = Self {
             user_seconds: times.next().unwrap_or_default() / TICKS_PER_SECOND,
             system_seconds: times.next().unwrap_or_default() / TICKS_PER_SECOND,

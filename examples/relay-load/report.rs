@@ -134,7 +134,10 @@ impl fmt::Display for Summary {
 fn write_tally(f: &mut fmt::Formatter<'_>, name: &str, tally: &Tally) -> fmt::Result {
     let Tally { sent, expected, delivered, busy, rate_limited, resent, unsent, .. } = tally;
     writeln!(f, "  {name}: {sent} sent, {delivered} of {expected} copies delivered")?;
-    writeln!(f, "    {busy} refused as busy, {rate_limited} as too many, {resent} sent again, {unsent} due and not sent")?;
+    writeln!(
+        f,
+        "    {busy} refused as busy, {rate_limited} as too many, {resent} sent again, {unsent} due and not sent"
+    )?;
     let Tally { lost, doubled, reordered, misdelivered, damaged, dropped, .. } = tally;
     writeln!(
         f,

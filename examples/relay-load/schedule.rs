@@ -125,6 +125,7 @@ impl Schedule {
         let rate = (done - self.progress.1) as f64 / elapsed.as_secs_f64();
         self.progress = (now, done);
         // Nobody misses a line that cannot be written.
-        let _ = write!(std::io::stderr(), "\r{:?}: {missing} to join, {done} done, {rate:.0} a second\x1b[K\r", self.stage);
+        let _ =
+            write!(std::io::stderr(), "\r{:?}: {missing} to join, {done} done, {rate:.0} a second\x1b[K\r", self.stage);
     }
 }

@@ -128,7 +128,8 @@ impl Scenario for Idle {
             }
             self.offered = Some(Instant::now());
             for from in 0..self.members {
-                let partner = if (from + 1).is_multiple_of(self.room_size) { from + 1 - self.room_size } else { from + 1 };
+                let partner =
+                    if (from + 1).is_multiple_of(self.room_size) { from + 1 - self.room_size } else { from + 1 };
                 let now = net.now();
                 self.courier.send(net, from, Some(partner), now)?;
             }
