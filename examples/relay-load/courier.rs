@@ -4,6 +4,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::dialect::Refusal;
 use crate::ledger::{Ledger, Verdict};
 use crate::message::{Bodies, Kind, Stamp};
 use crate::net::Net;
@@ -24,6 +25,8 @@ pub(crate) struct Tally {
     pub(crate) busy: u64,
     /// Copies that the server refused because there were too many.
     pub(crate) rate_limited: u64,
+    /// Copies that the server refused because there was nobody to get them.
+    pub(crate) not_found: u64,
     /// Messages sent again because they were refused.
     pub(crate) resent: u64,
     /// Messages of an open loop that were due and never sent.
@@ -45,12 +48,13 @@ pub(crate) struct Tally {
 impl Tally {
     /// Copies that are still under way, or lost.
     pub(crate) fn outstanding(&self) -> i64 {
-        self.expected as i64 - (self.delivered + self.busy + self.rate_limited) as i64
+        self.expected as i64 - (self.delivered + self.busy + self.rate_limited + self.not_found) as i64
     }
 
     /// Whether nothing went wrong.
     pub(crate) fn is_clean(&self) -> bool {
-        self.lost == 0 && self.doubled + self.reordered + self.misdelivered + self.damaged + self.dropped == 0
+        let wrong = [self.doubled, self.reordered, self.misdelivered, self.damaged, self.dropped, self.not_found];
+        self.lost == 0 && wrong == [0; 6]
     }
 }
 
@@ -130,18 +134,18 @@ impl Courier {
     }
 
     /// Enters that a message was refused, by one addressee or by all; whether sending it again makes sense.
-    pub(crate) fn refuse(&mut self, rate_limited: bool, to: Option<usize>, addressed: bool) -> bool {
+    pub(crate) fn refuse(&mut self, reason: Refusal, to: Option<usize>, addressed: bool) -> bool {
         let copies = match to {
             Some(to) => u64::from(self.listens(to)),
             None if addressed => 1,
             None => self.copies(None),
         };
-        if rate_limited {
-            self.tally.rate_limited += copies;
-        } else {
-            self.tally.busy += copies;
+        match reason {
+            Refusal::Busy => self.tally.busy += copies,
+            Refusal::RateLimited => self.tally.rate_limited += copies,
+            Refusal::NotFound => self.tally.not_found += copies,
         }
-        copies > 0
+        copies > 0 && reason != Refusal::NotFound
     }
 
     /// Makes up the sum, once nothing more is to come.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Phase};
-use crate::dialect::{Dialect, Heard, Member};
+use crate::dialect::{Dialect, Heard, Member, Refusal};
 use crate::frame::{self, Frame, Framing, Opcode};
 use crate::stream::Target;
 
@@ -29,7 +29,9 @@ pub(crate) trait Scenario {
     /// The member `index` got a signal.
     fn signal(&mut self, net: &mut Net, index: usize, text: &[u8]);
     /// The server refused a message of the member `index`.
-    fn refused(&mut self, net: &mut Net, index: usize, rate_limited: bool, to: Option<usize>);
+    fn refused(&mut self, net: &mut Net, index: usize, reason: Refusal, to: Option<usize>);
+    /// The member `index` hears that somebody left its room.
+    fn left(&mut self, _index: usize) {}
     /// The connection of the member `index` ended, with the code of the server's close frame.
     fn closed(&mut self, net: &mut Net, index: usize, code: Option<u16>);
     /// Time goes on; for how long nothing needs to be done, or `None` at the end.
@@ -269,7 +271,8 @@ impl Net {
         match self.dialect.hear(self.member(index), text) {
             Heard::Signal => scenario.signal(self, index, text),
             Heard::Joined => scenario.joined(self, index),
-            Heard::Refused { rate_limited, to } => scenario.refused(self, index, rate_limited, to),
+            Heard::Refused { reason, to } => scenario.refused(self, index, reason, to),
+            Heard::Left => scenario.left(index),
             Heard::Answer(answer) => self.write(index, Opcode::Text, answer.as_bytes()),
             Heard::Nothing => {}
             Heard::Broken(text) => bail!("the server says {text}"),

@@ -124,7 +124,7 @@ pub(crate) struct Churn {
 pub(crate) struct Flood {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Members that flood, in rooms of two
+    /// Members that flood, in rooms of two; with `--connections 0` nobody else, for a flood from a process of its own
     #[arg(long, default_value_t = 100)]
     pub(crate) flooders: usize,
     /// Messages a second of all honest members together

@@ -38,9 +38,20 @@ pub(crate) struct Summary {
     /// The same for the messages of those who flood.
     pub(crate) flood: Option<Tally>,
     /// Members who read slowly and were cut off.
-    pub(crate) cut: Option<u64>,
+    pub(crate) cut: Option<Cut>,
     /// What the server used.
     pub(crate) server: Option<Cost>,
+    /// CPU seconds of the tool itself for a million done: where it is the dearer one, it hides how fast the server is.
+    pub(crate) load_cpu_per_million: Option<f64>,
+}
+
+/// Members who read slowly and were cut off.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Cut {
+    /// How many.
+    pub(crate) members: u64,
+    /// When the first was, counted from the first message.
+    pub(crate) first_after_seconds: Option<f64>,
 }
 
 /// Percentiles in microseconds.
@@ -110,8 +121,12 @@ impl fmt::Display for Summary {
         if let Some(flood) = &self.flood {
             write_tally(f, "flood", flood)?;
         }
-        if let Some(cut) = self.cut {
-            writeln!(f, "  slow readers cut off: {cut}")?;
+        if let Some(cut) = &self.cut {
+            let first = cut.first_after_seconds.map(|seconds| format!(", the first after {seconds:.1} s"));
+            writeln!(f, "  slow readers cut off: {}{}", cut.members, first.unwrap_or_default())?;
+        }
+        if let Some(cpu) = self.load_cpu_per_million {
+            writeln!(f, "  load, CPU s a million {what}: {cpu:.2}")?;
         }
         let Some(cost) = &self.server else { return Ok(()) };
         if let (Some(user), Some(system), Some(cpu)) =
@@ -132,11 +147,12 @@ impl fmt::Display for Summary {
 }
 
 fn write_tally(f: &mut fmt::Formatter<'_>, name: &str, tally: &Tally) -> fmt::Result {
-    let Tally { sent, expected, delivered, busy, rate_limited, resent, unsent, .. } = tally;
+    let Tally { sent, expected, delivered, busy, rate_limited, not_found, resent, unsent, .. } = tally;
     writeln!(f, "  {name}: {sent} sent, {delivered} of {expected} copies delivered")?;
     writeln!(
         f,
-        "    {busy} refused as busy, {rate_limited} as too many, {resent} sent again, {unsent} due and not sent"
+        "    {busy} refused as busy, {rate_limited} as too many, {not_found} as for nobody; {resent} sent again, \
+         {unsent} due and not sent"
     )?;
     let Tally { lost, doubled, reordered, misdelivered, damaged, dropped, .. } = tally;
     writeln!(

@@ -41,6 +41,8 @@ pub(crate) struct Schedule {
     pub(crate) measured: Duration,
     /// What the server used while it was measured.
     pub(crate) used: Option<Usage>,
+    /// What the tool used meanwhile.
+    pub(crate) load: Usage,
     /// How much had been done when measuring began.
     pub(crate) done_before: u64,
     /// How much was done while it was measured.
@@ -64,6 +66,7 @@ impl Schedule {
             stage: Stage::Connecting,
             measured: Duration::ZERO,
             used: None,
+            load: Usage::default(),
             done_before: 0,
             done: 0,
             since: now,
@@ -90,11 +93,13 @@ impl Schedule {
             Stage::Settling if elapsed >= SETTLE => Stage::Warming,
             Stage::Warming if elapsed >= self.warmup => {
                 self.before = self.usage()?;
+                self.load = Usage::of(std::process::id())?;
                 self.done_before = done;
                 Stage::Measuring
             }
             Stage::Measuring if elapsed >= self.duration => {
                 self.used = self.pid.map(|_| self.usage()).transpose()?.map(|usage| usage.since(self.before));
+                self.load = Usage::of(std::process::id())?.since(self.load);
                 self.done = done - self.done_before;
                 self.measured = elapsed;
                 Stage::Draining

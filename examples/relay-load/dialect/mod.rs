@@ -32,19 +32,32 @@ pub(crate) enum Heard {
     Joined,
     /// A member of the room says something.
     Signal,
-    /// A message was not carried out, and may be sent again.
+    /// A message was not carried out.
     Refused {
-        /// Too much at once; otherwise the addressee was busy.
-        rate_limited: bool,
+        /// Why.
+        reason: Refusal,
         /// The number of the member that did not get it, where only one did not.
         to: Option<usize>,
     },
+    /// Somebody is no longer in the room.
+    Left,
     /// The server waits for this.
     Answer(String),
     /// Nothing that matters here.
     Nothing,
     /// The server does not understand the tool, or the tool the server.
     Broken(String),
+}
+
+/// Why a message was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its addressee does not read as fast as is sent to it; to be sent again.
+    Busy,
+    /// Its sender sends too much at once; to be sent again.
+    RateLimited,
+    /// There is nobody to get it.
+    NotFound,
 }
 
 /// The way that one kind of server is spoken to.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Dialect, Heard, Member, push};
+use super::{Dialect, Heard, Member, Refusal, push};
 use crate::message::Kind;
 
 /// This project's relay.
@@ -10,7 +10,7 @@ pub(crate) struct Relay;
 
 /// The fields of an `error` that the tool looks at.
 #[derive(Deserialize)]
-struct Refusal {
+struct Error {
     code: String,
     to: Option<String>,
 }
@@ -33,16 +33,20 @@ impl Dialect for Relay {
         if kind.starts_with(b"joined\"") {
             return Heard::Joined;
         }
+        if kind.starts_with(b"peer_left\"") {
+            return Heard::Left;
+        }
         if !kind.starts_with(b"error\"") {
             return Heard::Nothing;
         }
-        match serde_json::from_slice(text) {
-            Ok(Refusal { code, to }) if code == "peer_busy" || code == "rate_limited" => Heard::Refused {
-                rate_limited: code == "rate_limited",
-                to: to.and_then(|to| to.strip_prefix('m')?.parse().ok()),
-            },
-            _ => Heard::Broken(lossy(text)),
-        }
+        let Ok(Error { code, to }) = serde_json::from_slice(text) else { return Heard::Broken(lossy(text)) };
+        let reason = match &*code {
+            "peer_busy" => Refusal::Busy,
+            "rate_limited" => Refusal::RateLimited,
+            "peer_not_found" => Refusal::NotFound,
+            _ => return Heard::Broken(lossy(text)),
+        };
+        Heard::Refused { reason, to: to.and_then(|to| to.strip_prefix('m')?.parse().ok()) }
     }
 
     fn begin(&self, _: Member, to: Option<Member>, kind: Kind, text: &mut Vec<u8>) -> bool {

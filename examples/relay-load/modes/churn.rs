@@ -6,6 +6,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use crate::courier::Courier;
+use crate::dialect::Refusal;
 use crate::net::{Net, Scenario};
 use crate::report::{Cost, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
@@ -53,7 +54,7 @@ impl Churn {
 
     /// What was found.
     pub(crate) fn summary(mut self) -> Summary {
-        let Schedule { measured, done, used, .. } = self.schedule;
+        let Schedule { measured, done, used, load, .. } = self.schedule;
         Summary {
             labels: Default::default(),
             mode: "churn",
@@ -67,6 +68,7 @@ impl Churn {
             flood: None,
             cut: None,
             server: used.map(|used| Cost::of(used, done)),
+            load_cpu_per_million: Cost::of(load, done).cpu_per_million,
         }
     }
 
@@ -117,9 +119,9 @@ impl Scenario for Churn {
         }
     }
 
-    fn refused(&mut self, net: &mut Net, me: usize, rate_limited: bool, to: Option<usize>) {
+    fn refused(&mut self, net: &mut Net, me: usize, reason: Refusal, to: Option<usize>) {
         // The visit ends without its message, and counts as one.
-        self.courier.refuse(rate_limited, to, true);
+        self.courier.refuse(reason, to, true);
         net.leave(me);
     }
 

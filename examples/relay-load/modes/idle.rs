@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::courier::Courier;
+use crate::dialect::Refusal;
 use crate::net::{Net, Scenario};
 use crate::process::Usage;
 use crate::report::{Cost, Summary};
@@ -79,6 +80,7 @@ impl Idle {
             flood: None,
             cut: None,
             server: self.pid.map(|_| self.cost),
+            load_cpu_per_million: None,
         }
     }
 
@@ -102,8 +104,8 @@ impl Scenario for Idle {
         self.courier.receive(net.now(), me, text);
     }
 
-    fn refused(&mut self, _: &mut Net, _: usize, rate_limited: bool, to: Option<usize>) {
-        self.courier.refuse(rate_limited, to, true);
+    fn refused(&mut self, _: &mut Net, _: usize, reason: Refusal, to: Option<usize>) {
+        self.courier.refuse(reason, to, true);
     }
 
     fn closed(&mut self, _: &mut Net, _: usize, _: Option<u16>) {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::courier::Courier;
+use crate::dialect::Refusal;
 use crate::net::{Net, Scenario};
-use crate::report::{Cost, Latency, Summary};
+use crate::report::{Cost, Cut, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
 
 /// How long to wait before a refused message is sent again.
@@ -22,8 +23,8 @@ const CLOSED_LOOP_PAUSE: Duration = Duration::from_millis(10);
 const SPIN_NANOS: u64 = 2_000_000;
 /// Bytes that may wait for a member's socket before what is due waits with the member.
 const BACKLOG_BYTES: usize = 256 * 1024;
-/// Bytes that wait for the socket of a member who floods: enough that it is never idle.
-const FLOOD_BYTES: usize = 64 * 1024;
+/// Messages in a row of a member who floods, so that they do not keep the tool from those who are measured.
+const FLOOD_TURN: usize = 4;
 /// How long a member who floods stays away once it was cut off.
 const FLOOD_RETURN: Duration = Duration::from_millis(100);
 /// How often members who read slowly read.
@@ -70,7 +71,12 @@ pub(crate) struct Talk {
     /// Members who were cut off, and when they come back.
     away: VecDeque<(Instant, usize)>,
     slow_turn: Instant,
-    cut: u64,
+    /// When the first message was sent.
+    started: Instant,
+    /// Members who read slowly and were cut off.
+    cut: Cut,
+    /// Which of those who flood are in their rooms.
+    flooding: Vec<bool>,
     failure: Option<anyhow::Error>,
 }
 
@@ -93,7 +99,9 @@ impl Talk {
             refused: VecDeque::new(),
             away: VecDeque::new(),
             slow_turn: Instant::now(),
-            cut: 0,
+            started: Instant::now(),
+            cut: Cut::default(),
+            flooding: vec![false; all],
             failure: None,
             plan,
         })
@@ -101,7 +109,7 @@ impl Talk {
 
     /// What was found.
     pub(crate) fn summary(mut self) -> Summary {
-        let Schedule { measured, done, used, .. } = self.schedule;
+        let Schedule { measured, done, used, load, .. } = self.schedule;
         self.honest.tally.unsent = self.waiting.iter().map(|waiting| waiting.len() as u64).sum();
         Summary {
             labels: Default::default(),
@@ -116,6 +124,7 @@ impl Talk {
             flood: (self.plan.flooders > 0).then(|| self.flood.close()),
             cut: self.plan.slow_bytes.map(|_| self.cut),
             server: used.map(|used| Cost::of(used, done)),
+            load_cpu_per_million: Cost::of(load, done).cpu_per_million,
         }
     }
 
@@ -142,6 +151,7 @@ impl Talk {
     /// Hands out the tokens of a closed loop.
     fn start(&mut self, net: &mut Net) {
         self.due.0 = net.now() as f64;
+        self.started = Instant::now();
         if self.plan.rate.is_some() {
             return;
         }
@@ -159,7 +169,7 @@ impl Talk {
         let Some(rate) = self.plan.rate else { return CLOSED_LOOP_PAUSE };
         let now = net.now();
         let talkers = self.plan.members / self.plan.room_size * self.listeners();
-        while (self.due.0 as u64) <= now {
+        while talkers > 0 && (self.due.0 as u64) <= now {
             let turn = self.due.1 % talkers;
             let from = turn / self.listeners() * self.plan.room_size + turn % self.listeners();
             if let Some(waiting) = self.waiting.get_mut(from) {
@@ -168,8 +178,12 @@ impl Talk {
             self.drain(net, from);
             self.due = (self.due.0 + NANOS / rate, self.due.1 + 1);
         }
-        let pause = self.due.0 as u64 - now;
-        if pause < SPIN_NANOS { Duration::ZERO } else { Duration::from_nanos(pause - SPIN_NANOS / 2) }
+        let pause = (self.due.0 as u64).saturating_sub(now);
+        if pause < SPIN_NANOS || self.plan.flooders > 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_nanos(pause - SPIN_NANOS / 2)
+        }
     }
 
     /// Sends what waits with one member, as far as its socket takes it.
@@ -183,10 +197,20 @@ impl Talk {
     /// Keeps the sockets of those who flood full.
     fn flood(&mut self, net: &mut Net) {
         for from in self.plan.members..self.plan.members + self.plan.flooders {
-            while net.backlog(from).is_some_and(|bytes| bytes < FLOOD_BYTES) && self.failure.is_none() {
+            for _ in 0..FLOOD_TURN {
+                let ready = self.flooding.get(from) == Some(&true);
+                if !ready || net.backlog(from).is_none_or(|bytes| bytes > 0) {
+                    break;
+                }
                 let now = net.now();
                 self.send(net, from, None, now);
             }
+        }
+    }
+
+    fn set_flooding(&mut self, index: usize, is_flooding: bool) {
+        if let Some(flooding) = self.flooding.get_mut(index) {
+            *flooding = is_flooding;
         }
     }
 
@@ -210,8 +234,9 @@ impl Talk {
 }
 
 impl Scenario for Talk {
-    fn joined(&mut self, _: &mut Net, _: usize) {
+    fn joined(&mut self, _: &mut Net, index: usize) {
         self.joined += 1;
+        self.set_flooding(index, true);
     }
 
     fn signal(&mut self, net: &mut Net, me: usize, text: &[u8]) {
@@ -230,22 +255,29 @@ impl Scenario for Talk {
         }
     }
 
-    fn refused(&mut self, _: &mut Net, from: usize, rate_limited: bool, to: Option<usize>) {
+    fn refused(&mut self, _: &mut Net, from: usize, reason: Refusal, to: Option<usize>) {
         if from >= self.plan.members {
-            self.flood.refuse(rate_limited, to, false);
-        } else if self.honest.refuse(rate_limited, to, self.plan.addressed) {
+            self.flood.refuse(reason, to, false);
+        } else if self.honest.refuse(reason, to, self.plan.addressed) {
             let to = to.or_else(|| self.addressee(from));
             self.refused.push_back((Instant::now() + RESEND_PAUSE, from, to));
+        }
+    }
+
+    fn left(&mut self, me: usize) {
+        // All hear it; the first of each room counts.
+        if self.plan.slow_bytes.is_some() && me.is_multiple_of(self.plan.room_size) {
+            self.cut.members += 1;
+            self.cut.first_after_seconds.get_or_insert(self.started.elapsed().as_secs_f64());
         }
     }
 
     fn closed(&mut self, _: &mut Net, index: usize, _: Option<u16>) {
         if index >= self.plan.members {
             self.flood.tally.dropped += 1;
+            self.set_flooding(index, false);
             self.away.push_back((Instant::now() + FLOOD_RETURN, index));
-        } else if index % self.plan.room_size >= self.listeners() {
-            self.cut += 1;
-        } else {
+        } else if index % self.plan.room_size < self.listeners() {
             self.honest.tally.dropped += 1;
         }
     }
