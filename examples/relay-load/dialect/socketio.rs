@@ -23,8 +23,11 @@ impl Dialect for SocketIo {
             [b'4', b'0', ..] => {
                 Heard::Answer(format!(r#"42["join",{{"userId":"m{}","roomId":"load-{}"}}]"#, member.index, member.room))
             }
-            _ if text.starts_with(br#"42["joined""#) => Heard::Joined,
-            [b'4', b'2', ..] => Heard::Signal,
+            [b'4', b'2', event @ ..] => match event {
+                event if event.starts_with(br#"["joined""#) => Heard::Joined,
+                event if event.starts_with(br#"["welcome""#) || event.starts_with(br#"["bye""#) => Heard::Nothing,
+                _ => Heard::Signal,
+            },
             _ => Heard::Broken(String::from_utf8_lossy(text).into_owned()),
         }
     }
