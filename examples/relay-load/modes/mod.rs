@@ -2,4 +2,5 @@
 
 pub(crate) mod churn;
 pub(crate) mod idle;
+pub(crate) mod pace;
 pub(crate) mod talk;

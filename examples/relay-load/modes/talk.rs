@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::courier::Courier;
 use crate::dialect::Refusal;
+use crate::modes::pace::Pace;
 use crate::net::{Net, Scenario};
 use crate::report::{Cost, Cut, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
@@ -19,10 +20,6 @@ use crate::schedule::{Schedule, Stage};
 const RESEND_PAUSE: Duration = Duration::from_millis(5);
 /// How long nothing needs to be done in a closed loop: short beside the stages.
 const CLOSED_LOOP_PAUSE: Duration = Duration::from_millis(10);
-/// A message that is due sooner is waited for in a loop: the poller's own clock counts milliseconds.
-const SPIN_NANOS: u64 = 2_000_000;
-/// Bytes that may wait for a member's socket before what is due waits with the member.
-const BACKLOG_BYTES: usize = 256 * 1024;
 /// Messages in a row of a member who floods, so that they do not keep the tool from those who are measured.
 const FLOOD_TURN: usize = 4;
 /// How long a member who floods stays away once it was cut off.
@@ -31,8 +28,6 @@ const FLOOD_RETURN: Duration = Duration::from_millis(100);
 const SLOW_TURN: Duration = Duration::from_millis(20);
 /// What a member who reads slowly may read at first: its upgrade and its join.
 const SLOW_START_BYTES: usize = 4 * 1024;
-/// Nanoseconds of a second.
-const NANOS: f64 = 1e9;
 
 /// What the members do.
 #[derive(Debug, Clone)]
@@ -62,10 +57,8 @@ pub(crate) struct Talk {
     honest: Courier,
     flood: Courier,
     joined: usize,
-    /// When the next message of an open loop is due, in nanoseconds, and how many were.
-    due: (f64, usize),
-    /// What is due of each honest member and had to wait.
-    waiting: Vec<VecDeque<u64>>,
+    /// What is due in an open loop.
+    pace: Option<Pace>,
     /// Refused messages: when to send again, from whom, to whom.
     refused: VecDeque<(Instant, usize, Option<usize>)>,
     /// Members who were cut off, and when they come back.
@@ -89,13 +82,13 @@ impl Talk {
             let slow = index < plan.members && index % plan.room_size >= listeners;
             net.connect(index, slow.then_some(SLOW_START_BYTES));
         }
+        let talkers = (0..plan.members).filter(|index| index % plan.room_size < listeners).collect();
         Ok(Self {
             schedule,
             honest: Courier::new(all, plan.room_size, listeners, description_bytes)?,
             flood: Courier::new(all, plan.room_size, plan.room_size, description_bytes)?,
             joined: 0,
-            due: (0.0, 0),
-            waiting: vec![VecDeque::new(); plan.members],
+            pace: plan.rate.filter(|_| plan.members > 0).map(|rate| Pace::new(rate, talkers)),
             refused: VecDeque::new(),
             away: VecDeque::new(),
             slow_turn: Instant::now(),
@@ -110,7 +103,7 @@ impl Talk {
     /// What was found.
     pub(crate) fn summary(mut self) -> Summary {
         let Schedule { measured, done, used, load, .. } = self.schedule;
-        self.honest.tally.unsent = self.waiting.iter().map(|waiting| waiting.len() as u64).sum();
+        self.honest.tally.unsent = self.pace.as_ref().map_or(0, Pace::waiting);
         Summary {
             labels: Default::default(),
             mode: self.plan.mode,
@@ -150,9 +143,9 @@ impl Talk {
 
     /// Hands out the tokens of a closed loop.
     fn start(&mut self, net: &mut Net) {
-        self.due.0 = net.now() as f64;
         self.started = Instant::now();
-        if self.plan.rate.is_some() {
+        if let Some(pace) = &mut self.pace {
+            pace.start(net.now());
             return;
         }
         for room in 0..self.plan.members / self.plan.room_size {
@@ -166,32 +159,12 @@ impl Talk {
 
     /// Sends what is due in an open loop; how long nothing will be.
     fn pace(&mut self, net: &mut Net) -> Duration {
-        let Some(rate) = self.plan.rate else { return CLOSED_LOOP_PAUSE };
-        let now = net.now();
-        let talkers = self.plan.members / self.plan.room_size * self.listeners();
-        while talkers > 0 && (self.due.0 as u64) <= now {
-            let turn = self.due.1 % talkers;
-            let from = turn / self.listeners() * self.plan.room_size + turn % self.listeners();
-            if let Some(waiting) = self.waiting.get_mut(from) {
-                waiting.push_back(self.due.0 as u64);
-            }
-            self.drain(net, from);
-            self.due = (self.due.0 + NANOS / rate, self.due.1 + 1);
-        }
-        let pause = (self.due.0 as u64).saturating_sub(now);
-        if pause < SPIN_NANOS || self.plan.flooders > 0 {
-            Duration::ZERO
-        } else {
-            Duration::from_nanos(pause - SPIN_NANOS / 2)
-        }
-    }
-
-    /// Sends what waits with one member, as far as its socket takes it.
-    fn drain(&mut self, net: &mut Net, from: usize) {
-        while net.backlog(from).is_some_and(|bytes| bytes < BACKLOG_BYTES) {
-            let Some(time) = self.waiting.get_mut(from).and_then(VecDeque::pop_front) else { break };
+        let Some(pace) = &mut self.pace else { return CLOSED_LOOP_PAUSE };
+        let pause = pace.advance(net.now());
+        while let Some((from, time)) = self.pace.as_mut().and_then(|pace| pace.next(net)) {
             self.send(net, from, self.addressee(from), time);
         }
+        pause
     }
 
     /// Keeps the sockets of those who flood full.
@@ -246,7 +219,7 @@ impl Scenario for Talk {
             return;
         }
         let Some(stamp) = self.honest.receive(now, me, text) else { return };
-        if self.plan.rate.is_some() || !self.schedule.is_sending() {
+        if self.pace.is_some() || !self.schedule.is_sending() {
             return;
         }
         let next = (stamp.from % self.plan.room_size + 1) % self.listeners();
@@ -301,7 +274,10 @@ impl Scenario for Talk {
         self.read_slowly(net, now);
         if self.schedule.is_sending() {
             pause = self.pace(net);
-            self.flood(net);
+            if self.plan.flooders > 0 {
+                self.flood(net);
+                pause = Duration::ZERO;
+            }
             while let Some(&(_, index)) = self.away.front().filter(|(when, _)| *when <= now) {
                 self.away.pop_front();
                 net.connect(index, None);
