@@ -162,3 +162,47 @@ impl Courier {
         to.map_or(self.listeners as u64 - 1, |to| u64::from(self.listens(to)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A room of three whose member 0 sent two messages to everyone, and one of them to member 1 alone.
+    fn courier_and_texts() -> (Courier, [Vec<u8>; 3]) {
+        let mut courier = Courier::new(6, 3, 3, 500).unwrap();
+        courier.tally.expected = 5;
+        let texts = [(0, None), (1, None), (2, Some(1))].map(|(number, to)| {
+            let mut text = b"{".to_vec();
+            courier.bodies.write(Kind::Offer, Stamp { from: 0, to, number, time: 0 }, &mut text);
+            text.push(b'}');
+            text
+        });
+        (courier, texts)
+    }
+
+    #[test]
+    fn all_that_arrives_where_it_should_is_clean() {
+        let (mut courier, texts) = courier_and_texts();
+        for text in &texts {
+            courier.receive(1, 1, text).unwrap();
+        }
+        courier.receive(1, 2, &texts[0]).unwrap();
+        courier.refuse(Refusal::Busy, Some(2), false);
+        assert!(courier.close().is_clean());
+    }
+
+    #[test]
+    fn every_fault_is_counted_as_what_it_is() {
+        let (mut courier, texts) = courier_and_texts();
+        courier.receive(1, 1, &texts[1]).unwrap();
+        courier.receive(1, 1, &texts[0]).unwrap();
+        for (me, text) in [(1, &texts[0]), (0, &texts[0]), (2, &texts[2]), (4, &texts[0])] {
+            assert_eq!(courier.receive(1, me, text), None);
+        }
+        let mut changed = texts[0].clone();
+        changed[20] ^= 1;
+        courier.receive(1, 2, &changed).unwrap();
+        let Tally { lost, doubled, reordered, misdelivered, damaged, .. } = courier.close();
+        assert_eq!((lost, doubled, reordered, misdelivered, damaged), (2, 1, 1, 3, 1));
+    }
+}

@@ -28,7 +28,8 @@ use clap::Parser;
 
 use crate::modes::churn::{self, Churn};
 use crate::modes::idle::Idle;
-use crate::modes::talk::{Plan, Talk};
+use crate::modes::plan::Plan;
+use crate::modes::talk::Talk;
 use crate::net::Net;
 use crate::options::{Command, Common, Options};
 use crate::report::Summary;
@@ -44,11 +45,11 @@ fn main() -> Result<ExitCode> {
         }
         Command::Mesh(options) => talk(&options.common, talk_plan("mesh", &options)),
         Command::Flood(options::Flood { common, flooders, rate }) => {
-            let plan = Plan { flooders, rate: Some(rate), ..plan("flood", common.connections, 2) };
+            let plan = Plan { flooders, rate: Some(rate), ..Plan::new("flood", common.connections, 2) };
             talk(&common, Plan { addressed: true, ..plan })
         }
         Command::Slow(options::Slow { common, room_size, read_rate, rate }) => {
-            let plan = plan("slow", common.connections, room_size);
+            let plan = Plan::new("slow", common.connections, room_size);
             talk(&common, Plan { slow_bytes: Some(read_rate), rate: Some(rate), ..plan })
         }
         Command::Idle(options::Idle { common, room_size, settle, offer }) => {
@@ -82,11 +83,11 @@ fn main() -> Result<ExitCode> {
 }
 
 fn talk_plan(mode: &'static str, options: &options::Talk) -> Plan {
-    Plan { window: options.window, rate: options.rate, ..plan(mode, options.common.connections, options.room_size) }
-}
-
-fn plan(mode: &'static str, members: usize, room_size: usize) -> Plan {
-    Plan { mode, members, room_size, flooders: 0, slow_bytes: None, window: 1, rate: None, addressed: false }
+    Plan {
+        window: options.window,
+        rate: options.rate,
+        ..Plan::new(mode, options.common.connections, options.room_size)
+    }
 }
 
 fn talk(common: &Common, plan: Plan) -> Result<ExitCode> {

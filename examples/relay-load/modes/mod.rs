@@ -3,4 +3,5 @@
 pub(crate) mod churn;
 pub(crate) mod idle;
 pub(crate) mod pace;
+pub(crate) mod plan;
 pub(crate) mod talk;

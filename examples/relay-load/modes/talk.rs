@@ -12,6 +12,7 @@ use anyhow::Result;
 use crate::courier::Courier;
 use crate::dialect::Refusal;
 use crate::modes::pace::Pace;
+use crate::modes::plan::Plan;
 use crate::net::{Net, Scenario};
 use crate::report::{Cost, Cut, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
@@ -28,27 +29,6 @@ const FLOOD_RETURN: Duration = Duration::from_millis(100);
 const SLOW_TURN: Duration = Duration::from_millis(20);
 /// What a member who reads slowly may read at first: its upgrade and its join.
 const SLOW_START_BYTES: usize = 4 * 1024;
-
-/// What the members do.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// The mode's name.
-    pub(crate) mode: &'static str,
-    /// Honest members.
-    pub(crate) members: usize,
-    /// Members of a room.
-    pub(crate) room_size: usize,
-    /// Members who flood, in rooms of their own.
-    pub(crate) flooders: usize,
-    /// What the last member of each room reads a second, where it reads slowly.
-    pub(crate) slow_bytes: Option<usize>,
-    /// Messages under way in each room.
-    pub(crate) window: usize,
-    /// Messages a second, of all together; a closed loop otherwise.
-    pub(crate) rate: Option<f64>,
-    /// Whether messages go to one member rather than to all.
-    pub(crate) addressed: bool,
-}
 
 /// Members who talk.
 pub(crate) struct Talk {
@@ -77,7 +57,7 @@ impl Talk {
     /// Connects everyone.
     pub(crate) fn new(net: &mut Net, plan: Plan, schedule: Schedule, description_bytes: usize) -> Result<Self> {
         let all = plan.members + plan.flooders;
-        let listeners = plan.room_size - usize::from(plan.slow_bytes.is_some());
+        let listeners = plan.listeners();
         for index in 0..all {
             let slow = index < plan.members && index % plan.room_size >= listeners;
             net.connect(index, slow.then_some(SLOW_START_BYTES));
@@ -121,19 +101,6 @@ impl Talk {
         }
     }
 
-    /// The members of each room who talk and listen.
-    fn listeners(&self) -> usize {
-        self.plan.room_size - usize::from(self.plan.slow_bytes.is_some())
-    }
-
-    /// Whom a message of `from` goes to: its partner, or everyone.
-    fn addressee(&self, from: usize) -> Option<usize> {
-        self.plan.addressed.then(|| {
-            let first = from - from % self.plan.room_size;
-            first + (from + 1 - first) % self.plan.room_size
-        })
-    }
-
     fn send(&mut self, net: &mut Net, from: usize, to: Option<usize>, time: u64) {
         let courier = if from < self.plan.members { &mut self.honest } else { &mut self.flood };
         if let Err(error) = courier.send(net, from, to, time) {
@@ -150,9 +117,9 @@ impl Talk {
         }
         for room in 0..self.plan.members / self.plan.room_size {
             for token in 0..self.plan.window {
-                let from = room * self.plan.room_size + token % self.listeners();
+                let from = room * self.plan.room_size + token % self.plan.listeners();
                 let now = net.now();
-                self.send(net, from, self.addressee(from), now);
+                self.send(net, from, self.plan.addressee(from), now);
             }
         }
     }
@@ -162,7 +129,7 @@ impl Talk {
         let Some(pace) = &mut self.pace else { return CLOSED_LOOP_PAUSE };
         let pause = pace.advance(net.now());
         while let Some((from, time)) = self.pace.as_mut().and_then(|pace| pace.next(net)) {
-            self.send(net, from, self.addressee(from), time);
+            self.send(net, from, self.plan.addressee(from), time);
         }
         pause
     }
@@ -222,9 +189,9 @@ impl Scenario for Talk {
         if self.pace.is_some() || !self.schedule.is_sending() {
             return;
         }
-        let next = (stamp.from % self.plan.room_size + 1) % self.listeners();
+        let next = (stamp.from % self.plan.room_size + 1) % self.plan.listeners();
         if me % self.plan.room_size == next {
-            self.send(net, me, self.addressee(me), now);
+            self.send(net, me, self.plan.addressee(me), now);
         }
     }
 
@@ -232,7 +199,7 @@ impl Scenario for Talk {
         if from >= self.plan.members {
             self.flood.refuse(reason, to, false);
         } else if self.honest.refuse(reason, to, self.plan.addressed) {
-            let to = to.or_else(|| self.addressee(from));
+            let to = to.or_else(|| self.plan.addressee(from));
             self.refused.push_back((Instant::now() + RESEND_PAUSE, from, to));
         }
     }
@@ -250,7 +217,7 @@ impl Scenario for Talk {
             self.flood.tally.dropped += 1;
             self.set_flooding(index, false);
             self.away.push_back((Instant::now() + FLOOD_RETURN, index));
-        } else if index % self.plan.room_size < self.listeners() {
+        } else if index % self.plan.room_size < self.plan.listeners() {
             self.honest.tally.dropped += 1;
         }
     }
