@@ -18,12 +18,14 @@ const COLOURS: [&str; 7] = ["#999999", "#0072b2", "#e69f00", "#56b4e9", "#d55e00
 /// Draws the table.
 pub(crate) fn svg(table: &Table) -> String {
     let height = |line: &Line| TITLE + GAP + BAR * line.cells.len() as f64;
-    let total = 2.0 * MARGIN + table.lines.iter().map(height).sum::<f64>();
+    let total = 3.0 * MARGIN + table.lines.iter().map(height).sum::<f64>();
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {total}\" font-family=\"sans-serif\" \
          font-size=\"11\">\n<rect width=\"{WIDTH}\" height=\"{total}\" fill=\"white\"/>\n"
     );
-    let mut top = MARGIN;
+    let note = "Medians. CPU a message, delivery and visit, and p50 and p99: over the forwarder's, which is the physical limit.";
+    let _ = writeln!(svg, "<text x=\"{MARGIN}\" y=\"{MARGIN}\" fill=\"#555555\">{note}</text>");
+    let mut top = 2.0 * MARGIN;
     for line in &table.lines {
         draw(&mut svg, table, line, top);
         top += height(line);

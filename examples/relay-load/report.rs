@@ -35,7 +35,7 @@ pub(crate) struct Summary {
     pub(crate) latency: Option<Latency>,
     /// What became of every message.
     pub(crate) tally: Tally,
-    /// The same for the messages of those who flood.
+    /// The same for the messages of those who flood; what was under way when one of them was cut off counts as lost.
     pub(crate) flood: Option<Tally>,
     /// Members who read slowly and were cut off.
     pub(crate) cut: Option<Cut>,

@@ -152,7 +152,7 @@ fn label<'a>(run: &'a Value, name: &str) -> Option<&'a str> {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:NAME_WIDTH$}", "median (least to most); CPU and calm over the")?;
+        write!(f, "{:NAME_WIDTH$}", "median (least to most of the rounds)")?;
         for server in &self.servers {
             write!(f, "{server:>FIGURE_WIDTH$}")?;
         }
@@ -169,7 +169,7 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
         }
-        Ok(())
+        writeln!(f, "CPU a message, delivery and visit, and p50 and p99: over the {BASE}'s in the same round")
     }
 }
 

@@ -17,8 +17,10 @@ use crate::net::{Net, Scenario};
 use crate::report::{Cost, Cut, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
 
-/// How long to wait before a refused message is sent again.
-const RESEND_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait before a message is sent again whose addressee was busy: a socket drains in less.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait before a message is sent again that was one too many: rates are counted in seconds.
+const RATE_PAUSE: Duration = Duration::from_secs(1);
 /// How long nothing needs to be done in a closed loop: short beside the stages.
 const CLOSED_LOOP_PAUSE: Duration = Duration::from_millis(10);
 /// Messages in a row of a member who floods, so that they do not keep the tool from those who are measured.
@@ -39,8 +41,10 @@ pub(crate) struct Talk {
     joined: usize,
     /// What is due in an open loop.
     pace: Option<Pace>,
-    /// Refused messages: when to send again, from whom, to whom.
-    refused: VecDeque<(Instant, usize, Option<usize>)>,
+    /// Messages whose addressee was busy: when to send again, from whom, to whom.
+    busy: VecDeque<(Instant, usize, Option<usize>)>,
+    /// The same of those that were too many.
+    limited: VecDeque<(Instant, usize, Option<usize>)>,
     /// Members who were cut off, and when they come back.
     away: VecDeque<(Instant, usize)>,
     slow_turn: Instant,
@@ -69,7 +73,8 @@ impl Talk {
             flood: Courier::new(all, plan.room_size, plan.room_size, description_bytes)?,
             joined: 0,
             pace: plan.rate.filter(|_| plan.members > 0).map(|rate| Pace::new(rate, talkers)),
-            refused: VecDeque::new(),
+            busy: VecDeque::new(),
+            limited: VecDeque::new(),
             away: VecDeque::new(),
             slow_turn: Instant::now(),
             started: Instant::now(),
@@ -154,9 +159,9 @@ impl Talk {
         }
     }
 
+    /// Sends again what was refused, each queue in its order.
     fn resend(&mut self, net: &mut Net, now: Instant) {
-        while let Some(&(_, from, to)) = self.refused.front().filter(|(when, ..)| *when <= now) {
-            self.refused.pop_front();
+        while let Some((from, to)) = due(&mut self.busy, now).or_else(|| due(&mut self.limited, now)) {
             self.honest.tally.resent += 1;
             let time = net.now();
             self.send(net, from, to, time);
@@ -171,6 +176,13 @@ impl Talk {
             net.grant(last, (bytes as f64 * SLOW_TURN.as_secs_f64()) as usize);
         }
     }
+}
+
+/// Takes the first of `queue` whose time has come.
+fn due(queue: &mut VecDeque<(Instant, usize, Option<usize>)>, now: Instant) -> Option<(usize, Option<usize>)> {
+    let &(_, from, to) = queue.front().filter(|(when, ..)| *when <= now)?;
+    queue.pop_front();
+    Some((from, to))
 }
 
 impl Scenario for Talk {
@@ -200,7 +212,10 @@ impl Scenario for Talk {
             self.flood.refuse(reason, to, false);
         } else if self.honest.refuse(reason, to, self.plan.addressed) {
             let to = to.or_else(|| self.plan.addressee(from));
-            self.refused.push_back((Instant::now() + RESEND_PAUSE, from, to));
+            let limited = reason == Refusal::RateLimited;
+            let queue = if limited { &mut self.limited } else { &mut self.busy };
+            let pause = if limited { RATE_PAUSE } else { BUSY_PAUSE };
+            queue.push_back((Instant::now() + pause, from, to));
         }
     }
 
@@ -250,7 +265,9 @@ impl Scenario for Talk {
                 net.connect(index, None);
             }
         }
-        self.resend(net, now);
+        if self.schedule.is_sending() {
+            self.resend(net, now);
+        }
         Ok(Some(pause))
     }
 }
