@@ -107,6 +107,9 @@ impl Schedule {
             Stage::Draining if outstanding <= 0 || now - self.seen.1.max(self.since) > DRAIN => Stage::Over,
             _ => return Ok(false),
         };
+        if next == Stage::Over && std::io::stderr().is_terminal() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
         self.stage = next;
         self.since = now;
         Ok(true)
@@ -129,8 +132,8 @@ impl Schedule {
         }
         let rate = (done - self.progress.1) as f64 / elapsed.as_secs_f64();
         self.progress = (now, done);
+        let line = format!("{:?}: {missing} to join, {done} done, {rate:.0} a second", self.stage);
         // Nobody misses a line that cannot be written.
-        let _ =
-            write!(std::io::stderr(), "\r{:?}: {missing} to join, {done} done, {rate:.0} a second\x1b[K\r", self.stage);
+        let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
     }
 }

@@ -1,5 +1,6 @@
 //! What the sockets allow: connecting, reading, and cutting what came into messages.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -80,6 +81,9 @@ impl Net {
                     if emptied {
                         break;
                     }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::ConnectionRefused) => {
+                    return Err(error).with_context(|| format!("cannot speak to {}", self.target.address));
                 }
                 Ok(Some(0)) | Err(_) => {
                     let code = self.drop_connection(index);
