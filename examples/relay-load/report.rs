@@ -50,6 +50,8 @@ pub(crate) struct Summary {
 pub(crate) struct Cut {
     /// How many.
     pub(crate) members: u64,
+    /// Copies for them that were refused.
+    pub(crate) refused: u64,
     /// When the first was, counted from the first message.
     pub(crate) first_after_seconds: Option<f64>,
 }
@@ -123,7 +125,8 @@ impl fmt::Display for Summary {
         }
         if let Some(cut) = &self.cut {
             let first = cut.first_after_seconds.map(|seconds| format!(", the first after {seconds:.1} s"));
-            writeln!(f, "  slow readers cut off: {}{}", cut.members, first.unwrap_or_default())?;
+            let first = first.unwrap_or_default();
+            writeln!(f, "  slow readers: {} copies refused, {} members cut off{first}", cut.refused, cut.members)?;
         }
         if let Some(cpu) = self.load_cpu_per_million {
             writeln!(f, "  load, CPU s a million {what}: {cpu:.2}")?;

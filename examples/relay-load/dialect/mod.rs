@@ -39,8 +39,8 @@ pub(crate) enum Heard {
         /// The number of the member that did not get it, where only one did not.
         to: Option<usize>,
     },
-    /// Somebody is no longer in the room.
-    Left,
+    /// This member is no longer in the room.
+    Left(usize),
     /// The server waits for this.
     Answer(String),
     /// Nothing that matters here.

@@ -33,8 +33,9 @@ impl Dialect for Relay {
         if kind.starts_with(b"joined\"") {
             return Heard::Joined;
         }
-        if kind.starts_with(b"peer_left\"") {
-            return Heard::Left;
+        if let Some(rest) = kind.strip_prefix(br#"peer_left","id":""#) {
+            let id = rest.split(|byte| *byte == b'"').next().unwrap_or_default();
+            return std::str::from_utf8(id).ok().and_then(number).map_or(Heard::Nothing, Heard::Left);
         }
         if !kind.starts_with(b"error\"") {
             return Heard::Nothing;
@@ -46,7 +47,7 @@ impl Dialect for Relay {
             "peer_not_found" => Refusal::NotFound,
             _ => return Heard::Broken(lossy(text)),
         };
-        Heard::Refused { reason, to: to.and_then(|to| to.strip_prefix('m')?.parse().ok()) }
+        Heard::Refused { reason, to: to.as_deref().and_then(number) }
     }
 
     fn begin(&self, _: Member, to: Option<Member>, kind: Kind, text: &mut Vec<u8>) -> bool {
@@ -66,6 +67,11 @@ impl Dialect for Relay {
     fn leave(&self) -> Option<&'static str> {
         Some(r#"{"type":"leave"}"#)
     }
+}
+
+/// The number of the member that chose this id.
+fn number(id: &str) -> Option<usize> {
+    id.strip_prefix('m')?.parse().ok()
 }
 
 fn lossy(text: &[u8]) -> String {

@@ -153,6 +153,10 @@ impl Talk {
         }
     }
 
+    fn is_slow(&self, index: usize) -> bool {
+        index < self.plan.members && index % self.plan.room_size >= self.plan.listeners()
+    }
+
     fn set_flooding(&mut self, index: usize, is_flooding: bool) {
         if let Some(flooding) = self.flooding.get_mut(index) {
             *flooding = is_flooding;
@@ -208,6 +212,9 @@ impl Scenario for Talk {
     }
 
     fn refused(&mut self, _: &mut Net, from: usize, reason: Refusal, to: Option<usize>) {
+        if to.is_some_and(|to| self.is_slow(to)) {
+            self.cut.refused += 1;
+        }
         if from >= self.plan.members {
             self.flood.refuse(reason, to, false);
         } else if self.honest.refuse(reason, to, self.plan.addressed) {
@@ -219,9 +226,9 @@ impl Scenario for Talk {
         }
     }
 
-    fn left(&mut self, me: usize) {
+    fn left(&mut self, me: usize, who: usize) {
         // All hear it; the first of each room counts.
-        if self.plan.slow_bytes.is_some() && me.is_multiple_of(self.plan.room_size) {
+        if self.is_slow(who) && me.is_multiple_of(self.plan.room_size) {
             self.cut.members += 1;
             self.cut.first_after_seconds.get_or_insert(self.started.elapsed().as_secs_f64());
         }
@@ -232,7 +239,7 @@ impl Scenario for Talk {
             self.flood.tally.dropped += 1;
             self.set_flooding(index, false);
             self.away.push_back((Instant::now() + FLOOD_RETURN, index));
-        } else if index % self.plan.room_size < self.plan.listeners() {
+        } else if !self.is_slow(index) {
             self.honest.tally.dropped += 1;
         }
     }

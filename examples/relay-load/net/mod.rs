@@ -25,8 +25,8 @@ pub(crate) trait Scenario {
     fn signal(&mut self, net: &mut Net, index: usize, text: &[u8]);
     /// The server refused a message of the member `index`.
     fn refused(&mut self, net: &mut Net, index: usize, reason: Refusal, to: Option<usize>);
-    /// The member `index` hears that somebody left its room.
-    fn left(&mut self, _index: usize) {}
+    /// The member `index` hears that the member `who` left its room.
+    fn left(&mut self, _index: usize, _who: usize) {}
     /// The connection of the member `index` ended, with the code of the server's close frame.
     fn closed(&mut self, net: &mut Net, index: usize, code: Option<u16>);
     /// Time goes on; for how long nothing needs to be done, or `None` at the end.

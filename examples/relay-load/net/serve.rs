@@ -157,7 +157,7 @@ impl Net {
             Heard::Signal => scenario.signal(self, index, text),
             Heard::Joined => scenario.joined(self, index),
             Heard::Refused { reason, to } => scenario.refused(self, index, reason, to),
-            Heard::Left => scenario.left(index),
+            Heard::Left(who) => scenario.left(index, who),
             Heard::Answer(answer) => self.write(index, Opcode::Text, answer.as_bytes()),
             Heard::Nothing => {}
             Heard::Broken(text) => bail!("the server says {text}"),
