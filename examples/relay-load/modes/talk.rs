@@ -11,10 +11,12 @@ use anyhow::Result;
 
 use crate::courier::Courier;
 use crate::dialect::Refusal;
+use crate::modes::flood::Flood;
 use crate::modes::pace::Pace;
 use crate::modes::plan::Plan;
+use crate::modes::slow::{self, Slow};
 use crate::net::{Net, Scenario};
-use crate::report::{Cost, Cut, Latency, Summary};
+use crate::report::{Cost, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
 
 /// How long to wait before a message is sent again whose addressee was busy: a socket drains in less.
@@ -23,21 +25,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const RATE_PAUSE: Duration = Duration::from_secs(1);
 /// How long nothing needs to be done in a closed loop: short beside the stages.
 const CLOSED_LOOP_PAUSE: Duration = Duration::from_millis(10);
-/// Messages in a row of a member who floods, so that they do not keep the tool from those who are measured.
-const FLOOD_TURN: usize = 4;
-/// How long a member who floods stays away once it was cut off.
-const FLOOD_RETURN: Duration = Duration::from_millis(100);
-/// How often members who read slowly read.
-const SLOW_TURN: Duration = Duration::from_millis(20);
-/// What a member who reads slowly may read at first: its upgrade and its join.
-const SLOW_START_BYTES: usize = 4 * 1024;
 
 /// Members who talk.
 pub(crate) struct Talk {
     plan: Plan,
     schedule: Schedule,
     honest: Courier,
-    flood: Courier,
+    flood: Flood,
+    slow: Slow,
     joined: usize,
     /// What is due in an open loop.
     pace: Option<Pace>,
@@ -45,15 +40,6 @@ pub(crate) struct Talk {
     busy: VecDeque<(Instant, usize, Option<usize>)>,
     /// The same of those that were too many.
     limited: VecDeque<(Instant, usize, Option<usize>)>,
-    /// Members who were cut off, and when they come back.
-    away: VecDeque<(Instant, usize)>,
-    slow_turn: Instant,
-    /// When the first message was sent.
-    started: Instant,
-    /// Members who read slowly and were cut off.
-    cut: Cut,
-    /// Which of those who flood are in their rooms.
-    flooding: Vec<bool>,
     failure: Option<anyhow::Error>,
 }
 
@@ -64,22 +50,19 @@ impl Talk {
         let listeners = plan.listeners();
         for index in 0..all {
             let slow = index < plan.members && index % plan.room_size >= listeners;
-            net.connect(index, slow.then_some(SLOW_START_BYTES));
+            net.connect(index, slow.then_some(slow::START_BYTES));
         }
         let talkers = (0..plan.members).filter(|index| index % plan.room_size < listeners).collect();
+        let flood = Courier::new(all, plan.room_size, plan.room_size, description_bytes)?;
         Ok(Self {
             schedule,
             honest: Courier::new(all, plan.room_size, listeners, description_bytes)?,
-            flood: Courier::new(all, plan.room_size, plan.room_size, description_bytes)?,
+            flood: Flood::new(plan.members..all, flood),
+            slow: Slow::new(),
             joined: 0,
             pace: plan.rate.filter(|_| plan.members > 0).map(|rate| Pace::new(rate, talkers)),
             busy: VecDeque::new(),
             limited: VecDeque::new(),
-            away: VecDeque::new(),
-            slow_turn: Instant::now(),
-            started: Instant::now(),
-            cut: Cut::default(),
-            flooding: vec![false; all],
             failure: None,
             plan,
         })
@@ -99,23 +82,22 @@ impl Talk {
             per_second: done as f64 / measured.as_secs_f64(),
             latency: Latency::of(&self.honest.latency),
             tally: self.honest.close(),
-            flood: (self.plan.flooders > 0).then(|| self.flood.close()),
-            cut: self.plan.slow_bytes.map(|_| self.cut),
+            flood: (self.plan.flooders > 0).then(|| self.flood.courier.close()),
+            cut: self.plan.slow_bytes.map(|_| self.slow.cut),
             server: used.map(|used| Cost::of(used, done)),
             load_cpu_per_million: Cost::of(load, done).cpu_per_million,
         }
     }
 
     fn send(&mut self, net: &mut Net, from: usize, to: Option<usize>, time: u64) {
-        let courier = if from < self.plan.members { &mut self.honest } else { &mut self.flood };
-        if let Err(error) = courier.send(net, from, to, time) {
+        if let Err(error) = self.honest.send(net, from, to, time) {
             self.failure = Some(error);
         }
     }
 
     /// Hands out the tokens of a closed loop.
     fn start(&mut self, net: &mut Net) {
-        self.started = Instant::now();
+        self.slow.start();
         if let Some(pace) = &mut self.pace {
             pace.start(net.now());
             return;
@@ -139,28 +121,8 @@ impl Talk {
         pause
     }
 
-    /// Keeps the sockets of those who flood full.
-    fn flood(&mut self, net: &mut Net) {
-        for from in self.plan.members..self.plan.members + self.plan.flooders {
-            for _ in 0..FLOOD_TURN {
-                let ready = self.flooding.get(from) == Some(&true);
-                if !ready || net.backlog(from).is_none_or(|bytes| bytes > 0) {
-                    break;
-                }
-                let now = net.now();
-                self.send(net, from, None, now);
-            }
-        }
-    }
-
     fn is_slow(&self, index: usize) -> bool {
         index < self.plan.members && index % self.plan.room_size >= self.plan.listeners()
-    }
-
-    fn set_flooding(&mut self, index: usize, is_flooding: bool) {
-        if let Some(flooding) = self.flooding.get_mut(index) {
-            *flooding = is_flooding;
-        }
     }
 
     /// Sends again what was refused, each queue in its order.
@@ -169,15 +131,6 @@ impl Talk {
             self.honest.tally.resent += 1;
             let time = net.now();
             self.send(net, from, to, time);
-        }
-    }
-
-    /// Lets those who read slowly read.
-    fn read_slowly(&mut self, net: &mut Net, now: Instant) {
-        let (Some(bytes), true) = (self.plan.slow_bytes, now >= self.slow_turn) else { return };
-        self.slow_turn = now + SLOW_TURN;
-        for last in (self.plan.room_size - 1..self.plan.members).step_by(self.plan.room_size) {
-            net.grant(last, (bytes as f64 * SLOW_TURN.as_secs_f64()) as usize);
         }
     }
 }
@@ -192,13 +145,15 @@ fn due(queue: &mut VecDeque<(Instant, usize, Option<usize>)>, now: Instant) -> O
 impl Scenario for Talk {
     fn joined(&mut self, _: &mut Net, index: usize) {
         self.joined += 1;
-        self.set_flooding(index, true);
+        if self.flood.has(index) {
+            self.flood.enter(index);
+        }
     }
 
     fn signal(&mut self, net: &mut Net, me: usize, text: &[u8]) {
         let now = net.now();
-        if me >= self.plan.members {
-            self.flood.receive(now, me, text);
+        if self.flood.has(me) {
+            self.flood.courier.receive(now, me, text);
             return;
         }
         let Some(stamp) = self.honest.receive(now, me, text) else { return };
@@ -213,10 +168,10 @@ impl Scenario for Talk {
 
     fn refused(&mut self, _: &mut Net, from: usize, reason: Refusal, to: Option<usize>) {
         if to.is_some_and(|to| self.is_slow(to)) {
-            self.cut.refused += 1;
+            self.slow.cut.refused += 1;
         }
-        if from >= self.plan.members {
-            self.flood.refuse(reason, to, false);
+        if self.flood.has(from) {
+            self.flood.courier.refuse(reason, to, false);
         } else if self.honest.refuse(reason, to, self.plan.addressed) {
             let to = to.or_else(|| self.plan.addressee(from));
             let limited = reason == Refusal::RateLimited;
@@ -229,16 +184,13 @@ impl Scenario for Talk {
     fn left(&mut self, me: usize, who: usize) {
         // All hear it; the first of each room counts.
         if self.is_slow(who) && me.is_multiple_of(self.plan.room_size) {
-            self.cut.members += 1;
-            self.cut.first_after_seconds.get_or_insert(self.started.elapsed().as_secs_f64());
+            self.slow.cut_off();
         }
     }
 
     fn closed(&mut self, _: &mut Net, index: usize, _: Option<u16>) {
-        if index >= self.plan.members {
-            self.flood.tally.dropped += 1;
-            self.set_flooding(index, false);
-            self.away.push_back((Instant::now() + FLOOD_RETURN, index));
+        if self.flood.has(index) {
+            self.flood.cut_off(index);
         } else if !self.is_slow(index) {
             self.honest.tally.dropped += 1;
         }
@@ -260,19 +212,13 @@ impl Scenario for Talk {
         }
         let now = Instant::now();
         let mut pause = CLOSED_LOOP_PAUSE;
-        self.read_slowly(net, now);
+        self.slow.go_on(net, &self.plan, now);
         if self.schedule.is_sending() {
             pause = self.pace(net);
-            if self.plan.flooders > 0 {
-                self.flood(net);
+            if self.flood.len() > 0 {
+                self.flood.go_on(net, now)?;
                 pause = Duration::ZERO;
             }
-            while let Some(&(_, index)) = self.away.front().filter(|(when, _)| *when <= now) {
-                self.away.pop_front();
-                net.connect(index, None);
-            }
-        }
-        if self.schedule.is_sending() {
             self.resend(net, now);
         }
         Ok(Some(pause))
