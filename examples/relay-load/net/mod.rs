@@ -14,6 +14,8 @@ use crate::frame::{Framing, Opcode};
 use crate::message::Kind;
 use crate::stream::Target;
 
+/// Rooms that one tool may have: more than it may have connections.
+const ROOMS: usize = 100_000;
 /// The code of a close frame that says that all is well.
 const NORMAL_CLOSE: u16 = 1000;
 
@@ -39,6 +41,8 @@ pub(crate) struct Net {
     target: Target,
     dialect: Box<dyn Dialect>,
     room_size: usize,
+    /// The number of the first room: two tools at once must not meet.
+    first_room: usize,
     connections: Vec<Option<Connection>>,
     /// Members that shall be connected, in this order.
     wanted: VecDeque<(usize, Option<usize>)>,
@@ -57,6 +61,7 @@ impl Net {
             target,
             dialect,
             room_size,
+            first_room: std::process::id() as usize * ROOMS,
             connections: (0..members).map(|_| None).collect(),
             wanted: VecDeque::new(),
             handshakes: 0,
@@ -73,7 +78,7 @@ impl Net {
 
     /// The member `index`, which need not be connected.
     pub(crate) fn member(&self, index: usize) -> Member {
-        Member { index, room: index / self.room_size, slot: index % self.room_size }
+        Member { index, room: self.first_room + index / self.room_size, slot: index % self.room_size }
     }
 
     /// Connects the member `index` when its turn comes. One with a `budget` reads only what it is [granted](Self::grant).
