@@ -1,0 +1,133 @@
+//! The project's own load tool: many members on one thread, every message numbered and checked, latency and cost told.
+//!
+//! `cargo run --release --example relay-load -- pairs --connections 100 --pid $(pidof signaling-relay)`
+
+mod connection;
+mod courier;
+mod dialect;
+mod forwarder;
+mod frame;
+mod ledger;
+mod message;
+mod modes;
+mod net;
+mod options;
+mod plot;
+mod process;
+mod report;
+mod schedule;
+mod stream;
+mod table;
+
+use std::net::ToSocketAddrs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use crate::modes::churn::{self, Churn};
+use crate::modes::idle::Idle;
+use crate::modes::plan::Plan;
+use crate::modes::talk::Talk;
+use crate::net::Net;
+use crate::options::{Command, Common, Options};
+use crate::report::Summary;
+use crate::schedule::Schedule;
+use crate::stream::{Target, tls_config};
+use crate::table::Table;
+
+fn main() -> Result<ExitCode> {
+    match Options::parse().command {
+        Command::Pairs(options) => {
+            let plan = Plan { room_size: 2, addressed: true, ..talk_plan("pairs", &options) };
+            talk(&options.common, plan)
+        }
+        Command::Mesh(options) => talk(&options.common, talk_plan("mesh", &options)),
+        Command::Flood(options::Flood { common, flooders, rate }) => {
+            let plan = Plan { flooders, rate: Some(rate), ..Plan::new("flood", common.connections, 2) };
+            talk(&common, Plan { addressed: true, ..plan })
+        }
+        Command::Slow(options::Slow { common, room_size, read_rate, rate }) => {
+            let plan = Plan::new("slow", common.connections, room_size);
+            talk(&common, Plan { slow_bytes: Some(read_rate), rate: Some(rate), ..plan })
+        }
+        Command::Idle(options::Idle { common, room_size, settle, offer }) => {
+            let mut net = net(&common, common.connections, room_size)?;
+            let (settle, offer) = (Duration::from_secs_f64(settle), offer.map(Duration::from_secs_f64));
+            let mut idle = Idle::new(&mut net, common.connections, room_size, settle, offer, common.pid, common.bytes)?;
+            net.run(&mut idle)?;
+            tell(&common, idle.summary())
+        }
+        Command::Churn(options::Churn { common }) => {
+            let mut net = net(&common, common.connections * churn::ROOM_SIZE, churn::ROOM_SIZE)?;
+            let mut churn = Churn::new(&mut net, common.connections, schedule(&common), common.bytes)?;
+            net.run(&mut churn)?;
+            tell(&common, churn.summary())
+        }
+        Command::Forwarder(options) => forwarder::run(options.listen).map(|()| ExitCode::SUCCESS),
+        Command::Table(options) => {
+            let table = Table::read(&options.runs)?;
+            if options.json {
+                println!("{}", serde_json::to_string_pretty(&table)?)
+            } else {
+                print!("{table}")
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Plot(options) => {
+            print!("{}", plot::svg(&Table::read(&options.runs)?));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn talk_plan(mode: &'static str, options: &options::Talk) -> Plan {
+    Plan {
+        window: options.window,
+        rate: options.rate,
+        ..Plan::new(mode, options.common.connections, options.room_size)
+    }
+}
+
+fn talk(common: &Common, plan: Plan) -> Result<ExitCode> {
+    if plan.room_size < 2 || !plan.members.is_multiple_of(plan.room_size) || !plan.flooders.is_multiple_of(2) {
+        bail!("{} connections do not fill rooms of {}", plan.members, plan.room_size);
+    }
+    let mut net = net(common, plan.members + plan.flooders, plan.room_size)?;
+    let mut talk = Talk::new(&mut net, plan, schedule(common), common.bytes)?;
+    net.run(&mut talk)?;
+    tell(common, talk.summary())
+}
+
+fn schedule(common: &Common) -> Schedule {
+    Schedule::new(Duration::from_secs_f64(common.warmup), Duration::from_secs_f64(common.duration), common.pid)
+}
+
+fn net(common: &Common, members: usize, room_size: usize) -> Result<Net> {
+    let (scheme, host) = common.url.split_once("://").context("the URL has no ws:// or wss://")?;
+    let host = host.trim_end_matches('/').to_owned();
+    let address = host.to_socket_addrs().with_context(|| format!("{host} is not HOST:PORT"))?.next();
+    let tls = match scheme {
+        "ws" => None,
+        "wss" if common.insecure || common.ca.is_some() => Some(tls_config(common.ca.as_deref())?),
+        "wss" => bail!("wss:// needs --insecure or --ca FILE"),
+        _ => bail!("the URL begins with neither ws:// nor wss://"),
+    };
+    let target = Target { address: address.context("the host has no address")?, host, tls };
+    Net::new(target, common.dialect.dialect(members), members, room_size)
+}
+
+/// Prints what was found.
+fn tell(common: &Common, mut summary: Summary) -> Result<ExitCode> {
+    for label in &common.label {
+        let (key, value) = label.split_once('=').context("a label is KEY=VALUE")?;
+        summary.labels.insert(key.to_owned(), value.to_owned());
+    }
+    if common.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        print!("{summary}");
+    }
+    Ok(if summary.tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,146 @@
+//! Members who join and stay, silent or after an offer each: what a connection costs in memory, and whether all are held.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::courier::Courier;
+use crate::dialect::Refusal;
+use crate::net::{Net, Scenario};
+use crate::process::Usage;
+use crate::report::{Cost, Summary};
+
+/// How long connecting may take without a single join.
+const STALL: Duration = Duration::from_secs(20);
+/// How often time is looked at.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Members who join and stay.
+pub(crate) struct Idle {
+    members: usize,
+    room_size: usize,
+    pid: Option<u32>,
+    /// How long silence lasts before memory is looked at.
+    settle: Duration,
+    /// How long it lasts after an offer each, where there is one.
+    offer: Option<Duration>,
+    courier: Courier,
+    joined: usize,
+    started: Instant,
+    last_join: Instant,
+    before: Usage,
+    cost: Cost,
+    offered: Option<Instant>,
+}
+
+impl Idle {
+    /// Connects `members` members.
+    pub(crate) fn new(
+        net: &mut Net,
+        members: usize,
+        room_size: usize,
+        settle: Duration,
+        offer: Option<Duration>,
+        pid: Option<u32>,
+        description_bytes: usize,
+    ) -> Result<Self> {
+        for index in 0..members {
+            net.connect(index, None);
+        }
+        let now = Instant::now();
+        Ok(Self {
+            members,
+            room_size,
+            pid,
+            settle,
+            offer,
+            courier: Courier::new(members, room_size, room_size, description_bytes)?,
+            joined: 0,
+            started: now,
+            last_join: now,
+            before: usage(pid)?,
+            cost: Cost::default(),
+            offered: None,
+        })
+    }
+
+    /// What was found.
+    pub(crate) fn summary(mut self) -> Summary {
+        let seconds = (self.last_join - self.started).as_secs_f64();
+        Summary {
+            labels: Default::default(),
+            mode: "idle",
+            connections: self.members,
+            room_size: self.room_size,
+            seconds,
+            done: self.joined as u64,
+            per_second: self.joined as f64 / seconds,
+            latency: None,
+            tally: self.courier.close(),
+            flood: None,
+            cut: None,
+            server: self.pid.map(|_| self.cost),
+            load_cpu_per_million: None,
+        }
+    }
+
+    fn bytes_each(&self) -> Result<Option<f64>> {
+        let bytes = usage(self.pid)?.since(self.before).resident_bytes;
+        Ok(self.pid.map(|_| bytes as f64 / self.members as f64))
+    }
+}
+
+fn usage(pid: Option<u32>) -> Result<Usage> {
+    pid.map_or(Ok(Usage::default()), Usage::of)
+}
+
+impl Scenario for Idle {
+    fn joined(&mut self, _: &mut Net, _: usize) {
+        self.joined += 1;
+        self.last_join = Instant::now();
+    }
+
+    fn signal(&mut self, net: &mut Net, me: usize, text: &[u8]) {
+        self.courier.receive(net.now(), me, text);
+    }
+
+    fn refused(&mut self, _: &mut Net, _: usize, reason: Refusal, to: Option<usize>) {
+        self.courier.refuse(reason, to, true);
+    }
+
+    fn closed(&mut self, _: &mut Net, _: usize, _: Option<u16>) {
+        self.courier.tally.dropped += 1;
+    }
+
+    fn tick(&mut self, net: &mut Net) -> Result<Option<Duration>> {
+        let silence = self.last_join.elapsed();
+        if self.joined < self.members {
+            if silence > STALL {
+                bail!("{} members could not join", self.members - self.joined);
+            }
+            return Ok(Some(PAUSE));
+        }
+        let Some(offered) = self.offered else {
+            if silence < self.settle {
+                return Ok(Some(PAUSE));
+            }
+            self.cost.joined_bytes = self.bytes_each()?;
+            if self.offer.is_none() {
+                return Ok(None);
+            }
+            self.offered = Some(Instant::now());
+            for from in 0..self.members {
+                let partner =
+                    if (from + 1).is_multiple_of(self.room_size) { from + 1 - self.room_size } else { from + 1 };
+                let now = net.now();
+                self.courier.send(net, from, Some(partner), now)?;
+            }
+            return Ok(Some(PAUSE));
+        };
+        if offered.elapsed() < self.offer.unwrap_or_default() {
+            return Ok(Some(PAUSE));
+        }
+        self.cost.offered_bytes = self.bytes_each()?;
+        Ok(None)
+    }
+}

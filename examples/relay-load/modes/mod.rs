@@ -1,0 +1,9 @@
+//! What the tool can do to a server: one file a mode.
+
+pub(crate) mod churn;
+pub(crate) mod flood;
+pub(crate) mod idle;
+pub(crate) mod pace;
+pub(crate) mod plan;
+pub(crate) mod slow;
+pub(crate) mod talk;
