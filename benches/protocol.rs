@@ -8,8 +8,8 @@
 use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use signaling_relay::protocol::{ClientMessage, ErrorCode, Refusal, parse};
-use signaling_relay::room::names::PeerId;
+use signaling_relay::protocol::names::PeerId;
+use signaling_relay::protocol::{Command, ErrorCode, Event, Refusal, encode, parse};
 
 /// Lines of a session description with one camera and one microphone: about 2.5 KB.
 const DESCRIPTION_LINES: usize = 48;
@@ -51,7 +51,9 @@ fn read(text: String) -> bool {
 #[bench::candidate(candidate(), sender())]
 fn read_and_write(text: String, from: PeerId) -> usize {
     match parse(black_box(&text)).message {
-        Ok(ClientMessage::Signal(signal)) => black_box(signal.encode(&from)).len(),
+        Ok(Command::Signal(signal)) => {
+            black_box(encode(&Event::Signal { from: &from, signal: &signal })).map_or(0, |frame| frame.len())
+        }
         _ => 0,
     }
 }
@@ -59,7 +61,8 @@ fn read_and_write(text: String, from: PeerId) -> usize {
 #[library_benchmark]
 fn write_an_error() -> usize {
     let refusal = Refusal::new(ErrorCode::PeerNotFound, "nobody else is in the room");
-    black_box(refusal.encode(black_box(Some("17")))).len()
+    let event = Event::Error { refusal: &refusal, reference: black_box(Some("17")) };
+    black_box(encode(&event)).map_or(0, |frame| frame.len())
 }
 
 library_benchmark_group!(name = protocol; benchmarks = read, read_and_write, write_an_error);

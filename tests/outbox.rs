@@ -26,7 +26,7 @@ mod limits {
     pub const SHARE_MESSAGES: usize = 2;
     pub const SHARE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
-    pub const ERROR_MESSAGES: usize = 1;
+    pub const ERROR_MESSAGES: usize = 2;
     pub const ROOM_CAPACITY_MAX: usize = 1;
     /// No model runs that long.
     pub const STALL: Duration = Duration::from_secs(3600);
@@ -318,7 +318,8 @@ fn an_outbox_that_is_told_to_end_wakes_its_connection() {
 fn a_client_that_has_read_its_answers_is_read_from_again() {
     check(|| {
         let (outbox, _socket) = outbox(PLENTY, true);
-        outbox.answer(Bytes::from_static(b"error"));
+        outbox.answer(Bytes::from_static(b"one"));
+        outbox.answer(Bytes::from_static(b"two"));
         let task = {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || block_on(poll_fn(|cx| outbox.poll_answered(cx))))
