@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use harness::client::AnyStream;
 use harness::relay::PIPE_BYTES;
-use harness::{Client, TestRelay};
+use harness::{Client, TestRelay, soon};
 use serde_json::json;
 use signaling_relay::{Config, Denial, Grant, JoinRequest, Shutdown, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -245,7 +245,7 @@ async fn a_burst_to_many_who_do_not_read_is_answered_for_each_of_them_and_each_m
                 }
             }
         };
-        tokio::join!(say, hear);
+        soon("the answers", async { tokio::join!(say, hear) }).await;
     }
     for client in &mut stalled {
         let refused = refused.remove(&client.id).unwrap();
