@@ -10,13 +10,14 @@
 
 mod harness;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use harness::client::AnyStream;
 use harness::relay::PIPE_BYTES;
-use harness::{Client, TestRelay};
+use harness::{Client, TestRelay, soon};
 use serde_json::json;
 use signaling_relay::{Config, Denial, Grant, JoinRequest, Shutdown, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -210,6 +211,56 @@ async fn a_full_share_makes_its_sender_hear_peer_busy_and_ends_nobody_before_tho
     // It begins to read too late; but what the pipe has took is whole, in order, and the close frame says why.
     let first = stalled.expect("message").await;
     assert_eq!(first["ref"], "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_to_many_who_do_not_read_is_answered_for_each_of_them_and_each_message() {
+    const COUNT: usize = 150;
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut stalled = Vec::new();
+    for _ in 0..6 {
+        stalled.push(enter(&relay, "r").await);
+    }
+    let mut refused = HashMap::<String, Vec<usize>>::new();
+    {
+        let (mut write, mut read) = (&mut sender.socket).split();
+        let say = async {
+            for number in 0..COUNT {
+                let text = json!({"type": "message", "data": "x".repeat(70), "ref": number.to_string()}).to_string();
+                write.feed(Message::text(text)).await.unwrap();
+            }
+            write.send(Message::text(r#"{"type":"?","ref":"all"}"#)).await.unwrap();
+        };
+        let hear = async {
+            loop {
+                let Message::Text(text) = read.next().await.unwrap().unwrap() else { continue };
+                let heard: serde_json::Value = serde_json::from_str(&text).unwrap();
+                if heard["ref"] == "all" {
+                    return;
+                }
+                if heard["type"] == "error" {
+                    let (to, number) = (heard["to"].as_str().unwrap(), heard["ref"].as_str().unwrap());
+                    refused.entry(to.to_owned()).or_default().push(number.parse().unwrap());
+                }
+            }
+        };
+        soon("the answers", async { tokio::join!(say, hear) }).await;
+    }
+    for client in &mut stalled {
+        let refused = refused.remove(&client.id).unwrap();
+        let mut expected = (0..COUNT).filter(|number| !refused.contains(number));
+        assert!(refused.is_sorted() && refused.len() > 1, "{refused:?}");
+        for number in expected.by_ref() {
+            let heard = loop {
+                let heard = client.hear().await;
+                if heard["type"] == "message" {
+                    break heard;
+                }
+            };
+            assert_eq!(heard["ref"], number.to_string(), "neither came nor was refused");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
