@@ -102,14 +102,9 @@ impl WebSocket {
     async fn close(&mut self, relay: &Relay, end: End) {
         self.session.end(end.leave_reason(), &end.to_string());
         let (number, place) = (self.registration.number(), place_of(&self.session));
-        let errors_left_out = self.session.outbox().errors_left_out();
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
-        if errors_left_out == 0 {
-            info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
-        } else {
-            info!(connection = number, %address, %place, after_s, why = %end, errors_left_out, "disconnected");
-        }
+        info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
     }
 }
 

@@ -27,7 +27,6 @@ mod limits {
     pub const SHARE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
     pub const ERROR_MESSAGES: usize = 2;
-    pub const ROOM_CAPACITY_MAX: usize = 1;
     /// No model runs that long.
     pub const STALL: Duration = Duration::from_secs(3600);
     pub const WRITE_DEADLINE: Duration = Duration::from_secs(3600);

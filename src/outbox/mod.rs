@@ -29,9 +29,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::limits::{
-    ANNOUNCEMENTS, ERROR_MESSAGES, ROOM_CAPACITY_MAX, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
-};
+use crate::limits::{ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
 use crate::sync::Mutex;
 use share::Shares;
 pub(crate) use sink::Sink;
@@ -87,8 +85,6 @@ struct State {
     errors: usize,
     /// The connection's task is to be woken when most of them are written: its client is not read from until then.
     wake_owner_when_answered: bool,
-    /// Errors that found no room, and were only counted.
-    errors_left_out: u64,
     ping: bool,
     pong: Option<Bytes>,
     /// Somebody writes to the socket now, without the lock.
@@ -192,20 +188,15 @@ impl Outbox {
         self.lock().announcements + more <= ANNOUNCEMENTS
     }
 
-    /// Puts in an answer to what the client said: its mistakes, and who is busy. One that does not read them is not read
-    /// from ([`poll_answered`](Self::poll_answered)), so only what one more message brings may come on top of
-    /// [`ERROR_MESSAGES`]; the rest is only counted.
+    /// Puts in an answer to what the client said: its mistakes, and who is busy. It always fits: a client that does not read
+    /// them is not read from ([`poll_answered`](Self::poll_answered)), so one more message brings no more than the others in
+    /// its room.
     pub(crate) fn answer(&self, frame: Bytes) {
         let mut state = self.lock();
-        if state.is_closed {
-            return;
+        if !state.is_closed {
+            state.errors += 1;
+            self.enqueue(&mut state, frame, Origin::Error);
         }
-        if state.errors >= ERROR_MESSAGES + ROOM_CAPACITY_MAX {
-            state.errors_left_out += 1;
-            return;
-        }
-        state.errors += 1;
-        self.enqueue(&mut state, frame, Origin::Error);
     }
 
     /// Ready unless [`ERROR_MESSAGES`] answers wait for the client to read them. For the connection's task alone: it is woken
@@ -218,11 +209,6 @@ impl Outbox {
         state.register_owner(cx.waker());
         state.wake_owner_when_answered = true;
         Poll::Pending
-    }
-
-    /// How many answers were only counted.
-    pub(crate) fn errors_left_out(&self) -> u64 {
-        self.lock().errors_left_out
     }
 
     /// Asks for a ping to be sent, before all that waits.
