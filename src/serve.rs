@@ -40,7 +40,7 @@ impl Relay {
         }
     }
 
-    /// As [`serve_stream`](Self::serve_stream), in a task that the [`Drain`] knows already.
+    /// As [`serve_stream`](Self::serve_stream), in a task that the drain knows already.
     pub(crate) async fn serve_transport<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
         // In a box that is gone when the WebSocket begins: it needs more than a connection that is open.
         let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));

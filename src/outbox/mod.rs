@@ -1,7 +1,7 @@
 //! What waits for one client's socket, and how it gets there.
 //!
 //! # Who may put how much into it
-//! Each sender has a **share** of [`SHARE_MESSAGES`] and [`SHARE_BYTES`]. When it is full, [`Outbox::push`] says so and
+//! Each sender has a **share** of [`SHARE_MESSAGES`](crate::limits::SHARE_MESSAGES) and [`SHARE_BYTES`]. When it is full, [`Outbox::push`] says so and
 //! the sender's connection is not read from for a moment: that is how a burst finds its pace. If the socket takes nothing
 //! for [`STALL`], or the moment passes, the sender gives up ([`Outbox::give_up`]) and is told that this peer is busy, until
 //! the share has drained by half.

@@ -361,7 +361,7 @@ impl World {
         prop_assert_eq!(self.rooms.len(), self.model.rooms.len(), "empty rooms are gone");
         // Who was told that which message did not reach whom.
         let mut busy: HashMap<(usize, usize), usize> = HashMap::new();
-        for (peer, Peer { session, heard, .. }) in self.peers.iter().enumerate() {
+        for (peer, Peer { heard, .. }) in self.peers.iter().enumerate() {
             let kind = |message: &&Value, kinds: &[&str]| kinds.contains(&message["type"].as_str().unwrap());
             let announced: Vec<Value> = heard
                 .iter()

@@ -53,7 +53,7 @@
 //! | `bad_message` | no `type`; a field missing, of the wrong kind, or twice; nested deeper than 32 (the message itself is the first level); a bad `name` | no |
 //! | `unknown_type` | a `type` that is not in the table above, the relay's own included | no |
 //! | `not_joined`, `already_joined` | the message needs a room, or is a second `join` | no |
-//! | `bad_room`, `bad_id` | see [`names`](crate::room::names) | no |
+//! | `bad_room`, `bad_id` | see [`names`] | no |
 //! | `room_full` | the room has as many as it takes | yes |
 //! | `id_taken` | somebody in the room has this `id`; after a lost connection that may be the client's own earlier one, which is found dead within 40 seconds | no |
 //! | `peer_not_found` | nobody in this room has the id `to` (which is repeated), or it is the sender's own; a broadcast that reached nobody and is not held | no |

@@ -1,6 +1,6 @@
 //! Who is where, and who hears what.
 //!
-//! A room tells its members [`Event`]s. What an event looks like on the wire is the business of an [`Encoder`], which each
+//! A room tells its members [`Event`]s. What an event looks like on the wire is the business of an [`Encoder`](event::Encoder), which each
 //! event passes once, however many hear it: this floor knows nothing of JSON.
 
 mod delivery;
