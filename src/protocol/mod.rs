@@ -4,8 +4,8 @@
 //!
 //! # Transport
 //! RFC 6455 WebSocket, text frames, one JSON object (RFC 8259) a message, UTF-8, at most
-//! [`MESSAGE_BYTES`](crate::limits::MESSAGE_BYTES) by default. No compression and no subprotocol is negotiated.
-//! Over plain `ws://`, or over `wss://` when the relay has a certificate.
+//! [`MESSAGE_BYTES`](crate::limits::MESSAGE_BYTES) by default. No compression is negotiated. No subprotocol is needed; a client
+//! that offers `signaling-relay` among others gets it, and others are ignored. Over plain `ws://`, or over `wss://` when the relay has a certificate.
 //!
 //! # The URL names the room
 //! | URL | what happens |
@@ -14,9 +14,10 @@
 //! | `ws://host/` | joins the room `lobby` as it connects |
 //! | `ws://host/ws` | joins no room: send `join`, within 10 seconds |
 //!
+//! Whoever is connected by a URL that names a room is in it: the room is entered before the upgrade is answered.
 //! `lobby` holds two; a third who comes by the bare URL is refused at the upgrade with `503 Service Unavailable` (a bad
-//! `name` or `id` with 400, a taken `id` with 409). A refused `?room=` is told why by an `error`, then closed with 1008, or
-//! with 1013 when the room is full. In a query `+` is a space, other parameters are ignored, and `room`, `name` and
+//! `name` or `id` with 400, a taken `id` with 409, `unauthorized` with 401, `unavailable` with 503). A refused `?room=` is told
+//! why by an `error`, then closed with 1013 when that is retryable, and with 1008 otherwise. In a query `+` is a space, other parameters are ignored, and `room`, `name` and
 //! `id` may each stand there once. Over plain http(s) the same URLs serve the page.
 //!
 //! # Client to relay
@@ -71,15 +72,32 @@
 //! | 1002 | the frames break RFC 6455 |
 //! | 1003 | a binary message |
 //! | 1007 | a text that is not UTF-8 |
-//! | 1008 | policy: rate, no join in time, a refused `?room=` |
+//! | 1008 | policy: rate, no join in time, no sign of life, an unfinished message, a refused `?room=` |
 //! | 1009 | a message that is too large |
 //! | 1012 | the relay restarts; `goaway` came before |
-//! | 1013 | the room is full, or the client is too slow to read |
+//! | 1013 | a refused `?room=` that is retryable (the room is full), or the client reads nothing |
 //!
 //! # Alone in the room
 //! A broadcast `offer` by someone who is alone, and the broadcast `offer_ice` that follow it, are held: at most one offer
 //! and 64 KiB as sent. Whoever joins while their sender is alone gets them right after `joined`. They are forgotten when
 //! their sender leaves, sends another offer, or is sent an answer.
+//!
+//! # Peers that read slowly, and clients that send too much
+//! Each sender may have [`SHARE_MESSAGES`](crate::limits::SHARE_MESSAGES) and
+//! [`SHARE_BYTES`](crate::limits::SHARE_BYTES) waiting for one receiver; an empty share takes any message. When it is full the
+//! relay does not read from the sender for [`PAUSE`](crate::limits::PAUSE) at most: a burst finds its pace that way. Then,
+//! or as soon as the receiver's socket has taken nothing for [`STALL`](crate::limits::STALL), the message is answered with
+//! `peer_busy`, and so is each that follows until half of the share has drained. Of a broadcast everyone else has the message,
+//! and each who was busy is named by a `peer_busy` of its own. A share belongs to a connection: joining anew brings no new one.
+//!
+//! Messages beyond the rate are answered with `rate_limited`; a broadcast, a `join` and a `leave` count once for each peer that
+//! hears of them. A client that goes on is closed (1008). Bytes beyond the rate are not read until there is room, which closes
+//! nobody. Pings, pongs and empty fragments beyond [`EMPTY_FRAMES`](crate::limits::EMPTY_FRAMES) a second for 2 seconds, and a
+//! message that is not finished 10 seconds after its first byte, close the connection (1008). A client that does not read its
+//! `error`s is not read from until it does.
+//!
+//! A connection is closed as too slow (1013, `peer_left` with the reason `slow`) when its socket has taken nothing for 5
+//! seconds although something waited. Nothing that others send brings that about.
 //!
 //! # Promises
 //! Messages from one sender to one receiver arrive in the order sent, at most once, and none is lost while both stay
