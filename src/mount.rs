@@ -53,13 +53,13 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
             if !upgrade::is_upgrade(request.headers()) {
                 return Ok(service::answer(&relay, connection, &request).await);
             }
-            let (response, admission) = upgrade::answer(&relay, connection, &request).await;
-            if let Some(admission) = admission {
+            let (response, upgrade) = upgrade::answer(&relay, connection, &request).await;
+            if let Some(upgrade) = upgrade {
                 let drain = Arc::clone(relay.drain());
                 drain.spawn(async move {
                     match upgrading.await {
                         Ok(stream) => {
-                            relay.open_websocket(Opaque(TokioIo::new(stream)), &[], admission).serve(&relay).await
+                            relay.open_websocket(Opaque(TokioIo::new(stream)), &[], upgrade).serve(&relay).await
                         }
                         Err(error) => debug!(%error, "the upgrade was lost"),
                     }

@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::drain::Registration;
 use crate::http::service::{self, Upgraded};
-use crate::http::upgrade::Admission;
+use crate::http::upgrade::Upgrade;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
@@ -45,15 +45,15 @@ impl Relay {
         // In a box that is gone when the WebSocket begins: it needs more than a connection that is open.
         let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));
         let mut websocket = match requests.await {
-            Some(Upgraded { stream, read, admission }) => self.open_websocket(stream, &read, admission),
+            Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
             None => return,
         };
         websocket.serve(self).await;
     }
 
     /// Makes a WebSocket of `stream`, of which `read` has been read already.
-    pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], admission: Admission) -> WebSocket {
-        let Admission { client, session, registration, refused } = admission;
+    pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> WebSocket {
+        let Upgrade { client, session, registration, refused } = upgrade;
         let outbox = Arc::clone(session.outbox());
         let connection = Connection::new(stream, read, outbox, self.config.max_message_bytes);
         let address = client.to_string().into();

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::response::{self, Body, method_not_allowed, text};
-use super::upgrade::{self, Admission};
+use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
@@ -29,7 +29,7 @@ pub(crate) struct Upgraded<S> {
     /// What the client sent behind its request already.
     pub(crate) read: bytes::Bytes,
     /// Who comes by it.
-    pub(crate) admission: Admission,
+    pub(crate) upgrade: Upgrade,
 }
 
 /// Answers requests on `stream` until one of them upgrades it; none when the stream ends without.
@@ -37,12 +37,12 @@ pub(crate) async fn serve<S>(stream: S, connection: ConnectionInfo, relay: Arc<R
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let router = Router { relay: Arc::clone(&relay), connection, admission: Arc::default() };
+    let router = Router { relay: Arc::clone(&relay), connection, upgrade: Arc::default() };
     let parts = serve_requests(stream, router, relay.drain()).await?;
     let mut stream = parts.io.into_inner();
-    let admission = parts.service.admission.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match admission {
-        Some(admission) => Some(Upgraded { stream, read: parts.read_buf, admission }),
+    let upgrade = parts.service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match upgrade {
+        Some(upgrade) => Some(Upgraded { stream, read: parts.read_buf, upgrade }),
         None => {
             lingering_close(&mut stream).await;
             None
@@ -106,7 +106,7 @@ struct Router {
     relay: Arc<Relay>,
     connection: ConnectionInfo,
     /// Filled by the request that upgrades the stream.
-    admission: Arc<Mutex<Option<Admission>>>,
+    upgrade: Arc<Mutex<Option<Upgrade>>>,
 }
 
 impl Service<Request<Incoming>> for Router {
@@ -115,7 +115,7 @@ impl Service<Request<Incoming>> for Router {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (relay, connection, place) = (Arc::clone(&self.relay), self.connection, Arc::clone(&self.admission));
+        let (relay, connection, place) = (Arc::clone(&self.relay), self.connection, Arc::clone(&self.upgrade));
         Box::pin(async move {
             if !upgrade::is_upgrade(request.headers()) {
                 return Ok(answer(&relay, connection, &request).await);
@@ -123,8 +123,8 @@ impl Service<Request<Incoming>> for Router {
             if !matches!(request.uri().path(), "/" | "/ws") {
                 return Ok(text(StatusCode::NOT_FOUND, "no socket is here: dial / or /ws"));
             }
-            let (response, admission) = upgrade::answer(&relay, connection, &request).await;
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = admission;
+            let (response, upgrade) = upgrade::answer(&relay, connection, &request).await;
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
             Ok(response)
         })
     }

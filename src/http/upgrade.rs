@@ -29,7 +29,7 @@ pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
 
 /// Who comes by an upgrade, and what its URL led to.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Upgrade {
     /// The client.
     pub client: Client,
     /// Its session, in its room if the URL named one.
@@ -47,27 +47,27 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).iter().any(websocket) || headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
-/// Answers a request that asks for a WebSocket; the admission is there where it becomes one.
+/// Answers a request that asks for a WebSocket; the upgrade is there when it becomes one.
 pub(crate) async fn answer<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,
     request: &Request<B>,
-) -> (Response<Body>, Option<Admission>) {
-    let upgraded = upgrade(relay, connection, request).await;
-    let (response, admission) = match upgraded {
-        Ok((response, admission)) => (response, Some(admission)),
+) -> (Response<Body>, Option<Upgrade>) {
+    let accepted = accept(relay, connection, request).await;
+    let (response, upgrade) = match accepted {
+        Ok((response, upgrade)) => (response, Some(upgrade)),
         Err(refusal) => (*refusal, None),
     };
     debug!(path = request.uri().path(), status = response.status().as_u16(), "upgrade");
-    (response, admission)
+    (response, upgrade)
 }
 
 /// Refusals are boxed: they are large and rare.
-async fn upgrade<B>(
+async fn accept<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,
     request: &Request<B>,
-) -> Result<(Response<Body>, Admission), Box<Response<Body>>> {
+) -> Result<(Response<Body>, Upgrade), Box<Response<Body>>> {
     let headers = request.headers();
     let response = handshake(request)?;
     let client = relay.client(headers, connection);
@@ -92,7 +92,7 @@ async fn upgrade<B>(
             refused = Some(refusal.code);
         }
     }
-    Ok((response, Admission { client, session, registration, refused }))
+    Ok((response, Upgrade { client, session, registration, refused }))
 }
 
 /// The answer that makes a stream a WebSocket, if the request keeps to RFC 6455 section 4.2.1.

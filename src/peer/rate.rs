@@ -19,13 +19,13 @@ pub(crate) struct RateLimiter {
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
+pub(crate) enum RateDecision {
     /// It is carried out.
-    Admitted,
+    Allowed,
     /// It is answered with `rate_limited`.
-    Refused,
-    /// Its sender was refused [`REFUSALS`] times and goes on: its connection is closed.
-    Flood,
+    Limited,
+    /// Its sender was limited [`REFUSALS`] times and goes on: its connection is closed.
+    Exceeded,
 }
 
 impl RateLimiter {
@@ -41,19 +41,19 @@ impl RateLimiter {
     }
 
     /// Takes one message.
-    pub(crate) fn take_message(&mut self, now: Instant) -> Admission {
+    pub(crate) fn take_message(&mut self, now: Instant) -> RateDecision {
         if self.messages.refill(now) {
             self.refused = 0;
         }
         if self.messages.level >= 1.0 {
             self.messages.level -= 1.0;
-            return Admission::Admitted;
+            return RateDecision::Allowed;
         }
         self.refused += 1;
-        if self.refused > REFUSALS { Admission::Flood } else { Admission::Refused }
+        if self.refused > REFUSALS { RateDecision::Exceeded } else { RateDecision::Limited }
     }
 
-    /// Counts `more` messages that an admitted one turned into: a broadcast, a join and a leave cost as much as they
+    /// Counts `more` messages that an allowed one turned into: a broadcast, a join and a leave cost as much as they
     /// deliver.
     pub(crate) fn charge(&mut self, more: usize) {
         self.messages.level -= more as f64;
@@ -146,13 +146,13 @@ mod tests {
         let start = Instant::now();
         let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
         for _ in 0..MESSAGE_BURST {
-            assert_eq!(rate.take_message(start), Admission::Admitted);
+            assert_eq!(rate.take_message(start), RateDecision::Allowed);
         }
-        assert_eq!(rate.take_message(start), Admission::Refused);
+        assert_eq!(rate.take_message(start), RateDecision::Limited);
         for _ in 0..MESSAGE_RATE {
-            assert_eq!(rate.take_message(start + second(1)), Admission::Admitted);
+            assert_eq!(rate.take_message(start + second(1)), RateDecision::Allowed);
         }
-        assert_eq!(rate.take_message(start + second(1)), Admission::Refused);
+        assert_eq!(rate.take_message(start + second(1)), RateDecision::Limited);
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         rate.take_bytes(BYTE_RATE as usize, start);
         assert_eq!(rate.next_read(start), Some(start + second(1)));
         assert_eq!(rate.next_read(start + second(1)), None);
-        assert_eq!(rate.take_message(start), Admission::Admitted, "and cost no messages");
+        assert_eq!(rate.take_message(start), RateDecision::Allowed, "and cost no messages");
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         let start = Instant::now();
         let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
         let mut sent = 0;
-        while rate.take_message(start) == Admission::Admitted {
+        while rate.take_message(start) == RateDecision::Allowed {
             rate.charge(9);
             sent += 1;
         }
@@ -183,12 +183,12 @@ mod tests {
     fn a_sender_that_goes_on_is_a_flood_and_one_that_pauses_is_forgiven() {
         let start = Instant::now();
         let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
-        while rate.take_message(start) == Admission::Admitted {}
+        while rate.take_message(start) == RateDecision::Allowed {}
         for _ in 1..REFUSALS {
-            assert_eq!(rate.take_message(start), Admission::Refused);
+            assert_eq!(rate.take_message(start), RateDecision::Limited);
         }
-        assert_eq!(rate.take_message(start), Admission::Flood);
-        assert_eq!(rate.take_message(start + second(3600)), Admission::Admitted);
+        assert_eq!(rate.take_message(start), RateDecision::Exceeded);
+        assert_eq!(rate.take_message(start + second(3600)), RateDecision::Allowed);
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let start = Instant::now();
         let mut rate = RateLimiter::new(0, 0, start);
         for _ in 0..100_000 {
-            assert_eq!(rate.take_message(start), Admission::Admitted);
+            assert_eq!(rate.take_message(start), RateDecision::Allowed);
             rate.take_bytes(64 * 1024, start);
         }
         assert_eq!(rate.next_read(start), None);

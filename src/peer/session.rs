@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::observer::{Observer, RelayEvent};
-use super::rate::{Admission, RateLimiter};
+use super::rate::{RateDecision, RateLimiter};
 use crate::auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{AUTHORIZE_DEADLINE, PAUSE, STALL};
 use crate::outbox::{Outbox, Pushed};
@@ -201,14 +201,14 @@ impl Session {
         let parsed = protocol::parse(text);
         let reference = parsed.reference.as_deref();
         let done = match self.rate.take_message(now) {
-            Admission::Admitted => match parsed.message {
+            RateDecision::Allowed => match parsed.message {
                 Ok(Command::Join(join)) => self.ask_to_join(join, reference, flushes),
                 Ok(Command::Leave) => self.leave_on_purpose(flushes),
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
                 Err(refusal) => Err(refusal),
             },
-            Admission::Refused => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
-            Admission::Flood => return Err(Flood),
+            RateDecision::Limited => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
+            RateDecision::Exceeded => return Err(Flood),
         };
         if let Err(refusal) = done {
             self.refuse(&refusal, reference);
