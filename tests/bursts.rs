@@ -10,21 +10,18 @@
     reason = "a test may panic"
 )]
 
-use std::net::SocketAddr;
+mod harness;
+
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use serde_json::{Value, json};
-use signaling_relay::{Config, ListenAddress, Server, Shutdown, limits};
-use socket2::{Domain, Socket, Type};
+use harness::client::frame;
+use harness::{Client, TestRelay};
+use serde_json::json;
+use signaling_relay::{Config, Shutdown, limits};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,79 +34,31 @@ fn on_one_thread_and_on_two<F: Future<Output = ()>>(test: impl Fn() -> F) {
     two.block_on(async { timeout(PATIENCE, test()).await.expect("in time on two threads") });
 }
 
-struct Relay {
-    address: SocketAddr,
-    stop: oneshot::Sender<Shutdown>,
-    served: JoinHandle<()>,
-}
+/// What the kernel keeps for a client that reads slowly, in bytes.
+const SMALL_BUFFER: usize = 4096;
 
-impl Relay {
-    async fn start(config: Config) -> Self {
-        let server = Server::bind(Config { listen: vec![ListenAddress::localhost(0)], ..config }).await.unwrap();
-        let address = server.local_addrs()[0];
-        let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(server.serve(async { stopped.await.unwrap_or(Shutdown::ForGood) }));
-        Self { address, stop, served }
+impl TestRelay {
+    async fn join_as(&self, room: &str, id: &str) -> Client {
+        let mut client = self.dial("/ws").await;
+        client.join_with_id(room, id).await;
+        client
     }
 
-    async fn dial(&self) -> Peer {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        self.dial_over(stream).await
-    }
-
-    /// A client whose kernel takes little before it has read.
-    async fn dial_with_a_small_buffer(&self) -> Peer {
-        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        socket.connect(&self.address.into()).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        self.dial_over(TcpStream::from_std(socket.into()).unwrap()).await
-    }
-
-    async fn dial_over(&self, stream: TcpStream) -> Peer {
-        stream.set_nodelay(true).unwrap();
-        let (socket, _) = client_async(format!("ws://{}/ws", self.address), stream).await.unwrap();
-        Peer { socket }
-    }
-
-    async fn join(&self, room: &str, id: &str) -> Peer {
-        self.dial().await.join(room, id).await
+    /// A member whose kernel takes little before it has read.
+    async fn join_with_a_small_buffer(&mut self, room: &str, id: &str) -> Client {
+        self.buffers = Some(SMALL_BUFFER);
+        let client = self.join_as(room, id).await;
+        self.buffers = None;
+        client
     }
 }
 
-struct Peer {
-    socket: WebSocketStream<TcpStream>,
-}
-
-impl Peer {
-    async fn join(mut self, room: &str, id: &str) -> Self {
-        self.send(&[json!({"type": "join", "room": room, "id": id}).to_string()]).await;
-        while self.hear().await.expect("joined")["type"] != "joined" {}
-        self
-    }
-
-    /// Sends all of `texts` in one write.
-    async fn send<T: AsRef<str>>(&mut self, texts: &[T]) {
-        let frames: Vec<u8> = texts.iter().flat_map(|text| frame(0x81, text.as_ref().as_bytes())).collect();
-        self.socket.get_mut().write_all(&frames).await.unwrap();
-    }
-
-    /// The next message; none when the relay closes.
-    async fn hear(&mut self) -> Option<Value> {
-        loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                _ => return None,
-            }
-        }
-    }
-
-    /// The next `count` messages of peers; whatever else it hears is no error and no end.
+impl Client {
+    /// The next `count` messages of peers. Whatever else it hears is no error, and the connection does not end.
     async fn hear_numbers(&mut self, count: u64) {
         for number in 0..count {
             let message = loop {
-                let message = self.hear().await.expect("a peer that reads stays");
+                let message = self.hear().await;
                 assert_ne!(message["type"], "error", "{message}");
                 if message["type"] == "message" {
                     break message;
@@ -118,48 +67,6 @@ impl Peer {
             assert_eq!(message["data"]["number"], number, "in order, and none is missing");
         }
     }
-
-    /// Everything until the answer to a question asked now.
-    async fn catch_up(&mut self) -> Vec<Value> {
-        self.send(&[r#"{"type":"?","ref":"caught up"}"#]).await;
-        let mut heard = Vec::new();
-        loop {
-            let message = self.hear().await.expect("a peer that reads stays");
-            if message["ref"] == "caught up" {
-                return heard;
-            }
-            heard.push(message);
-        }
-    }
-
-    async fn close_frame(&mut self) -> Option<CloseFrame> {
-        loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Close(frame))) => return frame,
-                Some(Ok(_)) => {}
-                _ => return None,
-            }
-        }
-    }
-}
-
-/// A masked frame; the mask is zero, so its payload is as it was.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(0x80 | length as u8),
-        length @ 126..65_536 => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
-    frame
 }
 
 /// `count` numbered messages of about `bytes` each.
@@ -173,13 +80,13 @@ fn numbered(count: u64, bytes: usize) -> Vec<String> {
 #[test]
 fn a_burst_within_the_rates_arrives_whole_and_in_order_at_a_peer_that_reads() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
+        let relay = TestRelay::start_with(Config::default()).await;
         for (count, bytes) in [(300, 60), (1_000, 1_500), (2_000, 60), (1_500, 2_000), (64, 65_000)] {
-            let mut receiver = relay.join("r", "receiver").await;
-            let mut sender = relay.join("r", "sender").await;
+            let mut receiver = relay.join_as("r", "receiver").await;
+            let mut sender = relay.join_as("r", "sender").await;
             let texts = numbered(count, bytes);
             let sending = tokio::spawn(async move {
-                sender.send(&texts).await;
+                sender.say_at_once(&texts).await;
                 sender
             });
             receiver.hear_numbers(count).await;
@@ -193,14 +100,14 @@ fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
     on_one_thread_and_on_two(|| async {
         const MEMBERS: usize = 6;
         const COUNT: u64 = 300;
-        let relay = Relay::start(Config::default()).await;
+        let relay = TestRelay::start_with(Config::default()).await;
         let mut members = Vec::new();
         for member in 0..MEMBERS {
-            members.push(relay.join("r", &format!("m{member}")).await);
+            members.push(relay.join_as("r", &format!("m{member}")).await);
         }
         let talking = members.into_iter().map(|mut member| {
             tokio::spawn(async move {
-                member.send(&numbered(COUNT, 200)).await;
+                member.say_at_once(&numbered(COUNT, 200)).await;
                 let mut next = std::collections::HashMap::new();
                 let mut heard = 0;
                 while heard < COUNT * (MEMBERS as u64 - 1) {
@@ -229,18 +136,18 @@ fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
 #[test]
 fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_deliver() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
+        let relay = TestRelay::start_with(Config::default()).await;
         let mut members = Vec::new();
         for member in 0..6 {
-            members.push(relay.join("r", &format!("m{member}")).await);
+            members.push(relay.join_as("r", &format!("m{member}")).await);
         }
         for member in &mut members {
             member.catch_up().await;
         }
-        let mut stranger = relay.dial().await;
+        let mut stranger = relay.dial("/ws").await;
         let visit = [r#"{"type":"join","room":"r","id":"stranger"}"#, r#"{"type":"leave"}"#];
         let visits: Vec<&str> = visit.into_iter().cycle().take(400).collect();
-        stranger.send(&visits).await;
+        stranger.say_at_once(&visits).await;
         let answers = stranger.catch_up().await;
         let limited = answers.iter().filter(|answer| answer["code"] == "rate_limited").count();
         let mut deliveries = 0;
@@ -260,15 +167,15 @@ fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_del
 #[test]
 fn connections_that_churn_into_a_room_cut_nobody() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
-        let mut member = relay.join("r", "member").await;
-        let mut slow = relay.dial_with_a_small_buffer().await.join("r", "slow").await;
+        let mut relay = TestRelay::start_with(Config::default()).await;
+        let mut member = relay.join_as("r", "member").await;
+        let mut slow = relay.join_with_a_small_buffer("r", "slow").await;
         for visit in 0..300 {
-            let mut visitor = relay.dial().await;
+            let mut visitor = relay.dial("/ws").await;
             let join = json!({"type": "join", "room": "r", "id": format!("v{visit}")}).to_string();
             let message =
                 json!({"type": "message", "data": {"number": visit, "padding": "x".repeat(1000)}}).to_string();
-            visitor.send(&[join, message]).await;
+            visitor.say_at_once(&[join, message]).await;
             visitor.catch_up().await;
         }
         let mut expected = std::collections::HashSet::new();
@@ -289,19 +196,19 @@ fn connections_that_churn_into_a_room_cut_nobody() {
 #[test]
 fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_rest() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
-        let mut receiver = relay.dial_with_a_small_buffer().await.join("r", "receiver").await;
-        let mut sender = relay.join("r", "sender").await;
+        let mut relay = TestRelay::start_with(Config::default()).await;
+        let mut receiver = relay.join_with_a_small_buffer("r", "receiver").await;
+        let mut sender = relay.join_as("r", "sender").await;
         const COUNT: u64 = 400;
         let sending = tokio::spawn(async move {
-            sender.send(&numbered(COUNT, 2_000)).await;
+            sender.say_at_once(&numbered(COUNT, 2_000)).await;
             let heard = sender.catch_up().await;
             (sender, heard)
         });
         // About 1 Mbit/s, for as long as the sender is busy.
         let mut numbers = Vec::new();
         while !sending.is_finished() {
-            if let Ok(Some(message)) = timeout(Duration::from_millis(100), receiver.hear()).await {
+            if let Ok(message) = timeout(Duration::from_millis(100), receiver.hear()).await {
                 numbers.extend(message["data"]["number"].as_u64());
                 tokio::time::sleep(Duration::from_millis(16)).await;
             }
@@ -319,16 +226,16 @@ fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_
 #[test]
 fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
-        let mut stalled = relay.dial_with_a_small_buffer().await.join("r", "stalled").await;
-        let mut reader = relay.join("r", "reader").await;
-        let mut sender = relay.join("r", "sender").await;
+        let mut relay = TestRelay::start_with(Config::default()).await;
+        let mut stalled = relay.join_with_a_small_buffer("r", "stalled").await;
+        let mut reader = relay.join_as("r", "reader").await;
+        let mut sender = relay.join_as("r", "sender").await;
         let mut sent = 0_u64;
         let mut busy = false;
         let start = Instant::now();
         while !busy {
             let text = json!({"type": "message", "data": {"number": sent, "padding": "x".repeat(8_000)}, "ref": "b"});
-            sender.send(&[text.to_string()]).await;
+            sender.say_at_once(&[text.to_string()]).await;
             sent += 1;
             for answer in sender.catch_up().await {
                 if answer["type"] == "error" {
@@ -340,11 +247,13 @@ fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() 
         }
         assert!(start.elapsed() < limits::WRITE_DEADLINE, "busy before it is out");
         // One `peer_busy` for each message from now on, at once, and the other one hears them all.
-        sender.send(&numbered(20, 100).iter().map(|text| text.replace("number", "more")).collect::<Vec<_>>()).await;
+        sender
+            .say_at_once(&numbered(20, 100).iter().map(|text| text.replace("number", "more")).collect::<Vec<_>>())
+            .await;
         assert_eq!(sender.catch_up().await.len(), 20);
         for number in 0..sent + 20 {
             let message = loop {
-                let message = reader.hear().await.expect("a peer that reads stays");
+                let message = reader.hear().await;
                 if message["type"] == "message" {
                     break message;
                 }
@@ -352,34 +261,39 @@ fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() 
             let field = if number < sent { "number" } else { "more" };
             assert_eq!(message["data"][field], if number < sent { number } else { number - sent });
         }
-        let left = reader.hear().await.unwrap();
+        let left = reader.hear().await;
         assert_eq!(
             (&left["type"], &left["id"], &left["reason"]),
             (&json!("peer_left"), &json!("stalled"), &json!("slow"))
         );
-        assert!(stalled.close_frame().await.is_none_or(|frame| u16::from(frame.code) == 1013));
+        // It may be told why, if it reads in time.
+        while let Some(Ok(message)) = stalled.socket.next().await {
+            if let Message::Close(Some(frame)) = message {
+                assert_eq!(u16::from(frame.code), 1013);
+            }
+        }
     });
 }
 
 #[test]
 fn joining_anew_brings_no_new_share() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config { message_rate: 0, byte_rate: 0, ..Config::default() }).await;
-        let _stalled = relay.dial_with_a_small_buffer().await.join("r", "stalled").await;
-        let mut sender = relay.join("r", "sender").await;
+        let mut relay = TestRelay::start_with(Config { message_rate: 0, byte_rate: 0, ..Config::default() }).await;
+        let _stalled = relay.join_with_a_small_buffer("r", "stalled").await;
+        let mut sender = relay.join_as("r", "sender").await;
         let mut accepted = 0;
         // What the kernels take, and one share.
         const MOST: usize = 600 * 1024 + limits::SHARE_BYTES;
         for _ in 0..10 {
             for _ in 0..100 {
-                sender.send(&[json!({"type": "message", "data": "x".repeat(10_000)}).to_string()]).await;
+                sender.say_at_once(&[json!({"type": "message", "data": "x".repeat(10_000)}).to_string()]).await;
                 let answers = sender.catch_up().await;
                 if answers.iter().any(|answer| answer["code"] == "peer_busy") {
                     break;
                 }
                 accepted += 10_000;
             }
-            sender.send(&[r#"{"type":"leave"}"#, r#"{"type":"join","room":"r","id":"sender"}"#]).await;
+            sender.say_at_once(&[r#"{"type":"leave"}"#, r#"{"type":"join","room":"r","id":"sender"}"#]).await;
             sender.catch_up().await;
         }
         assert!(accepted < MOST, "{accepted} bytes");
@@ -389,8 +303,8 @@ fn joining_anew_brings_no_new_share() {
 #[test]
 fn empty_fragments_without_end_are_cut_within_two_seconds() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
-        let mut flooder = relay.join("r", "flooder").await;
+        let relay = TestRelay::start_with(Config::default()).await;
+        let mut flooder = relay.join_as("r", "flooder").await;
         let start = Instant::now();
         let fragments = frame(0x00, b"").repeat(20_000);
         let (reader, mut writer) = tokio::io::split(flooder.socket.get_mut());
@@ -423,8 +337,8 @@ async fn read_to_close(mut reader: impl tokio::io::AsyncRead + Unpin) -> Option<
 #[test]
 fn pings_without_end_are_cut_within_two_seconds() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config::default()).await;
-        let mut flooder = relay.join("r", "flooder").await;
+        let relay = TestRelay::start_with(Config::default()).await;
+        let mut flooder = relay.join_as("r", "flooder").await;
         let pings = frame(0x89, b"are you there?").repeat(1_000);
         let start = Instant::now();
         let (reader, mut writer) = tokio::io::split(flooder.socket.get_mut());
@@ -440,12 +354,12 @@ fn pings_without_end_are_cut_within_two_seconds() {
 #[test]
 fn a_restart_of_a_room_of_two_hundred_tells_each_member() {
     on_one_thread_and_on_two(|| async {
-        let relay = Relay::start(Config { room_capacity: 200, ..Config::default() }).await;
+        let mut relay = TestRelay::start_with(Config { room_capacity: 200, ..Config::default() }).await;
         let mut members = Vec::new();
         for member in 0..200 {
-            members.push(relay.join("r", &format!("m{member}")).await);
+            members.push(relay.join_as("r", &format!("m{member}")).await);
         }
-        relay.stop.send(Shutdown::Restart).unwrap();
+        relay.tell_to_stop(Shutdown::Restart);
         for mut member in members {
             let mut goaway = false;
             let code = loop {
@@ -458,6 +372,6 @@ fn a_restart_of_a_room_of_two_hundred_tells_each_member() {
             };
             assert_eq!((goaway, code), (true, Some(1012)));
         }
-        relay.served.await.unwrap();
+        relay.stopped().await;
     });
 }

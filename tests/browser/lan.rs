@@ -1,8 +1,9 @@
-//! TLS by the relay itself: its own authority for the LAN, and certificates by openssl.
+//! TLS by the relay itself: its own authority for the LAN, and certificates of one's own.
 
 use std::process::Command;
 
-use crate::support::{Authority, Browser, Relay, trust};
+use crate::harness::pki::Pki;
+use crate::support::{Browser, Relay, trust};
 
 /// The name under which the local network finds this machine.
 fn name_in_the_lan() -> String {
@@ -49,13 +50,13 @@ async fn without_trust_the_browser_warns_and_the_page_that_helps_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_call_works_over_wss_with_a_certificate_by_openssl() {
-    let authority = Authority::for_name("relay.test");
-    let (cert, key) = (authority.certificate(), authority.key());
+async fn a_call_works_over_wss_with_a_certificate_of_ones_own() {
+    let authority = Pki::for_name("relay.test");
+    let (cert, key) = authority.renew(1);
     let flags = ["--cert", cert.to_str().unwrap(), "--key", key.to_str().unwrap()];
     let relay = Relay::start_with(&flags).await;
     let browser = Browser::with().host_rule("MAP relay.test 127.0.0.1").may_ask("relay.test");
-    authority.become_trusted_in(browser.home());
+    trust(&authority.authority_file(), browser.home());
     let browser = browser.start().await;
     let url = format!("https://relay.test:{}/?room=r", relay.port());
     let (alice, bob) = (browser.open(&url).await, browser.open(&url).await);

@@ -13,6 +13,8 @@ mod controls;
 mod crowd;
 mod disk;
 mod fifty_lines;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod lan;
 mod looks;
 mod own_page;

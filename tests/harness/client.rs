@@ -50,6 +50,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends all of `texts` in one write.
+    pub async fn say_at_once<T: AsRef<str>>(&mut self, texts: &[T]) {
+        let frames: Vec<u8> = texts.iter().flat_map(|text| frame(TEXT, text.as_ref().as_bytes())).collect();
+        self.socket.get_mut().write_all(&frames).await.unwrap();
+    }
+
+    /// All that it hears until the answer to a question asked now.
+    pub async fn catch_up(&mut self) -> Vec<Value> {
+        self.say_at_once(&[r#"{"type":"?","ref":"caught up"}"#]).await;
+        let mut heard = Vec::new();
+        loop {
+            let message = self.hear().await;
+            if message["ref"] == "caught up" {
+                return heard;
+            }
+            heard.push(message);
+        }
+    }
+
+    /// Enters `room` under an id, and reads `joined` and what came before it.
+    pub async fn join_with_id(&mut self, room: &str, id: &str) {
+        self.say(json!({"type": "join", "room": room, "id": id})).await;
+        while self.hear().await["type"] != "joined" {}
+        self.id = id.to_owned();
+    }
+
     /// Enters `room`, and returns `joined`.
     pub async fn join(&mut self, room: &str) -> Value {
         self.say(json!({"type": "join", "room": room})).await;
@@ -133,6 +159,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.socket.close(None).await.unwrap();
         while let Some(Ok(_)) = soon("a close in time", self.socket.next()).await {}
     }
+}
+
+/// The first byte of a frame that is a whole text.
+pub const TEXT: u8 = 0x81;
+
+/// A masked frame that begins with `first`. The mask is zero, so its payload is as it was.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | length as u8),
+        length @ 126..65_536 => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
+    frame
 }
 
 /// What a WebSocket is refused with: the status and the text.

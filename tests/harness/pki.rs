@@ -22,29 +22,36 @@ use super::{connect, file, soon};
 /// An authority with a folder for what it issues.
 pub struct Pki {
     authority: CertifiedIssuer<'static, KeyPair>,
+    /// The name that its certificates are for, besides 127.0.0.1.
+    name: String,
     folder: tempfile::TempDir,
 }
 
 impl Pki {
     pub fn new() -> Self {
+        Self::for_name("localhost")
+    }
+
+    /// One whose certificates are for `name` and 127.0.0.1.
+    pub fn for_name(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { authority, folder: tempfile::tempdir().unwrap() }
+        Self { authority, name: name.to_owned(), folder: tempfile::tempdir().unwrap() }
     }
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A certificate and its key as PEM, for localhost and 127.0.0.1, with `serial`, valid in the years from and to.
+    /// A certificate and its key as PEM, with `serial`, valid in the years from and to.
     pub fn issue(&self, serial: u64, years: (i32, i32)) -> (String, String) {
         self.sign(serial, date_time_ymd(years.0, 1, 1).into(), date_time_ymd(years.1, 1, 1).into())
     }
 
     /// The same, valid between two moments.
     pub fn sign(&self, serial: u64, from: SystemTime, to: SystemTime) -> (String, String) {
-        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let mut params = CertificateParams::new([self.name.clone(), "127.0.0.1".to_owned()]).unwrap();
         params.serial_number = Some(SerialNumber::from(serial));
         (params.not_before, params.not_after) = (from.into(), to.into());
         let key = KeyPair::generate().unwrap();
@@ -61,6 +68,11 @@ impl Pki {
     pub fn config(&self) -> Config {
         let (cert, key) = self.renew(1);
         Config { cert: Some(cert), key: Some(key), ..Config::default() }
+    }
+
+    /// The authority's own certificate, in a file.
+    pub fn authority_file(&self) -> PathBuf {
+        file(self.folder(), "ca.pem", self.authority.pem())
     }
 
     /// A client that trusts the authority.

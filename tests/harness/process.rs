@@ -1,5 +1,7 @@
 //! The binary, as a process of its own.
 
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
@@ -9,7 +11,14 @@ use super::soon;
 
 /// The binary, with no environment of its own that could tell it more than the test does.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-relay"));
+    without_settings(Command::new(BINARY))
+}
+
+/// Where it is.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_signaling-relay");
+
+/// Takes what could tell the relay more than the test does out of the environment of `command`.
+pub fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALING_RELAY_") || name == "RUST_LOG") {
         command.env_remove(name);
     }
@@ -27,7 +36,8 @@ pub async fn run(arguments: &[&str]) -> Output {
 pub struct Process {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
-    stderr: Lines<BufReader<ChildStderr>>,
+    /// Its log, unless that goes to a file.
+    stderr: Option<Lines<BufReader<ChildStderr>>>,
     /// What it wrote so far on stdout.
     pub screen: Vec<String>,
 }
@@ -42,19 +52,30 @@ impl Process {
 
     /// Starts `command`, and waits until the relay in it is ready.
     pub async fn of(command: Command) -> Self {
+        Self::from_command(command, None).await
+    }
+
+    /// The same; its log is appended to the file `log`, if there is one.
+    pub async fn from_command(command: Command, log: Option<&Path>) -> Self {
         let mut command = tokio::process::Command::from(command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        match log {
+            Some(log) => command.stderr(File::options().create(true).append(true).open(log).unwrap()),
+            None => command.stderr(Stdio::piped()),
+        };
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let stderr = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
         let mut process = Self { child, stdout, stderr, screen: Vec::new() };
         while !process.screen.last().is_some_and(|line| line.contains("Ctrl-C ends it")) {
             match soon("the first screen", process.stdout.next_line()).await.unwrap() {
                 Some(line) => process.screen.push(line),
                 None => {
-                    let mut log = String::new();
-                    process.stderr.get_mut().read_to_string(&mut log).await.unwrap();
-                    panic!("the relay ended: {log}");
+                    let mut said = String::new();
+                    if let Some(stderr) = &mut process.stderr {
+                        stderr.get_mut().read_to_string(&mut said).await.unwrap();
+                    }
+                    panic!("the relay ended: {said}");
                 }
             }
         }
@@ -81,7 +102,8 @@ impl Process {
     pub async fn expect_log(&mut self, text: &str) -> String {
         let line = async {
             loop {
-                let line = self.stderr.next_line().await.unwrap().expect("the log ended");
+                let stderr = self.stderr.as_mut().expect("a log that is not in a file");
+                let line = stderr.next_line().await.unwrap().expect("the log ended");
                 if line.contains(text) {
                     return line;
                 }
@@ -93,5 +115,10 @@ impl Process {
     /// Waits for the end; its exit code.
     pub async fn end(mut self) -> Option<i32> {
         soon("the end", self.child.wait()).await.unwrap().code()
+    }
+
+    /// Ends it without a word to anybody, like a crash or a power cut.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 }

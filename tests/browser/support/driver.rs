@@ -26,13 +26,14 @@ pub struct Driver {
 
 impl Driver {
     pub async fn start(home: &Path) -> Self {
-        let mut child = bound_to_us("chromedriver")
+        let mut child = tokio::process::Command::from(bound_to_us("chromedriver"))
             .arg("--port=0")
             .env("HOME", home)
             .env("TMPDIR", home)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
+            .kill_on_drop(true)
             .spawn()
             .expect("setpriv (of util-linux) starts");
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();

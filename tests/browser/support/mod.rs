@@ -26,22 +26,21 @@ mod tls;
 mod window;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use tokio::process::Command;
+use tokio::process::Child;
 
 pub use chromium::Browser;
 pub use fifty::FIFTY_LINES;
 pub use files::PageServer;
 pub use relay::Relay;
 pub use scripted::{Line, ScriptedRelay};
-pub use tls::{Authority, Nginx, trust};
+pub use tls::{Nginx, trust};
 pub use window::Window;
 
-/// Longer than anything here takes on a busy machine, shorter than anybody wants to wait for a test that failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use crate::harness::PATIENCE;
 
 /// A file in `target/browser/`.
 pub fn artifact(name: &str) -> PathBuf {
@@ -58,8 +57,14 @@ pub fn file_url(path: &str) -> String {
 /// A program that ends with this process, even when that dies without a chance to clean up.
 fn bound_to_us(program: &str) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", program]).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(["--pdeathsig", "KILL", program]).stdin(Stdio::null());
     command
+}
+
+/// Starts a program that ends with this process, and with whoever holds what is returned.
+fn spawn_bound_to_us(program: &str, arguments: &[&str]) -> io::Result<Child> {
+    let mut command = tokio::process::Command::from(bound_to_us(program));
+    command.args(arguments).kill_on_drop(true).spawn()
 }
 
 /// The name of the test that runs, to name files by.

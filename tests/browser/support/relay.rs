@@ -1,28 +1,19 @@
 //! The relay under test: the real binary, as a process of its own.
 
 use std::cell::Cell;
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout};
-use tokio::time::timeout;
-
-use super::{PATIENCE, artifact, bound_to_us, test_name};
+use super::{artifact, bound_to_us, test_name};
+use crate::harness::Process;
+use crate::harness::process::{BINARY, without_settings};
 
 /// A relay on a free port. It ends with its owner; what it logged is shown when the test fails.
 pub struct Relay {
     flags: Vec<String>,
     origin: String,
     log: PathBuf,
-    running: Option<Running>,
-}
-
-struct Running {
-    child: Child,
-    /// Kept open: the relay may go on to print.
-    _stdout: Lines<BufReader<ChildStdout>>,
+    process: Option<Process>,
 }
 
 impl Relay {
@@ -40,7 +31,7 @@ impl Relay {
         // What an earlier run left there.
         fs::remove_file(&log).ok();
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut relay = Self { flags, origin: String::new(), log, running: None };
+        let mut relay = Self { flags, origin: String::new(), log, process: None };
         relay.launch("localhost:0").await;
         relay
     }
@@ -62,13 +53,12 @@ impl Relay {
 
     /// Ends it without a word to anybody, like a crash or a power cut.
     pub async fn crash(&mut self) {
-        let mut running = self.running.take().expect("a relay that runs");
-        running.child.kill().await.unwrap();
+        self.process.take().expect("a relay that runs").kill().await;
     }
 
     /// Starts it again where it was.
     pub async fn come_back(&mut self) {
-        assert!(self.running.is_none(), "the relay is still there");
+        assert!(self.process.is_none(), "the relay is still there");
         let address = self.host().to_owned();
         self.launch(&address).await;
     }
@@ -79,27 +69,11 @@ impl Relay {
     }
 
     async fn launch(&mut self, address: &str) {
-        let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let mut child = bound_to_us(env!("CARGO_BIN_EXE_signaling-relay"))
-            .args(&self.flags)
-            .env("SIGNALING_RELAY_LISTEN", address)
-            .env("RUST_LOG", "debug,hyper=info")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the relay starts");
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let find_url = async {
-            while let Some(line) = stdout.next_line().await.unwrap() {
-                if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http")) {
-                    return Some(url.trim_end_matches('/').to_owned());
-                }
-            }
-            None
-        };
-        let url = timeout(PATIENCE, find_url).await.ok().flatten();
-        self.origin = url.unwrap_or_else(|| panic!("the relay names no address; its log:\n{}", self.log()));
-        self.running = Some(Running { child, _stdout: stdout });
+        let mut command = without_settings(bound_to_us(BINARY));
+        command.args(&self.flags).env("SIGNALING_RELAY_LISTEN", address).env("RUST_LOG", "debug,hyper=info");
+        let process = Process::from_command(command, Some(&self.log)).await;
+        self.origin = process.urls()[0].trim_end_matches('/').to_owned();
+        self.process = Some(process);
     }
 }
 

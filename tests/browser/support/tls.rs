@@ -1,8 +1,8 @@
-//! TLS as a proxy in front of the relay brings it: an authority of the test's own, and a real nginx.
+//! TLS as browsers see it: whom they trust, and a real nginx in front of the relay.
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -11,44 +11,8 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 use super::window::INTERVAL;
-use super::{PATIENCE, Relay, bound_to_us};
-
-/// A certificate authority made for one test, with one certificate.
-pub struct Authority {
-    folder: TempDir,
-}
-
-impl Authority {
-    /// With a certificate for `name` and 127.0.0.1.
-    pub fn for_name(name: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("names"), format!("subjectAltName=DNS:{name},IP:127.0.0.1\n")).unwrap();
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        let authority = Self { folder };
-        authority.openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
-        authority.openssl(&format!("req {key} -keyout key.pem -out request -subj /CN={name}"));
-        authority.openssl("x509 -req -in request -CA ca.pem -CAkey ca.key -days 2 -extfile names -out cert.pem");
-        authority
-    }
-
-    pub fn certificate(&self) -> PathBuf {
-        self.folder.path().join("cert.pem")
-    }
-
-    pub fn key(&self) -> PathBuf {
-        self.folder.path().join("key.pem")
-    }
-
-    /// Makes a browser with this home trust it, as a person does in the settings.
-    pub fn become_trusted_in(&self, home: &Path) {
-        trust(&self.folder.path().join("ca.pem"), home);
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let arguments: Vec<&str> = arguments.split(' ').collect();
-        run(self.folder.path(), "openssl", &arguments);
-    }
-}
+use super::{PATIENCE, Relay, spawn_bound_to_us};
+use crate::harness::pki::Pki;
 
 /// Makes a browser with this home trust the authority in a file, as a person does in the settings.
 pub fn trust(authority: &Path, home: &Path) {
@@ -75,7 +39,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    pub async fn start(relay: &Relay, authority: &Authority) -> Self {
+    pub async fn start(relay: &Relay, pki: &Pki) -> Self {
+        let (certificate, key) = pki.renew(1);
         let folder = tempfile::tempdir().unwrap();
         // nginx cannot choose a port itself.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -94,13 +59,13 @@ impl Nginx {
               }}
             }}",
             temp.join(" "),
-            authority.certificate().display(),
-            authority.key().display(),
+            certificate.display(),
+            key.display(),
             relay.port(),
         );
         fs::write(folder.path().join("nginx.conf"), config).unwrap();
         let prefix = folder.path().to_str().unwrap();
-        let child = bound_to_us("nginx").args(["-p", prefix, "-c", "nginx.conf", "-e", "error.log"]).spawn();
+        let child = spawn_bound_to_us("nginx", &["-p", prefix, "-c", "nginx.conf", "-e", "error.log"]);
         let nginx = Self { port, folder, _child: child.expect("setpriv (of util-linux) starts") };
         let listening = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
