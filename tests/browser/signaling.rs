@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 
 use serde_json::json;
+use tokio::net::TcpSocket;
 
-use crate::support::{Browser, Line, PageServer, ScriptedRelay, Window};
+use crate::harness::Client;
+use crate::support::{Browser, Line, PageServer, Relay, ScriptedRelay, Window};
 
 /// A page with nothing but a channel, and notes of what it hears.
 const PAGE: &str = concat!(
@@ -264,4 +266,45 @@ async fn an_id_that_somebody_has_is_refused_at_the_first_join() {
     line.refuse(&join, "id_taken", None).await;
     scene.page.shows("heard.length === 1 && heard[0].code === 'id_taken' && channel.state === 'closed'").await;
     scene.browser.end().await;
+}
+
+#[tokio::test]
+async fn everything_reaches_a_peer_that_really_does_not_read_for_a_while() {
+    /// More than the kernels and the peer's share hold, in messages of 4 KB.
+    const MESSAGES: u64 = 150;
+    let relay = Relay::start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(([127, 0, 0, 1], relay.port()).into()).await.unwrap();
+    let mut bob = Client::dial(stream, &format!("ws://localhost:{}/ws", relay.port()), &[]).await.unwrap();
+    bob.join_with_id("r", "bob").await;
+    let pages = PageServer::start(PAGE.to_owned()).await;
+    let browser = Browser::start().await;
+    let page = browser.open(&pages.url(&format!("?relay=ws://localhost:{}/ws", relay.port()))).await;
+    // What the channel hears before it tells its listeners.
+    page.run(
+        "globalThis.refused = 0;
+        const Real = WebSocket;
+        globalThis.WebSocket = class extends Real {
+            constructor(url) {
+                super(url);
+                this.addEventListener('message', ({ data }) => (refused += data.includes('peer_busy') ? 1 : 0));
+            }
+        };
+        channel.join('r');",
+    )
+    .await;
+    page.shows("channel.state === 'joined'").await;
+    bob.expect("peer_joined").await;
+    let say =
+        "for (let n = 0; n < COUNT; n += 1) channel.send('message', { data: { n, padding: 'x'.repeat(4000) } }, 'bob')";
+    page.run(&say.replace("COUNT", &MESSAGES.to_string())).await;
+    page.shows("refused > 0").await;
+    for n in 0..MESSAGES {
+        assert_eq!(bob.expect("message").await["data"]["n"], n);
+    }
+    page.shows("errors().length === 0").await;
+    page.run("channel.send('message', { data: 'the last' })").await;
+    assert_eq!(bob.expect("message").await["data"], "the last");
+    browser.end().await;
 }
