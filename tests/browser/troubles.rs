@@ -31,7 +31,7 @@ async fn who_has_neither_camera_nor_microphone_is_told_so_and_can_join() {
 
 #[tokio::test]
 async fn a_page_that_is_not_secure_says_so_and_who_is_there_can_still_watch() {
-    let relay = Relay::start().await;
+    let relay = Relay::start_with(&["--allow-origin", "http://meet.example"]).await;
     let browser = Browser::with().host_rule("MAP meet.example 127.0.0.1").may_ask("meet.example").start().await;
     let alice = browser.open(&format!("http://meet.example:{}/?room=r", relay.port())).await;
     // A header that only secure pages take.
