@@ -1,4 +1,4 @@
-//! The settings of a relay, and the one place that checks them; independent of where they come from.
+//! The settings of a relay, and their checks.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,57 +13,56 @@ use crate::net::address::{ListenAddress, ListenAddressError};
 use crate::net::certificate::CertificateFiles;
 use crate::protocol::IceServers;
 
-/// The settings of a relay. [`Config::default`] is what the binary does without any flag; [`Config::check`] says what is
-/// allowed. Some fields are there only with the feature that they belong to, so name those that you set, and take the others
-/// from the default.
+/// The settings of a relay. [`Config::default`] has the binary's defaults; [`Config::check`] checks the values. Some
+/// fields exist only with their feature, so set the fields that you need, and take the others from the default.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it listens, one address at least.
+    /// The addresses to listen on, at least one.
     pub listen: Vec<ListenAddress>,
-    /// The mode of the Unix sockets that it makes, 0 to 0o777: who may connect to them.
+    /// The mode of the Unix sockets that the relay makes, 0 to 0o777: who may connect to them.
     pub unix_mode: u32,
-    /// The certificate to speak TLS with (feature `tls`), a PEM file: the server's own, then its chain. It needs `key`.
+    /// The certificate for TLS (feature `tls`), a PEM file: the server's own, then its chain. It needs `key`.
     #[cfg(feature = "tls")]
     pub cert: Option<PathBuf>,
     /// The private key of `cert` (feature `tls`), a PEM file.
     #[cfg(feature = "tls")]
     pub key: Option<PathBuf>,
-    /// Whether to speak TLS with a certificate of the relay's own local authority where there is no `cert` (feature `lan`).
+    /// Whether to use TLS with a certificate of the relay's own local authority if there is no `cert` (feature `lan`).
     #[cfg(feature = "lan")]
     pub lan: bool,
     /// The folder that keeps the local authority (feature `lan`).
     #[cfg(feature = "lan")]
     pub lan_dir: PathBuf,
-    /// Where those who come with http:// are sent to https:// (feature `tls`). It needs TLS. The addresses that speak TLS do
-    /// so anyway.
+    /// Further addresses that redirect plain HTTP to https (feature `tls`). They need TLS on `listen`, where plain HTTP
+    /// is redirected as well.
     #[cfg(feature = "tls")]
     pub redirect_from: Vec<ListenAddress>,
-    /// The folder that the page is served from (feature `page`); without one it is the page inside the binary.
+    /// The folder of the page (feature `page`); without one, the relay serves the page inside the binary.
     #[cfg(feature = "page")]
     pub web: Option<PathBuf>,
-    /// How many peers a room takes, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
+    /// The most members of a room, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
     pub room_capacity: usize,
     /// The largest message in bytes, [64](limits::MESSAGE_BYTES_MIN) to [16 MiB](limits::MESSAGE_BYTES_MAX).
     pub max_message_bytes: usize,
-    /// Messages a second that one connection may send, after a burst of 20 times as many; 0 is no limit.
+    /// Messages a second that one connection may send, after a burst of 20 times as many; 0 means no limit.
     pub message_rate: u32,
-    /// Bytes a second that one connection may send, after a burst of 16 times as many; 0 is no limit.
+    /// Bytes a second that one connection may send, after a burst of 16 times as many; 0 means no limit.
     pub byte_rate: u32,
-    /// The web pages that may dial in, besides the relay's own and those of this machine.
+    /// The origins of web pages that may connect, besides the relay's own and those on loopback.
     pub allow_origin: Vec<Origin>,
-    /// The web pages that may show the call page in a frame.
+    /// The origins of web pages that may show the call page in a frame.
     pub allow_frame: Vec<TupleOrigin>,
-    /// The proxies whose word on their clients is believed.
+    /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
-    /// The STUN and TURN servers that those who join are given, [64 KiB](limits::ICE_SERVERS_BYTES) of JSON at most.
+    /// The STUN and TURN servers for clients that join, [64 KiB](limits::ICE_SERVERS_BYTES) of JSON at most.
     pub ice_servers: IceServers,
 }
 
 impl Config {
-    /// Whether a relay can work with these settings. [`Server::bind`](crate::Server::bind) asks this first.
+    /// Checks the settings. [`Server::bind`](crate::Server::bind) does this first.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the first setting that is wrong, and says what is right.
+    /// [`ConfigError`], which names the first wrong setting, and says what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.listen.is_empty() {
             return Err(ConfigError::NoListenAddress);
@@ -111,7 +110,7 @@ impl Config {
         if self.redirect_from.is_empty() || has_tls { Ok(()) } else { Err(ConfigError::NowhereToRedirect) }
     }
 
-    /// The files of the certificate, if there are any.
+    /// The files of the certificate, if they are set.
     ///
     /// # Errors
     /// When one is given without the other.
@@ -155,14 +154,14 @@ impl Default for Config {
     }
 }
 
-/// What is wrong with a [`Config`]. Its text names the flag, and says what is right.
+/// What is wrong with a [`Config`]. Its text names the flag, and says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// There is nowhere to listen.
+    /// There is no address to listen on.
     #[error("--listen needs one address at least, such as localhost:8080")]
     NoListenAddress,
-    /// An address cannot be listened on anywhere.
-    #[error("{flag} has an address that is none: {error}")]
+    /// An address is not valid.
+    #[error("{flag} has an address that is not valid: {error}")]
     Address {
         /// The flag that sets it.
         flag: &'static str,
@@ -172,7 +171,7 @@ pub enum ConfigError {
     /// A mode that no socket can have.
     #[error("--unix-mode is {0:o} in octal, and must be from 0 to {max:o}, such as 660", max = limits::UNIX_MODE_MAX)]
     UnixMode(u32),
-    /// A file or folder without a name.
+    /// A path is empty.
     #[error("{flag} is an empty path")]
     EmptyPath {
         /// The flag that sets it.
@@ -185,7 +184,7 @@ pub enum ConfigError {
     #[error("--key {} needs its certificate: give --cert as well", .0.display())]
     NoCertificate(PathBuf),
     /// There is no TLS to redirect to.
-    #[error("--redirect-from needs TLS to lead to: give --lan, or --cert and --key, as well")]
+    #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]
     NowhereToRedirect,
     /// A number outside its range.
     #[error("{flag} is {number}, and must be from {} to {}", range.start(), range.end())]
@@ -197,7 +196,7 @@ pub enum ConfigError {
         /// What it may be set to.
         range: RangeInclusive<usize>,
     },
-    /// More STUN and TURN servers than a message can carry.
+    /// The list of STUN and TURN servers is too long.
     #[error("--ice-servers is {bytes} bytes of JSON, and must be {max} at most", max = limits::ICE_SERVERS_BYTES)]
     IceServers {
         /// How long it is, in bytes.
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_listens_somewhere() {
+    fn a_relay_needs_a_valid_address_to_listen_on() {
         assert!(error(Config { listen: Vec::new(), ..Config::default() }).starts_with("--listen needs one address"));
         let nowhere = || ListenAddress::Tcp { host: String::new(), port: 1 };
         assert!(error(Config { listen: vec![nowhere()], ..Config::default() }).starts_with("--listen has an address"));
@@ -276,7 +275,7 @@ mod tests {
 
     #[test]
     #[cfg(all(feature = "lan", feature = "page"))]
-    fn a_path_has_a_name() {
+    fn an_empty_path_is_refused() {
         let empty = || Some(PathBuf::new());
         assert_eq!(error(Config { web: empty(), ..Config::default() }), "--web is an empty path");
         assert_eq!(error(Config { cert: empty(), key: empty(), ..Config::default() }), "--cert is an empty path");

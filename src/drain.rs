@@ -1,4 +1,5 @@
-//! How the relay's connections end when it goes away: all are told first, then waited for, and none is left behind.
+//! How connections end when the relay shuts down: it tells all clients, waits for their connections, and aborts the
+//! rest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,16 +15,16 @@ use tracing::{info, warn};
 use crate::limits::DRAIN_DEADLINE;
 use crate::outbox::{EndReason, Outbox};
 
-/// What the clients are told when the relay ends.
+/// What the relay tells its clients when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It will be back in a moment: `goaway`, then close code 1012.
+    /// It restarts: they get `goaway`, then close code 1012.
     Restart,
-    /// It will not: close code 1001.
+    /// It shuts down for good: they get close code 1001.
     ForGood,
 }
 
-/// Who does not say is taken to restart, so that clients come back.
+/// The default is a restart, so that clients reconnect.
 impl From<()> for Shutdown {
     fn from((): ()) -> Self {
         Self::Restart
@@ -39,17 +40,18 @@ impl From<Shutdown> for EndReason {
     }
 }
 
-/// Every connection of a relay, and how they are told to end.
+/// The connections of a relay, and the signal that ends them.
 #[derive(Debug)]
 pub(crate) struct Drain {
     shutdown: watch::Sender<Option<Shutdown>>,
     connections: TaskTracker,
-    /// Their tasks, to cut off what is left when the time is up.
+    /// The relay's own tasks, to abort those that are left at the deadline.
     tasks: DashMap<Id, AbortHandle>,
-    /// Cuts off those that run in tasks of an embedder's.
+    /// Cancels the connections that run in an embedder's tasks.
     cut: CancellationToken,
     /// The WebSockets, by the numbers of their connections.
     websockets: DashMap<u64, Weak<Outbox>>,
+    /// How many WebSockets have been registered so far.
     count: AtomicU64,
 }
 
@@ -65,19 +67,19 @@ impl Drain {
         }
     }
 
-    /// Waits until the relay goes away.
+    /// Waits until the relay shuts down.
     pub(crate) async fn wait(&self) -> Shutdown {
         let mut shutdown = self.shutdown.subscribe();
-        // The sender lives as long as we do.
+        // The sender lives as long as `self`, so there is always a value.
         shutdown.wait_for(Option::is_some).await.ok().and_then(|shutdown| *shutdown).unwrap_or(Shutdown::ForGood)
     }
 
-    /// Whether the relay is going away now.
+    /// Whether the relay is shutting down.
     pub(crate) fn has_begun(&self) -> bool {
         self.shutdown.borrow().is_some()
     }
 
-    /// Serves a connection in a task of its own, which is cut off when the time is up.
+    /// Serves a connection in a task of its own, which is aborted at the deadline.
     pub(crate) fn spawn(self: &Arc<Self>, served: impl Future<Output = ()> + Send + 'static) {
         let drain = Arc::clone(self);
         let task = self.connections.spawn(async move {
@@ -88,12 +90,12 @@ impl Drain {
         });
         self.tasks.insert(task.id(), task.abort_handle());
         if task.is_finished() {
-            // It has looked for its entry already.
+            // The task may have ended before its entry was inserted.
             self.tasks.remove(&task.id());
         }
     }
 
-    /// Serves a connection in the caller's task. It is waited for and cut off as well.
+    /// Serves a connection in the caller's task. The relay waits for it as well, and cancels it at the deadline.
     pub(crate) async fn serve(&self, served: impl Future<Output = ()>) {
         let _connection = self.connections.token();
         tokio::select! {
@@ -106,19 +108,19 @@ impl Drain {
     pub(crate) fn register(self: &Arc<Self>, outbox: &Arc<Outbox>) -> Registration {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.websockets.insert(number, Arc::downgrade(outbox));
-        // Whoever comes while the others are told is told as well.
+        // A client that connects while the relay tells the others is told here.
         if let Some(shutdown) = *self.shutdown.borrow() {
             outbox.end(shutdown.into());
         }
         Registration { drain: Arc::clone(self), number }
     }
 
-    /// How many WebSockets there are.
+    /// How many WebSockets are registered.
     pub(crate) fn websockets(&self) -> usize {
         self.websockets.len()
     }
 
-    /// Tells every client, and waits until all connections have ended, [`DRAIN_DEADLINE`] at most.
+    /// Tells every client, waits until all connections have ended, for [`DRAIN_DEADLINE`] at most, and aborts the rest.
     pub(crate) async fn shut_down(&self, shutdown: Shutdown) {
         info!(websockets = self.websockets.len(), connections = self.connections.len(), "shutting down");
         self.shutdown.send_replace(Some(shutdown));
@@ -129,14 +131,14 @@ impl Drain {
         }
         self.connections.close();
         if timeout(DRAIN_DEADLINE, self.connections.wait()).await.is_err() {
-            warn!(connections = self.connections.len(), "some connections did not end in time, and were cut off");
+            warn!(connections = self.connections.len(), "some connections did not end in time, and were aborted");
             self.tasks.iter().for_each(|task| task.abort());
             self.cut.cancel();
         }
     }
 }
 
-/// A WebSocket that is told when the relay goes away.
+/// The registration of a WebSocket: it is told when the relay shuts down.
 #[derive(Debug)]
 pub(crate) struct Registration {
     drain: Arc<Drain>,
@@ -144,7 +146,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Tells the connection's lines in the log from those of others.
+    /// The number of the connection, which the log and the observer get.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

@@ -11,13 +11,13 @@ pub enum BindError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An address cannot be listened on.
+    /// The relay cannot listen on an address.
     #[error("{0:#}")]
     Listen(anyhow::Error),
     /// The certificate, or the local authority, cannot be used.
     #[error("{0:#}")]
     Tls(anyhow::Error),
-    /// The folder of the page holds none.
+    /// The folder of the page cannot be used.
     #[error("{0:#}")]
     Page(anyhow::Error),
 }

@@ -1,11 +1,12 @@
 //! A raw-WebSocket JSON signaling relay for WebRTC, with its call page.
 //!
-//! It carries signaling, never media: the peers in a room exchange offers, answers and candidates through it until they are
-//! connected to each other. [`protocol`] is the reference of what is said on the wire, [`limits`] has every number with its
+//! It relays signaling, never media: the peers in a room exchange offers, answers and ICE candidates through it until
+//! they are connected to each other. [`protocol`] is the reference of the protocol; [`limits`] has every number and its
 //! reason.
 //!
 //! # Listen
-//! A [`Server`] binds what a [`Config`] says, and serves until its owner ends it. It serves the call page as well.
+//! A [`Server`] listens on the addresses of a [`Config`], and serves until it is told to shut down. It also serves the
+//! call page.
 //!
 //! ```no_run
 //! # async fn embed() -> Result<(), signaling_relay::BindError> {
@@ -19,9 +20,9 @@
 //! # }
 //! ```
 //!
-//! # Decide who may enter, and hear what happens
-//! [`Relay::builder`] takes an [`Authorizer`], which is asked before each join and may take its time, and an observer, which
-//! hears of each [`RelayEvent`].
+//! # Decide who may join, and observe events
+//! [`Relay::builder`] takes an [`Authorizer`], which the relay asks before each join and which may take time to decide,
+//! and an observer, which gets each [`RelayEvent`].
 //!
 //! ```no_run
 //! # async fn embed() -> Result<(), signaling_relay::BindError> {
@@ -41,14 +42,16 @@
 //! # }
 //! ```
 //!
-//! # Bring a listener, a stream or a web server of your own
-//! [`RelayBuilder::build`] gives a [`Relay`] that listens nowhere. A process may have several.
+//! # Use your own listener, stream or web server
+//! [`RelayBuilder::build`] makes a [`Relay`] without a listener. A process may have several.
 //!
-//! - [`Relay::service`] mounts it in axum, or any other server of hyper's and tower's, at a path of yours (`examples/axum.rs`).
-//! - [`Relay::serve`] takes the connections of a listener: what implements [`Accept`], or the receiving end of a channel.
-//! - [`Relay::serve_stream`] serves one stream; one of a type of yours goes into [`Opaque`].
+//! - [`Relay::service`] mounts it in axum, or another server that uses tower services, at any path
+//!   (`examples/axum.rs`).
+//! - [`Relay::serve`] serves the connections of a listener: a type that implements [`Accept`], or the receiving end of
+//!   a channel.
+//! - [`Relay::serve_stream`] serves one stream. Wrap a stream of your own type in [`Opaque`].
 //!
-//! [`Relay::shutdown`] ends it: clients are told, what they have yet to read is sent, and no task is left behind.
+//! [`Relay::shutdown`] ends it: it tells the clients, sends what is queued for them, and leaves no task behind.
 //!
 //! # Features
 //! All are on by default. Without any, the crate is rooms over WebSocket.
@@ -56,43 +59,43 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `cli` | the binary: flags, banner, log, signals |
-//! | `page` | the call page at `/`; without it there is a sentence of plain text |
+//! | `page` | the call page at `/`; without it, `/` is a sentence of plain text |
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |
 
-// # The floors
-// Each uses only what stands above it.
+// # Modules
+// Each uses mainly those above it.
 //
-// | floor | what it is |
+// | module | what it contains |
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
-// | `net/` | streams, and where they come from |
-// | `outbox/` | what waits for one client's socket, and how it gets there |
-// | `room/` | who is where, and who hears what |
-// | `protocol/` | text to command, event to text |
-// | `auth/` | may somebody enter a room, and as what |
-// | `peer/` | one peer without its socket: what it may do, and how much |
-// | `drain.rs` | how connections end when the relay goes away |
-// | `ws/` | one WebSocket: what comes off its stream, how it is kept alive, how it ends |
+// | `net/` | listeners, streams and TLS |
+// | `outbox/` | the frames that are queued for one client, and how they get to its socket |
+// | `room/` | rooms: their members, and what each member is told |
+// | `protocol/` | parsing and encoding of messages |
+// | `auth/` | whether a client may join a room |
+// | `peer/` | one peer's protocol state and rate limits, without its socket |
+// | `drain.rs` | how connections end when the relay shuts down |
+// | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `relay.rs` | what all connections share |
-// | `http/` | one request |
+// | `http/` | HTTP requests |
 // | `lan/` | TLS for a LAN |
-// | `serve.rs`, `mount.rs` | what becomes of a stream; the relay inside another web server |
-// | `config.rs`, `server.rs` | settings, checked; bind, accept, drain |
+// | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
+// | `config.rs`, `server.rs` | settings and their checks; bind, accept, drain |
 // | `cli/`, `main.rs` | the program |
 //
-// # The way of one message
-// 1. `ws/connection.rs`: `poll_input` reads from the socket, `ws/decoder.rs` finds a whole text.
-// 2. `peer/session.rs`: `receive` asks whether the peer may send so much.
-// 3. `protocol/parse.rs`: `parse` types the envelope, and leaves the payload as it is.
-// 4. `peer/session.rs`: `relay` asks whether the peer is in a room.
-// 5. `room/room.rs`: `relay` finds the receivers. `protocol/encode.rs` writes the message once for all of them.
-// 6. `outbox/mod.rs`: `push` puts it into each receiver's outbox, if the sender's share there is not full; `flush` writes it to
-//    the receiver's socket, at once, or leaves it to the receiver's own task.
+// # The path of one message
+// 1. `ws/connection.rs`: `poll_input` reads from the socket, and `ws/decoder.rs` decodes a whole text.
+// 2. `protocol/parse.rs`: `parse` parses the envelope, and keeps the payload as text.
+// 3. `peer/session.rs`: `receive` checks the message rate.
+// 4. `peer/session.rs`: `relay` checks that the peer is in a room.
+// 5. `room/room.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
+// 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full; `flush`
+//    writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 
 #![cfg_attr(
     not(all(feature = "cli", feature = "lan", feature = "page")),
-    allow(dead_code, reason = "what only one feature uses is compiled, and so checked, without it as well")
+    allow(dead_code, reason = "code that only one feature uses is also compiled, and so checked, without it")
 )]
 
 mod auth;

@@ -2,163 +2,175 @@
 
 use std::time::Duration;
 
-/// The port that the relay listens on by default: free of the rights that ports below 1024 need, and easy to remember.
+/// The port that the relay listens on by default: it needs no privileges, as ports below 1024 do, and is easy to
+/// remember.
 pub const PORT: u16 = 8080;
-/// Where the relay listens unless told otherwise: both loopback addresses, because browsers resolve `localhost` to either.
+/// Where the relay listens unless told otherwise: both loopback addresses, because browsers resolve `localhost` to
+/// either.
 pub const LISTEN: &str = "localhost:8080";
-/// Where it listens with `--lan`: the same port on every address, so that there is one to remember and to open.
+/// Where the relay listens with `--lan`: the same port on every address, so that there is one to remember and to open.
 pub const LISTEN_ON_LAN: &str = "*:8080";
-/// The mode of a Unix socket: a proxy that is in the relay's group may connect, and no other user.
+/// The mode of a Unix socket: its owner and its group may connect, such as a proxy in the relay's group.
 pub const UNIX_MODE: u32 = 0o660;
 /// The largest mode of a Unix socket: the bits above are for programs and folders.
 pub const UNIX_MODE_MAX: u32 = 0o777;
-/// Where the local authority of `--lan` is kept, from the current folder.
+/// The folder of the local authority of `--lan`, relative to the working directory.
 pub const LAN_DIR: &str = "certs";
 
-/// Members of a room. A full mesh of eight sends seven copies of each camera, about what a home uplink carries.
+/// The most members of a room by default. In a full mesh of eight, each sends its camera seven times, about what a home
+/// uplink carries.
 pub const ROOM_CAPACITY: usize = 8;
-/// The smallest room: one who waits for another.
+/// The least that the capacity of a room may be set to.
 pub const ROOM_CAPACITY_MIN: usize = 1;
-/// The largest room: each join and leave goes to all members, and `joined` names them all in one message.
+/// The most that the capacity of a room may be set to: each join and leave goes to all members, and `joined` names them
+/// all in one message.
 pub const ROOM_CAPACITY_MAX: usize = 256;
-/// Members of `lobby`: the 50-line demo's pages answer every offer, so a third makes two answers race.
+/// The most members of `lobby`: the pages of the 50-line demo answer every offer, so with a third member two answers
+/// race.
 pub const LOBBY_CAPACITY: usize = 2;
 
 /// The largest message, in bytes: a session description with simulcast and many codecs stays below 30 KiB.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 /// The least that the largest message may be set to, in bytes: a `join` with a short room fits.
 pub const MESSAGE_BYTES_MIN: usize = 64;
-/// The most that the largest message may be set to, in bytes: an outbox holds four of them, 64 MiB for each slow peer.
+/// The most that the largest message may be set to, in bytes: an outbox queues one of them at most, 16 MiB for each
+/// slow peer.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The largest list of STUN and TURN servers, in bytes of JSON: each `joined` carries it, and has to fit into an outbox.
+/// The largest list of STUN and TURN servers, in bytes of JSON: each `joined` carries it as a whole.
 pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
-/// Levels that the objects and arrays of a message may nest, the message itself being the first.
+/// How many levels deep the objects and arrays of a message may nest. The message itself is the first level.
 pub const NESTING_DEPTH: usize = 32;
 
-/// Messages of one sender that may wait for one receiver: what a peer connection sends at once, about 35 (an offer and its
-/// candidates), twice over.
+/// Messages of one sender that may be queued for one receiver: twice what a peer connection sends at once, about 35 (an
+/// offer and its candidates).
 pub const SHARE_MESSAGES: usize = 64;
-/// Bytes of one sender that may wait for one receiver: one message of the largest size by default. An empty share takes a
-/// message of any size.
+/// Bytes of one sender that may be queued for one receiver: one message of the largest size by default. An empty share
+/// takes a message of any size.
 pub const SHARE_BYTES: usize = 64 * 1024;
-/// Messages of the relay itself (who came, who went, who is host) that may wait for one client. A room of 256 that
-/// comes and goes at once makes three for each member.
+/// Messages of the relay itself (`joined`, `peer_joined`, `peer_left`, `host`) that may be queued for one client. When
+/// all members of a room of 256 join and leave at once, each member gets three for each other member.
 pub const ANNOUNCEMENTS: usize = 1024;
-/// Answers to what a client said (its mistakes, and who is busy) that may wait for it. Who does not read them is not read from.
+/// `error` messages that may be queued for one client before the relay stops reading from it.
 pub const ERROR_MESSAGES: usize = 64;
-/// How long a sender is not read from, at most, while it waits for room in a receiver's outbox: a burst finds its pace in
-/// it, and the other receivers of this sender notice nothing.
+/// How long the relay pauses a sender whose share is full in a receiver's outbox, at most: long enough to slow a burst
+/// down to the pace of its receiver, too short for the other receivers of this sender to notice.
 pub const PAUSE: Duration = Duration::from_millis(250);
-/// A socket that has taken nothing for this long although something waited makes no progress: nobody waits for it.
+/// How long a socket accepts nothing, although frames are queued, until its outbox counts as stalled: no sender is
+/// paused for it any longer.
 pub const STALL: Duration = Duration::from_millis(100);
-/// Frames that are written by one system call.
+/// The most frames that one system call writes.
 pub const WRITE_FRAMES: usize = 16;
-/// Bytes that are written by one system call, unless one frame has more.
+/// The most bytes that one system call writes, unless one frame is longer.
 pub const WRITE_BYTES: usize = 64 * 1024;
-/// Writes that one task makes for others who put something in meanwhile, before it leaves the rest to the connection's own.
+/// The most writes that a task makes to the socket of another connection before it leaves the rest to that connection's
+/// own task: other tasks may queue frames all the time.
 pub const WRITES_FOR_OTHERS: usize = 8;
-/// Messages that one connection may send before the others get a turn.
+/// Messages that the relay handles for one connection before other tasks get a turn.
 pub const MESSAGES_A_TURN: usize = 32;
-/// Bytes that are taken off a socket at once. The buffer belongs to the thread, not to the connection.
+/// Bytes that one read takes from a socket at most. The buffer belongs to the thread, not to the connection.
 pub const READ_BYTES: usize = 16 * 1024;
 /// Frames a second that carry nothing: pings, pongs and empty fragments. A client needs one in 15 s.
 pub const EMPTY_FRAMES: u32 = 100;
-/// How long a client may exceed that.
+/// How long a client may exceed [`EMPTY_FRAMES`].
 pub const EMPTY_FRAMES_FOR: Duration = Duration::from_secs(2);
 /// How long a message may take from its first byte to its last.
 pub const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes that the kernel keeps for a peer that does not read, asked for (Linux doubles it). Left alone it would grow to 4 MiB,
-/// and a peer that stalls would be noticed only after that.
+/// The size of a socket's send buffer that the relay asks for, in bytes (Linux doubles it). By default it grows up to 4
+/// MiB, and the relay would notice only after that many bytes that a peer does not read.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// Bytes of an unanswered offer and its candidates that are held for the first to come.
+/// Bytes of an unanswered offer and its candidates that a room holds for the first peer that joins.
 pub const HELD_BYTES: usize = 64 * 1024;
 
-/// Messages that one peer may send at once; a broadcast counts once for each receiver. Someone who enters a room of 16
+/// Messages that one peer may send at once; a broadcast counts once for each receiver. A peer that joins a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.
 pub const MESSAGE_BURST: u32 = 2_000;
-/// Messages a second that refill the burst.
+/// Messages a second at which the burst refills.
 pub const MESSAGE_RATE: u32 = 100;
-/// Bytes that one peer may send at once: the burst of messages at 2 KiB, a usual session description.
+/// Bytes that one peer may send at once: the burst of messages at 2 KiB, the size of a typical session description.
 pub const BYTE_BURST: u32 = 4 * 1024 * 1024;
-/// Bytes a second that refill the burst.
+/// Bytes a second at which the burst refills.
 pub const BYTE_RATE: u32 = 256 * 1024;
-/// Refused messages after which a peer that goes on is closed: enough to be told, too few to be worth the while.
+/// Messages that are answered with `rate_limited` before a peer that goes on is closed: enough for a client to notice,
+/// too few to load the relay.
 pub const REFUSALS: u32 = 200;
 
-/// Bytes of the HTTP request's head (request line and headers): cookies of an intranet's other pages fit.
+/// The most bytes of an HTTP request's head (request line and headers): the cookies of an intranet's other pages fit.
 pub const HEAD_BYTES: usize = 16 * 1024;
-/// Headers of a request: browsers send about 20 and proxies add a handful.
+/// The most headers of a request: browsers send about 20, and proxies add a handful.
 pub const HEADERS: usize = 64;
-/// How long a request's head may take, and how long a kept-alive connection may be silent.
+/// How long a request's head may take, and how long a kept-alive connection may be idle.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take, from the first byte: two round trips and a signature, on the slowest of networks.
 pub const TLS_DEADLINE: Duration = Duration::from_secs(5);
-/// How often the files of the certificate are looked at. They are read when two looks in a row saw the same change, so
-/// that nobody is caught between writing the one and the other.
+/// How often the relay checks the certificate's files for changes. It reads them when two checks in a row saw the same
+/// change, so that it does not read one file while the other is still being written.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
-/// How long before a certificate expires the log begins to say so: whatever renews it should have done so by then.
+/// How long before a certificate expires the log begins to warn: an automatic renewal should have happened by then.
 pub const EXPIRY_NOTICE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
-/// How often the log says so.
+/// How often the log repeats that warning.
 pub const EXPIRY_REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the local authority of `--lan` is valid: trusting it on each phone is work, so once for the life of the machine.
+/// How long the local authority of `--lan` is valid: to trust it on each phone is work, so once has to last for the
+/// life of the machine.
 pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// How long a certificate that it issues is valid. A week outlasts a long weekend in sleep; Apple takes 825 days at most.
+/// How long a certificate that the local authority issues is valid. A machine may sleep over a long weekend; Apple
+/// accepts 825 days at most.
 pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How old such a certificate gets before a new one takes its place.
+/// How old such a certificate gets before the relay replaces it.
 pub const LEAF_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// How far clocks without internet may be behind: certificates are valid from that much earlier.
+/// How far the clock of a device without internet may be behind: certificates are valid from that much earlier.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long one connection may fetch pages, so that nobody holds one open by reading slowly.
+/// How long one connection may fetch pages, so that a client cannot hold it open by reading slowly.
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a connection to `/ws` may stay out of every room: clients connect when they are ready to join.
+/// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long whoever decides on a join may take to answer.
+/// How long an authorizer may take to decide on a join.
 pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Silence after which a peer is pinged: proxies cut idle sockets after 60 s (nginx), some NATs after 30 s.
+/// Silence after which the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30
+/// s.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the pong, or any whole message, may take after a ping.
 pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a write may wait for the peer to read.
+/// How long a socket may accept nothing, although frames are queued, before the connection is closed as too slow.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the closing handshake may take, with what still waits for the client.
+/// How long the closing handshake may take, including the frames that are still queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// How long the kernel may retry unacknowledged data before it gives the connection up (TCP_USER_TIMEOUT).
+/// How long sent data may stay unacknowledged before the kernel closes the connection (TCP_USER_TIMEOUT).
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long connections may take to end once the relay shuts down.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-/// How long what still waits for a client may take when the relay goes away, before its connection is closed.
+/// How long the frames that are still queued for a client may take when the relay shuts down.
 pub const DRAIN_FLUSH: Duration = Duration::from_secs(7);
-/// `goaway` asks each client to wait this long at least: a restart takes about that.
+/// The shortest delay before reconnecting that `goaway` asks for: a restart takes about that long.
 pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(500);
-/// And at most this long, so that not all come back in the same instant.
+/// The longest delay before reconnecting that `goaway` asks for: clients spread over it, and do not all return at once.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_millis(5_000);
 
-/// How long after the first signal to end a second one counts as the same: `timeout`, a terminal and a process group send
-/// it several times at once.
+/// How long after the first signal that ends the relay a second one counts as the same: `timeout`, a terminal and a
+/// process group send it several times at once.
 pub const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// Bytes of the log that may wait to be written, about 7,000 lines: what a restart with as many clients brings in a moment.
-/// More is lost, so that a stderr that nobody reads holds up nobody.
+/// Bytes of the log that may be queued, about 7,000 lines: what a restart with as many clients logs at once. Further
+/// lines are lost, so that a stderr that nobody reads does not block the relay.
 pub const LOG_BYTES: usize = 1024 * 1024;
-/// How long the end of the program waits for the last lines of the log: a terminal or a journal takes them in less.
+/// How long the program waits at its end for the last lines of the log: a terminal or a journal reads them in less.
 pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Pause after a failed accept (out of file descriptors, mostly), doubled up to [`ACCEPT_PAUSE_MAX`].
+/// The delay after a failed accept (mostly for lack of file descriptors). It doubles up to [`ACCEPT_PAUSE_MAX`].
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
-/// The longest pause after a failed accept.
+/// The longest delay after a failed accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// The longest name of this machine that is used, in bytes: with `.local` behind it, it stays within the 253 of a DNS name (RFC
-/// 1035 section 2.3.4). Linux allows 64.
+/// The longest name of this machine that the relay uses, in bytes: with `.local` appended, it stays within the 253 of a
+/// DNS name (RFC 1035 section 2.3.4). Linux allows 64.
 pub const MACHINE_NAME_BYTES: usize = 200;
 /// How long the system's resolver may take for a host name to listen on: two DNS servers at glibc's 5 s each.
 pub const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a free port is looked for that is free on all addresses of a host: the kernel picks one of 28,000, so that two
-/// failures in a row are rare.
+/// How many times the relay tries to find a port that is free on all addresses of a host: the kernel picks one of
+/// 28,000, so two failures in a row are rare.
 pub const FREE_PORT_ATTEMPTS: u32 = 16;
-/// Connections that the kernel may hold ready: everyone who comes back after a restart within a moment.
+/// Connections that the kernel may queue until the relay accepts them: the clients that return at once after a restart.
 pub const BACKLOG: i32 = 4096;

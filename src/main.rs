@@ -1,4 +1,4 @@
-//! The binary: parses, logs, serves, exits.
+//! The binary: parses the flags, starts the log, serves, and exits.
 
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    // A signal that comes while the addresses are bound is obeyed as soon as they are.
+    // A signal that arrives while the server binds takes effect as soon as it serves.
     let signals = Signals::new()?;
     let server = Server::bind(config).await?;
     Banner::new(&server).print();

@@ -1,4 +1,4 @@
-//! The relay as a service inside another HTTP server: axum's, or any of hyper's and tower's.
+//! The relay as a tower service inside another HTTP server, such as axum's.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,19 +16,20 @@ use crate::net::info::ConnectionInfo;
 use crate::relay::Relay;
 use crate::ws::Opaque;
 
-/// A [`Relay`] as a tower service, by [`Relay::service`].
+/// A [`Relay`] as a tower service; made by [`Relay::service`].
 ///
-/// It answers what a relay of its own answers on the same paths: mount it so that it sees `/` and `/ws`, as axum's
-/// `nest_service` does. Where it sees another path (axum's `route_service`), that path joins a room by its URL, and one that
-/// ends in `/ws` joins none.
+/// It serves the same paths as a [`Server`](crate::Server): mount it so that it sees `/` and `/ws`, as axum's
+/// `nest_service` does. An upgrade on any other path (axum's `route_service`) joins a room by its URL, unless the path
+/// ends in `/ws`.
 ///
-/// A request may carry the [`ConnectionInfo`] of its connection in its extensions. Where it does not, the client's
-/// address is unknown, and only what proxies on a Unix socket say would be believed.
+/// A request may have the [`ConnectionInfo`] of its connection in its extensions. Without it, the client's address is
+/// unknown, and the request counts as one over a Unix socket: the relay believes its `X-Forwarded-` headers only if
+/// [`TrustedProxy::Unix`](crate::TrustedProxy::Unix) is trusted.
 #[derive(Debug, Clone)]
 pub struct RelayService(pub(crate) Arc<Relay>);
 
 impl Relay {
-    /// This relay as a service of another HTTP server.
+    /// This relay as a service for another HTTP server.
     pub fn service(self: &Arc<Self>) -> RelayService {
         RelayService(Arc::clone(self))
     }
@@ -47,7 +48,7 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
         let relay = Arc::clone(&self.0);
         let connection = request.extensions().get().copied().unwrap_or_else(ConnectionInfo::unix);
         Box::pin(async move {
-            // The body is not read: none of the requests that the relay answers has one.
+            // The relay does not read the body: none of its requests has one.
             let upgrading = hyper::upgrade::on(&mut request);
             let request = request.map(drop);
             if !upgrade::is_upgrade(request.headers()) {

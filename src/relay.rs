@@ -1,4 +1,4 @@
-//! What an embedder holds: one relay, whatever its connections arrive by.
+//! The relay that a program embeds: what all its connections share.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,23 +23,23 @@ use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
 use crate::protocol;
 use crate::room::Rooms;
 
-/// One relay: its rooms, its page, and everybody who is connected to it.
+/// One relay: its rooms, its page, and its connections.
 ///
-/// A [`Server`](crate::Server) has one and listens for it. An embedder may do without: [`serve_stream`](Self::serve_stream)
-/// serves a stream of one's own, [`service`](Self::service) mounts it in another HTTP server.
+/// A [`Server`](crate::Server) listens for it. Without a server, [`serve_stream`](Self::serve_stream) serves a stream
+/// of your own, and [`service`](Self::service) mounts the relay in another HTTP server.
 pub struct Relay {
     pub(crate) config: Config,
-    /// What is served to browsers.
+    /// The call page.
     pub(crate) page: Page,
-    /// Which pages may connect.
+    /// The web pages that may connect.
     pub(crate) origins: OriginPolicy,
-    /// How to trust the local authority, where it has one.
+    /// The pages about the local authority, if there is one.
     pub(crate) trust: Option<Arc<TrustPages>>,
     context: Arc<Context>,
     drain: Arc<Drain>,
 }
 
-/// Builds a [`Relay`], by [`Relay::builder`].
+/// Builds a [`Relay`]; made by [`Relay::builder`].
 #[must_use]
 pub struct RelayBuilder {
     config: Config,
@@ -48,23 +48,23 @@ pub struct RelayBuilder {
 }
 
 impl RelayBuilder {
-    /// Asks `authorizer` before each join. Without one everybody may enter.
+    /// Asks `authorizer` before each join. Without one, every client may join.
     pub fn authorizer(mut self, authorizer: impl Authorizer + 'static) -> Self {
         self.authorizer = Arc::new(authorizer);
         self
     }
 
-    /// Tells `observer` what happens. It is called where it happens, so it must not block: a channel is a good place to put
-    /// what takes time.
+    /// Calls `observer` for each event. The task that causes the event calls it, so it must not block: send the event
+    /// into a channel if handling it takes time.
     pub fn observer(mut self, observer: impl Fn(&RelayEvent) + Send + Sync + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
     }
 
-    /// The relay, without a listener. Of the settings it heeds those that are not about listening and TLS.
+    /// The relay, without a listener. It ignores the settings for listening and TLS.
     ///
     /// # Errors
-    /// When a setting is wrong, or the folder of the page holds none.
+    /// When a setting is wrong, or the folder of the page has no `index.html`.
     pub fn build(self) -> Result<Arc<Relay>, BindError> {
         self.build_with(None).map(Arc::new)
     }
@@ -103,23 +103,24 @@ impl fmt::Debug for RelayBuilder {
 }
 
 impl Relay {
-    /// Builds a relay that does what `config` says.
+    /// A builder of a relay with these settings.
     pub fn builder(config: Config) -> RelayBuilder {
         RelayBuilder { config, authorizer: Arc::new(Open), observer: None }
     }
 
-    /// How many rooms somebody is in.
+    /// How many rooms there are. Each has at least one member.
     pub fn rooms(&self) -> usize {
         self.context.rooms.len()
     }
 
-    /// How many WebSockets there are.
+    /// How many WebSockets there are, including those whose upgrade is still being answered.
     pub fn connections(&self) -> usize {
         self.drain.websockets()
     }
 
-    /// Tells every client that the relay goes away, and waits until all connections have ended,
-    /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. What is left then is cut off. Streams that come later are refused.
+    /// Tells every client that the relay shuts down, and waits until all connections have ended, for
+    /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. Then it aborts those that are left. It refuses later
+    /// WebSockets.
     pub async fn shutdown(&self, shutdown: Shutdown) {
         self.drain.shut_down(shutdown).await;
     }
@@ -132,9 +133,9 @@ impl Relay {
         &self.drain
     }
 
-    /// A session in no room, with all that its rate allows, and its registration.
+    /// A new session in no room, with full rate limits, and its registration.
     pub(crate) fn new_session(&self, address: Option<IpAddr>, origin: Option<&str>) -> (Session, Registration) {
-        // As much as every other member's share, and then some of those who left.
+        // One share for each other member of a room, and one for those who have left.
         let outbox = Arc::new(Outbox::new(self.config.room_capacity * limits::SHARE_BYTES));
         let registration = self.drain.register(&outbox);
         let connection = registration.number();
@@ -143,7 +144,7 @@ impl Relay {
         (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)
     }
 
-    /// Who made the request with these `headers`, on a connection that may be a proxy's.
+    /// The client that made the request with these `headers`, on a connection that may be a proxy's.
     pub(crate) fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
         Client::from_request(headers, connection, &self.config.trusted_proxy)
     }

@@ -1,4 +1,4 @@
-//! What becomes of a stream: requests, and then perhaps a WebSocket.
+//! Serves a stream: HTTP requests first, then a WebSocket if one of them upgrades the stream.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::room::{ErrorCode, Event};
 use crate::ws::{Connection, End, Transport};
 
 impl Relay {
-    /// Serves whatever a client on `stream` asks for: pages, then perhaps a WebSocket. A stream of a type of one's own
-    /// (TLS of one's own, a tunnel) goes into [`Opaque`](crate::Opaque).
+    /// Serves one stream: HTTP requests, and a WebSocket after an upgrade. Wrap a stream of your own type (your own
+    /// TLS, a tunnel) in [`Opaque`](crate::Opaque).
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
         self.drain().serve(self.serve_transport(stream, connection.into())).await;
     }
 
-    /// Serves the connections of a listener of one's own, until the relay goes away.
+    /// Serves the connections of a listener of your own, until the relay shuts down.
     pub async fn serve<L>(self: &Arc<Self>, mut listener: L)
     where
         L: Accept<Io: Transport>,
@@ -40,9 +40,9 @@ impl Relay {
         }
     }
 
-    /// As [`serve_stream`](Self::serve_stream), in a task that the drain knows already.
+    /// As [`serve_stream`](Self::serve_stream), in a task that is registered with the drain already.
     pub(crate) async fn serve_transport<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
-        // In a box that is gone when the WebSocket begins: it needs more than a connection that is open.
+        // Boxed, so that a WebSocket does not keep the memory that its requests needed.
         let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));
         let mut websocket = match requests.await {
             Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
@@ -51,7 +51,7 @@ impl Relay {
         websocket.serve(self).await;
     }
 
-    /// Makes a WebSocket of `stream`, of which `read` has been read already.
+    /// Makes a WebSocket of `stream`, from which `read` has been read already.
     pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> WebSocket {
         let Upgrade { client, session, registration, refused } = upgrade;
         let outbox = Arc::clone(session.outbox());
@@ -60,32 +60,32 @@ impl Relay {
         WebSocket { connection, session, registration, address, refused, opened: Instant::now() }
     }
 
-    /// What is said before the relay restarts: to wait, each client differently long, so that not all come back at once.
+    /// The `goaway` before a restart. Each client gets a random delay, so that not all reconnect at once.
     fn goaway(&self, end: &End) -> Option<Bytes> {
         if !matches!(end, End::Told(EndReason::Restart)) {
             return None;
         }
         let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
-        // Without randomness everybody waits as long as it may take.
+        // Without randomness, the longest delay.
         let retry_after_ms = getrandom::u64().map_or(max, |random| min + random % (max - min + 1));
         (self.context().rooms.encoder())(&Event::Goaway { retry_after_ms })
     }
 }
 
-/// One WebSocket of a relay, with all that ends with it.
+/// One WebSocket of a relay: its connection, its session, and its registration.
 pub(crate) struct WebSocket {
     connection: Connection,
     session: Session,
     registration: Registration,
-    /// The client's, for the log.
+    /// The client's address, for the log.
     address: Box<str>,
-    /// Why its room does not take the client.
+    /// Why the client cannot join the room of its URL, if that is so.
     refused: Option<ErrorCode>,
     opened: Instant,
 }
 
 impl WebSocket {
-    /// Serves it until it ends. The log gets a line when it begins and one when it ends.
+    /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
         let (number, place) = (self.registration.number(), place_of(&self.session));
         info!(connection = number, address = %self.address, %place, "connected");
@@ -94,11 +94,11 @@ impl WebSocket {
             Some(code) => End::Refused { retryable: code.is_retryable() },
             None => self.connection.run(&mut self.session).await,
         };
-        // In a box, since it needs more than a connection that is open.
+        // Boxed, so that an open connection does not reserve the memory that closing needs.
         Box::pin(self.close(relay, end)).await;
     }
 
-    /// Leaves the room at once, and then makes the closing handshake.
+    /// Leaves the room at once, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: End) {
         self.session.end(end.leave_reason(), &end.to_string());
         let (number, place) = (self.registration.number(), place_of(&self.session));
@@ -108,7 +108,7 @@ impl WebSocket {
     }
 }
 
-/// The peer's room and id, for the log. `{:?}` escapes what people wrote: nobody forges a line.
+/// The peer's room and id, for the log. `{:?}` escapes the name, so that a client cannot forge a line of the log.
 fn place_of(session: &Session) -> String {
     session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }

@@ -1,6 +1,4 @@
-//! Binds, accepts, and drains.
-//!
-//! The caller owns the configuration, the moment of the shutdown and the log.
+//! The server: binds, accepts, serves until it is told to shut down, and drains.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,7 +19,7 @@ use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
 
-/// A relay that listens, and serves once it is told to.
+/// A relay with its listeners. It serves in [`serve`](Self::serve).
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
@@ -32,36 +30,36 @@ pub struct Server {
     relay: Arc<Relay>,
 }
 
-/// What is served on a listener: how its streams arrive is apart from what they come to.
+/// What a listener serves.
 #[derive(Debug, Clone)]
 struct Endpoint {
-    /// TLS, where it is spoken.
+    /// TLS, if its TCP connections use it.
     tls: Option<Arc<Tls>>,
     app: App,
     relay: Arc<Relay>,
 }
 
-/// What a stream comes to.
+/// What answers the requests on a stream.
 #[derive(Debug, Clone)]
 enum App {
     /// The relay and its page.
     Relay,
-    /// The way to where TLS is spoken.
+    /// A redirect to https.
     Redirect(Arc<Redirect>),
 }
 
 impl RelayBuilder {
-    /// The relay with a server that listens for it.
+    /// Builds the relay and a server that listens for it.
     ///
     /// # Errors
-    /// As [`Server::bind`](crate::Server::bind).
+    /// The same as [`Server::bind`](crate::Server::bind).
     pub async fn bind(self) -> Result<Server, BindError> {
         Server::bind_relay(self).await
     }
 }
 
 impl Server {
-    /// Listens where `config` says, for a relay that lets everybody in; see [`Relay::builder`] for more.
+    /// Listens on the addresses of `config`, for a relay where every client may join. [`Relay::builder`] offers more.
     ///
     /// # Errors
     /// [`BindError`], which says what is wrong and what would help.
@@ -89,7 +87,7 @@ impl Server {
         &self.relay
     }
 
-    /// The addresses in the network that it listens on, with the ports that were free where port 0 was asked for.
+    /// The TCP addresses that it listens on. Where the settings have port 0, these have the port that was chosen.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
     }
@@ -102,22 +100,23 @@ impl Server {
         })
     }
 
-    /// The addresses where it only says that TLS is spoken elsewhere.
+    /// The addresses where it only redirects to https.
     pub fn redirect_addrs(&self) -> &[SocketAddr] {
         &self.redirect_addrs
     }
 
-    /// Whether its addresses speak TLS: then what is opened is `https://` and `wss://`.
+    /// Whether its TCP addresses use TLS: then its URLs begin with `https://` and `wss://`.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// The SHA-256 of the local authority's certificate, where it has one: people compare it before they trust.
+    /// The SHA-256 of the local authority's certificate, if there is one. People compare it before they trust the
+    /// authority.
     pub fn authority_fingerprint(&self) -> Option<&str> {
         self.relay.trust.as_ref().map(|trust| trust.fingerprint())
     }
 
-    /// What tells it, while it serves, to read its certificate anew.
+    /// A handle that reloads the certificate while the server serves.
     pub fn reloader(&self) -> Reloader {
         Reloader(self.tls.clone())
     }
@@ -154,12 +153,12 @@ impl Endpoint {
         let drain = Arc::clone(self.relay.drain());
         match listener {
             Listener::Tcp(listener) => drain.spawn(self.accept_from(listener, Self::serve_tcp)),
-            // It never leaves the machine, so TLS would be of no use.
+            // The bytes of a Unix socket do not leave the machine, so TLS would be of no use.
             Listener::Unix(listener) => drain.spawn(self.accept_from(listener, Self::serve)),
         }
     }
 
-    /// Serves the connections of `listener`, each in a task of its own, until the relay goes away.
+    /// Serves the connections of `listener`, each in a task of its own, until the relay shuts down.
     async fn accept_from<L, F>(self, mut listener: L, serve: impl Fn(Self, L::Io, ConnectionInfo) -> F)
     where
         L: Accept,
@@ -175,10 +174,10 @@ impl Endpoint {
         }
     }
 
-    /// Serves one connection from the network, from its first byte to its last.
+    /// Serves one TCP connection, with TLS if the endpoint uses it.
     async fn serve_tcp(self, stream: TcpStream, connection: ConnectionInfo) {
         let Some(tls) = self.tls.clone() else { return self.serve(stream, connection).await };
-        // In a box that is gone when the handshake is made.
+        // Boxed, so that the connection does not keep the memory that the handshake needed.
         let handshake = Box::pin(async {
             tokio::select! {
                 accepted = tls.accept(stream) => Some(accepted),
@@ -204,13 +203,12 @@ impl Endpoint {
     }
 }
 
-/// Tells a [`Server`] that serves to read its certificate anew.
+/// Reloads the certificate of a [`Server`] while it serves.
 #[derive(Debug, Clone)]
 pub struct Reloader(Option<Arc<Tls>>);
 
 impl Reloader {
-    /// New connections are shown the certificate that is there now, unless it cannot be used: the log says so then, and the
-    /// old one stays.
+    /// Reads the certificate again, for new connections. If it cannot be used, the log says why, and the old one stays.
     pub fn reload(&self) {
         match &self.0 {
             Some(tls) => tls.reload(),
@@ -219,10 +217,10 @@ impl Reloader {
     }
 }
 
-/// The TLS of a relay, and what makes people trust it; either may be missing.
+/// The TLS of a relay, and the pages about its local authority; both are optional.
 type Security = (Option<Arc<Tls>>, Option<Arc<TrustPages>>);
 
-/// TLS where `config` asks for it, and how to trust it where it comes from the relay's own authority.
+/// TLS if `config` asks for it, and the pages about the local authority if that signs the certificate.
 #[cfg(feature = "tls")]
 fn open_tls(config: &Config) -> anyhow::Result<Security> {
     use anyhow::Context;

@@ -1,3 +1,3 @@
-//! The lock of the outbox. A model checker builds the outbox with a lock of its own in the place of this one.
+//! The lock of the outbox. `tests/outbox.rs` builds the outbox with the lock of a model checker (loom) instead.
 
 pub(crate) use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! What unit tests need of a client: an outbox whose socket is memory.
+//! A client for unit tests: an outbox with a socket in memory.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
@@ -6,20 +6,20 @@ use std::task::{Context, Poll, Waker};
 
 use crate::outbox::{Outbox, Sink};
 
-/// A socket in memory that takes as much as it is told to.
+/// A socket in memory that accepts as many bytes as a test allows.
 #[derive(Debug, Clone)]
 pub(crate) struct MemorySocket(Arc<Mutex<Memory>>);
 
 #[derive(Debug)]
 struct Memory {
     taken: Vec<u8>,
-    /// How many bytes it takes before it blocks.
+    /// How many more bytes it accepts.
     room: usize,
     writer: Option<Waker>,
 }
 
 impl MemorySocket {
-    /// A socket that takes `room` bytes, and an outbox in front of it.
+    /// A socket that accepts `room` bytes, and an outbox that writes to it.
     pub(crate) fn with_outbox(room: usize) -> (Self, Arc<Outbox>) {
         let socket = Self(Arc::new(Mutex::new(Memory { taken: Vec::new(), room, writer: None })));
         let outbox = Outbox::new(1024 * 1024);
@@ -27,7 +27,7 @@ impl MemorySocket {
         (socket, Arc::new(outbox))
     }
 
-    /// Lets it take `more` bytes.
+    /// Makes it accept `more` bytes.
     pub(crate) fn make_room(&self, more: usize) {
         let mut memory = self.0.lock().unwrap();
         memory.room = memory.room.saturating_add(more);
@@ -36,12 +36,12 @@ impl MemorySocket {
         }
     }
 
-    /// Lets it take nothing more.
+    /// Makes it accept nothing.
     pub(crate) fn stop(&self) {
         self.0.lock().unwrap().room = 0;
     }
 
-    /// The text messages that it has taken since the last call; the rest of one that is incomplete stays.
+    /// The text messages that it has accepted since the last call. An incomplete one stays.
     pub(crate) fn texts(&self) -> Vec<String> {
         let mut memory = self.0.lock().unwrap();
         let mut texts = Vec::new();
@@ -57,7 +57,7 @@ impl MemorySocket {
     }
 }
 
-/// The opcode of a frame, the length of its header, and that of its payload.
+/// The opcode of a frame, the length of its header, and the length of its payload.
 fn frame_at(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     Some(match second {

@@ -1,7 +1,8 @@
-//! May somebody enter a room, and as what: the question that is asked before each join.
+//! Authorization: whether a client may join a room, and under which id and name.
 //!
-//! The answer travels in its type: a [`Grant`] carries what is needed to enter, a [`Denial`] what is needed to say why not.
-//! It may take time (a webhook, a directory); the client's next messages wait for it, other clients do not.
+//! The relay asks an [`Authorizer`] before each join. A [`Grant`] contains what the client gets in the room, a
+//! [`Denial`] the reason for the client. An answer may take time (a webhook, a directory): the client's next messages
+//! wait for it, and other clients do not.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::pin::Pin;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, IceServers, Refusal};
 
-/// Who wants to enter which room.
+/// A client's request to join a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinRequest {
@@ -17,42 +18,42 @@ pub struct JoinRequest {
     pub room: RoomName,
     /// The id that the client chose.
     pub id: Option<PeerId>,
-    /// What people call the client.
+    /// The client's display name.
     pub name: Option<PeerName>,
-    /// The client's address, as far as it is known: none over a Unix socket.
+    /// The client's address, if it is known: it is not over a Unix socket, unless a trusted proxy says it.
     pub address: Option<IpAddr>,
-    /// The origin of the page that dialled (RFC 6454), where a browser told it.
+    /// The origin of the page (RFC 6454), if the client is a browser.
     pub origin: Option<String>,
 }
 
-/// The permission to enter, and as what.
+/// The permission to join, and what the client gets in the room.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Grant {
-    /// The id that the client gets; one is made where there is none.
+    /// The client's id; without it the relay makes one.
     pub id: Option<PeerId>,
-    /// The name that the others see.
+    /// The display name that the others see.
     pub name: Option<PeerName>,
-    /// How many the room takes for this client; as many as the relay's rooms take where there is none.
+    /// The capacity of the room for this client; without it, the usual one.
     pub capacity: Option<usize>,
-    /// The STUN and TURN servers that it is told; the relay's own where there are none.
+    /// The STUN and TURN servers for this client; without them, those of the relay's [`Config`](crate::Config).
     pub ice_servers: Option<IceServers>,
 }
 
 impl From<&JoinRequest> for Grant {
-    /// Grants what was asked for.
+    /// Grants what the client asks for.
     fn from(request: &JoinRequest) -> Self {
         Self { id: request.id.clone(), name: request.name.clone(), ..Self::default() }
     }
 }
 
-/// Why somebody may not enter. The text is a sentence for people.
+/// Why a client may not join. The text is a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denial {
-    /// This client may not enter this room; trying again does not help. The client hears `unauthorized`.
+    /// This client may not join this room, now or later. It gets the error `unauthorized`.
     Unauthorized(String),
-    /// It cannot be decided just now; trying again may help. The client hears `unavailable`.
+    /// It cannot be decided now; the client may try again. It gets the error `unavailable`.
     Unavailable(String),
 }
 
@@ -70,13 +71,13 @@ pub type Decision = Pin<Box<dyn Future<Output = Result<Grant, Denial>> + Send>>;
 
 /// The answer to a [`JoinRequest`].
 pub enum Answer {
-    /// The answer itself.
+    /// The decision.
     Now(Result<Grant, Denial>),
-    /// The answer is on the way. It is waited for [`AUTHORIZE_DEADLINE`](crate::limits::AUTHORIZE_DEADLINE) at most.
+    /// A future of the decision. The relay waits for [`AUTHORIZE_DEADLINE`](crate::limits::AUTHORIZE_DEADLINE) at most.
     Later(Decision),
 }
 
-/// Decides who may enter.
+/// Decides who may join.
 ///
 /// An async function from [`JoinRequest`] to `Result<Grant, Denial>` is one:
 ///
@@ -86,14 +87,14 @@ pub enum Answer {
 /// async fn members_only(request: JoinRequest) -> Result<Grant, Denial> {
 ///     match request.name {
 ///         Some(_) => Ok(Grant::from(&request)),
-///         None => Err(Denial::Unauthorized("please say your name".into())),
+///         None => Err(Denial::Unauthorized("please give your name".into())),
 ///     }
 /// }
 /// # fn is_authorizer(_: impl signaling_relay::Authorizer) {}
 /// # is_authorizer(members_only);
 /// ```
 pub trait Authorizer: Send + Sync {
-    /// Answers one request. It must not block: what takes time is answered [`Later`](Answer::Later).
+    /// Answers one request. It must not block: a decision that takes time is a [`Later`](Answer::Later).
     fn authorize(&self, request: &JoinRequest) -> Answer;
 }
 
@@ -107,7 +108,7 @@ where
     }
 }
 
-/// Lets everybody in, as what they ask for.
+/// Grants every request as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Open;
 

@@ -13,9 +13,9 @@ struct Embedded;
 /// The call page, by the source of its files.
 #[derive(Debug, Clone)]
 pub(crate) enum Page {
-    /// Its files are in the binary.
+    /// The files embedded in the binary.
     Embedded,
-    /// Its files are in this folder, and read again for each request.
+    /// The files in this folder, which are read for each request.
     Folder(PathBuf),
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct File {
     pub bytes: Bytes,
     /// Its media type, with the charset for text.
     pub content_type: String,
-    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3); none for a file of a folder, which may change.
+    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3); none for a file in a folder, which may change.
     pub etag: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Page {
     /// The page in `folder`, or the embedded one without a folder.
     ///
     /// # Errors
-    /// When the folder holds no `index.html`.
+    /// When the folder does not exist, or has no `index.html`.
     pub(crate) fn new(folder: Option<&Path>) -> anyhow::Result<Self> {
         let Some(folder) = folder else { return Ok(Self::Embedded) };
         let folder =
@@ -44,8 +44,8 @@ impl Page {
         Ok(Self::Folder(folder))
     }
 
-    /// The file at the URL path `/name`, if there is one. The name is compared byte by byte: it is not percent-decoded, and
-    /// `..` and hidden files have no path.
+    /// The file at the URL path `/name`, if there is one. The name must match byte by byte: it is not percent-decoded,
+    /// and `..` and hidden files are not found.
     pub(crate) async fn file(&self, name: &str) -> Option<File> {
         let plain = |part: &str| {
             !part.is_empty()
@@ -81,7 +81,7 @@ fn content_type(name: &str) -> String {
     let mime = match name.rsplit_once('.') {
         // The type of all JavaScript since RFC 9239.
         Some((_, "mjs")) => mime_guess::mime::TEXT_JAVASCRIPT,
-        // By its name it could be a video, too; ours are type declarations.
+        // The extension also means a video format; our files are type declarations.
         Some((_, "ts")) => mime_guess::mime::TEXT_PLAIN,
         _ => mime_guess::from_path(name).first_or_octet_stream(),
     };
@@ -93,7 +93,7 @@ fn content_type(name: &str) -> String {
 }
 
 fn etag(sha256: &[u8; 32]) -> String {
-    // 64 bits are enough to tell the versions of one file apart.
+    // 64 bits are enough to distinguish the versions of one file.
     sha256.iter().take(8).fold("\"".to_owned(), |tag, byte| format!("{tag}{byte:02x}")) + "\""
 }
 

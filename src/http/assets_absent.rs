@@ -1,10 +1,10 @@
-//! What is at `/` in a build without the feature `page`: one sentence, for the person who opens it in a browser.
+//! The page in a build without the feature `page`: one sentence at `/`, for people who open it in a browser.
 
 use bytes::Bytes;
 
-const SENTENCE: &str = "This is a WebRTC signaling relay without a page: dial / or /ws by WebSocket.\n";
+const SENTENCE: &str = "This is a WebRTC signaling relay without a page: connect to / or /ws by WebSocket.\n";
 
-/// The page that is a sentence.
+/// The page, which is one sentence.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Page;
 
@@ -15,12 +15,12 @@ pub(crate) struct File {
     pub bytes: Bytes,
     /// Its media type, with the charset for text.
     pub content_type: String,
-    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3), for the files that cannot change.
+    /// A hash of the content as an entity tag (RFC 9110 section 8.8.3); always none here.
     pub etag: Option<String>,
 }
 
 impl Page {
-    /// The file that the URL path `/name` stands for: the sentence where the index is, and no others.
+    /// The file at the URL path `/name`: the sentence as `index.html`, and no others.
     pub(crate) async fn file(&self, name: &str) -> Option<File> {
         let content_type = "text/plain; charset=utf-8".to_owned();
         (name == "index.html").then(|| File {

@@ -1,4 +1,4 @@
-//! One HTTP request.
+//! HTTP requests: the page, the health check, the redirect to https, and the upgrade to a WebSocket.
 
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub(crate) mod assets;

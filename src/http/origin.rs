@@ -1,13 +1,13 @@
 //! The `Origin` check: which web pages may open a WebSocket here, or import the client scripts.
 //!
-//! A browser lets any page open a WebSocket to any host, and names the page's origin in the request: the check is the
-//! server's to make (RFC 6455 section 10.2). A program that is not a browser sends no `Origin` and passes.
+//! A browser lets any page open a WebSocket to any host, and sends the page's origin in the request: the server must
+//! check it (RFC 6455 section 10.2). A program that is not a browser sends no `Origin` and passes.
 //!
-//! A page passes when its origin is allowed by name, is on loopback, or is the relay's own: the scheme and the `Host` of the
-//! request. Over TLS the certificate proves that host. Over plain HTTP nothing does: a web site can let its own DNS name
-//! resolve to the relay's address, and the browser then takes its pages and the relay for one origin (DNS rebinding). So over
-//! plain HTTP the relay takes a host for its own only when no DNS answer can make it so: an IP address, `localhost`, a name of
-//! this machine, or the host of an allowed origin; or when a trusted proxy passed the request on.
+//! A page passes when its origin is allowed by name, is on loopback, or is the relay's own: the scheme and the `Host`
+//! of the request. Over TLS the certificate proves that host. Over plain HTTP nothing does: a web site can make its own
+//! DNS name resolve to the relay's address, and then the browser treats its pages and the relay as one origin (DNS
+//! rebinding). So over plain HTTP the relay accepts a host as its own only if it is an IP address, `localhost`, a name
+//! of this machine, or the host of an allowed origin, or if a trusted proxy forwarded the request.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -20,14 +20,14 @@ use crate::http::proxy::Client;
 /// A web origin (RFC 6454) as browsers write it in the `Origin` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// `null`: the page has no origin that the browser tells. It was opened from disk, or it is a sandboxed frame or a `data:`
-    /// page of any web site; the request does not say which.
+    /// `null`: the page has an opaque origin. It was opened from disk, or it is a sandboxed frame or a `data:` page of
+    /// any web site; the request does not say which.
     Null,
     /// `scheme://host` or `scheme://host:port`.
     Tuple(TupleOrigin),
 }
 
-/// The origin of a page that came over HTTP: `scheme://host` or `scheme://host:port`, in lower case, without a path, and
+/// The origin of a page from the network: `scheme://host` or `scheme://host:port`, in lower case, without a path, and
 /// without the scheme's default port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TupleOrigin(String);
@@ -75,7 +75,7 @@ impl TupleOrigin {
     }
 }
 
-/// For `--allow-frame`, which takes no `null`.
+/// For `--allow-frame`, which does not accept `null`.
 impl FromStr for TupleOrigin {
     type Err = OriginError;
 
@@ -106,13 +106,13 @@ fn parse_tuple(text: &str) -> Result<TupleOrigin, OriginError> {
     Ok(TupleOrigin(text.to_owned()))
 }
 
-/// Why a page may not use the relay, or a text names no origin. Its text is for the person who runs the relay.
+/// Why a page may not use the relay, or a text is not an origin. Its text is for the person who runs the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OriginError {
-    /// The text is no origin as browsers write it.
+    /// The text is not an origin as browsers write it.
     #[error("{0:?} is not an origin such as https://example.org or http://192.168.1.5:8080")]
     Malformed(String),
-    /// `null` was given where a page's host is asked for.
+    /// `null` was given for `--allow-frame`.
     #[error(
         "`null` is not an origin that can be allowed to frame the call page: a browser matches a frame's parents by \
          scheme and host, such as https://example.org"
@@ -121,11 +121,11 @@ pub enum OriginError {
     /// More than one `Origin` or `Host` header.
     #[error("the request has more than one {0} header")]
     Twice(HeaderName),
-    /// The page has no origin that the browser tells, and such pages are not allowed.
+    /// The page has an opaque origin, and such pages are not allowed.
     #[error(
-        "pages without an origin (Origin: null) may not use this relay: a page opened from disk sends that, but so does a \
-         sandboxed frame or a data: page of any web site, and the relay cannot tell them apart; to allow all of them, start \
-         it with --allow-origin null"
+        "pages without an origin (Origin: null) may not use this relay: a page opened from disk sends that, but so does \
+         a sandboxed frame or a data: page of any web site, and the relay cannot tell them apart; to allow all of them, \
+         start it with --allow-origin null"
     )]
     Null,
     /// The origin is not the relay's own, not on loopback, and not allowed.
@@ -136,28 +136,28 @@ pub enum OriginError {
     Foreign {
         /// The page's origin.
         origin: String,
-        /// The scheme and the host that the client asked for, as far as the relay knows.
+        /// The scheme and the host of the request, as far as the relay knows them.
         asked: String,
-        /// The address of the connection's other end, where that may be a proxy that hides what the client asked for.
+        /// The address of the connection's other end, if that may be a proxy that hides them.
         proxy: Option<String>,
     },
     /// The page's host is the request's, but over plain HTTP any web site can arrange that by DNS rebinding.
     #[error(
         "pages from {origin} may not use this relay: {host:?} is not a name of this machine, and over plain HTTP any web \
-         site can let a name of its own lead here (DNS rebinding); if the name is this relay's, start it with \
-         --allow-origin {origin}, or with TLS{}", proxy_advice(proxy.as_deref())
+         site can make a name of its own resolve to this relay (DNS rebinding); if the name is this relay's, start it \
+         with --allow-origin {origin}, or with TLS{}", proxy_advice(proxy.as_deref())
     )]
     UnprovenHost {
         /// The page's origin.
         origin: String,
-        /// The host that the client asked for, without the port.
+        /// The host of the request, without the port.
         host: String,
         /// As in [`Foreign`](Self::Foreign).
         proxy: Option<String>,
     },
 }
 
-/// The end of a refusal, where the request may have come through the proxy at this address.
+/// The end of a refusal, if the request may have come through the proxy at this address.
 fn proxy_advice(proxy: Option<&str>) -> String {
     proxy.map_or_else(String::new, |proxy| {
         format!(
@@ -170,9 +170,9 @@ fn proxy_advice(proxy: Option<&str>) -> String {
 /// The pages that may use the relay.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OriginPolicy {
-    /// Origins that may, besides the relay's own and those on loopback.
+    /// The allowed origins, besides the relay's own and those on loopback.
     pub allowed: Vec<Origin>,
-    /// The names of this machine, in lower case, as [`machine::names`](crate::net::machine::names) tells them.
+    /// The names of this machine, in lower case, from [`machine::names`](crate::net::machine::names).
     pub machine_names: Vec<String>,
 }
 
@@ -204,7 +204,7 @@ impl OriginPolicy {
         Err(OriginError::UnprovenHost { origin: text, host, proxy: possible_proxy(client) })
     }
 
-    /// Whether a request over plain HTTP for `host` is meant for this relay, whatever any DNS server says.
+    /// Whether `host` in a request over plain HTTP is certainly this relay's, whatever a DNS server answers.
     fn is_own_host(&self, host: &str) -> bool {
         is_localhost(host)
             || parse_ip(host).is_some()
@@ -213,11 +213,12 @@ impl OriginPolicy {
     }
 }
 
-/// The address to name in a refusal, where the client's request may have come through a proxy that is not trusted yet, or
-/// that does not say what the client asked for.
+/// The address to name in a refusal, if the request may have come through a proxy that is not trusted yet, or that does
+/// not send the host and the scheme of the client's request.
 fn possible_proxy(client: &Client) -> Option<String> {
     let ip = client.connection.ip();
-    // A page from elsewhere over loopback: most likely a proxy on this machine that sends no headers about its clients.
+    // A foreign page over loopback most likely comes through a proxy on this machine that sends no `X-Forwarded-`
+    // headers.
     let is_local = ip.is_none_or(|ip| ip.is_loopback());
     (client.proxied || is_local).then(|| ip.map_or("unix".to_owned(), |ip| ip.to_string()))
 }
@@ -240,8 +241,8 @@ fn split_host(authority: &str) -> &str {
     authority.get(..end).unwrap_or(authority)
 }
 
-/// Whether `host` is a name for loopback: browsers never ask DNS for `localhost` and the names below it (RFC 6761 section
-/// 6.3).
+/// Whether `host` is a name for loopback: browsers never ask DNS for `localhost` and the names below it (RFC 6761
+/// section 6.3).
 fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }

@@ -1,8 +1,8 @@
 //! The client of a request, also behind proxies.
 //!
-//! A proxy tells its client's address, and the host and the scheme that the client asked for, in `X-Forwarded-For`, `-Host` and
-//! `-Proto`. Anybody can send these headers. So the relay believes them only from the proxies that it was told to trust, and
-//! of each header only the last entry, which that proxy wrote; what the client sent comes before it.
+//! A proxy sends its client's address, and the host and the scheme of the client's request, in `X-Forwarded-For`,
+//! `-Host` and `-Proto`. Any client can send these headers too. So the relay believes them only from trusted proxies,
+//! and uses only the last entry of each header, which the proxy wrote; the entries before it may come from the client.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +18,12 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// A proxy whose headers about its clients are believed.
+/// A proxy whose `X-Forwarded-` headers the relay believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrustedProxy {
-    /// Any whose address is in this network.
+    /// Every proxy with an address in this network.
     Network(IpNet),
-    /// Any that connects over a Unix socket.
+    /// Every proxy that connects over a Unix socket.
     Unix,
 }
 
@@ -39,7 +39,7 @@ impl FromStr for TrustedProxy {
     }
 }
 
-/// A text names no proxy.
+/// The error for a text that does not name a trusted proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("it is not an address or a network, such as 127.0.0.1 or 10.0.0.0/8, and not `unix`")]
 pub struct TrustedProxyError;
@@ -47,23 +47,25 @@ pub struct TrustedProxyError;
 /// The client that made a request, as far as the relay knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// Its address; none when the request came over a Unix socket and no trusted proxy told one.
+    /// Its address; none if the request came over a Unix socket and no trusted proxy sent one.
     pub ip: Option<IpAddr>,
-    /// Whether it speaks TLS, with the relay or with a trusted proxy.
+    /// Whether it uses TLS, with the relay or with a trusted proxy.
     pub secure: bool,
-    /// The host that it asked for, with the port; none when it named none, or several.
+    /// The host of its request, with the port; none if it sent none or several.
     pub host: Option<String>,
-    /// Whether the request came through a proxy, as far as its headers tell.
+    /// Whether the request came through a proxy, judging by its headers or the proxy's address.
     pub proxied: bool,
-    /// Whether a trusted proxy passed the request on: it came from such a proxy's address with a header that proxies add and no
-    /// web page can, or over a Unix socket. (The address alone does not tell: a browser on the proxy's machine has it too.)
+    /// Whether a trusted proxy forwarded the request: it came from such a proxy's address with a header that proxies
+    /// add and web pages cannot, or over a trusted Unix socket. (The address is not enough: a browser on the proxy's
+    /// machine has the same.)
     pub proxy_is_trusted: bool,
     /// The connection that the request came over.
     pub connection: ConnectionInfo,
 }
 
 impl Client {
-    /// The client that made the request with these `headers`, on a connection that may be one of the `trusted` proxies'.
+    /// The client that made the request with these `headers`, on a connection that may be one of the `trusted`
+    /// proxies'.
     pub(crate) fn from_request(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Self {
         let proxy_headers = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED, VIA];
         let has_proxy_header = proxy_headers.iter().any(|name| headers.contains_key(name));
@@ -92,13 +94,13 @@ impl Client {
         }
     }
 
-    /// The scheme that it asked with: `http` or `https`.
+    /// The scheme of its request: `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
 }
 
-/// For the log. The port is added when there is no proxy between.
+/// For the log, with the port unless a proxy is in between.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ip {
@@ -116,8 +118,8 @@ fn is_trusted(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> bool {
     })
 }
 
-/// The last address in `X-Forwarded-For` that is not a trusted proxy's. The client can have made up what comes before it, and
-/// what comes before an entry that is not an address.
+/// The last address in `X-Forwarded-For` that is not a trusted proxy's. The client may have made up the entries before
+/// it, and those before an entry that is not an address.
 fn forwarded_for(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[TrustedProxy]) -> Option<IpAddr> {
     let mut known = connection.ip();
     for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
@@ -132,7 +134,7 @@ fn forwarded_for(headers: &HeaderMap, connection: ConnectionInfo, trusted: &[Tru
     known
 }
 
-/// Parses an address as proxies write it: some add a port, and brackets.
+/// Parses an address as proxies write it: some add a port or brackets.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let with_port = || hop.parse::<SocketAddr>().map(|address| address.ip());
     let in_brackets = || hop.trim_start_matches('[').trim_end_matches(']').parse();

@@ -1,4 +1,4 @@
-//! The answer to plain HTTP where the relay speaks TLS: a redirect to `https://`. No room can be entered this way.
+//! The answer to plain HTTP where the relay uses TLS: a redirect to `https://`. No client can join a room this way.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,9 +19,10 @@ use crate::lan::trust::TrustPages;
 /// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]
 pub(crate) struct Redirect {
-    /// The port that speaks TLS; none when that is the port of the request itself.
+    /// The port with TLS; none if that is the port of the request itself.
     pub port: Option<u16>,
-    /// The pages that tell how to trust the certificate. They are served without TLS: who needs them does not trust it yet.
+    /// The pages that explain how to trust the certificate. They are served without TLS, because devices that need them
+    /// do not trust it yet.
     pub trust: Option<Arc<TrustPages>>,
 }
 
@@ -60,7 +61,7 @@ impl Redirect {
         };
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path } else { "/" };
-        // 308 keeps the method. Browsers do not cache this one (`text` forbids it): the next relay on this port may have no TLS.
+        // 308 keeps the method. `text` forbids browsers to cache this one: the next relay on this port may have no TLS.
         let line = format!("this port speaks TLS: open https://{target}/, or connect to wss://{target}/");
         let mut response = text(StatusCode::PERMANENT_REDIRECT, &line);
         set(&mut response, header::LOCATION, &format!("https://{target}{path}"));
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn from_another_port_it_leads_to_the_port_that_speaks_tls() {
+    fn from_another_port_it_leads_to_the_port_with_tls() {
         for (port, there) in [(8443, "https://relay.local:8443/"), (443, "https://relay.local/")] {
             for host in ["relay.local", "relay.local:80"] {
                 assert_eq!(location(&Redirect { port: Some(port), trust: None }, host, "/").as_deref(), Some(there));

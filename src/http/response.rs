@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 use crate::http::assets::File;
 use crate::http::origin::TupleOrigin;
 
-/// The body of every response; it is in memory as a whole.
+/// The body of every response, which is in memory as a whole.
 pub(crate) type Body = Full<Bytes>;
 
 /// A response of one line of text.
@@ -29,8 +29,8 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
     response
 }
 
-/// The response with one file of the page, or 304 when the headers of the `request` say that the browser has it. Pages of the
-/// origins `may_frame` may show it in a frame.
+/// The response with one file of the page, or 304 if the headers of the `request` say that the browser has it. Pages of
+/// the origins `may_frame` may show it in a frame.
 pub(crate) fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -> Response<Body> {
     let mut response = match &file.etag {
         Some(etag) if has(request, etag) => {
@@ -44,7 +44,7 @@ pub(crate) fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -
     if let Some(etag) = &file.etag {
         set(&mut response, header::ETAG, etag);
     }
-    // Browsers may keep it, and ask each time whether it is current: a new relay brings a new page.
+    // Browsers may cache it, but must revalidate it each time: a new relay may have a new page.
     set(&mut response, header::CACHE_CONTROL, "no-cache");
     secure(&mut response, request, may_frame);
     response
@@ -57,7 +57,7 @@ pub(crate) fn allow_cross_origin(response: &mut Response<Body>, origin: &HeaderV
 }
 
 /// Separates the page from windows of other sites that opened it or that it opens (HTML standard, cross-origin opener
-/// policies). Browsers obey it over TLS alone, and warn about it elsewhere.
+/// policies). Browsers apply it only over TLS, and warn about it elsewhere.
 pub(crate) fn isolate(response: &mut Response<Body>) {
     set(response, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
 }
@@ -68,8 +68,8 @@ fn has(request: &HeaderMap, etag: &str) -> bool {
     lists.flat_map(|list| list.split(',')).any(|one| one.trim().trim_start_matches("W/") == etag)
 }
 
-/// Adds the headers that protect the page: only its own files run, nothing is loaded from elsewhere, and its WebSocket goes to
-/// the host that it came from.
+/// Adds the headers that protect the page: it runs only its own files, loads nothing from other hosts, and connects its
+/// WebSocket only to its own host.
 fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[TupleOrigin]) {
     // Browsers before 2022 do not count a WebSocket to the same host as 'self'.
     let sockets = host_header(request).map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
@@ -80,12 +80,12 @@ fn secure(response: &mut Response<Body>, request: &HeaderMap, may_frame: &[Tuple
     );
     set(response, header::CONTENT_SECURITY_POLICY, &policy);
     if may_frame.is_empty() {
-        // For browsers and scanners that do not know frame-ancestors, which can say more.
+        // For browsers and scanners that do not know frame-ancestors.
         set(response, header::X_FRAME_OPTIONS, "SAMEORIGIN");
     }
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The URL of an invitation names the room.
+        // The URL of an invitation contains the room's name.
         (header::REFERRER_POLICY, "no-referrer"),
         (
             HeaderName::from_static("permissions-policy"),
@@ -107,7 +107,7 @@ fn host_header(request: &HeaderMap) -> Option<&str> {
 
 /// Sets a header.
 pub(crate) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
-    // All our values are printable. If one were not, its header would be left out; that is better than a panic.
+    // All our values are valid. If one were not, its header would be left out, which is better than a panic.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -1,4 +1,4 @@
-//! The requests on a stream, until one of them makes it a WebSocket: the page, the relay's health, the upgrade.
+//! Answers the HTTP requests on a stream (the page, the health check, the upgrade) until one of them upgrades it.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -22,17 +22,17 @@ use crate::net::info::ConnectionInfo;
 use crate::relay::Relay;
 use crate::ws::linger;
 
-/// A stream that has become a WebSocket.
+/// A stream that has been upgraded to a WebSocket.
 pub(crate) struct Upgraded<S> {
     /// The stream.
     pub(crate) stream: S,
-    /// What the client sent behind its request already.
+    /// The bytes after the request that have been read already.
     pub(crate) read: bytes::Bytes,
-    /// Who comes by it.
+    /// The upgrade: the client and its session.
     pub(crate) upgrade: Upgrade,
 }
 
-/// Answers requests on `stream` until one of them upgrades it; none when the stream ends without.
+/// Answers requests on `stream` until one of them upgrades it; none if the stream ends without an upgrade.
 pub(crate) async fn serve<S>(stream: S, connection: ConnectionInfo, relay: Arc<Relay>) -> Option<Upgraded<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -50,8 +50,8 @@ where
     }
 }
 
-/// Lets `service` answer the requests on `stream`, within the limits that every client is held to, until there are no more
-/// or one of them was an upgrade; what is left then.
+/// Answers the requests on `stream` with `service`, within the limits for every client, until the stream ends or is
+/// upgraded. Returns the parts of the connection; none if a response had to be cut short.
 pub(crate) async fn serve_requests<S, D>(stream: S, service: D, drain: &Drain) -> Option<Parts<TokioIo<S>, D>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -74,10 +74,10 @@ where
     let done = match done {
         Some(done) => done,
         None => {
-            // Lets a response that is under way end, but no further request begin.
+            // The current response may end, but no further request begins.
             Pin::new(&mut connection).graceful_shutdown();
             let rest = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
-            // Who still reads that slowly is cut off.
+            // A client that still reads too slowly is disconnected.
             timeout(limits::WRITE_DEADLINE, rest).await.ok()?
         }
     };
@@ -87,7 +87,7 @@ where
     Some(connection.into_parts())
 }
 
-/// Ends a stream so that the client gets to read what was sent last.
+/// Closes a stream so that the client can still read the last response (a lingering close).
 pub(crate) async fn lingering_close<S>(stream: &mut S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -97,7 +97,7 @@ where
             linger(stream).await;
         }
     };
-    // Whether the client closed in time makes no difference: the stream goes now.
+    // The stream is closed now, whether or not the client closed in time.
     let _ = timeout(limits::CLOSE_DEADLINE, closed).await;
 }
 
@@ -105,7 +105,7 @@ where
 struct Router {
     relay: Arc<Relay>,
     connection: ConnectionInfo,
-    /// Filled by the request that upgrades the stream.
+    /// Set by the request that upgrades the stream.
     upgrade: Arc<Mutex<Option<Upgrade>>>,
 }
 
@@ -121,7 +121,7 @@ impl Service<Request<Incoming>> for Router {
                 return Ok(answer(&relay, connection, &request).await);
             }
             if !matches!(request.uri().path(), "/" | "/ws") {
-                return Ok(text(StatusCode::NOT_FOUND, "no socket is here: dial / or /ws"));
+                return Ok(text(StatusCode::NOT_FOUND, "there is no WebSocket here: connect to / or /ws"));
             }
             let (response, upgrade) = upgrade::answer(&relay, connection, &request).await;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
@@ -130,7 +130,7 @@ impl Service<Request<Incoming>> for Router {
     }
 }
 
-/// Answers a request that asks for no upgrade.
+/// Answers a request that is not an upgrade.
 pub(crate) async fn answer<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
     let response = route(relay, connection, request).await;
     debug!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
@@ -140,7 +140,7 @@ pub(crate) async fn answer<B>(relay: &Relay, connection: ConnectionInfo, request
 async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
     let path = request.uri().path();
     let name = match path {
-        // Where a socket may be dialled, its page is: an invite link and its socket are one URL.
+        // The URLs of WebSockets also serve the page, so that an invite link and its WebSocket are one URL.
         "/" | "/ws" => Some("index.html"),
         path => path.strip_prefix('/'),
     };
@@ -163,7 +163,7 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
     };
     let known = known.or_else(|| relay.trust.as_ref()?.answer(path));
     match known {
-        None => text(StatusCode::NOT_FOUND, "nothing is here"),
+        None => text(StatusCode::NOT_FOUND, "not found"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),
         Some(response) => response,
     }

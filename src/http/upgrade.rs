@@ -1,8 +1,8 @@
-//! The request that makes a stream a WebSocket (RFC 6455 section 4.2): who may make it, and which room its URL names.
+//! The upgrade request (RFC 6455 section 4.2): whether the client may connect, and which room its URL names.
 //!
-//! Whether the client may enter that room is asked before the answer, so that the bare URL can be refused by HTTP, and it
-//! enters before the answer, so that whoever is connected is in its room. When the answer is lost, the session is dropped, and
-//! leaves.
+//! The client joins the room of its URL before the relay answers the request. So the relay can refuse the bare URL with
+//! an HTTP status, and a client is in its room as soon as it is connected. If the response is lost, the session is
+//! dropped, and leaves the room.
 
 use std::sync::Arc;
 
@@ -23,20 +23,20 @@ use crate::relay::Relay;
 use crate::room::Flushes;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
-/// The subprotocol that the relay speaks (RFC 6455 section 1.9). Nobody needs to ask for it; but a browser that asks for
-/// some fails the connection when the server agrees on none.
+/// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it; but a browser that offers subprotocols
+/// fails the connection if the server selects none.
 pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
 
-/// Who comes by an upgrade, and what its URL led to.
+/// An accepted upgrade: its client, and the session for it.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     /// The client.
     pub client: Client,
-    /// Its session, in its room if the URL named one.
+    /// Its session, in a room if the URL names one.
     pub session: Session,
-    /// Its place among those who are told when the relay goes away.
+    /// Its registration with the drain.
     pub registration: Registration,
-    /// Why the room of the URL does not take it; the `error` waits in the session's outbox.
+    /// Why the client cannot join the room of the URL, if that is so; the `error` is in the session's outbox.
     pub refused: Option<ErrorCode>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).iter().any(websocket) || headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
-/// Answers a request that asks for a WebSocket; the upgrade is there when it becomes one.
+/// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it.
 pub(crate) async fn answer<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,
@@ -62,7 +62,7 @@ pub(crate) async fn answer<B>(
     (response, upgrade)
 }
 
-/// Refusals are boxed: they are large and rare.
+/// Checks the request, and joins the room of its URL. Refusals are boxed, because they are large and rare.
 async fn accept<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,
@@ -85,7 +85,8 @@ async fn accept<B>(
         let query = request.uri().query().unwrap_or_default();
         if let Err(refusal) = join(&mut session, query).await {
             if !has_room(query) {
-                // A page that only ever dials the bare URL knows nothing of `error`: this is all that it can show.
+                // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
+                // show.
                 return Err(text(status_of(refusal.code), &refusal.message).into());
             }
             session.refuse(&refusal, None);
@@ -95,12 +96,12 @@ async fn accept<B>(
     Ok((response, Upgrade { client, session, registration, refused }))
 }
 
-/// The answer that makes a stream a WebSocket, if the request keeps to RFC 6455 section 4.2.1.
+/// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).
 fn handshake<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
     let headers = request.headers();
     for name in [header::HOST, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION] {
         if headers.get_all(&name).iter().count() > 1 {
-            return Err(text(StatusCode::BAD_REQUEST, &format!("the header {name} is there twice")).into());
+            return Err(text(StatusCode::BAD_REQUEST, &format!("the header {name} is present twice")).into());
         }
     }
     if request.method() == Method::GET && !headers.contains_key(header::HOST) {
@@ -131,7 +132,7 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
     offered.flat_map(|value| value.split(',')).any(|one| one.trim() == SUBPROTOCOL)
 }
 
-/// Enters the room that the URL names.
+/// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), Refusal> {
     let request = session.request(join_from_query(query)?);
     let answer = match session.authorize(&request) {
@@ -145,7 +146,7 @@ fn has_room(query: &str) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "room")
 }
 
-/// What `?room=R&name=N&id=I` asks for; the lobby without `room`.
+/// The join that `?room=R&name=N&id=I` asks for; the room is `lobby` without `room`.
 fn join_from_query(query: &str) -> Result<Join, Refusal> {
     if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
         return Err(Refusal::new(ErrorCode::BadRoom, "the query of the URL is not UTF-8"));

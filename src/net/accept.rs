@@ -1,7 +1,7 @@
 //! Listeners whose `accept` cannot fail: it waits until there is a connection.
 //!
-//! An embedder brings listeners of its own by implementing [`Accept`], or sends streams into a channel: its receiving end is
-//! a listener as well, for connections in memory.
+//! An embedder implements [`Accept`] for its own listeners, or sends streams into a channel: the receiving end of a
+//! channel is a listener as well, for connections in memory.
 
 use std::io;
 
@@ -20,7 +20,8 @@ pub trait Accept: Send + 'static {
     /// The stream of one connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Waits for the next connection. Errors of the operating system are logged and retried after a pause.
+    /// Waits for the next connection. Errors of the operating system are logged, and accepting is retried after a
+    /// delay.
     ///
     /// Dropping the future before it is ready loses no connection.
     fn accept(&mut self) -> impl Future<Output = (Self::Io, ConnectionInfo)> + Send;
@@ -39,7 +40,7 @@ impl Accept for TcpListener {
     }
 }
 
-/// A listener in memory, such as for a test. It waits for ever once all senders are dropped and the channel is empty.
+/// A listener in memory, for tests for example. It stays pending once all senders are dropped and the channel is empty.
 impl<Io> Accept for mpsc::Receiver<(Io, ConnectionInfo)>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -54,9 +55,10 @@ where
     }
 }
 
-/// Calls `accept` until it succeeds. An error that concerns one connection alone is retried at once. Any other, mostly the
-/// lack of file descriptors, is logged and followed by a pause: from [`ACCEPT_PAUSE_MIN`](limits::ACCEPT_PAUSE_MIN), doubled
-/// each time, up to [`ACCEPT_PAUSE_MAX`](limits::ACCEPT_PAUSE_MAX).
+/// Calls `accept` until it succeeds. After an error that concerns only one connection it retries at once. Any other
+/// error, mostly the lack of file descriptors, is logged, and the next try is delayed: by
+/// [`ACCEPT_PAUSE_MIN`](limits::ACCEPT_PAUSE_MIN), doubled each time, up to
+/// [`ACCEPT_PAUSE_MAX`](limits::ACCEPT_PAUSE_MAX).
 pub(super) async fn retry<T, F>(mut accept: impl FnMut() -> F) -> T
 where
     F: Future<Output = io::Result<T>>,
@@ -75,14 +77,14 @@ where
     }
 }
 
-/// Whether the client went away while its connection waited to be accepted (accept(2)).
+/// Whether the client closed its connection before it was accepted (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Without it a small message may wait 40 ms for the acknowledgement of the one before.
+    // Without this, a small message may be delayed by 40 ms, until the previous one is acknowledged.
     stream.set_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     SockRef::from(stream).set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT))?;

@@ -11,11 +11,11 @@ use thiserror::Error;
 /// `unix:/run/relay.sock`, `systemd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// A host, which may stand for several addresses, and a port.
+    /// A host, which may have several addresses, and a port.
     Tcp {
         /// A name or an address, without brackets; `*` for every address of this machine.
         host: String,
-        /// The port; 0 takes any that is free.
+        /// The port; 0 takes any free port.
         port: u16,
     },
     /// A Unix socket at this path.
@@ -30,7 +30,7 @@ impl ListenAddress {
         Self::Tcp { host: "localhost".to_owned(), port }
     }
 
-    /// Whether it may be an address at all; whether this machine has it shows when it is listened on.
+    /// Checks that it is a valid address. Whether this machine has it is known only when the relay listens on it.
     pub(crate) fn check(&self) -> Result<(), ListenAddressError> {
         match self {
             Self::Tcp { host, .. } if host.is_empty() || host.contains(char::is_whitespace) => {
@@ -84,13 +84,13 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// Why a text is no address to listen on.
+/// Why a text is not an address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ListenAddressError {
     /// There is no `:port`.
     #[error("it lacks a port: write HOST:PORT, such as localhost:8080")]
     NoPort,
-    /// The port is no number from 0 to 65535.
+    /// The port is not a number from 0 to 65535.
     #[error("its port is not a number from 0 to 65535")]
     Port,
     /// The host is empty or malformed.
@@ -104,8 +104,8 @@ pub enum ListenAddressError {
     /// Only Unix has Unix sockets and systemd.
     #[error("this system has no Unix sockets: write HOST:PORT, such as localhost:8080")]
     NoUnix,
-    /// An IPv6 address stands without brackets.
-    #[error("an IPv6 address stands in brackets, such as [::1]:8080")]
+    /// An IPv6 address has no brackets.
+    #[error("an IPv6 address needs brackets, such as [::1]:8080")]
     Brackets,
 }
 

@@ -21,7 +21,7 @@ pub(crate) trait CertificateSource: fmt::Debug + Send + Sync {
     /// The certificate to serve from now on.
     ///
     /// # Errors
-    /// When there is none, or it cannot be used; the error is one line that says why.
+    /// When there is no certificate, or it cannot be used; the error is one line that says why.
     fn load(&self) -> anyhow::Result<CertifiedKey>;
 
     /// A text that changes when [`load`](Self::load) would return another certificate.
@@ -31,7 +31,7 @@ pub(crate) trait CertificateSource: fmt::Debug + Send + Sync {
 /// The files of `--cert` and `--key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The chain: the server's own certificate, then those between it and an authority that clients trust.
+    /// The chain: the server's own certificate, then the intermediate ones up to an authority that clients trust.
     pub cert: PathBuf,
     /// The private key of the first certificate.
     pub key: PathBuf,
@@ -56,7 +56,7 @@ pub enum CertificateError {
         /// What is wrong with it.
         fault: String,
     },
-    /// The key is not that of the certificate.
+    /// The key does not belong to the certificate.
     #[error(
         "the key in {} is not that of the first certificate in {}, which must be the server's own",
         files.key.display(), files.cert.display()

@@ -1,4 +1,4 @@
-//! A stream that counts what its socket takes. Above a layer that buffers (TLS) that cannot be seen.
+//! A stream that counts the bytes that its socket accepts: a layer above it that buffers (TLS) hides that.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that counts what its socket takes.
+/// A stream that counts the bytes that its socket accepts.
 #[derive(Debug)]
 pub struct Counted<S> {
     stream: S,
@@ -19,7 +19,7 @@ impl<S> Counted<S> {
         Self { stream, written: 0 }
     }
 
-    /// How many bytes were written.
+    /// How many bytes have been written.
     pub fn written(&self) -> u64 {
         self.written
     }

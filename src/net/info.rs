@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// What the relay itself sees of a connection; a proxy may be at its other end.
+/// What the relay itself knows about a connection; a proxy may be at its other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The address of the other end; none over a Unix socket.
     pub address: Option<SocketAddr>,
-    /// Whether it is over TLS.
+    /// Whether it uses TLS.
     pub tls: bool,
 }
 
@@ -33,8 +33,7 @@ impl ConnectionInfo {
         Self { address: None, tls: false }
     }
 
-    /// The IP address of the other end. An IPv4 address that an IPv6 socket shows as mapped (RFC 4291 section 2.5.5.2) is given as
-    /// IPv4.
+    /// The IP address of the other end. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is returned as IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip().to_canonical())
     }

@@ -1,4 +1,4 @@
-//! Sockets that listen on the addresses that people write.
+//! Listening sockets for the addresses in the settings.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,17 +16,17 @@ use crate::limits;
 use crate::net::address::ListenAddress;
 use crate::net::unix::{self, UnixListener};
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    /// One that the network reaches.
+    /// A TCP socket.
     Tcp(TcpListener),
-    /// One that programs on this machine reach.
+    /// A Unix socket.
     Unix(UnixListener),
 }
 
 impl Listener {
-    /// Its address in the network; none for a Unix socket.
+    /// Its TCP address; none for a Unix socket.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
@@ -35,11 +35,11 @@ impl Listener {
     }
 }
 
-/// Listens on all that `addresses` stand for; Unix sockets get the mode `unix_mode`. Resolving a host name takes
+/// Listens on all of `addresses`; Unix sockets get the mode `unix_mode`. Resolving a host name takes
 /// [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at most.
 ///
 /// # Errors
-/// When one of them cannot be listened on; the error says what would help.
+/// When it cannot listen on one of them; the error says what would help.
 pub(crate) async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for address in addresses {
@@ -59,7 +59,7 @@ pub(crate) async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyho
     Ok(listeners)
 }
 
-/// Sets the options that every listening socket has, and makes it listen, also where it does already.
+/// Sets the options of every listening socket, and makes it listen, even if it does already.
 pub(super) fn start_listening(socket: &Socket) -> io::Result<()> {
     // Accepted TCP connections inherit it.
     socket.set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
@@ -67,8 +67,8 @@ pub(super) fn start_listening(socket: &Socket) -> io::Result<()> {
     socket.listen(limits::BACKLOG)
 }
 
-/// Listens on all addresses of a host. Where it has IPv4 and IPv6 addresses, this machine may lack one of the two; and port 0
-/// becomes one port that is free on all of them.
+/// Listens on all addresses of a host. If it has IPv4 and IPv6 addresses, this machine may lack one of the two
+/// families. Port 0 becomes one port that is free on all of them.
 async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
     let candidates = resolve(host, port).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => anyhow!("cannot listen on {address}: {error}"),
@@ -105,18 +105,20 @@ async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(each_once(addresses).map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
-/// `addresses` in their order without repetitions: a name may be both in a hosts file and in DNS, or twice in one of them.
+/// `addresses` in their order without duplicates: a name may be both in a hosts file and in DNS, or twice in one of
+/// them.
 fn each_once(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
     let mut seen = HashSet::new();
     addresses.into_iter().filter(move |ip| seen.insert(*ip))
 }
 
-/// Calls `ask`, which blocks on the system's resolver, for [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at most. It runs on a
-/// thread of its own: the runtime would wait for its blocking threads before the program can end.
+/// Calls `ask`, which blocks on the system's resolver, and waits for [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at
+/// most. It runs on a thread of its own, because the runtime would wait for its blocking threads before the program can
+/// end.
 async fn look_up<T: Send + 'static>(ask: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let (answer, answered) = oneshot::channel();
     thread::Builder::new().name("resolver".to_owned()).spawn(move || {
-        // Nobody waits for an answer that is late.
+        // The receiver is gone if the answer is late.
         let _ = answer.send(ask());
     })?;
     match timeout(limits::RESOLVE_DEADLINE, answered).await {
@@ -126,20 +128,20 @@ async fn look_up<T: Send + 'static>(ask: impl FnOnce() -> io::Result<T> + Send +
     }
 }
 
-/// Listens on each of `candidates`, but not on those whose address family this machine lacks. An error comes with the address
-/// that it concerns.
+/// Listens on each of `candidates`, except those whose address family this machine lacks. An error comes with its
+/// address.
 fn listen_on_all(candidates: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for candidate in candidates {
         let mut bound = *candidate;
-        // The port that was free on the first address must be free on the others too.
+        // The port that was free on the first address must be free on the others, too.
         if let (0, Some(Ok(first))) = (candidate.port(), listeners.first().map(TcpListener::local_addr)) {
             bound.set_port(first.port());
         }
         match listen_on(bound) {
             Ok(listener) => listeners.push(listener),
             Err(error) if candidates.len() > 1 && is_missing_family(&error) => {
-                warn!(address = %bound, %error, "this machine lacks an address of the host to listen on");
+                warn!(address = %bound, %error, "this machine lacks this address of the host to listen on");
             }
             Err(error) => return Err((*candidate, error)),
         }
@@ -166,7 +168,7 @@ fn is_missing_family(error: &io::Error) -> bool {
         || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
 }
 
-/// The text of `error`, with advice where there is some.
+/// The text of `error`, with advice if there is any.
 fn explained(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {

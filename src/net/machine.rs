@@ -6,8 +6,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::limits;
 
-/// The networks that the internet does not reach: private (RFC 1918, RFC 4193), shared by a provider's customers or a
-/// VPN (RFC 6598), link-local (RFC 3927, RFC 4291), and loopback.
+/// The networks that are not reachable from the internet: private (RFC 1918, RFC 4193), shared by a provider's
+/// customers or a VPN (RFC 6598), link-local (RFC 3927, RFC 4291), and loopback.
 pub(crate) const PRIVATE_NETWORKS: [IpNet; 9] = [
     v4([192, 168, 0, 0], 16),
     v4([10, 0, 0, 0], 8),
@@ -38,12 +38,12 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
 pub(crate) struct Machine {
     /// Its [`names`].
     pub names: Vec<String>,
-    /// The addresses of its interfaces without loopback: first the one that the default route leaves by, then IPv4 before IPv6.
+    /// The addresses of its interfaces without loopback: the one of the default route first, then IPv4 before IPv6.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Machine {
-    /// This machine, as the operating system describes it now.
+    /// This machine's current names and addresses.
     pub(crate) fn detect() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let mut addresses: Vec<_> = interfaces.iter().map(|one| (is_virtual(&one.name), one.ip())).collect();
@@ -54,7 +54,7 @@ impl Machine {
         Self { names: names(), addresses: addresses.into_iter().map(|(_, ip)| ip).collect() }
     }
 
-    /// The addresses that can be typed into a browser. (A link-local IPv6 address cannot: it needs a zone, which no browser
+    /// The addresses that work in a browser. (A link-local IPv6 address does not: it needs a zone, which no browser
     /// accepts.)
     pub(crate) fn reachable(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().copied().filter(|ip| match ip {
@@ -64,13 +64,13 @@ impl Machine {
     }
 }
 
-/// The names of this machine, in lower case: `localhost`, its name without a domain, that name below `.local` (as mDNS knows
-/// it, RFC 6762), and its full name.
+/// The names of this machine, in lower case: `localhost`, its name without a domain, that name with `.local` (for mDNS,
+/// RFC 6762), and its full name.
 pub(crate) fn names() -> Vec<String> {
     dns_names(&gethostname::gethostname().to_string_lossy())
 }
 
-/// The names under which a machine that calls itself `name` is found.
+/// The names of a machine with the host name `name`.
 fn dns_names(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
@@ -89,16 +89,15 @@ fn dns_names(name: &str) -> Vec<String> {
     names
 }
 
-/// Whether `interface` is a bridge to containers or virtual machines, which other machines do not reach.
+/// Whether `interface` is a bridge to containers or virtual machines, which other machines cannot reach.
 fn is_virtual(interface: &str) -> bool {
     ["docker", "br-", "veth", "virbr", "cni", "podman", "vmnet"].iter().any(|prefix| interface.starts_with(prefix))
 }
 
-/// The address of the interface that the default route leaves by. Nothing is sent: to connect a UDP socket only looks up the
-/// route.
+/// The address of the interface of the default route. Nothing is sent: to connect a UDP socket only looks up the route.
 fn outbound_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // An address for documentation, which no machine has (RFC 5737), and the port of the discard service (RFC 863).
+    // A documentation address, which no machine has (RFC 5737), and the port of the discard service (RFC 863).
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }

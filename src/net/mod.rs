@@ -1,4 +1,4 @@
-//! Streams, and where they come from.
+//! Listeners, streams and TLS.
 
 pub(crate) mod accept;
 pub(crate) mod address;

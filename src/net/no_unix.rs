@@ -1,4 +1,5 @@
-//! In place of `unix` on systems that are not Unix: no Unix sockets, no systemd, and the rights of files are left alone.
+//! The module `unix` on systems that are not Unix: no Unix sockets, no systemd, and no changes to the permissions of
+//! files.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -56,13 +57,13 @@ pub(crate) fn reuse_address(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing: a new file has the rights of its folder.
+/// Does nothing: a new file has the permissions of its folder.
 pub(crate) fn create_for_owner_only(_options: &mut OpenOptions) {}
 
-/// Does nothing: the rights of a file are not known here.
+/// Does nothing: the permissions of a file are not known here.
 pub(crate) fn warn_if_others_can_read(_key: &Path) {}
 
-/// A value that changes when `file` is written; none when it cannot be seen.
+/// A value that changes when `file` is written; none if its metadata cannot be read.
 pub(crate) fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.len(), metadata.modified().ok()))

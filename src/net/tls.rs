@@ -27,11 +27,11 @@ pub(crate) struct Tls {
     source: Box<dyn CertificateSource>,
     /// The version of the source when it was last loaded, also when that failed.
     loaded: RwLock<String>,
-    /// When the log last warned that the certificate is about to expire.
+    /// When the log last warned that the certificate expires soon.
     reminded: Mutex<Option<SystemTime>>,
 }
 
-/// A connection to a port that speaks TLS.
+/// A connection to a port with TLS.
 #[derive(Debug)]
 pub(crate) enum MaybeTlsStream {
     /// The handshake succeeded.
@@ -78,8 +78,8 @@ impl Tls {
         timeout(limits::TLS_DEADLINE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Loads the certificate again. New connections get it from now on, and existing ones keep theirs. When it cannot be used,
-    /// the log says so, and the previous certificate stays in use.
+    /// Loads the certificate again. New connections get it from now on, and existing ones keep theirs. If it cannot be
+    /// used, the log says why, and the previous certificate stays in use.
     pub(crate) fn reload(&self) {
         let version = self.source.version();
         match self.source.load() {
@@ -92,15 +92,15 @@ impl Tls {
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = version;
     }
 
-    /// Polls the source for ever: reloads the certificate when the source changed and has come to rest, and warns in the log
-    /// when the certificate is about to expire.
+    /// Polls the source and never ends: reloads the certificate when two polls in a row saw the same change, and warns
+    /// in the log when the certificate expires soon.
     pub(crate) async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {
             sleep(limits::CERTIFICATE_POLL).await;
             let tls = Arc::clone(&self);
             let last = before.take();
-            // Files may be on a slow disk.
+            // In a blocking task, because the files may be on a slow disk.
             let polled = tokio::task::spawn_blocking(move || tls.poll_source(last)).await;
             before = polled.unwrap_or_default();
         }
@@ -137,8 +137,8 @@ fn server_config(current: Arc<CurrentCertificate>) -> Result<ServerConfig, rustl
         .with_no_client_auth()
         .with_cert_resolver(current);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A client that comes back resumes its session, which saves the relay a signature. The keys of the tickets are kept in
-    // memory alone, and rotate.
+    // A client that reconnects resumes its TLS session, which saves the relay a signature. The keys of the tickets are
+    // kept only in memory, and rotate.
     config.ticketer = ring::Ticketer::new()?;
     Ok(config)
 }

@@ -1,26 +1,26 @@
-//! What stands for TLS in a build without the feature `tls`: types without a value, so that the compiler checks all that would
-//! use TLS and nothing of it ever runs.
+//! The module `tls` in a build without the feature: types without values, so that the compiler checks the code that
+//! uses TLS, and none of it ever runs.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-/// The TLS end of every connection, which no build without the feature has.
+/// A TLS server, which a build without the feature does not have.
 #[derive(Debug)]
 pub(crate) enum Tls {}
 
-/// A stream as it turned out to be.
+/// A connection to a port with TLS.
 #[derive(Debug)]
 pub(crate) enum MaybeTlsStream {
-    /// The handshake was made.
+    /// The handshake succeeded.
     Tls(Box<TcpStream>),
-    /// The client speaks something else.
+    /// The client began with something else.
     Plain(TcpStream),
 }
 
 impl Tls {
-    /// Makes the handshake.
+    /// Performs the handshake.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -28,7 +28,7 @@ impl Tls {
         match *self {}
     }
 
-    /// Loads the certificate anew.
+    /// Loads the certificate again.
     pub(crate) fn reload(&self) {
         match *self {}
     }

@@ -1,4 +1,4 @@
-//! Frames from the relay to a client (RFC 6455 section 5.2), ready to be written.
+//! WebSocket frames from the relay to a client (RFC 6455 section 5.2), encoded and ready to write.
 //!
 //! A server does not mask its frames, so one frame serves every receiver of a broadcast.
 
@@ -37,7 +37,8 @@ pub(crate) fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
     })
 }
 
-/// The payload is written behind room for the longest header, and the header right before it: no byte is moved.
+/// Writes the payload after space for the longest header, and the header directly before the payload, so that no byte
+/// is moved.
 fn frame(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut buffer = Vec::with_capacity(HEADER_BYTES + capacity);
     buffer.resize(HEADER_BYTES, 0);
@@ -45,9 +46,9 @@ fn frame(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> B
     let length = (buffer.len() - HEADER_BYTES) as u64;
     let header = FrameHeader { opcode, ..FrameHeader::default() };
     let start = HEADER_BYTES - header.len(length);
-    if let Some(mut room) = buffer.get_mut(start..HEADER_BYTES) {
-        // The room has the size that the header said it needs.
-        let _ = header.format(length, &mut room);
+    if let Some(mut space) = buffer.get_mut(start..HEADER_BYTES) {
+        // This cannot fail: the space has the length that the header asked for.
+        let _ = header.format(length, &mut space);
     }
     Bytes::from(buffer).slice(start..)
 }

@@ -1,18 +1,27 @@
-//! What waits for one client's socket, and how it gets there.
+//! The outbox of one connection: the frames that are queued for its client, and how they get to its socket.
 //!
-//! # Who may put how much into it
-//! Each sender has a **share** of [`SHARE_MESSAGES`](crate::limits::SHARE_MESSAGES) and [`SHARE_BYTES`]. When it is full, [`Outbox::push`] says so and
-//! the sender's connection is not read from for a moment: that is how a burst finds its pace. If the socket takes nothing
-//! for [`STALL`], or the moment passes, the sender gives up ([`Outbox::give_up`]) and is told that this peer is busy, until
-//! the share has drained by half.
-//! What the relay itself says has room of its own. So no sender can fill the room of another, and none can bring about
-//! the end of a connection: it ends only when its socket takes nothing for [`WRITE_DEADLINE`](crate::limits::WRITE_DEADLINE).
+//! # How much may be queued
+//! Each sender has a **share** of [`SHARE_MESSAGES`](crate::limits::SHARE_MESSAGES) and [`SHARE_BYTES`] in each
+//! receiver's outbox. These words describe what happens when a client sends faster than another one reads:
+//!
+//! - A share is **full** when the sender's next message exceeds it. [`Outbox::push`] returns [`Pushed::Full`], and the
+//!   sender is paused: the relay does not read from it, for [`PAUSE`](crate::limits::PAUSE) at most, so that a burst
+//!   slows down to the pace of its receiver.
+//! - An outbox is **stalled** when frames are queued and its socket has accepted nothing for [`STALL`].
+//! - A receiver is **busy** for a sender from the moment that the sender gives up ([`Outbox::give_up`]), because the
+//!   outbox is stalled or the pause is over, until the share is at most half full. Meanwhile the sender's messages are
+//!   refused with `peer_busy`. An outbox that is full as a whole refuses a message in the same way, without a pause.
+//!
+//! The relay's own messages do not count towards any share. So no sender can use up the room of another, and none can
+//! end another's connection: a connection is closed as too slow only when its socket has accepted nothing for
+//! [`WRITE_DEADLINE`](crate::limits::WRITE_DEADLINE).
 //!
 //! # Who writes
-//! Whoever puts something in writes it to the socket at once, if nobody else is writing and the socket did not refuse
-//! before ([`Outbox::flush`]): no other task has to wake up for a message. One at a time writes, and it also takes what
-//! others put in meanwhile. What the socket refuses is left to the task of the connection ([`Outbox::poll_flush`]), which
-//! waits until the socket takes more. Frames leave in the order in which they were put in.
+//! A task that has queued a frame writes it to the socket at once ([`Outbox::flush`]), unless another task is writing,
+//! the socket is not writable, or the stream does not allow it ([`Sink::is_direct`]). So a message needs no other task
+//! to wake up. One task writes at a time, and it also writes what others queue meanwhile. Once the socket accepts no
+//! more, the connection's own task waits for it and writes the rest ([`Outbox::poll_flush`]). Frames leave in the order
+//! in which they were queued, except that pings and pongs go first.
 
 pub(crate) mod frame;
 mod share;
@@ -34,38 +43,39 @@ use crate::sync::Mutex;
 use share::Shares;
 pub(crate) use sink::Sink;
 
-/// Tells one sender from another: each connection has one for as long as it lives, however often it joins.
+/// Identifies a connection as a sender. It stays the same however often the connection joins a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SenderId(u64);
 
-/// What became of a message that was put into an outbox.
+/// What became of a message that was pushed into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It waits for the socket.
+    /// It is queued.
     Queued,
-    /// The sender's share is full; it is worth waiting a moment, since the socket takes something.
+    /// It is not queued: the sender's share is full. The sender may push it again once it is woken.
     Full,
-    /// The sender's share is full, and its receiver does not make room in time.
+    /// It is not queued: the receiver is busy for this sender, or its outbox is full as a whole.
     Busy,
-    /// The connection is about to end; nobody will read the message.
+    /// It is dropped: the connection is about to end.
     Closed,
 }
 
-/// Why the relay ends a connection of its own accord.
+/// Why the relay ends a connection when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndReason {
-    /// The relay goes away, and will be back in a moment.
+    /// The relay restarts.
     Restart,
-    /// The relay goes away for good.
+    /// The relay shuts down for good.
     Shutdown,
 }
 
-/// What waits for one client's socket.
+/// The frames that are queued for one client.
 pub(crate) struct Outbox {
     id: SenderId,
-    /// Where it is written to, once the client is there.
+    /// The writing end of the client's stream, once the upgrade is done.
     sink: OnceLock<Box<dyn Sink>>,
-    /// Bytes of messages that may wait here whoever sent them. Shares alone do not bound it: senders come and go.
+    /// Bytes of peers' messages that may be queued here in total. The shares alone are no bound, because senders come
+    /// and go.
     max_bytes: usize,
     state: Mutex<State>,
 }
@@ -75,32 +85,35 @@ struct State {
     queue: VecDeque<Queued>,
     /// How many bytes of the first frame the socket has taken.
     written: usize,
-    /// The shares of those who have something here, or were told that this peer is busy.
+    /// The shares of the senders that have messages queued here, or for which this peer is busy.
     shares: Shares,
-    /// Bytes of the senders' messages.
+    /// Bytes of peers' messages in the queue.
     bytes: usize,
-    /// Messages of the relay itself.
+    /// Messages of the relay itself in the queue.
     announcements: usize,
-    /// Errors that wait.
+    /// `error` messages in the queue.
     errors: usize,
-    /// The connection's task is to be woken when most of them are written: its client is not read from until then.
+    /// Whether to wake the connection's task when half of the errors are written: it does not read until then.
     wake_owner_when_answered: bool,
+    /// Whether to send a ping.
     ping: bool,
+    /// The pong to send.
     pong: Option<Bytes>,
-    /// Somebody writes to the socket now, without the lock.
+    /// Whether a task is writing to the socket now. It does not hold the lock meanwhile.
     is_writing: bool,
-    /// The connection's task is to be woken when that one has finished.
+    /// Whether to wake the connection's task when that write ends.
     wake_owner_after: bool,
-    /// The socket takes nothing now: its own task waits until it does.
+    /// Whether the last write returned [`Poll::Pending`]: then only the connection's task writes.
     is_blocked: bool,
-    /// Frames were handed to a layer in between (TLS), which still holds some of it.
+    /// Whether a layer in between (TLS) still holds bytes of frames that it was given.
     is_unflushed: bool,
-    /// Since when the socket has taken nothing.
+    /// Since when the socket has accepted nothing although frames are queued.
     stalled_since: Option<Instant>,
-    /// What the socket had taken then, where a layer in between hides progress.
+    /// What [`Sink::taken_below`] returned after the last progress.
     taken_below: u64,
+    /// The error of a write by another task, for the connection's task.
     error: Option<io::Error>,
-    /// Wakes the connection's task.
+    /// Wakes the connection's task, the owner of the outbox.
     owner: Option<Waker>,
     end: Option<EndReason>,
     is_closed: bool,
@@ -121,25 +134,26 @@ enum Origin {
 }
 
 impl Outbox {
-    /// An empty outbox, which holds `max_bytes` of messages at most. All waits until it is [connected](Self::connect).
+    /// An empty outbox that queues at most `max_bytes` of peers' messages, or [`SHARE_BYTES`] if that is more. Nothing
+    /// is written until it is [connected](Self::connect).
     pub(crate) fn new(max_bytes: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = SenderId(NEXT.fetch_add(1, Ordering::Relaxed));
         Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
     }
 
-    /// Writes to `sink` from now on. Only the first one counts.
+    /// Writes to `sink` from now on. Only the first call has an effect.
     pub(crate) fn connect(&self, sink: Box<dyn Sink>) {
         let _ = self.sink.set(sink);
     }
 
-    /// Who the client of this outbox is when it sends to others.
+    /// The id of this outbox's client as a sender.
     pub(crate) fn id(&self) -> SenderId {
         self.id
     }
 
-    /// Puts in a message of `sender`. When its share is full and it is worth waiting, `waker` is woken once there may be
-    /// room: the sender pushes again then. Call [`flush`](Self::flush) afterwards, when no lock is held.
+    /// Queues a message of `sender`. On [`Pushed::Full`], `waker` is woken once there may be room, and the sender
+    /// pushes again. Call [`flush`](Self::flush) afterwards, when no lock is held.
     pub(crate) fn push(&self, sender: SenderId, frame: &Bytes, waker: &Waker) -> Pushed {
         let mut state = self.lock();
         if state.is_closed {
@@ -165,16 +179,15 @@ impl Outbox {
         pushed
     }
 
-    /// The sender has waited for room long enough: this peer is busy for it until its share has drained by half.
+    /// Ends the sender's wait for room: this peer is busy for it until its share is at most half full.
     pub(crate) fn give_up(&self, sender: SenderId) {
         let mut state = self.lock();
         state.shares.entry(sender).set_busy();
         state.shares.forget_if_idle(sender);
     }
 
-    /// Puts in what the relay itself says. It always fits: those who cause it ask [`room_for_announcements`] before.
-    ///
-    /// [`room_for_announcements`]: Self::room_for_announcements
+    /// Queues a message of the relay itself. It always fits, because each join first checks
+    /// [`room_for_announcements`](Self::room_for_announcements).
     pub(crate) fn announce(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
@@ -183,14 +196,14 @@ impl Outbox {
         }
     }
 
-    /// Whether `more` announcements fit.
+    /// Whether `more` messages of the relay fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
         self.lock().announcements + more <= ANNOUNCEMENTS
     }
 
-    /// Puts in an answer to what the client said: its mistakes, and who is busy. It always fits: a client that does not read
-    /// them is not read from ([`poll_answered`](Self::poll_answered)), so one more message brings no more than the others in
-    /// its room.
+    /// Queues an `error` that answers a message of the client. It always fits, because the relay stops reading from a
+    /// client that does not read its errors ([`poll_answered`](Self::poll_answered)). Before that, one more message can
+    /// cause at most one error for each other member of the room.
     pub(crate) fn answer(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
@@ -199,8 +212,8 @@ impl Outbox {
         }
     }
 
-    /// Ready unless [`ERROR_MESSAGES`] answers wait for the client to read them. For the connection's task alone: it is woken
-    /// when half of them are gone.
+    /// Ready while fewer than [`ERROR_MESSAGES`] errors are queued. Only for the connection's task, which is woken when
+    /// half of them are written.
     pub(crate) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.errors < ERROR_MESSAGES {
@@ -211,33 +224,34 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Asks for a ping to be sent, before all that waits.
+    /// Sends a ping with the next write, before the queued frames.
     pub(crate) fn ping(&self) {
         let mut state = self.lock();
         state.ping = true;
     }
 
-    /// Answers a ping, before all that waits. Only the last ping needs an answer (RFC 6455 section 5.5.3).
+    /// Answers a ping with the next write, before the queued frames. Only the last ping needs an answer (RFC 6455
+    /// section 5.5.3).
     pub(crate) fn pong(&self, payload: &[u8]) {
         let mut state = self.lock();
         state.pong = Some(frame::pong(payload));
     }
 
-    /// Ends the connection: its task learns the reason by [`poll_end`](Self::poll_end).
+    /// Asks the connection to end: its task gets the reason from [`poll_end`](Self::poll_end). The first reason counts.
     pub(crate) fn end(&self, reason: EndReason) {
         let mut state = self.lock();
         state.end.get_or_insert(reason);
         state.wake_owner();
     }
 
-    /// Waits until somebody ends the connection. For the connection's task alone.
+    /// Waits for [`end`](Self::end). Only for the connection's task.
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<EndReason> {
         let mut state = self.lock();
         state.register_owner(cx.waker());
         state.end.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Puts in the last frame. Whatever others put in from now on is [`Pushed::Closed`].
+    /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`]).
     pub(crate) fn close(&self, last: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
@@ -246,50 +260,50 @@ impl Outbox {
         }
     }
 
-    /// Forgets all that waits: the connection is gone.
+    /// Closes the outbox and drops the queue: the connection is gone.
     pub(crate) fn discard(&self) {
         let mut state = self.lock();
         state.close();
         state.discard();
     }
 
-    /// Writes what waits as far as the socket takes it now. What it does not take is left to the connection's task.
+    /// Writes as much of the queue as the socket accepts now. The connection's task writes the rest.
     pub(crate) fn flush(&self) {
         if self.is_direct() {
-            // Whether anything is left is the business of the connection's task.
+            // The connection's task deals with what is left, and with errors.
             let _ = self.write(&mut Context::from_waker(Waker::noop()), false);
         }
     }
 
-    /// Writes what waits; ready when nothing does any more. For the connection's task alone: it is woken when the socket
-    /// takes more, and when somebody put something in that it has to write.
+    /// Writes the queue; ready when it is empty. Only for the connection's task, which is woken when the socket is
+    /// writable again, and when another task has queued a frame that this one must write.
     ///
     /// # Errors
-    /// When the socket is gone, also where another task found out.
+    /// When a write failed, here or in another task.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.lock().register_owner(cx.waker());
         self.write(cx, true)
     }
 
-    /// Says that nothing more will be written. For the connection's task alone, when nothing waits any more.
+    /// Shuts down the writing end of the stream. Only for the connection's task, once the queue is empty.
     ///
     /// # Errors
-    /// When the socket is gone.
+    /// When the stream is gone.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.sink.get().map_or(Poll::Ready(Ok(())), |sink| sink.poll_shutdown(cx))
     }
 
-    /// Since when the socket has taken nothing although something waits.
+    /// Since when the socket has accepted nothing although frames are queued.
     pub(crate) fn stalled_since(&self) -> Option<Instant> {
         self.lock().stalled_since
     }
 
-    /// Whether it makes no progress: its socket has taken nothing for [`STALL`].
+    /// Whether the socket has accepted nothing for [`STALL`] although frames are queued.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled_since().is_some_and(|since| since.elapsed() >= STALL)
     }
 
-    /// Gives back memory that the last burst needed. For quiet moments: at each empty one it would be taken anew.
+    /// Frees the memory that the last burst needed. Call it rarely: the next burst allocates again.
     pub(crate) fn shrink(&self) {
         let mut state = self.lock();
         if state.queue.is_empty() {
@@ -302,7 +316,7 @@ impl Outbox {
 
     fn enqueue(&self, state: &mut State, frame: Bytes, origin: Origin) {
         state.queue.push_back(Queued { frame, origin });
-        // A blocked socket wakes its task itself.
+        // A socket that is not writable wakes the connection's task itself once it is.
         if !self.is_direct() && !state.is_blocked {
             state.wake_owner();
         }
@@ -317,7 +331,7 @@ impl Outbox {
                 return Poll::Ready(Err(error));
             }
             if state.is_writing {
-                // That one takes what was put in meanwhile, too.
+                // That task also writes what was queued meanwhile.
                 state.wake_owner_after |= is_owner;
                 return Poll::Pending;
             }
@@ -377,7 +391,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> impl DerefMut<Target = State> {
-        // No code panics while it holds the lock, so a poisoned state is as good as any.
+        // No code panics while it holds the lock, so the state is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -389,9 +403,9 @@ impl fmt::Debug for Outbox {
 }
 
 impl State {
-    /// The frames to write next, which stay in the queue until the socket has taken them.
+    /// The frames to write next. They stay in the queue until the socket has accepted them.
     fn next_batch(&mut self) -> Batch {
-        // A control frame may stand between two frames, not within one (RFC 6455 section 5.4).
+        // A control frame may go between two frames, but not into one (RFC 6455 section 5.4).
         let between = usize::from(self.written > 0);
         let ping = std::mem::take(&mut self.ping).then(|| frame::ping(b""));
         for frame in [ping, self.pong.take()].into_iter().flatten() {
@@ -435,7 +449,7 @@ impl State {
         }
     }
 
-    /// A socket that took something is not stalled, also where a layer in between took it before.
+    /// Ends the stall if the socket has accepted bytes, even those that a layer in between had buffered before.
     fn note_progress(&mut self, taken: usize, taken_below: u64) {
         if taken > 0 || taken_below != self.taken_below {
             self.taken_below = taken_below;
@@ -468,7 +482,7 @@ impl State {
     }
 }
 
-/// Writes `batch` without its first `skip` bytes, and says how many bytes the socket took.
+/// Writes `batch` without its first `skip` bytes; returns how many bytes the sink accepted, and the outcome.
 fn write_batch(sink: &dyn Sink, cx: &mut Context<'_>, batch: &Batch, skip: usize) -> (usize, Poll<io::Result<()>>) {
     let total = batch.bytes() - skip;
     let mut taken = 0;
@@ -484,7 +498,7 @@ fn write_batch(sink: &dyn Sink, cx: &mut Context<'_>, batch: &Batch, skip: usize
     (taken, sink.poll_flush(cx))
 }
 
-/// Frames that are written by one system call.
+/// Frames that are written with one system call.
 struct Batch {
     frames: [Bytes; WRITE_FRAMES],
     count: usize,
@@ -497,7 +511,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Takes one more frame, unless it holds enough.
+    /// Adds a frame; returns false if the batch is full.
     fn add(&mut self, frame: &Bytes) -> bool {
         if self.count > 0 && self.bytes() + frame.len() > WRITE_BYTES {
             return false;
@@ -516,7 +530,7 @@ impl Batch {
         self.frames.iter().take(self.count).map(Bytes::len).sum()
     }
 
-    /// What is left of the frames without the first `skip` bytes, and how many slices that is.
+    /// The frames without their first `skip` bytes, as slices, and the number of slices.
     fn slices(&self, mut skip: usize) -> ([IoSlice<'_>; WRITE_FRAMES], usize) {
         let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
         let mut count = 0;

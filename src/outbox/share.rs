@@ -1,44 +1,44 @@
-//! What each sender may keep waiting for one receiver.
+//! The shares: how much each sender may queue for one receiver.
 
 use std::task::Waker;
 
 use super::SenderId;
 use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
 
-/// The shares of those who have something in one outbox, or were told that its client is busy.
+/// The shares of the senders that have messages in one outbox, or for which its client is busy.
 #[derive(Debug, Default)]
 pub(super) struct Shares(Vec<Share>);
 
-/// The messages of one sender that wait in one outbox.
+/// The messages of one sender that are queued in one outbox.
 #[derive(Debug)]
 pub(super) struct Share {
     sender: SenderId,
     messages: usize,
     bytes: usize,
-    /// Whether the sender was told `peer_busy`, and the share has not drained by half since.
+    /// Whether the receiver is busy for this sender.
     pub(super) is_busy: bool,
-    /// Wakes the sender that is paused until there is room.
+    /// Wakes the sender, which is paused until there is room.
     waiting: Option<Waker>,
 }
 
 impl Shares {
-    /// The share of `sender`, empty where it has nothing here.
+    /// The share of `sender`; a new one if it has none.
     pub(super) fn entry(&mut self, sender: SenderId) -> &mut Share {
         let position = self.0.iter().position(|share| share.sender == sender).unwrap_or_else(|| {
             self.0.push(Share { sender, messages: 0, bytes: 0, is_busy: false, waiting: None });
             self.0.len() - 1
         });
-        #[allow(clippy::indexing_slicing, reason = "the position was found, or made, a moment ago")]
+        #[allow(clippy::indexing_slicing, reason = "the position was found or added just before")]
         &mut self.0[position]
     }
 
-    /// Takes a message of `bytes` out of the share of `sender`: the socket has it.
+    /// Removes a message of `bytes` from the share of `sender`: the socket has accepted it.
     pub(super) fn release(&mut self, sender: SenderId, bytes: usize) {
         self.entry(sender).release(bytes);
         self.forget_if_idle(sender);
     }
 
-    /// Frees the place of a share that says no more than that its sender may send.
+    /// Removes the share of `sender` if it is empty, not busy, and nobody waits for room in it.
     pub(super) fn forget_if_idle(&mut self, sender: SenderId) {
         self.0.retain(|share| share.sender != sender || share.messages > 0 || share.is_busy || share.waiting.is_some());
     }
@@ -66,14 +66,14 @@ impl Share {
         self.bytes += bytes;
     }
 
-    /// Wakes `waker` when a message leaves.
+    /// Wakes `waker` when a message of this share has been written.
     pub(super) fn wait(&mut self, waker: &Waker) {
         if !self.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(waker)) {
             self.waiting = Some(waker.clone());
         }
     }
 
-    /// Takes nothing more until half of it has drained. (A share with nothing in it could never drain.)
+    /// Refuses messages until the share is at most half full. (An empty share is never busy: nothing would end that.)
     pub(super) fn set_busy(&mut self) {
         self.waiting = None;
         self.is_busy = self.messages > 0;

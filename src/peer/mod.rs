@@ -1,4 +1,4 @@
-//! One peer without its socket: what it may do at this moment, and how much.
+//! One peer's protocol state and rate limits, without its socket.
 
 #[cfg(test)]
 mod model;

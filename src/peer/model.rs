@@ -1,5 +1,5 @@
-//! What is promised, against a model of the protocol and without sockets: whatever peers do, and however slowly they read,
-//! presence is exact, and of what they say nothing is lost, doubled or reordered, save what its sender is told about.
+//! Compares sessions with a simple model of the protocol, without sockets. Whatever peers do, and however slowly they
+//! read: presence is exact, and no message is duplicated, reordered, or lost without an error to its sender.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ enum Operation {
     Vanish {
         peer: usize,
     },
-    /// `count` times the same, at once.
+    /// Sends the same signal `count` times at once.
     Say {
         peer: usize,
         kind: &'static str,
@@ -45,7 +45,7 @@ enum Operation {
     StopReading {
         peer: usize,
     },
-    /// It reads so much, and no more.
+    /// Reads this many bytes, and no more.
     Read {
         peer: usize,
         bytes: usize,
@@ -79,18 +79,18 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The protocol once more, as simply as it can be said: who is where, and what each has been told.
+/// A simple model of the protocol: the members of each room, and what each peer must have been told.
 #[derive(Default)]
 struct Model {
     rooms: HashMap<&'static str, Vec<usize>>,
     held: HashMap<&'static str, (usize, Vec<usize>, usize)>,
-    /// What the relay itself announced to each.
+    /// The relay's own messages to each peer.
     told: HashMap<usize, Vec<Value>>,
-    /// The codes of the errors that answer each, without `peer_busy`.
+    /// The errors to each peer, without `peer_busy`: the number of its message, and the code.
     refused: HashMap<usize, Vec<(Option<usize>, &'static str)>>,
-    /// What was sent to whom: numbers in the order sent, by sender and receiver.
+    /// The numbers of the messages by sender and receiver, in the order sent.
     sent: HashMap<(usize, usize), Vec<usize>>,
-    /// What was held for somebody is delivered in any case.
+    /// Held messages, by number and receiver: these are never refused.
     delivered_held: HashSet<(usize, usize)>,
 }
 
@@ -196,12 +196,12 @@ impl Model {
     }
 }
 
-/// A peer whose socket is memory.
+/// A peer with a socket in memory.
 struct Peer {
     session: Session,
     socket: MemorySocket,
     heard: Vec<Value>,
-    /// The message that it waits with for a receiver, and to whom it goes.
+    /// The message for which it is paused: its number, and its receiver unless it is a broadcast.
     waits_with: Option<(usize, Option<usize>)>,
     ever_stopped: bool,
 }
@@ -210,7 +210,7 @@ struct World {
     rooms: Arc<Rooms>,
     peers: Vec<Peer>,
     model: Model,
-    /// Messages that need not arrive, since one of the two left while the sender waited.
+    /// Messages that need not arrive, because the sender or the receiver left while the sender was paused.
     excused: HashSet<(usize, usize)>,
     next: usize,
 }
@@ -223,7 +223,7 @@ fn peer_of(id: &Value) -> usize {
     id.as_str().unwrap().strip_prefix("peer_").unwrap().parse().unwrap()
 }
 
-/// What the relay announced, in the model's words.
+/// A message of the relay itself, in the form that the model uses.
 fn in_the_models_words(message: &Value) -> Value {
     match message["type"].as_str().unwrap() {
         "joined" => {
@@ -267,7 +267,7 @@ impl World {
 
     async fn carry_out(&mut self, operation: &Operation) {
         match *operation {
-            // What a session that waits is sent stays in its socket.
+            // A session that waits receives nothing.
             Operation::Join { peer, .. } | Operation::Leave { peer } if self.peers[peer].session.is_waiting() => {}
             Operation::Join { peer, room } => {
                 self.receive(peer, &json!({"type": "join", "room": ROOMS[room], "id": id(peer)}));
@@ -302,7 +302,7 @@ impl World {
             Operation::ReadOn { peer } => self.peers[peer].socket.make_room(usize::MAX),
             Operation::Wait { ms } => {
                 advance(Duration::from_millis(ms)).await;
-                // Nobody is given up at the first look after that.
+                // No sender gives up at the first poll after that.
                 self.everybody_writes();
             }
         }
@@ -324,14 +324,15 @@ impl World {
         }
     }
 
-    /// Who leaves gets nothing more of what others wait with. Where it was for nobody else, they are told.
+    /// A peer that leaves does not get the messages for which others are paused. Their senders get an error unless the
+    /// message was a broadcast.
     fn excuse_whom_others_wait_for(&mut self, leaver: usize) {
         for waits in self.peers.iter().filter_map(|peer| peer.waits_with) {
             self.excused.insert((waits.0, leaver));
         }
     }
 
-    /// Each connection's task has a turn.
+    /// Gives each connection's task a turn.
     fn everybody_writes(&mut self) {
         let mut cx = task::Context::from_waker(Waker::noop());
         for peer in &mut self.peers {
@@ -345,7 +346,7 @@ impl World {
         }
     }
 
-    /// Everybody reads on, until nobody waits.
+    /// Lets every peer read until no session waits.
     async fn settle(&mut self) {
         for peer in &self.peers {
             peer.socket.make_room(usize::MAX);
@@ -359,7 +360,7 @@ impl World {
 
     fn check(&self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.rooms.len(), self.model.rooms.len(), "empty rooms are gone");
-        // Who was told that which message did not reach whom.
+        // The `peer_busy` errors, by the number of the message and its receiver.
         let mut busy: HashMap<(usize, usize), usize> = HashMap::new();
         for (peer, Peer { heard, .. }) in self.peers.iter().enumerate() {
             let kind = |message: &&Value, kinds: &[&str]| kinds.contains(&message["type"].as_str().unwrap());
@@ -379,12 +380,12 @@ impl World {
                 let number = error["ref"].as_str().map(|number| number.parse::<usize>().unwrap());
                 if error["code"] == "peer_busy" {
                     let to = peer_of(&error["to"]);
-                    prop_assert!(self.peers[to].ever_stopped, "{} reads and was said to be busy", to);
+                    prop_assert!(self.peers[to].ever_stopped, "{} reads, and a sender was told that it is busy", to);
                     *busy.entry((number.unwrap(), to)).or_default() += 1;
                 } else if error["code"] == "peer_not_found"
                     && number.is_some_and(|number| self.is_excused(number, error))
                 {
-                    // The receiver left while its sender waited.
+                    // The receiver left while the sender was paused.
                 } else {
                     errors.push((number, error["code"].as_str().unwrap()));
                 }
@@ -404,12 +405,12 @@ impl World {
                 let arrived = rest.next_if_eq(&number).is_some();
                 let told = busy.remove(&(*number, *to)).unwrap_or(0);
                 if self.model.delivered_held.contains(&(*number, *to)) {
-                    prop_assert!(arrived, "{} was held for {} and did not come", number, to);
+                    prop_assert!(arrived, "{} was held for {} and did not arrive", number, to);
                 } else if !self.excused.contains(&(*number, *to)) {
                     prop_assert_eq!(
                         usize::from(arrived) + told,
                         1,
-                        "{} to {}: came {}, was refused {} times",
+                        "{} to {}: arrived {}, refused {} times",
                         number,
                         to,
                         arrived,

@@ -1,51 +1,52 @@
-//! What happens at a relay, for whoever embeds it.
+//! The events of a relay, for the program that embeds it.
 
 use std::net::IpAddr;
 
 use crate::room::LeaveReason;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
-/// Hears what happens at a relay. It is called where it happens, so it must not block.
+/// Gets the events of a relay. It is called by the task that causes the event, so it must not block.
 pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
 
-/// What happens at a relay. Not all that begins is seen to end: a process that is killed says nothing.
+/// An event of a relay. The events of a connection end with [`Disconnected`](Self::Disconnected), unless the process is
+/// killed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum RelayEvent {
-    /// A WebSocket is there.
+    /// A client asks for a WebSocket, and its origin may connect. Its upgrade may still be refused or lost.
     Connected {
-        /// Its number, which tells it from all others of this relay.
+        /// The number of the connection, unique in this relay.
         connection: u64,
-        /// The client's address, as far as it is known.
+        /// The client's address, if it is known.
         address: Option<IpAddr>,
     },
-    /// It entered a room.
+    /// A client joined a room.
     Joined {
-        /// Its number.
+        /// The number of its connection.
         connection: u64,
         /// The room.
         room: RoomName,
-        /// Its id there.
+        /// The client's id there.
         id: PeerId,
-        /// What people call it.
+        /// The client's display name.
         name: Option<PeerName>,
     },
-    /// It left a room.
+    /// A client left a room.
     Left {
-        /// Its number.
+        /// The number of its connection.
         connection: u64,
         /// The room.
         room: RoomName,
-        /// Its id there.
+        /// The client's id there.
         id: PeerId,
         /// Why.
         reason: LeaveReason,
     },
-    /// It has ended.
+    /// A connection has ended.
     Disconnected {
-        /// Its number.
+        /// The number of the connection.
         connection: u64,
-        /// Why, in words.
+        /// Why, as the log says it.
         why: String,
     },
 }

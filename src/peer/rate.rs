@@ -1,7 +1,7 @@
 //! How much one connection may send: messages, bytes, and frames that carry nothing.
 //!
-//! Messages beyond the rate are answered with `rate_limited`, and who goes on in spite of that is closed. Bytes beyond the
-//! rate are not read until there is room: that alone closes nobody.
+//! Messages beyond the rate are answered with `rate_limited`, and a client that goes on regardless is closed. Beyond
+//! the byte rate the connection is throttled: the relay reads from it again later, and does not close it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::limits::{BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS};
 
-/// What one connection may send, in messages and in bytes: each a bucket of tokens that time refills.
+/// What one connection may send, in messages and in bytes: a token bucket for each.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     messages: Bucket,
@@ -17,20 +17,20 @@ pub(crate) struct RateLimiter {
     refused: u32,
 }
 
-/// What becomes of a message.
+/// What the relay does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RateDecision {
     /// It is carried out.
     Allowed,
     /// It is answered with `rate_limited`.
     Limited,
-    /// Its sender was limited [`REFUSALS`] times and goes on: its connection is closed.
+    /// Its sender went on after [`REFUSALS`] such answers: its connection is closed.
     Exceeded,
 }
 
 impl RateLimiter {
-    /// Full buckets for `messages_per_second` and `bytes_per_second`, each unlimited when 0. A burst is as many times the
-    /// rate as the default burst is of the default rate.
+    /// Full buckets for `messages_per_second` and `bytes_per_second`; 0 means no limit. The burst is the same multiple
+    /// of the rate as by default.
     pub(crate) fn new(messages_per_second: u32, bytes_per_second: u32, now: Instant) -> Self {
         let burst = |rate: u32, burst: u32, usual: u32| f64::from(rate) * (f64::from(burst) / f64::from(usual));
         Self {
@@ -40,7 +40,7 @@ impl RateLimiter {
         }
     }
 
-    /// Takes one message.
+    /// Counts one message, and decides what to do with it.
     pub(crate) fn take_message(&mut self, now: Instant) -> RateDecision {
         if self.messages.refill(now) {
             self.refused = 0;
@@ -53,24 +53,23 @@ impl RateLimiter {
         if self.refused > REFUSALS { RateDecision::Exceeded } else { RateDecision::Limited }
     }
 
-    /// Counts `more` messages that an allowed one turned into: a broadcast, a join and a leave cost as much as they
-    /// deliver.
+    /// Counts `more` deliveries of an allowed message: a broadcast, a join and a leave cost as much as they deliver.
     pub(crate) fn charge(&mut self, more: usize) {
         self.messages.level -= more as f64;
     }
 
-    /// Counts `bytes` that came off the socket.
+    /// Counts `bytes` that were read from the socket.
     pub(crate) fn take_bytes(&mut self, bytes: usize, now: Instant) {
         self.bytes.refill(now);
         self.bytes.level -= bytes as f64;
     }
 
-    /// When the socket may be read from again; none when it may be now.
+    /// When to read from the socket again; none when it may be read now.
     pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
         self.bytes.refill(now);
         (self.bytes.level < 0.0).then(|| {
             let missing = Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second);
-            // Never at once, however small what is missing: the clock has a resolution.
+            // At least the resolution of the timer, however little is missing.
             now + missing.max(Duration::from_millis(1))
         })
     }
@@ -91,7 +90,7 @@ impl Bucket {
         Self { level: burst, burst, per_second: f64::from(per_second), refilled: now }
     }
 
-    /// Adds what time has brought; says whether the bucket is full.
+    /// Adds the tokens of the time since the last call; returns whether the bucket is full.
     fn refill(&mut self, now: Instant) -> bool {
         let seconds = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = now;
@@ -109,16 +108,16 @@ pub(crate) struct EmptyFrames {
     exceeded: u32,
 }
 
-/// How many windows [`EMPTY_FRAMES_FOR`] is divided into: one busy moment is not a flood.
+/// How many windows [`EMPTY_FRAMES_FOR`] is divided into: a short burst is not a flood.
 const WINDOWS: u32 = 4;
 
 impl EmptyFrames {
-    /// None yet.
+    /// A counter at zero.
     pub(crate) fn new(now: Instant) -> Self {
         Self { window: now, count: 0, exceeded: 0 }
     }
 
-    /// Counts one frame; whether the client has sent too many for too long.
+    /// Counts one frame; returns whether the client has sent too many for too long.
     pub(crate) fn exceeds(&mut self, now: Instant) -> bool {
         const LENGTH: Duration = Duration::from_millis(EMPTY_FRAMES_FOR.as_millis() as u64 / WINDOWS as u64);
         const MOST: u32 = EMPTY_FRAMES * LENGTH.as_millis() as u32 / 1000;
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_goes_on_is_a_flood_and_one_that_pauses_is_forgiven() {
+    fn a_sender_that_goes_on_is_a_flood_and_one_that_stops_for_long_may_send_again() {
         let start = Instant::now();
         let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
         while rate.take_message(start) == RateDecision::Allowed {}
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_empty_frames_or_a_hundred_a_second_for_ever_are_not() {
+    fn a_burst_of_empty_frames_and_a_hundred_a_second_are_allowed() {
         let start = Instant::now();
         let mut empty = EmptyFrames::new(start);
         for minute in 0..60 {

@@ -1,8 +1,12 @@
-//! One peer's protocol state: text in, effects out; no socket.
+//! The session: one peer's protocol state, without a socket. It handles the texts that the peer sends.
 //!
-//! Answers go to the peer's own [`Outbox`], signals to those of the others by way of its [`Membership`]. A session that
-//! waits (for a receiver that is slow, or for the answer to a join) receives nothing: what the client sends meanwhile
-//! stays in its socket.
+//! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
+//! [`Membership`].
+//!
+//! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket. It waits for
+//! the decision on a join, or while its peer is **paused**: the last signal found the sender's share full in some
+//! outboxes, and each of these receivers is **blocked** until it has room or the sender gives up. [`crate::outbox`]
+//! defines full, stalled and busy.
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,25 +28,26 @@ use crate::room::{
     Blocked, Entrant, ErrorCode, Event, Flushes, IceServers, LeaveReason, Membership, Refusal, Rooms, Signal,
 };
 
-/// What all sessions share.
+/// What all sessions of a relay share.
 pub(crate) struct Context {
-    /// Who is where.
+    /// The rooms and their members.
     pub rooms: Arc<Rooms>,
-    /// Who may enter.
+    /// Decides who may join.
     pub authorizer: Arc<dyn Authorizer>,
-    /// What those who enter are told, unless they were granted other servers.
+    /// The STUN and TURN servers for clients whose [`Grant`] names none.
     pub ice_servers: IceServers,
-    /// Who hears what happens.
+    /// Gets the relay's events.
     pub observer: Option<Observer>,
 }
 
 impl Context {
-    /// Asks whether somebody may enter. An answer that takes time takes [`AUTHORIZE_DEADLINE`] at most.
+    /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
+    /// [`AUTHORIZE_DEADLINE`].
     pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
         match self.authorizer.authorize(request) {
             Answer::Now(answer) => Answer::Now(answer),
             Answer::Later(decision) => Answer::Later(Box::pin(async {
-                let late = || Denial::Unavailable("whoever decides on joins gave no answer in time".into());
+                let late = || Denial::Unavailable("the decision on this join took too long".into());
                 timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
             })),
         }
@@ -50,7 +55,7 @@ impl Context {
 }
 
 impl Context {
-    /// Tells the observer, if there is one.
+    /// Sends an event to the observer, if there is one.
     pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
         if let Some(observer) = &self.observer {
             observer(&event());
@@ -72,19 +77,21 @@ pub(crate) struct Session {
     connection: u64,
     outbox: Arc<Outbox>,
     rate: RateLimiter,
-    /// Where the client is, for whoever decides on its joins.
+    /// The client's address, for the authorizer.
     address: Option<IpAddr>,
+    /// The origin of the client's page, for the authorizer.
     origin: Option<Box<str>>,
     membership: Option<Membership>,
+    /// The room that the peer is in or was in last, and its id there.
     place: Option<(RoomName, PeerId)>,
     waiting: Option<Box<Waiting>>,
-    /// Whether something was answered with `error` since that was last asked.
+    /// Whether an `error` was queued since the last [`take_answered`](Self::take_answered).
     has_answered: Cell<bool>,
-    /// Why its connection ended.
+    /// Why its connection ended, for the observer.
     why: Option<Box<str>>,
 }
 
-/// The peer spent what its rate allows and went on: its connection must end.
+/// The peer went on sending although it was limited: its connection must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flood;
 
@@ -95,7 +102,7 @@ struct Waiting {
 }
 
 enum What {
-    /// Receivers whose share of this sender is full.
+    /// Room for a signal in the outboxes of the blocked receivers.
     Room {
         frame: Bytes,
         blocked: Vec<Blocked>,
@@ -104,19 +111,19 @@ enum What {
         next_look: Instant,
         patience: Patience,
     },
-    /// The answer to a join.
+    /// The decision on a join.
     Answer { room: RoomName, decision: Decision },
 }
 
-/// How long a receiver is waited for. It grows shorter only after all other tasks had a turn: it is not the receiver's
-/// fault when the relay itself is late.
+/// Whether to go on waiting for a blocked receiver. It advances only after all other tasks had a turn, because the
+/// receiver may have read in time while the relay itself was late to write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// It is waited for.
+    /// Wait in any case.
     Wait,
-    /// It is waited for if its socket takes anything.
+    /// Wait unless the receiver's outbox is stalled.
     UnlessStalled,
-    /// It is not waited for any longer.
+    /// Give up.
     Over,
 }
 
@@ -127,8 +134,8 @@ impl fmt::Debug for Waiting {
 }
 
 impl Session {
-    /// A session that is in no room yet, for the client of the connection with this number, at `address`, whose page comes
-    /// from `origin`.
+    /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
+    /// whose page has the origin `origin`.
     pub(crate) fn new(
         context: Arc<Context>,
         connection: u64,
@@ -153,7 +160,7 @@ impl Session {
         }
     }
 
-    /// Where what this peer hears is put.
+    /// The outbox of this peer.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
@@ -168,12 +175,12 @@ impl Session {
         self.place.as_ref().map(|(room, id)| (room, id))
     }
 
-    /// Whether it waits: [`receive`](Self::receive) must not be called then, but [`poll_waiting`](Self::poll_waiting).
+    /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// Whether something was answered with `error` since the last call.
+    /// Whether an `error` was queued for this peer since the last call.
     pub(crate) fn take_answered(&self) -> bool {
         self.has_answered.take()
     }
@@ -186,11 +193,11 @@ impl Session {
         }
     }
 
-    /// Carries out one text from the peer, or answers it with `error`. `waker` is woken when there is something new for a
-    /// session that waits after that.
+    /// Handles one text from the peer: carries out its message, or answers it with `error`. If the session waits after
+    /// that, `waker` is woken when a blocked receiver may have room.
     ///
     /// # Errors
-    /// [`Flood`].
+    /// [`Flood`], if the connection must end.
     pub(crate) fn receive(
         &mut self,
         text: &str,
@@ -216,7 +223,7 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with what the session waits for; ready when it may receive more.
+    /// Goes on with what the session waits for; ready when it may receive the next text.
     pub(crate) fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
         let Some(mut waiting) = self.waiting.take() else { return Poll::Ready(()) };
         let reference = waiting.reference.as_deref();
@@ -251,7 +258,7 @@ impl Session {
         Poll::Ready(())
     }
 
-    /// The question whether this client may do what it asks for.
+    /// The question to the authorizer whether this client may join.
     pub(crate) fn request(&self, join: Join) -> JoinRequest {
         JoinRequest {
             room: join.room,
@@ -262,12 +269,12 @@ impl Session {
         }
     }
 
-    /// Asks it.
+    /// Asks the authorizer.
     pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
         self.context.authorize(request)
     }
 
-    /// Enters `room`, if that is the answer. The session must be in none.
+    /// Enters `room` if `answer` is a grant. The session must be in no room.
     ///
     /// # Errors
     /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
@@ -312,13 +319,13 @@ impl Session {
         self.rate.charge(membership.leave(reason, flushes));
     }
 
-    /// Leaves the room for good, for the reason that its connection ended for.
+    /// Leaves the room because the connection ended, and keeps `why` for the observer.
     pub(crate) fn end(&mut self, reason: LeaveReason, why: &str) {
         self.why = Some(why.into());
         self.leave(reason, &mut Flushes::default());
     }
 
-    /// Answers with `error`.
+    /// Answers with an `error`.
     pub(crate) fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
         if let Some(frame) = (self.context.rooms.encoder())(&Event::Error { refusal, reference }) {
             self.outbox.answer(frame);
@@ -331,9 +338,10 @@ impl Session {
             let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
         }
-        // Who joins again and again has to read who was there each time.
+        // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
         if !self.outbox.room_for_announcements(2) {
-            return Err(Refusal::new(ErrorCode::Unavailable, "read what your last joins brought: then join again"));
+            let message = "read the messages of your earlier joins first: then join again";
+            return Err(Refusal::new(ErrorCode::Unavailable, message));
         }
         let request = self.request(join);
         match self.authorize(&request) {
@@ -361,7 +369,7 @@ impl Session {
         flushes: &mut Flushes,
     ) -> Result<(), Refusal> {
         let relayed = self.membership()?.relay(signal, waker, flushes)?;
-        // The first receiver was paid for when the message was taken.
+        // `take_message` has counted the first receiver already.
         self.rate.charge(relayed.receivers.saturating_sub(1));
         for id in &relayed.busy {
             self.refuse(&Refusal::peer_busy(id), reference);
@@ -375,7 +383,7 @@ impl Session {
         Ok(())
     }
 
-    /// Tries once more to put a message into one receiver's outbox; whether it is still to be waited for.
+    /// Tries again to push a message into the outbox of a blocked receiver; returns whether it is still blocked.
     fn try_again(
         &self,
         one: &Blocked,
@@ -391,7 +399,7 @@ impl Session {
             Some(Pushed::Queued | Pushed::Closed) => Ok(false),
             Some(Pushed::Full) => Ok(true),
             Some(Pushed::Busy) => Err(Refusal::peer_busy(&one.id)),
-            // Everyone else has a broadcast; who left needs none.
+            // A broadcast is for those who are in the room: one who has left needs no error.
             None if is_broadcast => Ok(false),
             None => Err(Refusal {
                 code: ErrorCode::PeerNotFound,
@@ -406,11 +414,11 @@ impl Session {
     }
 }
 
-/// A session that is dropped leaves its room, whatever ended it.
+/// A session that is dropped leaves its room.
 impl Drop for Session {
     fn drop(&mut self) {
         self.leave(LeaveReason::Closed, &mut Flushes::default());
-        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused, or lost".into());
+        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused or lost".into());
         self.context.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
     }
 }
@@ -440,7 +448,7 @@ mod tests {
             self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default())
         }
 
-        /// What the relay has told it since the last call.
+        /// The texts that the relay has sent to it since the last call.
         fn hears(&self) -> Vec<String> {
             self.session.outbox().flush();
             self.socket.texts()
@@ -494,7 +502,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_told_and_then_ended() {
+    async fn a_flood_is_refused_and_then_ended() {
         let mut client = client();
         for _ in 0..MESSAGE_BURST {
             client.answer(r#"{"type":"leave"}"#);
@@ -545,7 +553,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_receiver_that_takes_nothing_for_100_ms_is_busy_until_it_has_read_half() {
+    async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_share_is_read() {
         let context = context(Open);
         let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
         receiver.says(r#"{"type":"join","room":"r","id":"slow"}"#).unwrap();
@@ -570,7 +578,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_receiver_that_reads_too_slowly_is_waited_for_a_quarter_of_a_second() {
+    async fn a_receiver_that_reads_too_slowly_pauses_its_sender_for_250_ms() {
         let context = context(Open);
         let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
         receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
@@ -589,7 +597,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_decides_may_take_time_and_no_answer_is_a_closed_door() {
+    async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
         let slowly = |request: JoinRequest| async move {
             tokio::time::sleep(Duration::from_secs(if request.room.as_str() == "never" { 60 } else { 1 })).await;
             if request.room.as_str() == "no" {

@@ -1,4 +1,4 @@
-//! From an event in a room to the text that clients of this protocol read.
+//! Encodes the events of a room as the messages of this protocol.
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
@@ -7,17 +7,17 @@ use crate::outbox::frame;
 use crate::room::names::{PeerId, RoomName};
 use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
 
-/// Writes `event` as one text frame.
+/// Encodes `event` as one text frame.
 pub fn encode(event: &Event<'_>) -> Option<Bytes> {
     if let Event::Signal { from, signal } = event {
         return Some(encode_signal(signal, from));
     }
     let message = RelayMessage::from_event(event)?;
-    // Every key is a string and every value one that serde_json can write, so writing into memory cannot fail.
+    // This cannot fail: every key is a string, every value is one that serde_json can write, and the target is memory.
     Some(frame::text(256, |text| serde_json::to_writer(text, &message).unwrap_or_default()))
 }
 
-/// Writes the message anew, with `from` as the relay's word.
+/// Writes the sender's message with the relay's own `from`.
 fn encode_signal(signal: &Signal<'_>, from: &PeerId) -> Bytes {
     frame::text(signal.bytes + from.as_str().len() + 16, |text| {
         for part in [r#"{"type":""#, signal.kind.as_str(), r#"","from":""#, from.as_str(), "\""] {
@@ -32,7 +32,7 @@ fn encode_signal(signal: &Signal<'_>, from: &PeerId) -> Bytes {
     })
 }
 
-/// What the relay says of its own accord, as it stands on the wire.
+/// The relay's own messages, as serialized on the wire.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum RelayMessage<'a> {

@@ -1,4 +1,4 @@
-//! From the text that a client sent to what it asks for; the payload stays the text that it was.
+//! Parses the messages of clients. The payload of a signal is kept as the text that the client sent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,16 +10,16 @@ use super::{Command, ErrorCode, Join, Refusal, Signal, SignalKind};
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
 
-/// One text from a client: what it asks for, or why it cannot be carried out, and the `ref` that an answer repeats.
+/// One parsed text from a client.
 #[derive(Debug)]
 pub struct Parsed<'a> {
-    /// The `ref`, where it could be read.
+    /// The `ref` for an `error`, if it could be read.
     pub reference: Option<Cow<'a, str>>,
-    /// The message.
+    /// The command, or why the message is invalid.
     pub message: Result<Command<'a>, Refusal>,
 }
 
-/// Reads one text from a client.
+/// Parses one text from a client.
 pub fn parse(text: &str) -> Parsed<'_> {
     let envelope: Envelope<'_> = match serde_json::from_str(text) {
         Ok(envelope) => envelope,
@@ -43,7 +43,8 @@ struct Envelope<'a> {
 struct Field<'a> {
     /// The key as JSON, with its quotes and escapes.
     raw_key: &'a str,
-    /// The key as text. One that is no Unicode text (a lone surrogate) stands here as JSON: it matches no name of ours.
+    /// The key as text. One that is not Unicode text (a lone surrogate) is kept as JSON, which matches no field name of
+    /// ours.
     key: Cow<'a, str>,
     value: &'a str,
 }
@@ -51,10 +52,10 @@ struct Field<'a> {
 impl<'a> Envelope<'a> {
     fn message(self, text: &'a str) -> Result<Command<'a>, Refusal> {
         if nested_deeper_than(text, NESTING_DEPTH) {
-            return Err(bad_message(format!("nested deeper than {NESTING_DEPTH} levels")));
+            return Err(bad_message(format!("the message is nested deeper than {NESTING_DEPTH} levels")));
         }
         if let Some(key) = self.key_that_stands_twice() {
-            return Err(bad_message(format!("the field {key:?} is there twice")));
+            return Err(bad_message(format!("the field {key:?} is present twice")));
         }
         let Some(kind) = self.string("type")? else {
             return Err(bad_message("the field \"type\" is missing"));
@@ -68,7 +69,7 @@ impl<'a> Envelope<'a> {
             "answer_ice" => self.signal(SignalKind::AnswerIce, text.len()),
             "message" => self.signal(SignalKind::Message, text.len()),
             "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" => {
-                Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay says {kind:?}")))
+                Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay sends {kind:?}")))
             }
             _ => Err(Refusal::new(ErrorCode::UnknownType, format!("no message has the type {}", shortened(&kind)))),
         }
@@ -115,7 +116,7 @@ impl<'a> Envelope<'a> {
         decode_string(json).map(Some).ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
     }
 
-    /// Sorted, so that ten thousand keys in one message cost no more than reading them.
+    /// Sorts the keys, so that ten thousand keys in one message cost little more than to read them.
     fn key_that_stands_twice(&self) -> Option<&str> {
         let mut keys: Vec<&str> = self.fields.iter().map(|field| field.key.as_ref()).collect();
         keys.sort_unstable();
@@ -152,13 +153,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
     }
 }
 
-/// The text that a JSON string stands for; none when `json` is no string, or one that is no Unicode text.
+/// The text of a JSON string; none if `json` is not a string, or not Unicode text.
 fn decode_string(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-/// Whether valid JSON nests deeper than `levels`. (serde_json's own limit does not reach into a `RawValue`.)
+/// Whether valid JSON is nested deeper than `levels`. (serde_json's own limit does not apply within a `RawValue`.)
 fn nested_deeper_than(json: &str, levels: usize) -> bool {
     // A text with no more brackets than levels cannot, and a session description has none: counting them is a vector
     // instruction for many bytes, telling which of them are inside strings is several instructions for each byte.
@@ -185,7 +186,7 @@ fn nested_deeper_than(json: &str, levels: usize) -> bool {
     false
 }
 
-/// The field that carries what a signal is about, what may stand there, and the test for it.
+/// The payload field of a signal, the kind of value that it must have, and a check for that.
 fn payload_of(kind: SignalKind) -> (&'static str, &'static str, fn(&str) -> bool) {
     match kind {
         SignalKind::Offer | SignalKind::Answer => ("sdp", "a string", |json| json.starts_with('"')),
@@ -200,7 +201,7 @@ fn bad_message(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(ErrorCode::BadMessage, message)
 }
 
-/// At most 40 characters of what a client wrote, quoted and escaped, to say it back.
+/// At most 40 characters of a client's text, quoted and escaped, for an error message.
 fn shortened(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }

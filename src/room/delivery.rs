@@ -1,4 +1,4 @@
-//! Where a signal went, and what is still to be done for it.
+//! Which outboxes a signal was pushed into, and which of them are to be flushed.
 
 use std::sync::Arc;
 
@@ -8,13 +8,12 @@ use smallvec::SmallVec;
 use super::names::PeerId;
 use crate::outbox::Outbox;
 
-/// The outboxes that something was put into. They are flushed when no lock is held, and each once for all that one read
-/// of a socket brought.
+/// The outboxes that have new frames. They are flushed when no lock is held: each once for all messages of one read.
 #[derive(Debug, Default)]
 pub(crate) struct Flushes(SmallVec<[Arc<Outbox>; 8]>);
 
 impl Flushes {
-    /// Writes what waits in the outboxes, as far as their sockets take it now.
+    /// Writes as much of each outbox as its socket accepts now.
     pub(crate) fn flush(&mut self) {
         for outbox in self.0.drain(..) {
             outbox.flush();
@@ -34,23 +33,24 @@ impl Drop for Flushes {
     }
 }
 
-/// Where a signal went.
+/// The outcome of relaying a signal.
 #[derive(Debug, Default)]
 pub(crate) struct Relayed {
-    /// How many it was for.
+    /// How many members it was for.
     pub receivers: usize,
-    /// Those who did not get it: they take no more from this sender just now.
+    /// The members that did not get it because they are busy for this sender.
     pub busy: Vec<PeerId>,
-    /// Those whose share of this sender is full, and worth waiting for a moment.
+    /// The members that have not got it yet, because the sender's share in their outboxes is full.
     pub blocked: Vec<Blocked>,
-    /// What they wait for.
+    /// The signal for the blocked members; empty if there are none.
     pub frame: Bytes,
 }
 
-/// A member that a signal waits for.
+/// A receiver in whose outbox the sender's share is full: the sender is paused until it has room.
 #[derive(Debug)]
 pub(crate) struct Blocked {
     /// Its id.
     pub id: PeerId,
+    /// The number of its membership in the room.
     pub(super) serial: u64,
 }

@@ -1,4 +1,5 @@
-//! What is said in a room, and what its members hear: values that each wire writes in its own way.
+//! The signals that peers send in a room, and the events that a room sends to its members, as values. An encoder writes
+//! them for the wire.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,51 +9,51 @@ use serde::Serialize;
 
 use super::names::{NameError, PeerId, PeerName, RoomName};
 
-/// Writes an event as one frame for the clients of a wire; none where the wire has no word for it.
+/// Encodes an event as one frame; none if the protocol of the clients has no message for it.
 pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 
-/// What a client hears.
+/// What the relay tells a client.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// It is in the room.
+    /// The client has joined a room.
     Joined {
-        /// The id that it has there.
+        /// Its id there.
         id: &'a PeerId,
         /// The room.
         room: &'a RoomName,
         /// The id of the host, the oldest member.
         host: &'a PeerId,
-        /// Everyone else, oldest first.
+        /// The other members, oldest first.
         peers: &'a [Peer<'a>],
         /// The STUN and TURN servers that it may use.
         ice_servers: &'a IceServers,
     },
-    /// Somebody came.
+    /// Another peer has joined the room.
     PeerJoined(Peer<'a>),
-    /// Somebody went.
+    /// Another peer has left the room.
     PeerLeft {
-        /// Who went.
+        /// Its id.
         id: &'a PeerId,
         /// Why.
         reason: LeaveReason,
     },
-    /// There is a new host.
+    /// The room has a new host.
     Host {
-        /// Who it is.
+        /// Its id.
         id: &'a PeerId,
     },
-    /// A peer says something.
+    /// A peer has sent a signal.
     Signal {
-        /// Who says it.
+        /// The sender's id.
         from: &'a PeerId,
-        /// What it says.
+        /// The signal.
         signal: &'a Signal<'a>,
     },
-    /// What the client asked for was not carried out.
+    /// A message of the client was not carried out.
     Error {
         /// Why.
         refusal: &'a Refusal,
-        /// The `ref` of what it asked for.
+        /// The `ref` of that message.
         reference: Option<&'a str>,
     },
     /// The relay is about to restart.
@@ -67,36 +68,36 @@ pub enum Event<'a> {
 pub struct Peer<'a> {
     /// Its id.
     pub id: &'a PeerId,
-    /// Its name for people.
+    /// Its display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a PeerName>,
 }
 
-/// The messages that are carried from peer to peer.
+/// The types of the messages that peers send to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalKind {
     /// A session description of type `offer` (RFC 8829).
     Offer,
     /// A session description of type `answer`.
     Answer,
-    /// A candidate that the offerer trickles (RFC 8838).
+    /// An ICE candidate of the offerer (trickle ICE, RFC 8838).
     OfferIce,
-    /// A candidate that the answerer trickles.
+    /// An ICE candidate of the answerer.
     AnswerIce,
-    /// Anything else that an application needs.
+    /// Anything else that an application sends.
     Message,
 }
 
-/// A message from peer to peer: the envelope is typed, the payload is what the sender wrote.
+/// A message from peer to peer: the envelope is typed, and the payload is the sender's text.
 #[derive(Debug)]
 pub struct Signal<'a> {
-    /// Which of the five it is.
+    /// Its type.
     pub kind: SignalKind,
-    /// The id of the one who shall get it; everyone else in the room otherwise.
+    /// The receiver's id; none for a broadcast to everyone else in the room.
     pub to: Option<Cow<'a, str>>,
     /// The size of the message as it was sent, in bytes.
     pub bytes: usize,
-    /// Names and values as the sender wrote them. Only the wire looks into them.
+    /// The names and values of its fields as JSON, as the sender wrote them.
     pub fields: Vec<(&'a str, &'a str)>,
 }
 
@@ -110,51 +111,51 @@ pub struct IceServers(pub(crate) Arc<Vec<serde_json::Map<String, serde_json::Val
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeaveReason {
-    /// It said `leave`.
+    /// It sent `leave`.
     Left,
     /// Its connection ended.
     Closed,
-    /// It gave no sign of life.
+    /// It did not respond to a ping.
     Timeout,
     /// It did not read what was sent to it.
     Slow,
     /// It broke the protocol's rules.
     Policy,
-    /// The relay is going away.
+    /// The relay shuts down.
     Shutdown,
 }
 
-/// What is wrong with a message, for programs.
+/// Why a message was not carried out, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorCode {
     /// Not JSON, or not one object.
     BadJson,
-    /// A field is missing, of the wrong kind, or there twice; or the nesting is too deep.
+    /// A field is missing, of the wrong kind, or present twice; or the nesting is too deep.
     BadMessage,
     /// No client message has this `type`.
     UnknownType,
-    /// The message needs a room.
+    /// The client must join a room first.
     NotJoined,
-    /// The connection is in a room already.
+    /// The client is in a room already.
     AlreadyJoined,
-    /// No room can have this name.
+    /// This is not a valid room name.
     BadRoom,
-    /// No peer can have this id.
+    /// This is not a valid peer id.
     BadId,
-    /// The room has as many members as it takes.
+    /// The room has reached its capacity.
     RoomFull,
-    /// Somebody in the room has this id.
+    /// Another peer in the room has this id.
     IdTaken,
-    /// Nobody was there to get the message.
+    /// The message has no receiver in the room.
     PeerNotFound,
-    /// The receiver takes no more from this sender just now.
+    /// The receiver reads slower than this sender sends.
     PeerBusy,
-    /// Too much at once.
+    /// The client sends more messages than its rate allows.
     RateLimited,
-    /// Whoever decides on joins does not let this one in.
+    /// The authorizer does not let this client into the room.
     Unauthorized,
-    /// The question cannot be answered just now.
+    /// Whether the client may join cannot be decided now.
     Unavailable,
     /// The relay itself failed.
     Internal,
@@ -163,21 +164,21 @@ pub enum ErrorCode {
 /// Why a message was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// For programs.
+    /// The reason, for programs.
     pub code: ErrorCode,
-    /// A sentence for people.
+    /// The reason as a sentence, for people.
     pub message: Cow<'static, str>,
-    /// The peer that was not found, or is busy.
+    /// The id of the peer that was not found or is busy.
     pub to: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal that names no peer.
+    /// A refusal that concerns no other peer.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), to: None }
     }
 
-    /// The peer `id` takes no more from this sender just now.
+    /// A refusal because the peer `id` is busy for this sender.
     pub fn peer_busy(id: &PeerId) -> Self {
         let message = "that peer reads slower than you send: send again in a moment";
         Self { code: ErrorCode::PeerBusy, message: message.into(), to: Some(id.as_str().to_owned()) }

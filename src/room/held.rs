@@ -1,4 +1,4 @@
-//! The offer of somebody who was alone when sending it, held for the first who joins.
+//! The offer of a peer that was alone in its room when it sent it, held for the first peer that joins.
 
 use bytes::Bytes;
 
@@ -10,15 +10,16 @@ use crate::limits::HELD_BYTES;
 #[derive(Debug)]
 pub(super) struct Held {
     from: PeerId,
-    /// The frames, one behind the other: thousands of small candidates cost no more than their bytes.
+    /// The frames, one after the other, so that thousands of small candidates cost no more than their bytes.
     frames: Vec<u8>,
     /// The size of the messages as they were sent, in bytes.
     bytes: usize,
 }
 
 impl Held {
-    /// Holds a broadcast offer by someone who is alone, and the candidates that follow it. Those that follow after somebody
-    /// joined are held as well, so that the offer is whole for the next one should the first one leave without an answer.
+    /// Holds a broadcast offer of a peer that is alone, and the candidates that follow it; returns whether it holds
+    /// this signal. Candidates that follow after another peer has joined are held as well: if that peer leaves without
+    /// an answer, the next one needs all of them.
     pub(super) fn hold(
         held: &mut Option<Self>,
         signal: &Signal<'_>,
@@ -40,7 +41,7 @@ impl Held {
         }
     }
 
-    /// Forgets what is held once it is answered, or its sender offers again.
+    /// Drops the held offer once it is answered, or its sender offers again.
     pub(super) fn note_progress(held: &mut Option<Self>, signal: &Signal<'_>, from: &PeerId) {
         held.take_if(|held| match signal.kind {
             SignalKind::Offer => held.from == *from,
@@ -49,12 +50,12 @@ impl Held {
         });
     }
 
-    /// Forgets what is held when its sender leaves.
+    /// Drops the held offer when its sender leaves.
     pub(super) fn note_leave(held: &mut Option<Self>, id: &PeerId) {
         held.take_if(|held| held.from == *id);
     }
 
-    /// What is delivered to somebody who joins.
+    /// The frames for a peer that joins.
     pub(super) fn frames(&self) -> Bytes {
         Bytes::copy_from_slice(&self.frames)
     }

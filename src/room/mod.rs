@@ -1,13 +1,13 @@
-//! Who is where, and who hears what.
+//! Rooms: their members, and what each member is told.
 //!
-//! A room tells its members [`Event`]s. What an event looks like on the wire is the business of an [`Encoder`](event::Encoder), which each
-//! event passes once, however many hear it: this floor knows nothing of JSON.
+//! A room sends [`Event`]s to its members. An [`Encoder`](event::Encoder) encodes each event once, however many members
+//! receive it. This module knows nothing about JSON.
 
 mod delivery;
 pub(crate) mod event;
 mod held;
 pub mod names;
-#[allow(clippy::module_inception, reason = "the room, on the floor of rooms")]
+#[allow(clippy::module_inception, reason = "one room, in the module of all rooms")]
 mod room;
 mod table;
 

@@ -1,6 +1,6 @@
-//! The names on the wire as values that cannot be wrong; independent of everything else in the crate.
+//! Room names, peer ids and display names as types: a value is always valid.
 //!
-//! Each is checked once, where it enters, and cheap to clone from then on.
+//! Each is checked once, when it is parsed, and is cheap to clone.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use thiserror::Error;
 pub const ROOM_NAME_CHARS: usize = 64;
 /// The most characters that a peer's id may have.
 pub const PEER_ID_CHARS: usize = 64;
-/// The most characters (Unicode scalar values) that a name for people may have.
+/// The most characters (Unicode scalar values) that a display name may have.
 pub const PEER_NAME_CHARS: usize = 64;
 /// The room that the bare URL `ws://host/` joins.
 pub const LOBBY: &str = "lobby";
 
-/// Why a string is no room name, peer id or peer name. Its text is a sentence for people.
+/// Why a string is not a valid room name, peer id or display name. Its text is a sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NameError {
     /// The room name is empty.
@@ -26,8 +26,8 @@ pub enum NameError {
     /// The room name has more than [`ROOM_NAME_CHARS`] characters.
     #[error("a room name has at most {ROOM_NAME_CHARS} characters")]
     RoomTooLong,
-    /// The room name holds a control character.
-    #[error("a room name must not hold control characters")]
+    /// The room name contains a control character.
+    #[error("a room name must not contain control characters")]
     RoomControl,
     /// The id is not `[A-Za-z0-9_-]{1,64}`.
     #[error("an id is 1 to {PEER_ID_CHARS} of the characters A-Z, a-z, 0-9, '_' and '-'")]
@@ -35,8 +35,8 @@ pub enum NameError {
     /// The name has more than [`PEER_NAME_CHARS`] characters.
     #[error("a name has at most {PEER_NAME_CHARS} characters")]
     NameTooLong,
-    /// The name holds a control character.
-    #[error("a name must not hold control characters")]
+    /// The name contains a control character.
+    #[error("a name must not contain control characters")]
     NameControl,
 }
 
@@ -46,7 +46,7 @@ pub enum NameError {
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
-    /// Checks `text` and takes it as a room name.
+    /// Parses a room name.
     ///
     /// # Errors
     /// [`NameError::RoomEmpty`], [`NameError::RoomTooLong`] or [`NameError::RoomControl`].
@@ -80,7 +80,7 @@ impl RoomName {
 pub struct PeerId(Arc<str>);
 
 impl PeerId {
-    /// Checks `text`, which a client chose, and takes it as an id.
+    /// Parses an id that a client chose.
     ///
     /// # Errors
     /// [`NameError::Id`].
@@ -95,7 +95,7 @@ impl PeerId {
     /// Makes an id that nobody can guess: 128 random bits as 32 hexadecimal digits.
     ///
     /// # Errors
-    /// When the operating system has no randomness to give.
+    /// When the operating system provides no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
@@ -114,13 +114,13 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// What people call a peer: at most 64 characters of any script, no control characters.
+/// The display name of a peer: at most 64 characters of any script, no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct PeerName(Arc<str>);
 
 impl PeerName {
-    /// Checks `text`. An empty text is no name at all, as a form field left empty means.
+    /// Parses a display name. An empty text means no name, as an empty form field does.
     ///
     /// # Errors
     /// [`NameError::NameTooLong`] or [`NameError::NameControl`].

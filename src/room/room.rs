@@ -1,7 +1,7 @@
-//! One room: its members, and what is held for the first who joins.
+//! One room: its members, and the offer that is held for the first peer that joins.
 //!
-//! A message locks its room alone. Everything that members hear is put into their outboxes under that lock, so all hear it
-//! in the same order; it is written to their sockets after the lock is released.
+//! A message locks only its room. The room queues frames in its members' outboxes under that lock, so that all members
+//! get them in the same order. They are written to the sockets after the lock is released.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -15,35 +15,35 @@ use super::held::Held;
 use super::names::{PeerId, PeerName, RoomName};
 use crate::outbox::{Outbox, Pushed, SenderId};
 
-/// Who enters a room, and as what.
+/// A client that enters a room.
 #[derive(Debug)]
 pub(crate) struct Entrant<'a> {
-    /// The id; one is made where there is none.
+    /// Its id; without one it gets a random id.
     pub id: Option<&'a PeerId>,
-    /// What people call the one who enters.
+    /// Its display name.
     pub name: Option<&'a PeerName>,
-    /// How many the room takes for this one, where that is not what the table's rooms take.
+    /// The capacity of the room for this client; without it, that of the table.
     pub capacity: Option<usize>,
-    /// The STUN and TURN servers that this one is told.
+    /// The STUN and TURN servers for this client.
     pub ice_servers: &'a IceServers,
-    /// Where what it hears is put.
+    /// Its outbox.
     pub outbox: &'a Arc<Outbox>,
 }
 
-/// Why somebody may not enter a room.
+/// Why a client cannot enter a room.
 #[derive(Debug, Error)]
 pub enum JoinError {
-    /// The room has as many members as it takes.
+    /// The room has reached this capacity.
     #[error("the room is full: it takes {0}")]
     Full(usize),
-    /// Somebody in the room has this id.
-    #[error("somebody in the room has this id")]
+    /// Another member has this id.
+    #[error("another peer in the room has this id")]
     IdTaken,
-    /// A member has not read yet who joined and left before.
-    #[error("a member of the room has yet to read who joined and left before: try again in a moment")]
+    /// A member has not read the messages about earlier joins and leaves.
+    #[error("a member of the room has not yet read about earlier joins and leaves: try again in a moment")]
     Unavailable,
-    /// The operating system has no randomness for an id.
-    #[error("no id could be made: {0}")]
+    /// The operating system provides no randomness for an id.
+    #[error("cannot make an id: {0}")]
     NoRandomness(#[from] getrandom::Error),
 }
 
@@ -72,16 +72,16 @@ struct State {
     /// Oldest first: the first one is the host.
     members: Vec<Member>,
     held: Option<Held>,
-    /// Counts those who entered.
+    /// How many clients have entered so far.
     entered: u64,
-    /// The room is empty and about to be removed: nobody enters any more.
+    /// Whether the room is empty and about to be removed: then no client can enter.
     is_closed: bool,
 }
 
 #[derive(Debug)]
 struct Member {
     id: PeerId,
-    /// Tells it from an earlier member with the same id.
+    /// Its number in this room: another member may have had the same id before.
     serial: u64,
     name: Option<PeerName>,
     outbox: Arc<Outbox>,
@@ -98,9 +98,9 @@ impl Room {
         Self { name, encode, state: Mutex::default() }
     }
 
-    /// Lets somebody in as `id`: tells the newcomer who is there and what is held, and the others who came. Says which number
-    /// the newcomer has in this room, and how many heard of it. None when the room is about to be removed, and another one
-    /// takes its name.
+    /// Adds a member with this `id`: sends it `joined` and the held offer, and `peer_joined` to the others. Returns the
+    /// newcomer's number in this room, and how many others were told; none when the room is about to be removed, and a
+    /// new room has to take its name.
     pub(super) fn enter(
         &self,
         id: &PeerId,
@@ -133,7 +133,7 @@ impl Room {
         Some(Ok((state.entered, heard)))
     }
 
-    /// Ends a membership and tells the others; says how many heard of it, and whether the room is closed with that.
+    /// Removes a member and tells the others. Returns how many remain, and whether the room is now closed.
     pub(super) fn leave(&self, serial: u64, reason: LeaveReason, flushes: &mut Flushes) -> (usize, bool) {
         let mut state = self.lock();
         let Some(position) = state.members.iter().position(|member| member.serial == serial) else {
@@ -141,7 +141,7 @@ impl Room {
         };
         let member = state.members.remove(position);
         Held::note_leave(&mut state.held, &member.id);
-        // When the relay goes away everybody goes: nobody is left to be told.
+        // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
             self.announce(&state, &Event::PeerLeft { id: &member.id, reason }, flushes);
             if let (0, Some(host)) = (position, state.members.first()) {
@@ -151,7 +151,7 @@ impl Room {
         (state.members.len(), state.close_if_empty())
     }
 
-    /// Puts a signal into the outboxes of those it is for.
+    /// Pushes a signal into the outboxes of its receivers.
     pub(super) fn relay(
         &self,
         sender: SenderId,
@@ -160,7 +160,7 @@ impl Room {
         waker: &Waker,
         flushes: &mut Flushes,
     ) -> Result<Relayed, Refusal> {
-        // Encoded before the room is locked: the others go on meanwhile.
+        // Encoded before the room is locked, so that the others need not wait for it.
         let Some(frame) = (self.encode)(&Event::Signal { from, signal }) else { return Ok(Relayed::default()) };
         let mut relayed = Relayed::default();
         let mut state = self.lock();
@@ -188,7 +188,8 @@ impl Room {
         Ok(relayed)
     }
 
-    /// Tries once more to put `frame` into the outbox of `blocked`; none when that member has left.
+    /// Tries again to push `frame` into the outbox of `blocked`; none if that member has left. If the share is still
+    /// full, `is_late` decides from whether the outbox is stalled: if it returns true, the sender gives up.
     pub(super) fn relay_again(
         &self,
         sender: SenderId,
@@ -210,7 +211,7 @@ impl Room {
         })
     }
 
-    /// Whether nobody enters it any more.
+    /// Whether no client can enter it any more.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().is_closed
     }
@@ -224,21 +225,21 @@ impl Room {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock, so a poisoned room is as good as any.
+        // No code panics while it holds the lock, so the room is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn check(&self, id: &PeerId, capacity: usize) -> Result<(), JoinError> {
-        // The id first: who is in the room already learns that, rather than that it is full.
+        // The id comes first: a client that is in the room already learns that, rather than that the room is full.
         if self.members.iter().any(|member| member.id == *id) {
             return Err(JoinError::IdTaken);
         }
         if self.members.len() >= capacity {
             return Err(JoinError::Full(capacity));
         }
-        // Who enters is announced once now; that each leaves, and who is host then, must fit as well.
+        // One `peer_joined` now. Later, a `peer_left` and a `host` for each member must fit as well.
         let announcements = 1 + 2 * (self.members.len() + 1);
         if !self.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
             return Err(JoinError::Unavailable);
@@ -257,11 +258,11 @@ impl Relayed {
         self.receivers += 1;
         match member.outbox.push(sender, frame, waker) {
             Pushed::Queued => flushes.add(&member.outbox),
-            // Its `peer_left` is on the way.
+            // The sender gets its `peer_left` soon.
             Pushed::Closed => {}
             Pushed::Busy => self.busy.push(member.id.clone()),
             Pushed::Full => {
-                // What an earlier message of the same read left there may still be to be written.
+                // An earlier message of the same read may still be queued there.
                 flushes.add(&member.outbox);
                 self.blocked.push(Blocked { id: member.id.clone(), serial: member.serial });
             }

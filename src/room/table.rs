@@ -1,8 +1,8 @@
-//! The room table, and the places in its rooms.
+//! The table of all rooms, and the memberships in them.
 //!
-//! A room comes with the first who enters and goes with the last who leaves. Its lock is its own: the table is locked only to
-//! find a room, to add one and to remove one. A [`Membership`] ends when it is dropped: there is no other way out, so
-//! `peer_left` follows each `peer_joined` exactly once.
+//! A room is created when the first client enters, and removed when the last member leaves. Each room has its own lock:
+//! the table is locked only to find, add or remove a room. A [`Membership`] ends when it is left or dropped, so that
+//! exactly one `peer_left` follows each `peer_joined`.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,7 +17,7 @@ use super::room::{Entrant, JoinError, Room};
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{Pushed, SenderId};
 
-/// Every room that somebody is in, by name. Each wire has a table of its own.
+/// The rooms by name. Each has at least one member.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     table: DashMap<RoomName, Arc<Room>>,
@@ -26,32 +26,33 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// An empty table whose rooms take `capacity` members each (`lobby` at most two) and tell them what `encode` writes.
+    /// An empty table. Its rooms have at most `capacity` members (`lobby` at most two), and encode events with
+    /// `encode`.
     pub(crate) fn new(capacity: usize, encode: Encoder) -> Self {
         Self { table: DashMap::new(), capacity, encode }
     }
 
-    /// How many rooms somebody is in.
+    /// How many rooms there are.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether nobody is in any room.
+    /// Whether there are no rooms.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// What writes events for the clients of this table's rooms.
+    /// The encoder of the events in these rooms.
     pub(crate) fn encoder(&self) -> Encoder {
         self.encode
     }
 
-    /// Enters a room: tells the newcomer who is there and what was held for the first to join, and tells the others. Says
-    /// also how many others heard of it.
+    /// Enters a room: sends the newcomer `joined` and the held offer, and `peer_joined` to the others. Returns also how
+    /// many others were told.
     ///
     /// # Errors
-    /// [`JoinError`]; nobody is told anything then.
+    /// [`JoinError`]; then nobody is told anything.
     pub(crate) fn enter(
         self: &Arc<Self>,
         name: &RoomName,
@@ -80,13 +81,13 @@ impl Rooms {
         }
     }
 
-    /// Removes a room that is closed. Another one may have its name by now.
+    /// Removes a closed room. A new room may have its name by now, and stays.
     fn remove(&self, room: &Arc<Room>) {
         self.table.remove_if(&room.name, |_, there| Arc::ptr_eq(there, room));
     }
 }
 
-/// A place in a room, kept until it is dropped.
+/// A membership in a room. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Membership {
     rooms: Arc<Rooms>,
@@ -112,17 +113,16 @@ impl Membership {
         &self.room.name
     }
 
-    /// Carries a signal to those it is for. `waker` is woken when one of the [blocked](Relayed::blocked) may have room.
+    /// Relays a signal to its receivers. `waker` is woken when one of the [blocked](Relayed::blocked) may have room.
     ///
     /// # Errors
-    /// `peer_not_found`, when it reached nobody and is not held.
+    /// `peer_not_found`, if it has no receiver and is not held.
     pub(crate) fn relay(&self, signal: &Signal<'_>, waker: &Waker, flushes: &mut Flushes) -> Result<Relayed, Refusal> {
         self.room.relay(self.sender, &self.id, signal, waker, flushes)
     }
 
-    /// Carries what [`relay`](Self::relay) could not to `blocked`; none when that member has left since. If there is still
-    /// no room, `is_late` decides by whether its socket is stalled if it is waited for: if not, it is busy for this member
-    /// until it has read half of what waits.
+    /// Tries again to relay to `blocked`; none if that member has left. If the share is still full, `is_late` decides
+    /// from whether the outbox is stalled: if it returns true, the sender gives up, and the receiver is busy for it.
     pub(crate) fn relay_again(
         &self,
         blocked: &Blocked,
@@ -134,7 +134,7 @@ impl Membership {
         self.room.relay_again(self.sender, blocked, frame, waker, flushes, is_late)
     }
 
-    /// Leaves the room, and tells the others why; says how many they are.
+    /// Leaves the room, and tells the others why; returns how many they are.
     pub(crate) fn leave(mut self, reason: LeaveReason, flushes: &mut Flushes) -> usize {
         self.end(reason, flushes)
     }
@@ -200,7 +200,7 @@ mod tests {
         try_enter_with(rooms, room, id, usize::MAX)
     }
 
-    /// Somebody whose socket takes no more than so many bytes.
+    /// Enters with a socket that accepts this many bytes.
     fn try_enter_with(rooms: &Arc<Rooms>, room: &str, id: &str, bytes: usize) -> Result<Somebody, JoinError> {
         let (socket, outbox) = MemorySocket::with_outbox(bytes);
         let (id, ice_servers) = (PeerId::parse(id).unwrap(), IceServers::default());
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_goes_with_its_last_member() {
+    fn a_room_is_removed_when_its_last_member_leaves() {
         let rooms = rooms();
         let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
         assert_eq!(rooms.len(), 1);
@@ -249,7 +249,7 @@ mod tests {
         assert!(matches!(try_enter(&rooms, "r", "d"), Err(JoinError::Full(3))));
         assert!(matches!(try_enter(&rooms, "r", "b"), Err(JoinError::IdTaken)));
         assert_eq!(a.hears(), [""; 0]);
-        assert!(try_enter(&rooms, "other", "b").is_ok(), "ids are unique in a room, not in the world");
+        assert!(try_enter(&rooms, "other", "b").is_ok(), "ids are unique in a room, not in the relay");
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_made_alone_and_its_candidates_wait_for_the_first_to_come() {
+    fn an_offer_made_alone_and_its_candidates_are_held_for_the_first_peer_that_joins() {
         let rooms = rooms();
         let a = enter(&rooms, "r", "a");
         assert_eq!(a.says(OFFER), Ok(0));
@@ -281,11 +281,11 @@ mod tests {
         assert!(heard[0].contains("joined"));
         assert_eq!(heard[1], r#"{"type":"offer","from":"a","sdp":"v=0"}"#);
         assert_eq!(heard[2], r#"{"type":"offer_ice","from":"a","iceCandidate":null}"#);
-        assert_eq!(enter(&rooms, "r", "c").hears().len(), 1, "only the first to come gets them");
+        assert_eq!(enter(&rooms, "r", "c").hears().len(), 1, "only the first peer that joins gets them");
     }
 
     #[test]
-    fn what_is_held_stays_until_somebody_answers() {
+    fn a_held_offer_stays_until_it_is_answered() {
         let rooms = rooms();
         let a = enter(&rooms, "r", "a");
         a.says(OFFER).unwrap();
@@ -293,14 +293,14 @@ mod tests {
         a.says(OFFER_ICE).unwrap();
         drop(b);
         let c = enter(&rooms, "r", "c");
-        assert_eq!(c.hears().len(), 3, "the first to come went without an answer");
+        assert_eq!(c.hears().len(), 3, "the first peer left without an answer");
         c.says(ANSWER).unwrap();
         drop(c);
         assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "it has been answered");
     }
 
     #[test]
-    fn what_is_held_is_forgotten_when_its_sender_leaves_or_offers_again() {
+    fn a_held_offer_is_dropped_when_its_sender_leaves_or_offers_again() {
         let rooms = rooms();
         let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
         drop(b);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_relay_goes_away_nobody_is_told_of_the_others() {
+    fn when_the_relay_shuts_down_no_member_is_told_that_others_leave() {
         let rooms = rooms();
         let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
         b.hears();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_read_who_comes_and_goes_keeps_the_room_closed_for_a_while_and_stays_in_it() {
+    fn a_member_that_reads_nothing_stays_and_joins_are_refused_until_it_reads() {
         let rooms = rooms();
         let stalled = try_enter_with(&rooms, "r", "stalled", 0).unwrap();
         let refused = loop {

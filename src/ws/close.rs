@@ -1,4 +1,4 @@
-//! Why a connection ended, what its client and the others are told, and the lingering close.
+//! Why a connection ended, what its client and its room are told, and the lingering close.
 
 use std::fmt;
 use std::io;
@@ -17,21 +17,21 @@ use crate::room::LeaveReason;
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum End {
-    /// The client closed it; the code and the reason that it gave, if any.
+    /// The client sent a close frame, with this code and reason if any.
     Closed(Option<(CloseCode, String)>),
-    /// The client was gone without a closing handshake.
+    /// The client ended the stream without a closing handshake.
     HungUp,
-    /// The network ended it.
+    /// The stream failed.
     Lost(io::Error),
-    /// The client's frames break RFC 6455; in what.
+    /// The client's frames break RFC 6455; how.
     BadFrame(&'static str),
-    /// The client gave no sign of life.
+    /// The client did not respond to a ping.
     Timeout,
-    /// The client's socket took nothing.
+    /// The client's socket accepted nothing for too long.
     Slow,
     /// The client joined no room in time.
     NoJoin,
-    /// The room of `?room=` does not let the client in.
+    /// The client could not join the room of `?room=`.
     Refused {
         /// Whether it may try again.
         retryable: bool,
@@ -42,18 +42,18 @@ pub(crate) enum End {
     BadUtf8,
     /// The client sent a message that is too large.
     TooLarge,
-    /// The client sent too many messages, and went on.
+    /// The client went on sending although its messages were refused with `rate_limited`.
     Flood,
     /// The client sent too many frames that carry nothing.
     EmptyFrames,
     /// The client did not finish a message in time.
     Unfinished,
-    /// The relay ends it of its own accord.
+    /// The relay shuts down.
     Told(EndReason),
 }
 
 impl End {
-    /// What the others in the room are told.
+    /// The reason that the others in the room are told.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
             Self::Closed(_) | Self::HungUp | Self::Lost(_) => LeaveReason::Closed,
@@ -72,7 +72,7 @@ impl End {
         }
     }
 
-    /// What the client is told, where there is still somebody to tell.
+    /// The close frame for the client; none if it is gone.
     pub(super) fn close_frame(&self) -> Option<Bytes> {
         let (code, reason) = match self {
             Self::HungUp | Self::Lost(_) => return None,
@@ -112,7 +112,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(None) => f.write_str("closed by the peer"),
-            // What the client wrote is escaped: it must not forge a line of the log.
+            // The client's text is escaped, so that it cannot forge a line of the log.
             Self::Closed(Some((code, reason))) if reason.is_empty() => {
                 write!(f, "closed by the peer ({})", u16::from(*code))
             }
@@ -136,10 +136,10 @@ impl fmt::Display for End {
     }
 }
 
-/// Reads until the client has no more to say. Bytes that arrive at a closed socket make the kernel answer with a reset, which
-/// may overtake what was written last: so it is not closed before.
+/// Reads and drops bytes until the client ends the stream (a lingering close). If bytes arrived at a closed socket, the
+/// kernel would send a reset, which may overtake the last frames.
 pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
-    /// Who goes on sending is read from slowly: it costs little, and what was written last still arrives.
+    /// The delay between two reads, so that a client that goes on sending costs little.
     const PACE: Duration = Duration::from_millis(5);
     let mut rest = vec![0; 4096];
     while let Ok(1..) = reader.read(&mut rest).await {

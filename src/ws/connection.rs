@@ -1,7 +1,7 @@
-//! One WebSocket in one task: reading, writing, keeping alive and closing.
+//! One WebSocket in one task: reading, writing, keepalive and closing.
 //!
-//! Each time the task is polled it reads what is there (as much as its turn allows), writes what waits, and looks at its
-//! deadlines. The one that comes next is the only timer.
+//! Each time the task is polled, it reads what is there (as much as its turn allows), writes the queue, and checks its
+//! deadlines. The next deadline is its only timer.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -26,7 +26,8 @@ use crate::peer::{EmptyFrames, Session};
 use crate::room::Flushes;
 
 thread_local! {
-    /// Where reads go. A connection keeps only what it could not handle yet, so one that is idle has no buffer.
+    /// The read buffer of all connections on this thread. A connection keeps only the bytes that it has not handled
+    /// yet, so an idle one needs no buffer.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -35,42 +36,45 @@ pub(crate) struct Connection {
     reader: Reader,
     outbox: Arc<Outbox>,
     decoder: Decoder,
-    /// What was read and not decoded yet.
+    /// The bytes that were read and not decoded yet.
     rest: Vec<u8>,
-    /// Whether there may be a whole frame in it.
+    /// Whether they may contain a whole frame.
     is_decodable: bool,
 }
 
-/// What the deadlines of a connection are counted from.
+/// The times from which the deadlines of a connection count.
 struct Clock {
+    /// When the WebSocket began.
     opened: Instant,
-    /// The last sign of life: a whole message or a control frame, never mere bytes.
+    /// When the last whole message or control frame arrived. Parts of a message do not count.
     heard: Instant,
-    /// When the client was asked for one.
+    /// When the relay sent the ping that has not been answered.
     pinged: Option<Instant>,
-    /// When to look at that again.
+    /// When to check the two again.
     heartbeat: Instant,
-    /// The first byte of the message that is incomplete.
+    /// When the first byte of the incomplete message arrived.
     message: Option<Instant>,
-    /// Since when nothing is read for the sake of the byte rate, or until the client has read its answers; and when to look
-    /// again.
+    /// Since when the connection is throttled, and when to check again. Throttled means that the relay does not read
+    /// from it because of the byte rate, or until the client has read its errors.
     throttled: Option<(Instant, Instant)>,
     empty_frames: EmptyFrames,
 }
 
-/// Why no more is decoded.
+/// Why decoding stopped.
 enum Stop {
+    /// The next frame is incomplete.
     NeedMore,
-    /// The session waits, or its client has yet to read the answers.
+    /// The session waits, or the client has to read its errors first.
     Waiting,
-    /// The others get a turn.
+    /// Other tasks get a turn.
     Turn,
+    /// The connection ends.
     End(End),
 }
 
 impl Connection {
-    /// A WebSocket over `stream`, of which `read` has been read already, for the client of `outbox`. Messages have at most
-    /// `max_message_bytes`.
+    /// A WebSocket over `stream`, from which `read` has been read already, for the client of `outbox`. It accepts
+    /// messages of at most `max_message_bytes`.
     pub(crate) fn new(stream: impl Transport, read: &[u8], outbox: Arc<Outbox>, max_message_bytes: usize) -> Self {
         let (reader, sink) = stream.into_halves();
         outbox.connect(sink);
@@ -83,15 +87,15 @@ impl Connection {
         }
     }
 
-    /// Serves `session` until something ends it. What becomes of its place in a room is the caller's business.
+    /// Serves `session` until the connection ends, and returns why. The caller ends the session.
     pub(crate) async fn run(&mut self, session: &mut Session) -> End {
         let mut clock = Clock::new(Instant::now());
         let mut alarm = pin!(sleep_until(clock.heartbeat));
         poll_fn(|cx| self.poll(cx, session, &mut clock, alarm.as_mut())).await
     }
 
-    /// Makes the closing handshake (RFC 6455 section 7) as far as the client takes part in time: sends what still waits, then
-    /// `goaway` if there is one, then a close frame, and reads until the client has closed as well.
+    /// Performs the closing handshake (RFC 6455 section 7), as far as the client takes part in time: sends the queue,
+    /// then `goaway` if there is one, then a close frame, and reads until the client has closed as well.
     pub(crate) async fn close(&mut self, end: &End, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
@@ -106,9 +110,9 @@ impl Connection {
                     let _ = poll_fn(|cx| outbox.poll_shutdown(cx)).await;
                     linger(&mut self.reader).await;
                 };
-                // Both together, unless the relay goes away: then what waited may have taken longer.
+                // One deadline for both. When the relay shuts down, the queue may take longer, and this gets its own.
                 let deadline = if patience > CLOSE_DEADLINE { Instant::now() + CLOSE_DEADLINE } else { deadline };
-                // Whether the client closed in time makes no difference: the stream goes now.
+                // The stream is closed now, whether or not the client closed in time.
                 let _ = timeout_at(deadline, farewell).await;
             }
         }
@@ -136,7 +140,7 @@ impl Connection {
             if let Poll::Ready(Err(error)) = self.outbox.poll_flush(cx) {
                 return Poll::Ready(End::Lost(error));
             }
-            // Only after reading and writing: a relay that was stopped for a minute gives nobody up unheard.
+            // After reading and writing, so that a relay that was stopped for a minute first handles what has arrived.
             if let Poll::Ready(end) = self.check_deadlines(cx, session, clock, now) {
                 return Poll::Ready(end);
             }
@@ -150,7 +154,7 @@ impl Connection {
         }
     }
 
-    /// Reads and handles what is there, as much as one turn allows.
+    /// Reads and handles messages, as many as one turn allows.
     fn poll_input(
         &mut self,
         cx: &mut Context<'_>,
@@ -197,7 +201,7 @@ impl Connection {
         end
     }
 
-    /// Fills the front of `buffer` with what is to be decoded; says how much that is, and how much of it was read now.
+    /// Fills `buffer` with the bytes to decode; returns how many there are, and how many of them were read now.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), End>> {
         let kept = self.rest.len();
         if buffer.len() < kept + READ_BYTES {
@@ -283,7 +287,7 @@ impl Connection {
     fn keep(&mut self, rest: &[u8], is_decodable: bool) {
         self.is_decodable = is_decodable && !rest.is_empty();
         if rest.is_empty() {
-            // An idle connection keeps nothing.
+            // An idle connection keeps no buffer.
             self.rest = Vec::new();
         } else {
             self.rest.clear();
@@ -310,8 +314,8 @@ impl Connection {
         if now < clock.heartbeat {
             return Poll::Pending;
         }
-        // The deadline counts from the ping, not from the last sign of life: a relay that was stopped for a minute must ask
-        // before it gives everybody up.
+        // The deadline counts from the ping, not from the last message: a relay that was stopped for a minute must ping
+        // its clients before it closes their connections.
         let heard = clock.heard_by(now);
         match clock.pinged {
             Some(pinged) if heard < pinged => return Poll::Ready(End::Timeout),
@@ -357,13 +361,13 @@ impl Clock {
         }
     }
 
-    /// Who waits for the answer to a join has done its part.
+    /// When the client must have joined; none while the relay decides on its join.
     fn join_deadline(&self, session: &Session) -> Option<Instant> {
         (session.place().is_none() && !session.is_waiting()).then(|| self.opened + JOIN_DEADLINE)
     }
 
     fn message_deadline(&self) -> Option<Instant> {
-        // While nothing is read, the client cannot finish it.
+        // A client cannot finish its message while the relay does not read.
         self.message.filter(|_| self.throttled.is_none()).map(|began| began + MESSAGE_DEADLINE)
     }
 
@@ -372,7 +376,7 @@ impl Clock {
         self.throttled = Some((since, until));
     }
 
-    /// The last sign of life; the time in which nothing is read does not count against the client.
+    /// As `heard`, without the time in which the connection is throttled: that does not count against the client.
     fn heard_by(&self, now: Instant) -> Instant {
         self.throttled.map_or(self.heard, |(since, _)| (self.heard + (now - since)).min(now))
     }
@@ -386,7 +390,8 @@ impl Clock {
     }
 }
 
-/// Writes what waits until `deadline`; whether all is written. A socket that takes nothing is not waited for that long.
+/// Writes the queue until `deadline`; returns whether all of it is written. Gives up earlier if the socket accepts
+/// nothing for [`CLOSE_DEADLINE`].
 async fn flush_until(outbox: &Outbox, deadline: Instant) -> bool {
     const LOOK: Duration = Duration::from_millis(250);
     loop {

@@ -1,6 +1,6 @@
-//! From the bytes of a client to its messages (RFC 6455 section 5): whole, valid, and not too large.
+//! Decodes the bytes of a client into messages (RFC 6455 section 5), and checks that they are valid and not too large.
 //!
-//! A message that came in one frame and one read is handed on where it lies; only what is incomplete is copied and kept.
+//! A message that arrives in one frame and one read is borrowed from the read buffer; only incomplete ones are copied.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -10,19 +10,19 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 
 use crate::outbox::frame::CONTROL_BYTES;
 
-/// Reads the frames of one client.
+/// Decodes the frames of one client.
 #[derive(Debug)]
 pub(super) struct Decoder {
     max_message_bytes: usize,
     /// The frame whose payload is incomplete.
     frame: Option<Frame>,
-    /// What is there of the message that is incomplete.
+    /// The part of the incomplete message that has arrived.
     message: Vec<u8>,
-    /// How much of it is known to be UTF-8.
+    /// How many bytes of it are known to be UTF-8.
     valid: usize,
     /// Whether its last fragment is still to come.
     is_fragmented: bool,
-    /// What is there of an incomplete control frame, which may come between two fragments.
+    /// The part of an incomplete control frame that has arrived. A control frame may come between two fragments.
     control: Vec<u8>,
 }
 
@@ -35,36 +35,36 @@ struct Frame {
     missing: usize,
 }
 
-/// What a client says.
+/// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item<'a> {
     /// A text message.
     Text(Cow<'a, str>),
     /// A ping to answer.
     Ping(Cow<'a, [u8]>),
-    /// A sign of life.
+    /// A pong.
     Pong,
     /// A fragment that carries nothing.
     EmptyFragment,
-    /// The end, with the code and the reason that it was given.
+    /// A close frame, with its code and reason if any.
     Close(Option<(CloseCode, String)>),
 }
 
-/// What a client may not say.
+/// What a client must not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Violation {
-    /// The frames break RFC 6455; what they break.
+    /// Frames that break RFC 6455; how.
     Frame(&'static str),
     /// A binary message.
     Binary,
     /// A text that is not UTF-8.
     Utf8,
-    /// A message of more bytes than it may have.
+    /// A message that is too large.
     TooLarge,
 }
 
 impl Decoder {
-    /// Reads messages of at most `max_message_bytes`.
+    /// A decoder of messages of at most `max_message_bytes`.
     pub(super) fn new(max_message_bytes: usize) -> Self {
         Self {
             max_message_bytes,
@@ -76,13 +76,13 @@ impl Decoder {
         }
     }
 
-    /// Whether a message has begun and not ended.
+    /// Whether a message or a frame is incomplete.
     pub(super) fn is_within_message(&self) -> bool {
         self.is_fragmented || self.frame.is_some()
     }
 
-    /// Takes the next item off the front of `input`, and says how many bytes it took: all that can be taken now, when there
-    /// is no item yet. What is left then is the beginning of a frame's header.
+    /// Decodes the next item from the front of `input`, and returns also how many bytes it consumed. Without an item,
+    /// and with no bytes consumed, `input` is the incomplete header of a frame.
     pub(super) fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<(usize, Option<Item<'a>>), Violation> {
         let (mut frame, start) = match self.frame.take() {
             Some(frame) => (frame, 0),
@@ -105,7 +105,7 @@ impl Decoder {
         Ok((end, item))
     }
 
-    /// Reads a frame's header, and how long it is; none when it is incomplete.
+    /// Reads a frame's header, and returns also its length; none if it is incomplete.
     fn read_header(&self, input: &[u8]) -> Result<Option<(Frame, usize)>, Violation> {
         let mut cursor = Cursor::new(input);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::Frame("a reserved opcode"))?;
@@ -137,7 +137,7 @@ impl Decoder {
         Ok(Some((frame, cursor.position() as usize)))
     }
 
-    /// Keeps a part of a payload until the rest has come.
+    /// Keeps a part of a payload until the rest has arrived.
     fn keep(&mut self, frame: Frame, payload: &[u8]) -> Result<(), Violation> {
         match frame.opcode {
             OpCode::Control(_) => self.control.extend_from_slice(payload),
@@ -185,7 +185,7 @@ impl Decoder {
         }
     }
 
-    /// Finds a text that cannot become UTF-8 before it is whole.
+    /// Detects an invalid text before it is complete.
     fn check_utf8(&mut self) -> Result<(), Violation> {
         let unchecked = self.message.get(self.valid..).unwrap_or_default();
         match std::str::from_utf8(unchecked) {
@@ -198,7 +198,7 @@ impl Decoder {
     }
 }
 
-/// Removes the mask from a part of a payload, and turns it so that it fits the next part (RFC 6455 section 5.3).
+/// Unmasks a part of a payload, and rotates the mask for the next part (RFC 6455 section 5.3).
 fn unmask(payload: &mut [u8], mask: &mut [u8; 4]) {
     let eight = u64::from_ne_bytes([mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]]);
     let mut chunks = payload.chunks_exact_mut(8);
@@ -215,7 +215,7 @@ fn unmask(payload: &mut [u8], mask: &mut [u8; 4]) {
     mask.rotate_left(turn);
 }
 
-/// What a close frame says (RFC 6455 sections 5.5.1 and 7.4).
+/// The code and the reason in a close frame (RFC 6455 sections 5.5.1 and 7.4).
 fn close_of(payload: &[u8]) -> Result<Option<(CloseCode, String)>, Violation> {
     match payload {
         [] => Ok(None),
@@ -256,7 +256,7 @@ mod tests {
         frame
     }
 
-    /// What a decoder makes of `input` when `chunk` bytes come at a time.
+    /// The items that a decoder finds in `input` when `chunk` bytes arrive at a time.
     fn decoded(input: &[u8], chunk: usize) -> Result<Vec<String>, Violation> {
         let (mut decoder, mut items, mut waiting) = (Decoder::new(1000), Vec::new(), Vec::new());
         for chunk in input.chunks(chunk) {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_the_same_however_the_bytes_come() {
+    fn messages_are_the_same_however_the_bytes_arrive() {
         let long = "ü".repeat(300);
         let input = [
             frame(0x81, b"hello"),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_relay_does_not_take_is_found() {
+    fn what_this_relay_does_not_accept_is_found() {
         assert_eq!(violation(&frame(0x82, b"x")), Violation::Binary);
         assert_eq!(violation(&frame(0x81, b"\xc0\xaf")), Violation::Utf8);
         assert_eq!(violation(&frame(0x81, b"\xc3")), Violation::Utf8);

@@ -1,4 +1,4 @@
-//! One WebSocket (RFC 6455): what comes off its stream, how it is kept alive, and how it ends.
+//! One WebSocket (RFC 6455): reading, writing, keepalive, and closing.
 
 mod close;
 mod connection;

@@ -1,4 +1,4 @@
-//! Streams as a connection uses them: read by its own task, written to by whoever has something for it.
+//! Streams for WebSockets: the connection's own task reads, and any task with a frame for the client writes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,13 +19,13 @@ use crate::outbox::Sink;
 /// The reading end of a stream.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
-/// A stream that a WebSocket can use. A stream of a type of one's own is [`Opaque`].
+/// A stream that a WebSocket can use. Wrap a stream of your own type in [`Opaque`].
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + Sized + 'static {
-    /// Parts what is read from what is written to.
+    /// Splits the stream into a reading and a writing end.
     fn into_halves(self) -> (Box<dyn AsyncRead + Send + Unpin>, Box<dyn Sink>);
 }
 
-/// Any stream: only the task of its connection writes to it.
+/// A stream of any type. Only the connection's own task writes to it.
 #[derive(Debug)]
 pub struct Opaque<S>(pub S);
 
@@ -57,7 +57,7 @@ impl Transport for DuplexStream {
     }
 }
 
-/// The halves of a socket need no lock: the kernel has one.
+/// Implements [`Sink`] for the writing half of a socket. It needs no lock, because the kernel has one.
 macro_rules! impl_sink_for_socket {
     ($half:ty) => {
         impl Sink for $half {
@@ -119,7 +119,7 @@ impl<S: AsyncWrite + Unpin> Shared<S> {
         if stream.is_write_vectored() {
             return Pin::new(&mut *stream).poll_write_vectored(cx, frames);
         }
-        // What cannot take several frames at once gets them in one piece.
+        // A stream that has no vectored write gets the frames as one buffer.
         match frames {
             [frame] => Pin::new(&mut *stream).poll_write(cx, frame),
             frames => {
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shared<S> {
 }
 
 #[cfg(feature = "tls")]
-/// TLS over a socket: it returns at once, so everybody may write. What the socket takes is seen below.
+/// TLS over a socket. A write returns at once, so every task may write. [`Counted`] counts what the socket accepts.
 struct TlsSink(Shared<TlsStream<Counted<TcpStream>>>);
 
 #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! The rights and the identity of files.
+//! The permissions and the identity of files.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -7,18 +7,18 @@ use std::path::Path;
 
 use tracing::warn;
 
-/// The rights of those who are neither the owner of a file nor in its group.
+/// The permissions of users who are neither the owner of a file nor in its group.
 const OTHERS: u32 = 0o007;
-/// The rights to a secret: its owner may read and write it.
+/// The permissions of a secret: its owner may read and write it.
 const OWNER_ONLY: u32 = 0o600;
 
-/// A file that `options` creates can be read and written by its owner alone.
+/// Makes `options` create files that only the owner can read and write.
 pub(crate) fn create_for_owner_only(options: &mut OpenOptions) {
     options.mode(OWNER_ONLY);
 }
 
-/// Warns when every user of this machine can read or write the private key in the file `key`. (A group may: Debian has one for
-/// that, `ssl-cert`.)
+/// Warns if every user of this machine can read or write the private key in the file `key`. (A group may: Debian has
+/// the group `ssl-cert` for that.)
 pub(crate) fn warn_if_others_can_read(key: &Path) {
     let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & OTHERS != 0 {
@@ -26,7 +26,7 @@ pub(crate) fn warn_if_others_can_read(key: &Path) {
     }
 }
 
-/// A value that changes when `file` is written, or another is put in its place; none when it cannot be seen.
+/// A value that changes when `file` is written or replaced; none if its metadata cannot be read.
 pub(crate) fn file_version(file: &Path) -> Option<impl fmt::Debug + use<>> {
     let metadata = fs::metadata(file).ok()?;
     let written = (metadata.mtime(), metadata.mtime_nsec());

@@ -16,31 +16,31 @@ use crate::net::accept::{Accept, retry};
 use crate::net::info::ConnectionInfo;
 use crate::net::listen::start_listening;
 
-/// A Unix socket that listens. The file that it created is removed when it is dropped.
+/// A listening Unix socket. It removes the file that it created when it is dropped.
 #[derive(Debug)]
 pub(crate) struct UnixListener {
     listener: TokioListener,
     path: Option<PathBuf>,
-    /// The device and the inode of the file that it created; none where somebody else did.
+    /// The device and the inode of the file that it created; none if another process created it.
     created: Option<(u64, u64)>,
 }
 
 impl UnixListener {
-    /// Listens at `path`, with the rights `mode` to connect. A socket that an earlier process left there is removed when
-    /// nobody listens on it any more.
+    /// Listens at `path`, with the permissions `mode`. Replaces the socket of an earlier process if no process listens
+    /// on it any more.
     ///
     /// # Errors
     /// When another program listens there, the file there is not a socket, or the folder cannot be written.
     pub(crate) fn bind(path: &Path, mode: u32) -> anyhow::Result<Self> {
         if let Ok(existing) = fs::symlink_metadata(path) {
             ensure!(existing.file_type().is_socket(), "there is a file that is not a socket");
-            let stale = is_stale(path).context("the socket that is there cannot be tried")?;
+            let stale = is_stale(path).context("cannot connect to the socket that is there")?;
             ensure!(stale, "another program listens there; stop it, or choose another path");
-            fs::remove_file(path).context("what is left there cannot be removed")?;
+            fs::remove_file(path).context("cannot remove the socket of an earlier process")?;
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
-        // Nobody can connect before it listens, and then the mode is right.
+        // No client can connect before it listens, and by then the mode is set.
         fs::set_permissions(path, PermissionsExt::from_mode(mode))?;
         let created = fs::symlink_metadata(path)?;
         start_listening(&socket)?;
@@ -48,10 +48,10 @@ impl UnixListener {
         Ok(Self { listener, path: Some(path.to_owned()), created: Some((created.dev(), created.ino())) })
     }
 
-    /// Takes a socket that listens already and does not block. Its file stays when it is dropped.
+    /// Adopts a socket that already listens and is non-blocking. Its file stays when it is dropped.
     ///
     /// # Errors
-    /// When the runtime cannot watch it.
+    /// When the runtime cannot register it.
     pub(crate) fn from_std(listener: StdListener) -> io::Result<Self> {
         let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
         Ok(Self { listener: TokioListener::from_std(listener)?, path, created: None })
@@ -69,7 +69,7 @@ impl Accept for UnixListener {
     async fn accept(&mut self) -> (UnixStream, ConnectionInfo) {
         let listener = &self.listener;
         let (stream, _) = retry(|| listener.accept()).await;
-        // Unlike TCP's, accepted Unix sockets do not inherit it.
+        // Unlike TCP sockets, accepted Unix sockets do not inherit this option.
         if let Err(error) = SockRef::from(&stream).set_send_buffer_size(limits::SEND_BUFFER_BYTES) {
             debug!(%error, "cannot set socket options");
         }
@@ -80,16 +80,16 @@ impl Accept for UnixListener {
 impl Drop for UnixListener {
     fn drop(&mut self) {
         let (Some(path), Some(created)) = (&self.path, self.created) else { return };
-        // The next process may have put its own there.
+        // The next process may have created its own socket there.
         if fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == created) {
-            // A file that stays does no harm: the next start removes it.
+            // An error does no harm: the next start removes the file.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Whether nobody listens on the socket at `path`. A listener whose backlog is full is not waited for: the error says at once
-/// that the connection would block.
+/// Whether no process listens on the socket at `path`. It does not wait for a listener whose backlog is full: the error
+/// says at once that the connection would block.
 fn is_stale(path: &Path) -> io::Result<bool> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

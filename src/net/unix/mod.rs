@@ -1,4 +1,4 @@
-//! What needs Unix: its sockets, systemd's, and the rights and identity of files.
+//! The code that needs Unix: Unix sockets, systemd's sockets, and the permissions and identity of files.
 
 #[cfg(feature = "tls")]
 pub(crate) mod files;
@@ -16,8 +16,8 @@ use std::io;
 
 use socket2::Socket;
 
-/// Lets a new listener take an address whose last connections the kernel still waits out (TIME_WAIT). (Windows would let it
-/// take an address that another program listens on.)
+/// Lets a new listener use an address whose last connections are still in TIME_WAIT. (On Windows, the option would let
+/// it use an address that another program listens on.)
 ///
 /// # Errors
 /// When the operating system refuses it.

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::net::listen::{Listener, start_listening};
 use crate::net::unix::UnixListener;
 
-/// Takes the sockets that systemd passed to this process. That works once: a file descriptor has one owner.
+/// Takes the sockets that systemd passed to this process. This works once, because a file descriptor has one owner.
 ///
 /// # Errors
 /// When there are none, they were taken before, or one of them is not a listening stream socket.
@@ -21,7 +21,7 @@ pub(crate) fn inherited_listeners() -> anyhow::Result<Vec<Listener>> {
     sockets.into_iter().map(|(_, descriptor)| adopt(descriptor.into_std().into())).collect()
 }
 
-/// Makes a listener of a socket that listens already, with the options that the relay's own have.
+/// Makes a listener of a socket that already listens, with the options of the relay's own sockets.
 fn adopt(socket: Socket) -> anyhow::Result<Listener> {
     ensure!(
         socket.is_listener()? && socket.r#type()? == Type::STREAM,
