@@ -69,6 +69,8 @@ pub const WRITE_BYTES: usize = 64 * 1024;
 pub const WRITES_FOR_OTHERS: usize = 8;
 /// Messages that the relay handles for one connection before other tasks get a turn.
 pub const MESSAGES_A_TURN: usize = 32;
+/// What one read of a socket counts in such a turn, so that a client that sends frames without messages gets no longer one.
+pub const MESSAGES_A_READ: usize = 2;
 /// Bytes that one read takes from a socket at most. The buffer belongs to the thread, not to the connection.
 pub const READ_BYTES: usize = 16 * 1024;
 /// Frames a second that carry nothing: pings, pongs and empty fragments. A client needs one in 15 s.

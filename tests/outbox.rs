@@ -158,7 +158,7 @@ fn send(outbox: &Outbox, sender: SenderId, texts: &[&'static str]) -> Vec<Pushed
 /// The task of the connection: writes what it is woken for, until the socket has taken so many bytes.
 fn write_until(outbox: &Outbox, socket: &Socket, bytes: usize) {
     block_on(poll_fn(|cx| {
-        let _ = outbox.poll_flush(cx);
+        outbox.poll_write(cx).unwrap();
         socket.poll_taken(cx, bytes)
     }));
 }
@@ -289,9 +289,9 @@ fn a_broken_socket_that_another_found_ends_the_connection() {
         let task = {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || {
-                block_on(poll_fn(|cx| match outbox.poll_flush(cx) {
-                    Poll::Ready(Err(error)) => Poll::Ready(error),
-                    _ => Poll::Pending,
+                block_on(poll_fn(|cx| match outbox.poll_write(cx) {
+                    Err(error) => Poll::Ready(error),
+                    Ok(_) => Poll::Pending,
                 }))
             })
         };
@@ -306,7 +306,9 @@ fn an_outbox_that_is_told_to_end_wakes_its_connection() {
         let (outbox, _socket) = outbox(PLENTY, true);
         let task = {
             let outbox = Arc::clone(&outbox);
-            thread::spawn(move || block_on(poll_fn(|cx| outbox.poll_end(cx))))
+            thread::spawn(move || {
+                block_on(poll_fn(|cx| outbox.poll_write(cx).unwrap().end.map_or(Poll::Pending, Poll::Ready)))
+            })
         };
         outbox.end(EndReason::Restart);
         assert_eq!(task.join().unwrap(), EndReason::Restart);

@@ -36,6 +36,7 @@ use std::sync::{OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::limits::{ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
@@ -78,6 +79,15 @@ pub(crate) struct Outbox {
     /// and go.
     max_bytes: usize,
     state: Mutex<State>,
+}
+
+/// How an outbox stands, for the connection's task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Status {
+    /// Why the relay ends the connection, if it does.
+    pub(crate) end: Option<EndReason>,
+    /// Since when the socket has taken nothing although frames wait.
+    pub(crate) stalled_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -244,13 +254,6 @@ impl Outbox {
         state.wake_owner();
     }
 
-    /// Waits for [`end`](Self::end). Only for the connection's task.
-    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<EndReason> {
-        let mut state = self.lock();
-        state.register_owner(cx.waker());
-        state.end.map_or(Poll::Pending, Poll::Ready)
-    }
-
     /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`]).
     pub(crate) fn close(&self, last: Bytes) {
         let mut state = self.lock();
@@ -273,6 +276,24 @@ impl Outbox {
             // The connection's task deals with what is left, and with errors.
             let _ = self.write(&mut Context::from_waker(Waker::noop()), false);
         }
+    }
+
+    /// Writes the waiting frames as far as the socket takes them now, and tells how the outbox stands. For the connection's
+    /// task alone: it is woken when the socket takes more, when it has frames to write, and when the connection is to end.
+    ///
+    /// # Errors
+    /// When the socket is gone, even if another task found out.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> io::Result<Status> {
+        let mut state = self.lock();
+        state.register_owner(cx.waker());
+        if state.needs_owner() {
+            drop(state);
+            if let Poll::Ready(Err(error)) = self.write(cx, true) {
+                return Err(error);
+            }
+            state = self.lock();
+        }
+        Ok(Status { end: state.end, stalled_since: state.stalled_since })
     }
 
     /// Writes the queue; ready when it is empty. Only for the connection's task, which is woken when the socket is
@@ -469,6 +490,12 @@ impl State {
         (self.ping, self.pong) = (false, None);
     }
 
+    /// Whether the connection's task has something to write, or to learn.
+    fn needs_owner(&self) -> bool {
+        let has_frames = !self.queue.is_empty() || self.ping || self.pong.is_some();
+        has_frames || self.is_unflushed || self.is_blocked || self.error.is_some()
+    }
+
     fn register_owner(&mut self, waker: &Waker) {
         if !self.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
             self.owner = Some(waker.clone());
@@ -487,8 +514,7 @@ fn write_batch(sink: &dyn Sink, cx: &mut Context<'_>, batch: &Batch, skip: usize
     let total = batch.bytes() - skip;
     let mut taken = 0;
     while taken < total {
-        let (slices, count) = batch.slices(skip + taken);
-        match sink.poll_write(cx, slices.get(..count).unwrap_or(&slices)) {
+        match sink.poll_write(cx, &batch.slices(skip + taken)) {
             Poll::Ready(Ok(0)) => return (taken, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
             Poll::Ready(Ok(bytes)) => taken += bytes,
             Poll::Ready(Err(error)) => return (taken, Poll::Ready(Err(error))),
@@ -499,53 +525,40 @@ fn write_batch(sink: &dyn Sink, cx: &mut Context<'_>, batch: &Batch, skip: usize
 }
 
 /// Frames that are written with one system call.
-struct Batch {
-    frames: [Bytes; WRITE_FRAMES],
-    count: usize,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { frames: [const { Bytes::new() }; WRITE_FRAMES], count: 0 }
-    }
-}
+#[derive(Default)]
+struct Batch(SmallVec<[Bytes; WRITE_FRAMES]>);
 
 impl Batch {
     /// Adds a frame; returns false if the batch is full.
     fn add(&mut self, frame: &Bytes) -> bool {
-        if self.count > 0 && self.bytes() + frame.len() > WRITE_BYTES {
+        let is_full = self.0.len() == WRITE_FRAMES || self.bytes() + frame.len() > WRITE_BYTES;
+        if is_full && !self.0.is_empty() {
             return false;
         }
-        let Some(place) = self.frames.get_mut(self.count) else { return false };
-        *place = frame.clone();
-        self.count += 1;
+        self.0.push(frame.clone());
         true
     }
 
     fn is_empty(&self) -> bool {
-        self.count == 0
+        self.0.is_empty()
     }
 
     fn bytes(&self) -> usize {
-        self.frames.iter().take(self.count).map(Bytes::len).sum()
+        self.0.iter().map(Bytes::len).sum()
     }
 
-    /// The frames without their first `skip` bytes, as slices, and the number of slices.
-    fn slices(&self, mut skip: usize) -> ([IoSlice<'_>; WRITE_FRAMES], usize) {
-        let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
-        let mut count = 0;
-        for frame in self.frames.iter().take(self.count) {
+    /// The frames without their first `skip` bytes, as slices.
+    fn slices(&self, mut skip: usize) -> SmallVec<[IoSlice<'_>; WRITE_FRAMES]> {
+        let mut slices = SmallVec::new();
+        for frame in &self.0 {
             match frame.get(skip..) {
                 Some(rest) if !rest.is_empty() => {
-                    if let Some(place) = slices.get_mut(count) {
-                        *place = IoSlice::new(rest);
-                        count += 1;
-                    }
+                    slices.push(IoSlice::new(rest));
                     skip = 0;
                 }
                 _ => skip -= frame.len(),
             }
         }
-        (slices, count)
+        slices
     }
 }

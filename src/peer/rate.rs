@@ -92,6 +92,9 @@ impl Bucket {
 
     /// Adds the tokens of the time since the last call; returns whether the bucket is full.
     fn refill(&mut self, now: Instant) -> bool {
+        if now == self.refilled {
+            return self.level >= self.burst;
+        }
         let seconds = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = now;
         self.level = (self.level + seconds * self.per_second).min(self.burst);

@@ -18,10 +18,10 @@ use super::close::{End, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
 use crate::limits::{
-    CLOSE_DEADLINE, DRAIN_FLUSH, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL, PONG_DEADLINE,
-    READ_BYTES, WRITE_DEADLINE,
+    CLOSE_DEADLINE, DRAIN_FLUSH, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_READ, MESSAGES_A_TURN, PING_INTERVAL,
+    PONG_DEADLINE, READ_BYTES, WRITE_DEADLINE,
 };
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Status};
 use crate::peer::{EmptyFrames, Session};
 use crate::room::Flushes;
 
@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Whether they may contain a whole frame.
     is_decodable: bool,
+    /// Whether the client had more answers to read than it may when that was last looked at.
+    has_unread_answers: bool,
 }
 
 /// The times from which the deadlines of a connection count.
@@ -84,6 +86,7 @@ impl Connection {
             decoder: Decoder::new(max_message_bytes),
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
+            has_unread_answers: false,
         }
     }
 
@@ -134,17 +137,16 @@ impl Connection {
             if input.is_ready() {
                 return input;
             }
-            if let Poll::Ready(reason) = self.outbox.poll_end(cx) {
-                return Poll::Ready(End::Told(reason));
-            }
-            if let Poll::Ready(Err(error)) = self.outbox.poll_flush(cx) {
-                return Poll::Ready(End::Lost(error));
-            }
+            let mut status = match self.outbox.poll_write(cx) {
+                Ok(Status { end: Some(reason), .. }) => return Poll::Ready(End::Told(reason)),
+                Ok(status) => status,
+                Err(error) => return Poll::Ready(End::Lost(error)),
+            };
             // After reading and writing, so that a relay that was stopped for a minute first handles what has arrived.
-            if let Poll::Ready(end) = self.check_deadlines(cx, session, clock, now) {
+            if let Poll::Ready(end) = self.check_deadlines(cx, session, clock, now, &mut status) {
                 return Poll::Ready(end);
             }
-            let next = self.next_deadline(session, clock);
+            let next = clock.next_deadline(session, status);
             if next < alarm.deadline() || alarm.is_elapsed() {
                 alarm.as_mut().reset(next);
             }
@@ -169,10 +171,11 @@ impl Connection {
             if session.poll_waiting(cx, now, flushes).is_pending() {
                 break Poll::Pending;
             }
-            if self.outbox.poll_answered(cx).is_pending() {
+            if self.has_unread_answers && self.outbox.poll_answered(cx).is_pending() {
                 clock.throttle(now, now + PING_INTERVAL);
                 break Poll::Pending;
             }
+            self.has_unread_answers = false;
             if let Some(until) = session.rate().next_read(now) {
                 clock.throttle(now, until);
                 break Poll::Pending;
@@ -186,6 +189,8 @@ impl Connection {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(end)) => break Poll::Ready(end),
                 Poll::Ready(Ok((filled, read))) => {
+                    // A read costs about as much as some messages, also where it brings none.
+                    turn = turn.saturating_sub(MESSAGES_A_READ);
                     session.rate().take_bytes(read, now);
                     filled
                 }
@@ -255,7 +260,8 @@ impl Connection {
                     if session.receive(&text, now, cx.waker(), flushes).is_err() {
                         break Stop::End(End::Flood);
                     }
-                    if session.is_waiting() || (session.take_answered() && self.outbox.poll_answered(cx).is_pending()) {
+                    self.has_unread_answers |= session.take_answered() && self.outbox.poll_answered(cx).is_pending();
+                    if session.is_waiting() || self.has_unread_answers {
                         break Stop::Waiting;
                     }
                     false
@@ -301,8 +307,9 @@ impl Connection {
         session: &Session,
         clock: &mut Clock,
         now: Instant,
+        status: &mut Status,
     ) -> Poll<End> {
-        if self.outbox.stalled_since().is_some_and(|since| now >= since + WRITE_DEADLINE) {
+        if status.stalled_since.is_some_and(|since| now >= since + WRITE_DEADLINE) {
             return Poll::Ready(End::Slow);
         }
         if clock.join_deadline(session).is_some_and(|deadline| now >= deadline) {
@@ -325,30 +332,31 @@ impl Connection {
             _ => {
                 (clock.pinged, clock.heartbeat) = (Some(now), now + PONG_DEADLINE);
                 self.outbox.ping();
-                if let Poll::Ready(Err(error)) = self.outbox.poll_flush(cx) {
-                    return Poll::Ready(End::Lost(error));
+                match self.outbox.poll_write(cx) {
+                    Ok(now) => *status = now,
+                    Err(error) => return Poll::Ready(End::Lost(error)),
                 }
             }
         }
         self.outbox.shrink();
         Poll::Pending
     }
+}
 
-    fn next_deadline(&self, session: &Session, clock: &Clock) -> Instant {
+impl Clock {
+    fn next_deadline(&self, session: &Session, status: Status) -> Instant {
         [
-            self.outbox.stalled_since().map(|since| since + WRITE_DEADLINE),
-            clock.join_deadline(session),
-            clock.message_deadline(),
-            clock.throttled.map(|(_, until)| until),
+            status.stalled_since.map(|since| since + WRITE_DEADLINE),
+            self.join_deadline(session),
+            self.message_deadline(),
+            self.throttled.map(|(_, until)| until),
             session.next_look(),
         ]
         .into_iter()
         .flatten()
-        .fold(clock.heartbeat, Instant::min)
+        .fold(self.heartbeat, Instant::min)
     }
-}
 
-impl Clock {
     fn new(now: Instant) -> Self {
         Self {
             opened: now,
