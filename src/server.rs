@@ -151,15 +151,19 @@ impl Server {
 impl Endpoint {
     fn open(self, listener: Listener) {
         let drain = Arc::clone(self.relay.drain());
-        match listener {
-            Listener::Tcp(listener) => drain.spawn(self.accept_from(listener, Self::serve_tcp)),
+        match (listener, self.tls.clone()) {
+            (Listener::Tcp(listener), None) => drain.spawn(self.accept_from(listener, Self::serve)),
+            (Listener::Tcp(listener), Some(tls)) => {
+                let serve = move |endpoint: Self, stream, info| endpoint.serve_tls(Arc::clone(&tls), stream, info);
+                drain.spawn(self.accept_from(listener, serve));
+            }
             // The bytes of a Unix socket do not leave the machine, so TLS would be of no use.
-            Listener::Unix(listener) => drain.spawn(self.accept_from(listener, Self::serve)),
+            (Listener::Unix(listener), _) => drain.spawn(self.accept_from(listener, Self::serve)),
         }
     }
 
     /// Serves the connections of `listener`, each in a task of its own, until the relay shuts down.
-    async fn accept_from<L, F>(self, mut listener: L, serve: impl Fn(Self, L::Io, ConnectionInfo) -> F)
+    async fn accept_from<L, F>(self, mut listener: L, serve: impl Fn(Self, L::Io, ConnectionInfo) -> F + Send)
     where
         L: Accept,
         F: Future<Output = ()> + Send + 'static,
@@ -174,9 +178,8 @@ impl Endpoint {
         }
     }
 
-    /// Serves one TCP connection, with TLS if the endpoint uses it.
-    async fn serve_tcp(self, stream: TcpStream, connection: ConnectionInfo) {
-        let Some(tls) = self.tls.clone() else { return self.serve(stream, connection).await };
+    /// Serves one TCP connection that begins with a TLS handshake.
+    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo) {
         // Boxed, so that the connection does not keep the memory that the handshake needed.
         let handshake = Box::pin(async {
             tokio::select! {
