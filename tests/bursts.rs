@@ -1,6 +1,6 @@
-//! Nobody innocent is cut: whatever others send at once, a peer that reads gets all of it, in order, and stays.
+//! Bursts: whatever others send at once, a peer that reads gets all of it, in order, and is not disconnected.
 //!
-//! Frames of a burst leave in one write. Each promise is kept on one worker thread and on two.
+//! The frames of a burst are sent with one write. Each test runs on one worker thread and on two.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Longer than anything here takes, even on a busy machine.
+/// Longer than any test here takes, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `test` on one worker thread, and then on two.
@@ -57,7 +57,7 @@ impl Relay {
         self.dial_over(stream).await
     }
 
-    /// A client whose kernel takes little before it has read.
+    /// A client with a small receive buffer: its kernel accepts little that it does not read.
     async fn dial_with_a_small_buffer(&self) -> Peer {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -94,7 +94,7 @@ impl Peer {
         self.socket.get_mut().write_all(&frames).await.unwrap();
     }
 
-    /// The next message; none when the relay closes.
+    /// The next message; none when the relay closes the connection.
     async fn hear(&mut self) -> Option<Value> {
         loop {
             match self.socket.next().await {
@@ -105,7 +105,8 @@ impl Peer {
         }
     }
 
-    /// The next `count` messages of peers; whatever else it hears is no error and no end.
+    /// Receives the next `count` numbered messages. Other messages may come in between, but no error and no close
+    /// frame.
     async fn hear_numbers(&mut self, count: u64) {
         for number in 0..count {
             let message = loop {
@@ -115,11 +116,11 @@ impl Peer {
                     break message;
                 }
             };
-            assert_eq!(message["data"]["number"], number, "in order, and none is missing");
+            assert_eq!(message["data"]["number"], number, "the messages are in order, and none is missing");
         }
     }
 
-    /// Everything until the answer to a question asked now.
+    /// All messages before the answer to a request that is sent now.
     async fn catch_up(&mut self) -> Vec<Value> {
         self.send(&[r#"{"type":"?","ref":"caught up"}"#]).await;
         let mut heard = Vec::new();
@@ -143,7 +144,7 @@ impl Peer {
     }
 }
 
-/// A masked frame; the mask is zero, so its payload is as it was.
+/// A masked frame. The mask is zero, so the payload is unchanged.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
@@ -189,7 +190,7 @@ fn a_burst_within_the_rates_arrives_whole_and_in_order_at_a_peer_that_reads() {
 }
 
 #[test]
-fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
+fn when_all_members_send_a_burst_at_once_each_gets_all_of_it() {
     on_one_thread_and_on_two(|| async {
         const MEMBERS: usize = 6;
         const COUNT: u64 = 300;
@@ -204,8 +205,8 @@ fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
                 let mut next = std::collections::HashMap::new();
                 let mut heard = 0;
                 while heard < COUNT * (MEMBERS as u64 - 1) {
-                    // Not parsed as a whole: a client that is slow itself would be one that reads slowly.
-                    let Some(Ok(Message::Text(text))) = member.socket.next().await else { panic!("a member is cut") };
+                    // Not parsed as JSON: a test that is slow would be a client that reads slowly.
+                    let Some(Ok(Message::Text(text))) = member.socket.next().await else { panic!("disconnected") };
                     assert!(!text.contains(r#""type":"error""#), "{text}");
                     if let Some((from, rest)) =
                         text.strip_prefix(r#"{"type":"message","from":""#).and_then(|rest| rest.split_once('"'))
@@ -227,7 +228,7 @@ fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
 }
 
 #[test]
-fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_deliver() {
+fn many_joins_and_leaves_in_one_write_disconnect_nobody_and_cost_what_they_deliver() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config::default()).await;
         let mut members = Vec::new();
@@ -237,11 +238,11 @@ fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_del
         for member in &mut members {
             member.catch_up().await;
         }
-        let mut stranger = relay.dial().await;
-        let visit = [r#"{"type":"join","room":"r","id":"stranger"}"#, r#"{"type":"leave"}"#];
+        let mut visitor = relay.dial().await;
+        let visit = [r#"{"type":"join","room":"r","id":"visitor"}"#, r#"{"type":"leave"}"#];
         let visits: Vec<&str> = visit.into_iter().cycle().take(400).collect();
-        stranger.send(&visits).await;
-        let answers = stranger.catch_up().await;
+        visitor.send(&visits).await;
+        let answers = visitor.catch_up().await;
         let limited = answers.iter().filter(|answer| answer["code"] == "rate_limited").count();
         let mut deliveries = 0;
         for member in &mut members {
@@ -249,7 +250,7 @@ fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_del
             deliveries += heard.len();
             for (number, message) in heard.iter().enumerate() {
                 let expected = ["peer_joined", "peer_left"][number % 2];
-                assert_eq!((&message["type"], &message["id"]), (&json!(expected), &json!("stranger")));
+                assert_eq!((&message["type"], &message["id"]), (&json!(expected), &json!("visitor")));
             }
         }
         assert!(deliveries <= limits::MESSAGE_BURST as usize + 100, "{deliveries}");
@@ -258,7 +259,7 @@ fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_del
 }
 
 #[test]
-fn connections_that_churn_into_a_room_cut_nobody() {
+fn connections_that_join_and_close_in_quick_succession_disconnect_nobody() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config::default()).await;
         let mut member = relay.join("r", "member").await;
@@ -287,7 +288,7 @@ fn connections_that_churn_into_a_room_cut_nobody() {
 }
 
 #[test]
-fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_rest() {
+fn a_peer_on_a_slow_link_gets_all_accepted_messages_and_its_sender_gets_an_error_for_each_other() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config::default()).await;
         let mut receiver = relay.dial_with_a_small_buffer().await.join("r", "receiver").await;
@@ -298,7 +299,7 @@ fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_
             let heard = sender.catch_up().await;
             (sender, heard)
         });
-        // About 1 Mbit/s, for as long as the sender is busy.
+        // About 1 Mbit/s, until the sender is done.
         let mut numbers = Vec::new();
         while !sending.is_finished() {
             if let Ok(Some(message)) = timeout(Duration::from_millis(100), receiver.hear()).await {
@@ -317,7 +318,7 @@ fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_
 }
 
 #[test]
-fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() {
+fn a_peer_that_reads_nothing_delays_nobody_else_and_is_closed_after_five_seconds() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config::default()).await;
         let mut stalled = relay.dial_with_a_small_buffer().await.join("r", "stalled").await;
@@ -338,8 +339,8 @@ fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() 
                 }
             }
         }
-        assert!(start.elapsed() < limits::WRITE_DEADLINE, "busy before it is out");
-        // One `peer_busy` for each message from now on, at once, and the other one hears them all.
+        assert!(start.elapsed() < limits::WRITE_DEADLINE, "busy before it is closed");
+        // From now on each message gets a `peer_busy` at once, and the other peer gets all of them.
         sender.send(&numbered(20, 100).iter().map(|text| text.replace("number", "more")).collect::<Vec<_>>()).await;
         assert_eq!(sender.catch_up().await.len(), 20);
         for number in 0..sent + 20 {
@@ -362,13 +363,13 @@ fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() 
 }
 
 #[test]
-fn joining_anew_brings_no_new_share() {
+fn to_join_again_does_not_renew_the_share() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config { message_rate: 0, byte_rate: 0, ..Config::default() }).await;
         let _stalled = relay.dial_with_a_small_buffer().await.join("r", "stalled").await;
         let mut sender = relay.join("r", "sender").await;
         let mut accepted = 0;
-        // What the kernels take, and one share.
+        // What the two kernels buffer, and one share.
         const MOST: usize = 600 * 1024 + limits::SHARE_BYTES;
         for _ in 0..10 {
             for _ in 0..100 {
@@ -387,7 +388,7 @@ fn joining_anew_brings_no_new_share() {
 }
 
 #[test]
-fn empty_fragments_without_end_are_cut_within_two_seconds() {
+fn endless_empty_fragments_close_the_connection() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config::default()).await;
         let mut flooder = relay.join("r", "flooder").await;
@@ -406,7 +407,7 @@ fn empty_fragments_without_end_are_cut_within_two_seconds() {
     });
 }
 
-/// Reads frames until the close frame; its code.
+/// Reads frames until the close frame, and returns its code.
 async fn read_to_close(mut reader: impl tokio::io::AsyncRead + Unpin) -> Option<u16> {
     use tokio::io::AsyncReadExt;
     let mut head = [0; 2];
@@ -421,7 +422,7 @@ async fn read_to_close(mut reader: impl tokio::io::AsyncRead + Unpin) -> Option<
 }
 
 #[test]
-fn pings_without_end_are_cut_within_two_seconds() {
+fn endless_pings_close_the_connection() {
     on_one_thread_and_on_two(|| async {
         let relay = Relay::start(Config::default()).await;
         let mut flooder = relay.join("r", "flooder").await;
