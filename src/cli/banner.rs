@@ -119,7 +119,8 @@ impl fmt::Display for Banner {
         for ip in &self.public {
             writeln!(
                 f,
-                "\nWARNING: {ip} is a public address: without a firewall, everybody on the internet can connect."
+                "\nWARNING: {ip} is a public address: unless a firewall protects it, everybody on the internet can \
+                 connect."
             )?;
         }
         writeln!(f, "Ctrl-C ends it.")

@@ -167,10 +167,10 @@ mod tests {
 
     use super::*;
 
-    /// Longer than a thread needs, shorter than anybody wants to wait for a test that failed.
+    /// Longer than a thread needs, and short enough to wait for a test that fails.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// A sink where each write waits until the test reads it, and fails where the test has gone.
+    /// A sink where each write waits until the test reads it, and fails once the test has ended.
     struct Pipe(SyncSender<String>);
 
     impl Write for Pipe {
