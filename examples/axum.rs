@@ -1,4 +1,4 @@
-//! A relay mounted in an axum server beside other routes, which lets in those who say a name, and ends with Ctrl-C.
+//! A relay mounted in an axum server beside other routes. Clients with a display name may join. It ends on Ctrl-C.
 //!
 //! `cargo run --example axum`
 
@@ -7,11 +7,11 @@ use axum::routing::get;
 use signaling_relay::{Config, Denial, Grant, JoinRequest, Relay, Shutdown};
 use tokio::net::TcpListener;
 
-/// Anything may be asked here, and take its time: a database, a webhook.
+/// Decides who may join. It may take time, for a database or a webhook.
 async fn members_only(request: JoinRequest) -> Result<Grant, Denial> {
     match request.name {
         Some(_) => Ok(Grant::from(&request)),
-        None => Err(Denial::Unauthorized("please say your name".into())),
+        None => Err(Denial::Unauthorized("please give your name".into())),
     }
 }
 
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind("localhost:0").await?;
     println!("signaling on ws://{}/signaling/?room=demo&name=me", listener.local_addr()?);
     let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    // axum does not wait for WebSockets: the relay does.
+    // axum does not wait for WebSockets; the relay does.
     axum::serve(listener, app).with_graceful_shutdown(ctrl_c).await?;
     relay.shutdown(Shutdown::Restart).await;
     Ok(())

@@ -1,4 +1,4 @@
-//! A relay inside another program: it listens on a free port, tells which, and ends with Ctrl-C.
+//! A relay inside another program: it listens on a free port, prints its URLs, and ends on Ctrl-C.
 //!
 //! `cargo run --example embed`
 

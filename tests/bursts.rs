@@ -1,6 +1,6 @@
-//! Nobody innocent is cut: whatever others send at once, a peer that reads gets all of it, in order, and stays.
+//! Bursts: whatever others send at once, a peer that reads gets all of it, in order, and is not disconnected.
 //!
-//! Frames of a burst leave in one write. Each promise is kept on one worker thread and on two.
+//! The frames of a burst are sent with one write. Each test runs on one worker thread and on two.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Longer than anything here takes, even on a busy machine.
+/// Longer than any test here takes, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `test` on one worker thread, and then on two.
@@ -64,7 +64,7 @@ impl Client {
                     break message;
                 }
             };
-            assert_eq!(message["data"]["number"], number, "in order, and none is missing");
+            assert_eq!(message["data"]["number"], number, "the messages are in order, and none is missing");
         }
     }
 }
@@ -96,7 +96,7 @@ fn a_burst_within_the_rates_arrives_whole_and_in_order_at_a_peer_that_reads() {
 }
 
 #[test]
-fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
+fn when_all_members_send_a_burst_at_once_each_gets_all_of_it() {
     on_one_thread_and_on_two(|| async {
         const MEMBERS: usize = 6;
         const COUNT: u64 = 300;
@@ -111,8 +111,8 @@ fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
                 let mut next = std::collections::HashMap::new();
                 let mut heard = 0;
                 while heard < COUNT * (MEMBERS as u64 - 1) {
-                    // Not parsed as a whole: a client that is slow itself would be one that reads slowly.
-                    let Some(Ok(Message::Text(text))) = member.socket.next().await else { panic!("a member is cut") };
+                    // Not parsed as JSON: a test that is slow would be a client that reads slowly.
+                    let Some(Ok(Message::Text(text))) = member.socket.next().await else { panic!("disconnected") };
                     assert!(!text.contains(r#""type":"error""#), "{text}");
                     if let Some((from, rest)) =
                         text.strip_prefix(r#"{"type":"message","from":""#).and_then(|rest| rest.split_once('"'))
@@ -134,7 +134,7 @@ fn everybody_in_a_room_may_burst_at_once_and_everybody_hears_all() {
 }
 
 #[test]
-fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_deliver() {
+fn many_joins_and_leaves_in_one_write_disconnect_nobody_and_cost_what_they_deliver() {
     on_one_thread_and_on_two(|| async {
         let relay = TestRelay::start_with(Config::default()).await;
         let mut members = Vec::new();
@@ -156,7 +156,7 @@ fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_del
             deliveries += heard.len();
             for (number, message) in heard.iter().enumerate() {
                 let expected = ["peer_joined", "peer_left"][number % 2];
-                assert_eq!((&message["type"], &message["id"]), (&json!(expected), &json!("stranger")));
+                assert_eq!((&message["type"], &message["id"]), (&json!(expected), &json!("visitor")));
             }
         }
         assert!(deliveries <= limits::MESSAGE_BURST as usize + 100, "{deliveries}");
@@ -165,7 +165,7 @@ fn joins_and_leaves_of_a_stranger_in_one_write_cut_nobody_and_cost_what_they_del
 }
 
 #[test]
-fn connections_that_churn_into_a_room_cut_nobody() {
+fn connections_that_join_and_close_in_quick_succession_disconnect_nobody() {
     on_one_thread_and_on_two(|| async {
         let mut relay = TestRelay::start_with(Config::default()).await;
         let mut member = relay.join_as("r", "member").await;
@@ -194,7 +194,7 @@ fn connections_that_churn_into_a_room_cut_nobody() {
 }
 
 #[test]
-fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_rest() {
+fn a_peer_on_a_slow_link_gets_all_accepted_messages_and_its_sender_gets_an_error_for_each_other() {
     on_one_thread_and_on_two(|| async {
         let mut relay = TestRelay::start_with(Config::default()).await;
         let mut receiver = relay.join_with_a_small_buffer("r", "receiver").await;
@@ -205,7 +205,7 @@ fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_
             let heard = sender.catch_up().await;
             (sender, heard)
         });
-        // About 1 Mbit/s, for as long as the sender is busy.
+        // About 1 Mbit/s, until the sender is done.
         let mut numbers = Vec::new();
         while !sending.is_finished() {
             if let Ok(message) = timeout(Duration::from_millis(100), receiver.hear()).await {
@@ -224,7 +224,7 @@ fn a_peer_on_a_slow_link_gets_all_that_was_accepted_and_its_sender_hears_of_the_
 }
 
 #[test]
-fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() {
+fn a_peer_that_reads_nothing_delays_nobody_else_and_is_closed_after_five_seconds() {
     on_one_thread_and_on_two(|| async {
         let mut relay = TestRelay::start_with(Config::default()).await;
         let mut stalled = relay.join_with_a_small_buffer("r", "stalled").await;
@@ -276,13 +276,13 @@ fn a_peer_that_reads_nothing_delays_nobody_else_and_is_out_after_five_seconds() 
 }
 
 #[test]
-fn joining_anew_brings_no_new_share() {
+fn to_join_again_does_not_renew_the_share() {
     on_one_thread_and_on_two(|| async {
         let mut relay = TestRelay::start_with(Config { message_rate: 0, byte_rate: 0, ..Config::default() }).await;
         let _stalled = relay.join_with_a_small_buffer("r", "stalled").await;
         let mut sender = relay.join_as("r", "sender").await;
         let mut accepted = 0;
-        // What the kernels take, and one share.
+        // What the two kernels buffer, and one share.
         const MOST: usize = 600 * 1024 + limits::SHARE_BYTES;
         for _ in 0..10 {
             for _ in 0..100 {
@@ -301,7 +301,7 @@ fn joining_anew_brings_no_new_share() {
 }
 
 #[test]
-fn empty_fragments_without_end_are_cut_within_two_seconds() {
+fn endless_empty_fragments_close_the_connection() {
     on_one_thread_and_on_two(|| async {
         let relay = TestRelay::start_with(Config::default()).await;
         let mut flooder = relay.join_as("r", "flooder").await;
@@ -320,7 +320,7 @@ fn empty_fragments_without_end_are_cut_within_two_seconds() {
     });
 }
 
-/// Reads frames until the close frame; its code.
+/// Reads frames until the close frame, and returns its code.
 async fn read_to_close(mut reader: impl tokio::io::AsyncRead + Unpin) -> Option<u16> {
     use tokio::io::AsyncReadExt;
     let mut head = [0; 2];
@@ -335,7 +335,7 @@ async fn read_to_close(mut reader: impl tokio::io::AsyncRead + Unpin) -> Option<
 }
 
 #[test]
-fn pings_without_end_are_cut_within_two_seconds() {
+fn endless_pings_close_the_connection() {
     on_one_thread_and_on_two(|| async {
         let relay = TestRelay::start_with(Config::default()).await;
         let mut flooder = relay.join_as("r", "flooder").await;

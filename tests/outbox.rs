@@ -1,8 +1,8 @@
-//! The hand-offs of the outbox, in every interleaving of a few steps: nothing is lost, doubled or reordered, and nobody who
-//! waits is forgotten.
+//! Model checks of the outbox with loom: in every interleaving of a few steps no frame is lost, duplicated or
+//! reordered, and every task that waits is woken.
 //!
-//! It is the shipped outbox, built here with loom's lock in the place of the standard library's, and with small limits so that
-//! few steps reach them. Where a wake-up is missing, loom finds a thread that waits for ever.
+//! This is the outbox of the crate, built with loom's lock instead of the standard library's, and with small limits
+//! that few steps reach. If a wake-up is missing, loom reports a deadlock.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@
     clippy::indexing_slicing,
     reason = "a test may panic"
 )]
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "a part of the crate, used in part")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "these tests use only a part of the module")]
 
 #[path = "../src/outbox/mod.rs"]
 mod outbox;
@@ -27,7 +27,7 @@ mod limits {
     pub const SHARE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
     pub const ERROR_MESSAGES: usize = 2;
-    /// No model runs that long.
+    /// Longer than any model runs.
     pub const STALL: Duration = Duration::from_secs(3600);
     pub const WRITE_DEADLINE: Duration = Duration::from_secs(3600);
     pub const WRITE_FRAMES: usize = 1;
@@ -45,7 +45,7 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use outbox::{EndReason, Outbox, Pushed, SenderId, Sink};
 
-/// A socket that takes as many bytes as it has room for, and tells whoever asked last when there is more.
+/// A socket that accepts as many bytes as it has room for, and wakes the last task that found it full.
 #[derive(Clone)]
 struct Socket(Arc<Mutex<Kernel>>);
 
@@ -55,7 +55,7 @@ struct Kernel {
     is_broken: bool,
     is_direct: bool,
     writer: Option<Waker>,
-    /// Waits until so many bytes were taken. It is no part of a socket: it ends the models.
+    /// The task that waits until this many bytes are accepted. It ends the models; a real socket has none.
     watcher: Option<(usize, Waker)>,
 }
 
@@ -80,7 +80,7 @@ impl Socket {
         writer.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until it has taken so many bytes; nothing else wakes the one who waits.
+    /// Ready when it has accepted `bytes`; only that wakes the task.
     fn poll_taken(&self, cx: &Context<'_>, bytes: usize) -> Poll<()> {
         let mut kernel = self.0.lock().unwrap();
         if kernel.taken.len() >= bytes {
@@ -141,7 +141,7 @@ fn sender() -> SenderId {
     Outbox::new(PLENTY).id()
 }
 
-/// Sends `texts` as the task of a connection does: one after the other, waiting where the share is full.
+/// Sends `texts` as the task of a connection does: one after the other, and waits while the share is full.
 fn send(outbox: &Outbox, sender: SenderId, texts: &[&'static str]) -> Vec<Pushed> {
     let push = |text: &'static str| {
         let frame = Bytes::from_static(text.as_bytes());
@@ -155,7 +155,7 @@ fn send(outbox: &Outbox, sender: SenderId, texts: &[&'static str]) -> Vec<Pushed
     texts.iter().map(|text| push(text)).collect()
 }
 
-/// The task of the connection: writes what it is woken for, until the socket has taken so many bytes.
+/// The connection's task: writes whenever it is woken, until the socket has accepted this many bytes.
 fn write_until(outbox: &Outbox, socket: &Socket, bytes: usize) {
     block_on(poll_fn(|cx| {
         outbox.poll_write(cx).unwrap();
@@ -170,7 +170,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 }
 
 #[test]
-fn what_two_put_in_at_once_is_written_by_them_without_the_connections_task() {
+fn two_senders_at_once_write_both_frames_without_the_connections_task() {
     check(|| {
         let (outbox, socket) = outbox(PLENTY, true);
         let other = {
@@ -185,7 +185,7 @@ fn what_two_put_in_at_once_is_written_by_them_without_the_connections_task() {
 }
 
 #[test]
-fn what_the_socket_refuses_is_left_to_the_connections_task_which_is_woken() {
+fn the_connections_task_is_woken_to_write_what_the_socket_did_not_accept() {
     check(|| {
         let (outbox, socket) = outbox(1, true);
         let task = {
@@ -204,7 +204,7 @@ fn what_the_socket_refuses_is_left_to_the_connections_task_which_is_woken() {
 }
 
 #[test]
-fn a_sender_that_waits_for_room_goes_on_when_there_is_some() {
+fn a_paused_sender_goes_on_when_there_is_room() {
     check(|| {
         let (outbox, socket) = outbox(0, true);
         let task = {
@@ -219,7 +219,7 @@ fn a_sender_that_waits_for_room_goes_on_when_there_is_some() {
 }
 
 #[test]
-fn a_sender_that_waits_for_room_goes_on_when_the_connection_ends() {
+fn a_paused_sender_goes_on_when_the_connection_ends() {
     check(|| {
         let (outbox, _socket) = outbox(0, true);
         let closer = {
@@ -233,7 +233,7 @@ fn a_sender_that_waits_for_room_goes_on_when_the_connection_ends() {
 }
 
 #[test]
-fn a_stream_that_only_its_own_task_writes_to_is_written_to_by_it() {
+fn the_connections_task_is_woken_to_write_if_no_other_task_may() {
     check(|| {
         let (outbox, socket) = outbox(PLENTY, false);
         let task = {
@@ -247,7 +247,7 @@ fn a_stream_that_only_its_own_task_writes_to_is_written_to_by_it() {
 }
 
 #[test]
-fn a_connections_task_that_finds_another_writing_is_woken_when_that_one_has_finished() {
+fn a_connections_task_that_finds_another_task_writing_is_woken_after_that() {
     check(|| {
         let (outbox, socket) = outbox(PLENTY, true);
         let task = {
@@ -265,7 +265,7 @@ fn a_connections_task_that_finds_another_writing_is_woken_when_that_one_has_fini
 }
 
 #[test]
-fn a_task_that_has_written_enough_for_others_leaves_the_rest_to_the_connections_own() {
+fn a_task_that_has_written_enough_for_another_connection_leaves_the_rest_to_it() {
     check(|| {
         let (outbox, socket) = outbox(PLENTY, true);
         let task = {
@@ -282,7 +282,7 @@ fn a_task_that_has_written_enough_for_others_leaves_the_rest_to_the_connections_
 }
 
 #[test]
-fn a_broken_socket_that_another_found_ends_the_connection() {
+fn an_error_in_another_tasks_write_ends_the_connection() {
     check(|| {
         let (outbox, socket) = outbox(PLENTY, true);
         socket.0.lock().unwrap().is_broken = true;
@@ -301,7 +301,7 @@ fn a_broken_socket_that_another_found_ends_the_connection() {
 }
 
 #[test]
-fn an_outbox_that_is_told_to_end_wakes_its_connection() {
+fn ending_an_outbox_wakes_its_connections_task() {
     check(|| {
         let (outbox, _socket) = outbox(PLENTY, true);
         let task = {
@@ -316,7 +316,7 @@ fn an_outbox_that_is_told_to_end_wakes_its_connection() {
 }
 
 #[test]
-fn a_client_that_has_read_its_answers_is_read_from_again() {
+fn a_connection_is_read_from_again_once_its_errors_are_written() {
     check(|| {
         let (outbox, _socket) = outbox(PLENTY, true);
         outbox.answer(Bytes::from_static(b"one"));

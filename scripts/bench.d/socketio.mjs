@@ -1,9 +1,9 @@
-// A rival of scripts/bench: Socket.IO with the events of the usual tutorials, carried to the rest of the room.
+// A server for scripts/bench: Socket.IO with the events of the usual tutorials, sent to the rest of the room.
 // Argument: the port.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
-// Installed where the bench works, not beside this file.
+// Installed in the working directory of the bench, not beside this file.
 const { Server } = createRequire(process.cwd() + "/")("socket.io");
 
 const http = createServer();

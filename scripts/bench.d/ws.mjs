@@ -1,11 +1,11 @@
-// A rival of scripts/bench: npm's ws and a relay by room that looks into nothing. The room stands in the URL.
-// Arguments: the port, and for TLS the files of certificate and key.
+// A server for scripts/bench: npm's ws, and a relay that broadcasts in a room without parsing. The URL names the room.
+// Arguments: the port, and for TLS the certificate and key files.
 import { createServer as createPlain } from "node:http";
 import { createServer as createTls } from "node:https";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-// Installed where the bench works, not beside this file.
+// Installed in the working directory of the bench, not beside this file.
 const { WebSocketServer } = createRequire(process.cwd() + "/")("ws");
 
 const [port, cert, key] = process.argv.slice(2);

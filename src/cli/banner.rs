@@ -1,5 +1,5 @@
-//! What the person who starts the relay reads first: what can be opened, how phones get there, and what is open to the world;
-//! independent of the log and of the sockets themselves.
+//! The banner, which the relay prints when it is ready: its URLs, a QR code for phones, and warnings about public
+//! addresses.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
@@ -13,25 +13,26 @@ use crate::lan::trust;
 use crate::net::machine::{Machine, is_private};
 use crate::server::Server;
 
-/// What the relay prints when it is ready. Each URL stands in a line of its own behind four spaces, for programs to find.
+/// What the relay prints when it is ready. Each URL is on a line of its own after four spaces, so that programs find
+/// it.
 #[derive(Debug)]
 pub struct Banner {
-    /// What can be opened, and at which address; localhost first, if it can.
+    /// The URLs to open, with their addresses; localhost first, if the relay listens there.
     urls: Vec<(SocketAddr, String)>,
     /// The Unix sockets, for proxies.
     unix: Vec<PathBuf>,
-    /// Whether the URLs speak TLS.
+    /// Whether the URLs use TLS.
     secure: bool,
-    /// Where a device learns to trust the local authority, which it can only read without TLS, and what to compare there.
+    /// The URL (without TLS) of the page about the local authority, and the authority's fingerprint.
     trust: Option<(String, String)>,
-    /// Public addresses, where the internet may reach the relay.
+    /// The public addresses, where the relay may be reachable from the internet.
     public: Vec<IpAddr>,
-    /// Whether it is read at a terminal, so that a phone can read from it as well.
+    /// Whether stdout is a terminal: then a phone can read a QR code from it.
     terminal: bool,
 }
 
 impl Banner {
-    /// What there is to say of `server` on this machine, to whoever reads stdout.
+    /// The banner of `server` on this machine, for stdout.
     pub fn new(server: &Server) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
         let terminal = io::stdout().is_terminal();
@@ -40,11 +41,11 @@ impl Banner {
         Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..banner }
     }
 
-    /// Writes it to stdout, by a thread of its own: the relay serves whether anybody reads it or not.
+    /// Writes it to stdout on a thread of its own, because a reader of stdout may block it.
     pub fn print(self) {
         let print = move || {
             let mut out = io::stdout().lock();
-            // Who closed stdout does not want to read it.
+            // A closed stdout is no error: nobody wants to read it.
             let _ = write!(out, "{self}").and_then(|()| out.flush());
         };
         std::thread::spawn(print);
@@ -61,7 +62,7 @@ impl Banner {
         let public = opened.iter().map(|address| address.ip()).filter(|ip| !is_private(*ip)).collect();
         let mut urls: Vec<(SocketAddr, String)> = Vec::new();
         for address in opened {
-            // The local authority does not vouch for public addresses.
+            // The local authority does not sign for public addresses.
             if fingerprint.is_some() && !is_private(address.ip()) {
                 continue;
             }
@@ -78,7 +79,7 @@ impl Banner {
         Self { urls, unix: Vec::new(), secure, trust, public, terminal }
     }
 
-    /// The URL for the others on the network.
+    /// The URL for other devices on the network.
     fn invitation(&self) -> Option<&str> {
         self.urls.iter().find(|(address, _)| !address.ip().is_loopback()).map(|(_, url)| url.as_str())
     }
@@ -118,14 +119,15 @@ impl fmt::Display for Banner {
         for ip in &self.public {
             writeln!(
                 f,
-                "\nWARNING: {ip} is a public address: where no firewall is, everybody on the internet can enter."
+                "\nWARNING: {ip} is a public address: unless a firewall protects it, everybody on the internet can \
+                 connect."
             )?;
         }
         writeln!(f, "Ctrl-C ends it.")
     }
 }
 
-/// The addresses behind those that are listened on: where that is every address, all that others can reach, and loopback.
+/// The addresses to open. For a listener on every address: loopback, and the addresses that other devices can reach.
 fn addresses(listening: &[SocketAddr], host: &Machine) -> Vec<SocketAddr> {
     let mut all = Vec::new();
     for address in listening {
@@ -137,12 +139,13 @@ fn addresses(listening: &[SocketAddr], host: &Machine) -> Vec<SocketAddr> {
         let family = host.reachable().filter(|ip| ip.is_ipv4() == address.is_ipv4());
         all.extend(family.map(|ip| SocketAddr::new(ip, address.port())));
     }
-    // Stable: otherwise as this machine's host orders them.
+    // A stable sort: apart from loopback, the order stays.
     all.sort_by_key(|address| !address.ip().is_loopback());
     all
 }
 
-/// What to type into a browser: `localhost` where both its addresses are listened on, the address itself otherwise.
+/// The URL for a browser: with `localhost` if the relay listens on both its addresses, otherwise with the address
+/// itself.
 fn url(scheme: &str, address: SocketAddr, listening: &[SocketAddr]) -> String {
     let listens = |is_ipv4: bool| {
         let on_loopback = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
@@ -163,7 +166,7 @@ fn url(scheme: &str, address: SocketAddr, listening: &[SocketAddr]) -> String {
     }
 }
 
-/// `text` for cameras: black on white whatever the terminal's colours are. Empty where it is too long for a code.
+/// `text` as a QR code: black on white whatever the terminal's colours are. Empty if the text is too long.
 fn qr_code(text: &str) -> String {
     let Ok(code) = QrCode::new(text) else { return String::new() };
     let code = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();

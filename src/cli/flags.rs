@@ -1,4 +1,4 @@
-//! Flags and environment variables, turned into a [`Config`]; independent of what is done with it.
+//! Parses flags and environment variables into a [`Config`].
 
 use std::ffi::OsString;
 #[cfg(any(feature = "page", feature = "tls"))]
@@ -14,8 +14,8 @@ use crate::limits;
 use crate::net::address::ListenAddress;
 use crate::protocol::IceServers;
 
-/// The settings on the command line and in the environment. Ends the process where they are wrong, with exit code 2 and a
-/// line that says what is right; and with exit code 0 where they ask for help or for the version.
+/// The settings on the command line and in the environment. Exits with code 2 and a line that says what is allowed if
+/// they are wrong, and with code 0 if they ask for help or for the version.
 pub fn from_command_line() -> Config {
     from_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
@@ -37,12 +37,12 @@ Examples:
   signaling-relay          calls on this machine: open http://localhost:8080/
   signaling-relay --lan    calls on this network, with TLS
 
-Each flag has an environment variable as well; where both are given, the flag wins.
-What may be given several times may also be one list with commas.
+Each flag has an environment variable as well; if both are given, the flag wins.
+A flag that may be given several times also accepts a list with commas.
 The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
-Ctrl-C or SIGTERM ends the relay once its clients know; another one later ends it at once.";
+Ctrl-C or SIGTERM tells the clients and then ends the relay; a second one ends it at once.";
 
-/// What `--help` shows. The first paragraph of each flag is all that `-h` shows of it.
+/// The flags, and the text of `--help`. `-h` shows only the first paragraph of each flag.
 #[derive(Debug, Parser)]
 #[command(
     name = "signaling-relay",
@@ -54,9 +54,9 @@ Ctrl-C or SIGTERM ends the relay once its clients know; another one later ends i
 struct Flags {
     /// Listen on this address; may be given several times.
     ///
-    /// A host name stands for all its addresses, `localhost` for `127.0.0.1` and `[::1]`, `*` for every address of this machine.
-    /// Port 0 takes any free port. With --lan the default is *:8080. For a proxy on this machine it may be a Unix socket,
-    /// `unix:/PATH`, which speaks no TLS; and `systemd` stands for the sockets that systemd hands over.
+    /// A host name means all its addresses, `localhost` means `127.0.0.1` and `[::1]`, `*` means every address of this
+    /// machine. Port 0 takes any free port. With --lan the default is *:8080. For a proxy on this machine, `unix:/PATH`
+    /// is a Unix socket, without TLS; `systemd` means the sockets that systemd passes to the relay.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -69,28 +69,28 @@ struct Flags {
 
     /// Make Unix sockets with this mode, in octal: who may connect to them.
     ///
-    /// 660 lets in the relay's user and group. The sockets that systemd hands over have a mode of their own.
+    /// 660 allows the relay's user and group. The sockets that systemd passes have a mode of their own.
     #[cfg(all(unix, not(signaling_relay_no_unix)))]
     // The default is `limits::UNIX_MODE` in octal.
     #[arg(long, value_name = "MODE", env = "SIGNALING_RELAY_UNIX_MODE", default_value = "660", value_parser = octal)]
     unix_mode: u32,
 
-    /// Speak TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain; needs --key.
+    /// Use TLS (https and wss) with the certificate in this PEM file: the server's own, then its chain; needs --key.
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_CERT")]
     cert: Option<PathBuf>,
 
     /// The private key of --cert, a PEM file.
     ///
-    /// Both files are read anew when they change, and on SIGHUP.
+    /// Both files are reloaded when they change, and on SIGHUP.
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_KEY")]
     key: Option<PathBuf>,
 
-    /// Serve the people on this network: listen on every address, and speak TLS.
+    /// Serve the devices on this network: listen on every address, and use TLS.
     ///
-    /// Browsers give no page a camera without TLS. Without --cert the relay makes its own local certificate authority, and its
-    /// page /trust explains how a device learns to trust it.
+    /// Browsers give no page a camera without TLS. Without --cert the relay makes its own local certificate authority,
+    /// and its page /trust explains how a device learns to trust it.
     #[cfg(feature = "lan")]
     #[arg(long, env = "SIGNALING_RELAY_LAN")]
     lan: bool,
@@ -100,9 +100,9 @@ struct Flags {
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR", default_value = limits::LAN_DIR)]
     lan_dir: PathBuf,
 
-    /// Send those who come to this address with http:// to https://, such as *:80; may be given several times.
+    /// Redirect http:// on this address, such as *:80, to https://; may be given several times.
     ///
-    /// The ports that speak TLS do so by themselves.
+    /// The ports with TLS redirect http:// without this flag.
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_REDIRECT_FROM", value_delimiter = ',')]
     redirect_from: Vec<ListenAddress>,
@@ -112,9 +112,9 @@ struct Flags {
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
     web: Option<PathBuf>,
 
-    /// Let this many into a room, 1 to 256.
+    /// Allow this many peers in a room, 1 to 256.
     ///
-    /// The room `lobby` takes two at most: the 50-line demo's page expects it.
+    /// The room `lobby` takes two at most: the 50-line demo's page expects that.
     #[arg(
         long,
         value_name = "PEERS",
@@ -124,7 +124,7 @@ struct Flags {
     )]
     room_capacity: usize,
 
-    /// Take messages of this size at most, 64 to 16777216 bytes.
+    /// Accept messages of this size at most, 64 to 16777216 bytes.
     ///
     /// A larger one closes its connection with the code 1009.
     #[arg(
@@ -136,22 +136,22 @@ struct Flags {
     )]
     max_message_bytes: usize,
 
-    /// Let one connection send this many messages a second; 0 is no limit.
+    /// Let one connection send this many messages a second; 0 means no limit.
     ///
-    /// A burst of 20 times as many passes before that. A broadcast counts once for each receiver.
+    /// It may first send a burst of 20 times as many. A broadcast counts once for each receiver.
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_MESSAGE_RATE", default_value_t = limits::MESSAGE_RATE)]
     message_rate: u32,
 
-    /// Let one connection send this many bytes a second; 0 is no limit.
+    /// Let one connection send this many bytes a second; 0 means no limit.
     ///
-    /// A burst of 16 times as many passes before that.
+    /// It may first send a burst of 16 times as many.
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     byte_rate: u32,
 
     /// Let web pages of this origin connect, such as `https://intranet.example`; may be given several times.
     ///
-    /// The relay's own pages and those of the browser's own machine always may. `null` lets in pages opened from disk, and any
-    /// sandboxed frame of any web site.
+    /// The relay's own pages and those of the browser's own machine may always connect. `null` allows pages opened from
+    /// disk, and any sandboxed frame of any web site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
@@ -161,14 +161,14 @@ struct Flags {
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_FRAME", value_delimiter = ',')]
     allow_frame: Vec<TupleOrigin>,
 
-    /// Believe what proxies in this network say of their clients; may be given several times.
+    /// Believe what proxies in this network say about their clients; may be given several times.
     ///
-    /// It is an address such as 127.0.0.1, a network such as 10.0.0.0/8, or `unix` for those on a Unix socket. They say it in
-    /// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto.
+    /// It is an address such as 127.0.0.1, a network such as 10.0.0.0/8, or `unix` for proxies on a Unix socket. The
+    /// headers are X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto.
     #[arg(long, value_name = "CIDR", env = "SIGNALING_RELAY_TRUSTED_PROXY", value_delimiter = ',')]
     trusted_proxy: Vec<TrustedProxy>,
 
-    /// Give these STUN and TURN servers to those who join.
+    /// Give these STUN and TURN servers to the clients that join.
     ///
     /// It is the JSON array that goes into RTCConfiguration.iceServers, such as [{"urls":"stun:stun.example:3478"}].
     #[arg(
@@ -213,13 +213,13 @@ impl From<Flags> for Config {
     }
 }
 
-/// Reads a mode; whether it is in its range is for [`Config::check`] to say.
+/// Parses a mode. [`Config::check`] checks its range.
 #[cfg(all(unix, not(signaling_relay_no_unix)))]
 fn octal(text: &str) -> Result<u32, &'static str> {
     u32::from_str_radix(text, 8).map_err(|_| "it is not a mode in octal, such as 660")
 }
 
-/// Reads a number; whether it is in its range is for [`Config::check`] to say.
+/// Parses a number. [`Config::check`] checks its range.
 fn number(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| text.parse().map_err(|_| format!("it is not a number from {low} to {high}"))
 }

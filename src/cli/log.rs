@@ -1,5 +1,5 @@
-//! The log, which never waits for whoever reads it: lines go to stderr by a thread of their own, and those for which there is
-//! no room are counted instead; independent of what the lines say.
+//! The log, which never blocks the relay: a thread writes its lines to stderr, and lines for which the queue has no
+//! room are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::limits;
 
-/// The way to the log, for one more that writes to it. Clones lead to the same log.
+/// A handle to the log. Clones write to the same log.
 #[derive(Debug, Clone)]
 pub struct Log(Arc<Shared>);
 
@@ -22,16 +22,16 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What waits to be written.
+/// The lines to write.
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<Line>,
     bytes: usize,
     /// Lines that were lost since the last one in the queue.
     lost: usize,
-    /// Whether the thread holds a line that it has not yet written.
+    /// Whether the thread is writing a line.
     writing: bool,
-    /// Whether the last write failed: then a loss is written with the next line, not at once and for ever again.
+    /// Whether the last write failed: then a loss is written with the next line, and not retried at once.
     failing: bool,
 }
 
@@ -43,11 +43,11 @@ struct Line {
 }
 
 impl Log {
-    /// The log of the whole program, on stderr: `RUST_LOG` says what it holds, and without it every line from `INFO` on. A
-    /// panic becomes a line of it too, because its usual way to stderr may wait for ever.
+    /// Starts the log of the whole program, on stderr. `RUST_LOG` filters it; the default is `INFO`. A panic becomes a
+    /// line of it too, because the standard panic message may block on stderr.
     ///
     /// # Panics
-    /// When this system has no thread for it, as tokio does then.
+    /// When the system cannot start a thread.
     pub fn start() -> Self {
         let log = Self::new(io::stderr());
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -57,7 +57,7 @@ impl Log {
             .with_target(false)
             .with_ansi(io::stderr().is_terminal())
             .with_writer(move || writer.clone())
-            // It would complain on stderr.
+            // These errors would go to stderr directly.
             .log_internal_errors(false)
             .init();
         std::panic::set_hook(Box::new(|panic| tracing::error!(panic = ?panic.to_string(), "this is a bug")));
@@ -67,18 +67,18 @@ impl Log {
     fn new(sink: impl Write + Send + 'static) -> Self {
         let shared = Arc::new(Shared::default());
         let log = Self(Arc::clone(&shared));
-        // Nobody waits for its end: it may never come.
+        // The thread is not joined: a write may block forever.
         std::thread::spawn(move || shared.write_to(sink));
         log
     }
 
-    /// Adds a line, with its line break, whether there is room for it or not.
+    /// Adds a line, with its line break, even if the queue is full.
     pub fn push(&self, text: &str) {
         self.0.lock().push(text.as_bytes());
         self.0.changed.notify_all();
     }
 
-    /// Waits until all is written, for `deadline` at most; says whether it is.
+    /// Waits until all lines are written, for `deadline` at most; returns whether they are.
     pub fn finish(&self, deadline: Duration) -> bool {
         let unwritten = |queue: &mut Queue| !queue.is_empty() || queue.writing;
         let waited = self.0.changed.wait_timeout_while(self.0.lock(), deadline, unwritten);
@@ -86,7 +86,7 @@ impl Log {
     }
 }
 
-/// Takes a line as a whole, or loses it; never waits and never fails.
+/// Queues a line as a whole, or drops it; never blocks and never fails.
 impl Write for Log {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut queue = self.0.lock();
@@ -110,7 +110,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, for ever.
+    /// Writes the lines as they come, and never returns.
     fn write_to(&self, mut sink: impl Write) {
         let mut queue = self.lock();
         loop {
@@ -140,7 +140,7 @@ impl Queue {
         self.lines.push_back(Line { text: text.to_owned(), lost_before: std::mem::take(&mut self.lost) });
     }
 
-    /// The next line; where only a loss is to be written, one without text.
+    /// The next line; one without text if only a loss is to be written.
     fn pop(&mut self) -> Line {
         let line = self.lines.pop_front();
         let line = line.unwrap_or_else(|| Line { text: Vec::new(), lost_before: std::mem::take(&mut self.lost) });
@@ -149,13 +149,13 @@ impl Queue {
     }
 }
 
-/// Writes a line like those of the log, if any lines were lost.
+/// Writes a line of the log that says how many lines were lost, if any were.
 fn write_loss(sink: &mut impl Write, lines: usize) -> io::Result<()> {
     if lines == 0 {
         return Ok(());
     }
     let mut time = String::new();
-    // Writing into a string does not fail, and a line without its time is better than none.
+    // Writing into a string does not fail, and if it did, a line without its time is better than none.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     let what = if lines == 1 { "1 line of the log was lost" } else { &format!("{lines} lines of the log were lost") };
     sink.write_all(format!("{time}  WARN {what}: stderr was not read in time\n").as_bytes())
@@ -167,10 +167,10 @@ mod tests {
 
     use super::*;
 
-    /// Longer than a thread needs, shorter than anybody wants to wait for a test that failed.
+    /// Longer than a thread needs, and short enough to wait for a test that fails.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// A sink where each write waits until the test reads it, and fails where the test has gone.
+    /// A sink where each write waits until the test reads it, and fails once the test has ended.
     struct Pipe(SyncSender<String>);
 
     impl Write for Pipe {

@@ -1,4 +1,4 @@
-//! The program: its flags, banner, log and signals.
+//! The binary: its flags, banner, log and signals.
 
 pub mod banner;
 pub mod flags;

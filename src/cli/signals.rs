@@ -1,4 +1,4 @@
-//! The signals that end the relay or make it read its certificate anew; independent of what ends and of what is read.
+//! The signals that end the relay or reload its certificate.
 
 use std::io;
 
@@ -11,22 +11,22 @@ use crate::server::Server;
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// To end the relay, and to say so to its clients.
+    /// To shut the relay down, and to tell its clients.
     End(Shutdown),
-    /// To read the certificate anew.
+    /// To reload the certificate.
     Reload,
 }
 
-/// Lets `server` serve until `signals` end it.
+/// Runs `server` until `signals` end it.
 ///
 /// # Errors
-/// When a second signal did not let it wait for its connections.
+/// When a second signal ended it before its connections had ended.
 pub async fn serve(server: Server, mut signals: Signals) -> anyhow::Result<()> {
     let reloader = server.reloader();
     let (end, ended) = tokio::sync::oneshot::channel();
     let serving = server.serve(async { ended.await.unwrap_or(Shutdown::ForGood) });
     let end = |shutdown| {
-        // The receiver is there as long as the server serves.
+        // The receiver exists as long as the server serves.
         let _ = end.send(shutdown);
     };
     tokio::select! {
@@ -37,8 +37,8 @@ pub async fn serve(server: Server, mut signals: Signals) -> anyhow::Result<()> {
     }
 }
 
-/// Does what the requests ask for: `end` once, `reload` each time. Is ready when one to end comes again, later than
-/// [`SAME_SIGNAL`](limits::SAME_SIGNAL): then somebody does not want to wait.
+/// Carries out the requests: calls `end` once, and `reload` each time. Returns when a second request to end comes later
+/// than [`SAME_SIGNAL`](limits::SAME_SIGNAL) after the first: then the user does not want to wait.
 async fn obey(mut next: impl AsyncFnMut() -> Request, end: impl FnOnce(Shutdown), reload: impl Fn()) {
     let first = loop {
         match next().await {
@@ -57,7 +57,7 @@ async fn obey(mut next: impl AsyncFnMut() -> Request, end: impl FnOnce(Shutdown)
     }
 }
 
-/// The signals of this system. Each is kept until it is asked for.
+/// The signals of this system. Each is kept until [`next`](Self::next) returns it.
 #[derive(Debug)]
 pub struct Signals(system::Signals);
 
@@ -65,7 +65,7 @@ impl Signals {
     /// Catches the signals from now on.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// When the system refuses it.
     pub fn new() -> io::Result<Self> {
         system::Signals::new().map(Self)
     }
@@ -76,7 +76,7 @@ impl Signals {
     }
 }
 
-/// Ctrl-C by the person at the terminal and SIGTERM by whatever runs the relay as a service end it, SIGHUP reloads.
+/// SIGINT (Ctrl-C at the terminal) and SIGTERM (from a service manager) end the relay, SIGHUP reloads the certificate.
 #[cfg(all(unix, not(signaling_relay_no_unix)))]
 mod system {
     use std::io::{self, IsTerminal};
@@ -109,7 +109,7 @@ mod system {
             tokio::select! {
                 _ = self.interrupt.recv() => Request::End(Shutdown::ForGood),
                 _ = self.terminate.recv() => Request::End(Shutdown::Restart),
-                // The kernel sends it too when the terminal's window is closed, and a terminal that is gone is none.
+                // The kernel also sends SIGHUP when the terminal is closed; then stdin is no longer a terminal.
                 _ = self.hangup.recv() => match self.terminal && !io::stdin().is_terminal() {
                     true => Request::End(Shutdown::ForGood),
                     false => Request::Reload,
@@ -119,7 +119,7 @@ mod system {
     }
 }
 
-/// Ctrl-C is all that there is elsewhere.
+/// Other systems have only Ctrl-C.
 #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
 mod system {
     use std::io;
@@ -137,7 +137,7 @@ mod system {
 
         pub(super) async fn next(&mut self) -> Request {
             if tokio::signal::ctrl_c().await.is_err() {
-                // There is no Ctrl-C on this system: whoever wants the end has other ways.
+                // Without Ctrl-C on this system, the relay runs until its process is killed.
                 std::future::pending::<()>().await;
             }
             Request::End(Shutdown::ForGood)
@@ -157,7 +157,7 @@ mod tests {
 
     const A_MOMENT: Duration = Duration::from_millis(1);
 
-    /// Lets `requests` come, each after its time, and then none; what was done, and whether it was ready before that.
+    /// Sends `requests`, each after its delay; returns what was done, and whether `obey` returned before the last one.
     async fn obeyed(requests: &[(Duration, Request)]) -> (Vec<Request>, bool) {
         pause();
         let (sender, mut receiver) = mpsc::unbounded_channel();

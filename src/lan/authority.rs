@@ -1,8 +1,9 @@
-//! The local certificate authority of `--lan`: made once, kept in a folder, and able to sign for this machine's names and
-//! private addresses alone.
+//! The local certificate authority of `--lan`. It is made once, kept in a folder, and can sign only for this machine's
+//! names and private addresses.
 //!
-//! Who has its key could pose as any server that a name constraint allows, so it allows only the names of this machine and
-//! private addresses, and only TLS servers: to trust it is harmless elsewhere.
+//! A thief of its key could impersonate every server that its name constraints allow. So they allow only the names of
+//! this machine and private addresses, and its purpose is only TLS servers: a device that trusts it takes no risk
+//! elsewhere.
 
 use std::fs;
 use std::io::{self, Write};
@@ -28,26 +29,26 @@ use crate::net::certificate::{CertificateFiles, CertificateSource};
 use crate::net::machine::{Machine, PRIVATE_NETWORKS, is_private};
 use crate::net::unix::create_for_owner_only;
 
-/// The file with the authority's key, which nobody else may read, and its certificate.
+/// The file with the authority's key and certificate. Only its owner may read it.
 pub(crate) const KEY_FILE: &str = "authority.key";
-/// The file with its certificate alone, to give away.
+/// The file with only its certificate, for the devices that trust it.
 pub(crate) const CERTIFICATE_FILE: &str = "authority.pem";
 
-/// A certificate authority that signs for this machine alone.
+/// A certificate authority that signs only for this machine.
 #[derive(Debug)]
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     pem: String,
-    /// The names that its constraint allows, with all below them; none where it has no constraint.
+    /// The names that its constraints allow, including their subdomains; none if it has no constraints.
     permitted: Option<Vec<String>>,
 }
 
 impl Authority {
-    /// The authority that is kept in `folder`; a new one where there is none.
+    /// The authority in `folder`; a new one if there is none.
     ///
     /// # Errors
-    /// When the folder cannot be read or written, or what is there cannot be used. The error says which file and why.
+    /// When the folder cannot be read or written, or its files cannot be used. The error says which file and why.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join(KEY_FILE);
         if !file.exists() {
@@ -68,7 +69,7 @@ impl Authority {
         let remedy = || format!("cannot use the local authority; remove {} to make a new one", file.display());
         let chain = both.read(SystemTime::now()).with_context(remedy)?.cert;
         let certificate = chain.into_iter().next().with_context(remedy)?;
-        // The key comes first there.
+        // In this file the key comes before the certificate.
         let text = fs::read_to_string(file)?;
         let key = KeyPair::from_pem(&text).with_context(remedy)?;
         let pem =
@@ -78,23 +79,24 @@ impl Authority {
         Ok(Self { issuer, certificate, pem, permitted })
     }
 
-    /// Its certificate in binary form, as phones and desktops import it.
+    /// Its certificate as DER, which phones and desktops import.
     pub(crate) fn der(&self) -> &[u8] {
         &self.certificate
     }
 
-    /// Its certificate as text.
+    /// Its certificate as PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// The SHA-256 of its certificate, as certificate viewers write it: compare it before you trust.
+    /// The SHA-256 of its certificate, as certificate viewers show it. People compare it before they trust the
+    /// authority.
     pub(crate) fn fingerprint(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
         digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
 
-    /// A certificate for those of `machine`'s names and addresses that the authority may sign, with its chain.
+    /// A certificate, with its chain, for the names and addresses of `machine` that the authority may sign.
     ///
     /// # Errors
     /// When signing fails.
@@ -128,7 +130,7 @@ impl Authority {
     }
 }
 
-/// What an [`Authority`] has to say of the machine as it is now: the names and the addresses of the day.
+/// Certificates from an [`Authority`] for the current names and addresses of this machine.
 #[derive(Debug)]
 pub(crate) struct LeafSource(pub Arc<Authority>);
 
@@ -139,8 +141,8 @@ impl CertificateSource for LeafSource {
         if names.len() < machine.names.len() {
             warn!(
                 machine = %display_name(&machine),
-                "the local authority was made under another name of this machine: browsers take only the addresses and {}, \
-                 until {KEY_FILE} is removed and the new authority is trusted", names.join(", ")
+                "the local authority was made under another name of this machine: browsers accept only the addresses \
+                 and {}, until {KEY_FILE} is removed and the new authority is trusted", names.join(", ")
             );
         }
         let certified = self.0.issue(&machine, SystemTime::now())?;
@@ -154,24 +156,24 @@ impl CertificateSource for LeafSource {
     }
 }
 
-/// Makes an authority for this machine, and puts it into `file` of `folder` as a whole or not at all. Where another relay was
-/// faster its authority stays.
+/// Makes an authority for this machine, and creates `file` in `folder` atomically. If another relay was faster, its
+/// authority stays.
 fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
     let machine = Machine::detect();
     let (key, certificate) = generate(&machine, SystemTime::now())?;
     if !folder.exists() {
         fs::create_dir_all(folder)?;
-        // The folder may be in somebody's repository.
+        // The folder may be in a git repository.
         fs::write(folder.join(".gitignore"), "# No key is ever committed.\n*\n")?;
     }
     let draft = folder.join(format!(".{KEY_FILE}.{}", std::process::id()));
     let written = write_secret(&draft, &(key + &certificate)).and_then(|()| match fs::hard_link(&draft, file) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // Some file systems know no links.
+        // Some file systems have no hard links.
         Err(_) if !file.exists() => fs::rename(&draft, file),
         linked => linked,
     });
-    // Where it was renamed there is no draft any more.
+    // The draft is gone already if it was renamed.
     let _ = fs::remove_file(&draft);
     written?;
     info!(file = %file.display(), "made a local certificate authority");
@@ -199,7 +201,7 @@ fn generate(machine: &Machine, now: SystemTime) -> anyhow::Result<(String, Strin
     Ok((key.serialize_pem(), certificate.pem()))
 }
 
-/// Writes a file that only its owner may ever read.
+/// Creates a file that only its owner can read, from the beginning.
 fn write_secret(file: &PathBuf, text: &str) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -209,7 +211,7 @@ fn write_secret(file: &PathBuf, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The names that the constraint of `certificate` allows; none where it has none.
+/// The names that the constraints of `certificate` allow; none if it has no constraints.
 fn permitted_names(certificate: &CertificateDer<'_>) -> anyhow::Result<Option<Vec<String>>> {
     let (_, certificate) = parse_x509_certificate(certificate)?;
     ensure!(certificate.is_ca(), "its certificate is not an authority's");
@@ -226,12 +228,12 @@ fn permitted_names(certificate: &CertificateDer<'_>) -> anyhow::Result<Option<Ve
 
 fn distinguished_name_with(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
-    // RFC 5280 gives a common name 64 characters at most.
+    // RFC 5280 allows a common name of 64 characters at most.
     name.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
     name
 }
 
-/// What the machine calls itself.
+/// The host name of the machine, for people.
 fn display_name(machine: &Machine) -> &str {
     machine.names.get(1).or(machine.names.first()).map_or("localhost", String::as_str)
 }

@@ -1,4 +1,4 @@
-//! TLS for a LAN.
+//! TLS for a LAN: the local certificate authority, and the page that explains how to trust it.
 
 #[cfg(feature = "lan")]
 pub(crate) mod authority;

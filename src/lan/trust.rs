@@ -1,6 +1,6 @@
-//! The page that tells people how to trust the local authority, and the downloads that it offers.
+//! The page that explains how to trust the local authority, and the downloads that it offers.
 //!
-//! They are served with and without TLS: who does not trust the authority yet needs them first.
+//! They are served with and without TLS, because a device needs them before it trusts the authority.
 
 use hyper::header;
 use hyper::{Response, StatusCode};
@@ -28,7 +28,7 @@ impl TrustPages {
         Self { page, der: authority.der().to_owned(), pem: authority.pem().to_owned(), fingerprint }
     }
 
-    /// The SHA-256 of the authority's certificate, to compare the download with what the terminal shows.
+    /// The SHA-256 of the authority's certificate. People compare the download's with the terminal's.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }

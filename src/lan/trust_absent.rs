@@ -1,14 +1,14 @@
-//! What stands for the pages of the local authority in a build without the feature `lan`: a type without a value, so that the
-//! compiler checks all that would use it and nothing of it ever runs.
+//! The module `trust` in a build without the feature `lan`: a type without values, so that the compiler checks the code
+//! that uses it, and none of it ever runs.
 
 use hyper::Response;
 
 use crate::http::response::Body;
 
-/// The path of the page, where there is one.
+/// The path of the page, in a build that has it.
 pub(crate) const PAGE: &str = "/trust";
 
-/// What people need in order to trust the local authority, which no build without the feature has.
+/// The pages of the local authority, which a build without the feature does not have.
 #[derive(Debug)]
 pub(crate) enum TrustPages {}
 

@@ -113,7 +113,8 @@ struct State {
     is_writing: bool,
     /// Whether to wake the connection's task when that write ends.
     wake_owner_after: bool,
-    /// Whether the last write returned [`Poll::Pending`]: then only the connection's task writes.
+    /// Whether the socket is not writable, because the last write returned [`Poll::Pending`]: then only the
+    /// connection's task writes.
     is_blocked: bool,
     /// Whether a layer in between (TLS) still holds bytes of frames that it was given.
     is_unflushed: bool,

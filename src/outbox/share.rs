@@ -38,7 +38,7 @@ impl Shares {
         self.forget_if_idle(sender);
     }
 
-    /// Removes the share of `sender` if it is empty, not busy, and nobody waits for room in it.
+    /// Removes the share of `sender` if it is empty, the receiver is not busy for it, and it does not wait for room.
     pub(super) fn forget_if_idle(&mut self, sender: SenderId) {
         self.0.retain(|share| share.sender != sender || share.messages > 0 || share.is_busy || share.waiting.is_some());
     }

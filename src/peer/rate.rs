@@ -64,7 +64,7 @@ impl RateLimiter {
         self.bytes.level -= bytes as f64;
     }
 
-    /// When to read from the socket again; none when it may be read now.
+    /// When to read from the socket again; none if it may be read now.
     pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
         self.bytes.refill(now);
         (self.bytes.level < 0.0).then(|| {

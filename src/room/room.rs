@@ -99,7 +99,7 @@ impl Room {
     }
 
     /// Adds a member with this `id`: sends it `joined` and the held offer, and `peer_joined` to the others. Returns the
-    /// newcomer's number in this room, and how many others were told; none when the room is about to be removed, and a
+    /// newcomer's number in this room, and how many others were told; none if the room is about to be removed, and a
     /// new room has to take its name.
     pub(super) fn enter(
         &self,
