@@ -144,11 +144,11 @@ fn many_joins_and_leaves_in_one_write_disconnect_nobody_and_cost_what_they_deliv
         for member in &mut members {
             member.catch_up().await;
         }
-        let mut stranger = relay.dial("/ws").await;
-        let visit = [r#"{"type":"join","room":"r","id":"stranger"}"#, r#"{"type":"leave"}"#];
+        let mut visitor = relay.dial("/ws").await;
+        let visit = [r#"{"type":"join","room":"r","id":"visitor"}"#, r#"{"type":"leave"}"#];
         let visits: Vec<&str> = visit.into_iter().cycle().take(400).collect();
-        stranger.say_at_once(&visits).await;
-        let answers = stranger.catch_up().await;
+        visitor.say_at_once(&visits).await;
+        let answers = visitor.catch_up().await;
         let limited = answers.iter().filter(|answer| answer["code"] == "rate_limited").count();
         let mut deliveries = 0;
         for member in &mut members {

@@ -115,7 +115,7 @@ struct State {
     wake_owner_after: bool,
     /// Whether the socket is not writable, because the last write returned [`Poll::Pending`]: then only the
     /// connection's task writes.
-    is_blocked: bool,
+    awaits_writable: bool,
     /// Whether a layer in between (TLS) still holds bytes of frames that it was given.
     is_unflushed: bool,
     /// Since when the socket has accepted nothing although frames are queued.
@@ -248,7 +248,7 @@ impl Outbox {
         state.pong = Some(frame::pong(payload));
     }
 
-    /// Asks the connection to end: its task gets the reason from [`poll_end`](Self::poll_end). The first reason counts.
+    /// Asks the connection to end: its task gets the reason from [`poll_write`](Self::poll_write). The first reason counts.
     pub(crate) fn end(&self, reason: EndReason) {
         let mut state = self.lock();
         state.end.get_or_insert(reason);
@@ -339,7 +339,7 @@ impl Outbox {
     fn enqueue(&self, state: &mut State, frame: Bytes, origin: Origin) {
         state.queue.push_back(Queued { frame, origin });
         // A socket that is not writable wakes the connection's task itself once it is.
-        if !self.is_direct() && !state.is_blocked {
+        if !self.is_direct() && !state.awaits_writable {
             state.wake_owner();
         }
     }
@@ -357,12 +357,12 @@ impl Outbox {
                 state.wake_owner_after |= is_owner;
                 return Poll::Pending;
             }
-            if state.is_blocked && !is_owner {
+            if state.awaits_writable && !is_owner {
                 return Poll::Pending;
             }
             let batch = state.next_batch();
             if batch.is_empty() && !state.is_unflushed {
-                state.is_blocked = false;
+                state.awaits_writable = false;
                 state.stalled_since = None;
                 return Poll::Ready(Ok(()));
             }
@@ -387,7 +387,7 @@ impl Outbox {
                 Poll::Ready(Ok(())) => state.is_unflushed = false,
                 Poll::Pending => {
                     state.is_unflushed = true;
-                    state.is_blocked = true;
+                    state.awaits_writable = true;
                     state.stalled_since.get_or_insert_with(Instant::now);
                     if !is_owner {
                         state.wake_owner();
@@ -494,7 +494,7 @@ impl State {
     /// Whether the connection's task has something to write, or to learn.
     fn needs_owner(&self) -> bool {
         let has_frames = !self.queue.is_empty() || self.ping || self.pong.is_some();
-        has_frames || self.is_unflushed || self.is_blocked || self.error.is_some()
+        has_frames || self.is_unflushed || self.awaits_writable || self.error.is_some()
     }
 
     fn register_owner(&mut self, waker: &Waker) {

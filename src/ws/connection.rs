@@ -406,8 +406,8 @@ async fn flush_until(outbox: &Outbox, deadline: Instant) -> bool {
         match timeout(LOOK, poll_fn(|cx| outbox.poll_flush(cx))).await {
             Ok(flushed) => return flushed.is_ok(),
             Err(_) => {
-                let is_stalled = outbox.stalled_since().is_some_and(|since| since.elapsed() >= CLOSE_DEADLINE);
-                if is_stalled || Instant::now() >= deadline {
+                let takes_nothing = outbox.stalled_since().is_some_and(|since| since.elapsed() >= CLOSE_DEADLINE);
+                if takes_nothing || Instant::now() >= deadline {
                     return false;
                 }
             }
