@@ -46,6 +46,9 @@ pub const SHARE_BYTES: usize = 64 * 1024;
 /// Messages of the relay itself (who came, who went, who is host) that may wait for one client. A room of 256 that
 /// comes and goes at once makes three for each member.
 pub const ANNOUNCEMENTS: usize = 1024;
+/// Bytes of them beyond which the client may join no other room before it has read: a join may bring 160 KiB (64 of ICE
+/// servers, 64 of a held offer, and the members), and costs two messages.
+pub const ANNOUNCED_BYTES: usize = 256 * 1024;
 /// Answers to what a client said (its mistakes, and who is busy) that may wait for it. Who does not read them is not read from.
 pub const ERROR_MESSAGES: usize = 64;
 /// How long a sender is not read from, at most, while it waits for room in a receiver's outbox: a burst finds its pace in

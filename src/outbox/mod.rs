@@ -29,7 +29,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::limits::{ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
+use crate::limits::{
+    ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
+};
 use crate::sync::Mutex;
 use share::Shares;
 pub(crate) use sink::Sink;
@@ -81,6 +83,8 @@ struct State {
     bytes: usize,
     /// Messages of the relay itself.
     announcements: usize,
+    /// Their bytes.
+    announced_bytes: usize,
     /// Errors that wait.
     errors: usize,
     /// The connection's task is to be woken when most of them are written: its client is not read from until then.
@@ -179,6 +183,7 @@ impl Outbox {
         let mut state = self.lock();
         if !state.is_closed {
             state.announcements += 1;
+            state.announced_bytes += frame.len();
             self.enqueue(&mut state, frame, Origin::Relay);
         }
     }
@@ -186,6 +191,12 @@ impl Outbox {
     /// Whether `more` announcements fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
         self.lock().announcements + more <= ANNOUNCEMENTS
+    }
+
+    /// Whether the client has read enough to be told of one more room: who is there, and what is held.
+    pub(crate) fn room_for_join(&self) -> bool {
+        let state = self.lock();
+        state.announcements + 2 <= ANNOUNCEMENTS && state.announced_bytes <= ANNOUNCED_BYTES
     }
 
     /// Puts in an answer to what the client said: its mistakes, and who is busy. It always fits: a client that does not read
@@ -424,7 +435,10 @@ impl State {
                 self.bytes -= bytes;
                 self.shares.release(sender, bytes);
             }
-            Origin::Relay => self.announcements -= 1,
+            Origin::Relay => {
+                self.announcements -= 1;
+                self.announced_bytes -= bytes;
+            }
             Origin::Error => {
                 self.errors -= 1;
                 if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {

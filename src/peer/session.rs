@@ -332,7 +332,7 @@ impl Session {
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
         }
         // Who joins again and again has to read who was there each time.
-        if !self.outbox.room_for_announcements(2) {
+        if !self.outbox.room_for_join() {
             return Err(Refusal::new(ErrorCode::Unavailable, "read what your last joins brought: then join again"));
         }
         let request = self.request(join);
@@ -521,6 +521,24 @@ mod tests {
         }
         let told = told();
         assert!(told <= MESSAGE_BURST as usize + 12, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_again_and_again_for_a_held_offer_has_to_read_it() {
+        let context = context(Open);
+        let (mut alone, mut joiner) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+        alone.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        alone.says(&format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(60_000))).unwrap();
+        for _ in 0..100 {
+            joiner.says(r#"{"type":"join","room":"r"}"#).unwrap();
+            joiner.says(r#"{"type":"leave"}"#).unwrap();
+        }
+        joiner.socket.make_room(usize::MAX);
+        assert!(joiner.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+        let heard = joiner.hears();
+        let count = |what: &str| heard.iter().filter(|text| text.contains(what)).count();
+        assert_eq!((count(r#""type":"offer""#), count(r#""code":"unavailable""#)), (5, 95));
+        assert!(joiner.answer(r#"{"type":"join","room":"r"}"#).contains(r#""type":"joined""#), "it has read");
     }
 
     #[tokio::test(start_paused = true)]
