@@ -284,6 +284,36 @@ async fn a_peer_that_reads_a_little_now_and_then_is_never_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_pings_without_reading_has_one_pong_wait_for_it() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut slow = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    for number in 0..30 {
+        sender.say(json!({"type": "message", "data": "x".repeat(1000), "number": number})).await;
+    }
+    let stream = slow.socket.get_mut();
+    for _ in 0..150 {
+        stream.write_all(&head(0x89, 0)).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+    let (mut heard, mut pongs) = (0, 0);
+    while heard < 30 {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = match head[1] {
+            126 => stream.read_u16().await.unwrap().into(),
+            length => usize::from(length),
+        };
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.unwrap();
+        heard += usize::from(payload.starts_with(br#"{"type":"message""#));
+        pongs += usize::from(head[0] == 0x8a);
+    }
+    assert!((1..=2).contains(&pongs), "{pongs} pongs");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_without_reading_is_still_heard() {
     let relay = relay();
     let mut receiver = enter(&relay, "r").await;

@@ -405,7 +405,15 @@ impl State {
         // A control frame may stand between two frames, not within one (RFC 6455 section 5.4).
         let between = usize::from(self.written > 0);
         let ping = std::mem::take(&mut self.ping).then(|| frame::ping(b""));
-        for frame in [ping, self.pong.take()].into_iter().flatten() {
+        let pong = self.pong.take();
+        // Only the last ping needs an answer: while the socket takes nothing, one waits, not one for each ping.
+        if pong.is_some()
+            && let Some(Queued { origin: Origin::Control, frame }) = self.queue.get(between)
+            && frame::is_pong(frame)
+        {
+            self.queue.remove(between);
+        }
+        for frame in [ping, pong].into_iter().flatten() {
             self.queue.insert(between, Queued { frame, origin: Origin::Control });
         }
         let mut batch = Batch::default();
