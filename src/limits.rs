@@ -125,6 +125,9 @@ pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the pong, or any whole message, may take after a ping.
 pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
+/// How long it may take after the client was seen to read what its socket had refused: the ping waits behind what the kernel
+/// holds on both sides, 256 KiB by default, for a reader of 4 KiB/s. A peer that is gone is found by [`TCP_USER_TIMEOUT`].
+pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a write may wait for the peer to read.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take, with what still waits for the client.

@@ -314,6 +314,37 @@ async fn a_peer_that_pings_without_reading_has_one_pong_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_has_yet_to_read_its_ping_is_waited_for_while_it_reads() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut slow = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    for number in 0..50 {
+        sender.say(json!({"type": "message", "data": "x".repeat(1000), "number": number})).await;
+    }
+    let sender = tokio::spawn(async move {
+        loop {
+            let heard = sender.hear().await;
+            if heard["type"] == "peer_left" {
+                return heard["reason"].clone();
+            }
+        }
+    });
+    let stream = slow.socket.get_mut();
+    for _ in 0..40 {
+        sleep(limits::WRITE_DEADLINE - Duration::from_millis(200)).await;
+        stream.read_exact(&mut [0; 900]).await.unwrap();
+    }
+    assert!(!sender.is_finished());
+    // It reads all the rest, and says nothing.
+    let read = Instant::now();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(sender.await.unwrap(), "timeout");
+    assert!(read.elapsed() <= limits::SLOW_PONG_DEADLINE + limits::CLOSE_DEADLINE, "{:?}", read.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_without_reading_is_still_heard() {
     let relay = relay();
     let mut receiver = enter(&relay, "r").await;

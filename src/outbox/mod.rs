@@ -101,6 +101,8 @@ struct State {
     is_unflushed: bool,
     /// Since when the socket has taken nothing.
     stalled_since: Option<Instant>,
+    /// When it last took something although it had refused before: its client reads.
+    read_at: Option<Instant>,
     /// What the socket had taken then, where a layer in between hides progress.
     taken_below: u64,
     error: Option<io::Error>,
@@ -295,6 +297,11 @@ impl Outbox {
         self.lock().stalled_since
     }
 
+    /// When the client was last seen to read: its socket took something that it had refused before.
+    pub(crate) fn read_at(&self) -> Option<Instant> {
+        self.lock().read_at
+    }
+
     /// Whether it makes no progress: its socket has taken nothing for [`STALL`].
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled_since().is_some_and(|since| since.elapsed() >= STALL)
@@ -461,7 +468,9 @@ impl State {
     fn note_progress(&mut self, taken: usize, taken_below: u64) {
         if taken > 0 || taken_below != self.taken_below {
             self.taken_below = taken_below;
-            self.stalled_since = None;
+            if self.stalled_since.take().is_some() {
+                self.read_at = Some(Instant::now());
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
 use crate::limits::{
     CLOSE_DEADLINE, DRAIN_FLUSH, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL, PONG_DEADLINE,
-    READ_BYTES, WRITE_DEADLINE,
+    READ_BYTES, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
 };
 use crate::outbox::Outbox;
 use crate::peer::{EmptyFrames, Session};
@@ -313,8 +313,12 @@ impl Connection {
         // The deadline counts from the ping, not from the last sign of life: a relay that was stopped for a minute must ask
         // before it gives everybody up.
         let heard = clock.heard_by(now);
-        match clock.pinged {
-            Some(pinged) if heard < pinged => return Poll::Ready(End::Timeout),
+        let slowly_read_until =
+            self.outbox.read_at().map(|read| read + SLOW_PONG_DEADLINE).filter(|until| now < *until);
+        match (clock.pinged, slowly_read_until) {
+            // The ping waits behind what the kernel holds.
+            (Some(pinged), Some(until)) if heard < pinged => clock.heartbeat = until.min(now + PONG_DEADLINE),
+            (Some(pinged), None) if heard < pinged => return Poll::Ready(End::Timeout),
             _ if now < heard + PING_INTERVAL => {
                 (clock.pinged, clock.heartbeat) = (None, heard + PING_INTERVAL);
             }
