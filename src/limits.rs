@@ -64,6 +64,8 @@ pub const WRITE_BYTES: usize = 64 * 1024;
 pub const WRITES_FOR_OTHERS: usize = 8;
 /// Messages that one connection may send before the others get a turn.
 pub const MESSAGES_A_TURN: usize = 32;
+/// Frames that one connection may send before the others get a turn, if they are no messages: a tenth of a millisecond of work.
+pub const FRAMES_A_TURN: usize = 1024;
 /// Bytes that are taken off a socket at once. The buffer belongs to the thread, not to the connection.
 pub const READ_BYTES: usize = 16 * 1024;
 /// Frames a second that carry nothing: pings, pongs and empty fragments. A client needs one in 15 s.
