@@ -52,6 +52,9 @@ pub const SHARE_BYTES: usize = 64 * 1024;
 /// Messages of the relay itself (`joined`, `peer_joined`, `peer_left`, `host`) that may be queued for one client. When
 /// all members of a room of 256 join and leave at once, each member gets three for each other member.
 pub const ANNOUNCEMENTS: usize = 1024;
+/// Bytes of them that may be queued for one client when it joins a room. A join may bring 160 KiB (64 of ICE servers, 64
+/// of a held offer, and the members) and costs two messages of the rate.
+pub const ANNOUNCED_BYTES: usize = 256 * 1024;
 /// `error` messages that may be queued for one client before the relay stops reading from it.
 pub const ERROR_MESSAGES: usize = 64;
 /// How long the relay pauses a sender whose share is full in a receiver's outbox, at most: long enough to slow a burst
@@ -69,8 +72,9 @@ pub const WRITE_BYTES: usize = 64 * 1024;
 pub const WRITES_FOR_OTHERS: usize = 8;
 /// Messages that the relay handles for one connection before other tasks get a turn.
 pub const MESSAGES_A_TURN: usize = 32;
-/// What one read of a socket counts in such a turn, so that a client that sends frames without messages gets no longer one.
-pub const MESSAGES_A_READ: usize = 2;
+/// Frames without a message that the relay handles for one connection before other tasks get a turn: a tenth of a
+/// millisecond of work.
+pub const FRAMES_A_TURN: usize = 1024;
 /// Bytes that one read takes from a socket at most. The buffer belongs to the thread, not to the connection.
 pub const READ_BYTES: usize = 16 * 1024;
 /// Frames a second that carry nothing: pings, pongs and empty fragments. A client needs one in 15 s.
@@ -136,6 +140,9 @@ pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the pong, or any whole message, may take after a ping.
 pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the pong may take after the client was seen to read slowly: the ping is queued behind what the kernel holds on
+/// both sides, 256 KiB by default, for a reader of 4 KiB/s. [`TCP_USER_TIMEOUT`] finds a client that is gone.
+pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a socket may accept nothing, although frames are queued, before the connection is closed as too slow.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take, including the frames that are still queued.

@@ -284,6 +284,67 @@ async fn a_peer_that_reads_a_little_now_and_then_is_never_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_pings_without_reading_has_one_pong_wait_for_it() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut slow = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    for number in 0..30 {
+        sender.say(json!({"type": "message", "data": "x".repeat(1000), "number": number})).await;
+    }
+    let stream = slow.socket.get_mut();
+    for _ in 0..150 {
+        stream.write_all(&head(0x89, 0)).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+    let (mut heard, mut pongs) = (0, 0);
+    while heard < 30 {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = match head[1] {
+            126 => stream.read_u16().await.unwrap().into(),
+            length => usize::from(length),
+        };
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.unwrap();
+        heard += usize::from(payload.starts_with(br#"{"type":"message""#));
+        pongs += usize::from(head[0] == 0x8a);
+    }
+    assert!((1..=2).contains(&pongs), "{pongs} pongs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_has_yet_to_read_its_ping_is_waited_for_while_it_reads() {
+    let relay = relay();
+    let mut sender = enter(&relay, "r").await;
+    let mut slow = enter(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    for number in 0..50 {
+        sender.say(json!({"type": "message", "data": "x".repeat(1000), "number": number})).await;
+    }
+    let sender = tokio::spawn(async move {
+        loop {
+            let heard = sender.hear().await;
+            if heard["type"] == "peer_left" {
+                return heard["reason"].clone();
+            }
+        }
+    });
+    let stream = slow.socket.get_mut();
+    for _ in 0..40 {
+        sleep(limits::WRITE_DEADLINE - Duration::from_millis(200)).await;
+        stream.read_exact(&mut [0; 900]).await.unwrap();
+    }
+    assert!(!sender.is_finished());
+    // It reads all the rest, and says nothing.
+    let read = Instant::now();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(sender.await.unwrap(), "timeout");
+    assert!(read.elapsed() <= limits::SLOW_PONG_DEADLINE + limits::CLOSE_DEADLINE, "{:?}", read.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_without_reading_is_still_heard() {
     let relay = relay();
     let mut receiver = enter(&relay, "r").await;

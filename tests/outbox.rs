@@ -26,6 +26,7 @@ mod limits {
     pub const SHARE_MESSAGES: usize = 2;
     pub const SHARE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
+    pub const ANNOUNCED_BYTES: usize = 1024;
     pub const ERROR_MESSAGES: usize = 2;
     /// Longer than any model runs.
     pub const STALL: Duration = Duration::from_secs(3600);

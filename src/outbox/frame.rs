@@ -26,6 +26,11 @@ pub(crate) fn pong(payload: &[u8]) -> Bytes {
     frame(OpCode::Control(Control::Pong), payload.len(), |frame| frame.extend_from_slice(payload))
 }
 
+/// Whether `frame` answers a ping.
+pub(crate) fn is_pong(frame: &[u8]) -> bool {
+    frame.first() == Some(&0x8a)
+}
+
 /// A close frame; without a code it has no payload. A reason that does not fit into a control frame is left out.
 pub(crate) fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
     frame(OpCode::Control(Control::Close), CONTROL_BYTES, |frame| {
@@ -71,6 +76,7 @@ mod tests {
     fn control_frames_stay_within_125_bytes() {
         assert_eq!(ping(b"").as_ref(), b"\x89\x00");
         assert_eq!(pong(b"7").as_ref(), b"\x8a\x017");
+        assert!(is_pong(&pong(b"7")) && !is_pong(&ping(b"7")));
         assert_eq!(close(None, "").as_ref(), b"\x88\x00");
         assert_eq!(close(Some(CloseCode::Policy), "no").as_ref(), b"\x88\x04\x03\xf0no");
         assert_eq!(close(Some(CloseCode::Policy), &"x".repeat(200)).len(), 4);

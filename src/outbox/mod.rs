@@ -39,7 +39,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::limits::{ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
+use crate::limits::{
+    ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
+};
 use crate::sync::Mutex;
 use share::Shares;
 pub(crate) use sink::Sink;
@@ -88,6 +90,8 @@ pub(crate) struct Status {
     pub(crate) end: Option<EndReason>,
     /// Since when the socket has taken nothing although frames wait.
     pub(crate) stalled_since: Option<Instant>,
+    /// When the client was last seen to read: the socket accepted bytes after it had not been writable.
+    pub(crate) read_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -101,6 +105,8 @@ struct State {
     bytes: usize,
     /// Messages of the relay itself in the queue.
     announcements: usize,
+    /// Bytes of them.
+    announced_bytes: usize,
     /// `error` messages in the queue.
     errors: usize,
     /// Whether to wake the connection's task when half of the errors are written: it does not read until then.
@@ -120,6 +126,8 @@ struct State {
     is_unflushed: bool,
     /// Since when the socket has accepted nothing although frames are queued.
     stalled_since: Option<Instant>,
+    /// When the socket last accepted bytes after it had not been writable: the client reads.
+    read_at: Option<Instant>,
     /// What [`Sink::taken_below`] returned after the last progress.
     taken_below: u64,
     /// The error of a write by another task, for the connection's task.
@@ -181,6 +189,8 @@ impl Outbox {
             return Pushed::Queued;
         } else if has_room {
             share.wait(waker);
+            // A socket may accept bytes before the kernel reports it as writable: its task tries.
+            state.wake_owner();
             Pushed::Full
         } else {
             share.set_busy();
@@ -203,6 +213,7 @@ impl Outbox {
         let mut state = self.lock();
         if !state.is_closed {
             state.announcements += 1;
+            state.announced_bytes += frame.len();
             self.enqueue(&mut state, frame, Origin::Relay);
         }
     }
@@ -210,6 +221,12 @@ impl Outbox {
     /// Whether `more` messages of the relay fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
         self.lock().announcements + more <= ANNOUNCEMENTS
+    }
+
+    /// Whether the client has read enough of its earlier joins to join one more room.
+    pub(crate) fn room_for_join(&self) -> bool {
+        let state = self.lock();
+        state.announcements + 2 <= ANNOUNCEMENTS && state.announced_bytes <= ANNOUNCED_BYTES
     }
 
     /// Queues an `error` that answers a message of the client. It always fits, because the relay stops reading from a
@@ -294,7 +311,7 @@ impl Outbox {
             }
             state = self.lock();
         }
-        Ok(Status { end: state.end, stalled_since: state.stalled_since })
+        Ok(Status { end: state.end, stalled_since: state.stalled_since, read_at: state.read_at })
     }
 
     /// Writes the queue; ready when it is empty. Only for the connection's task, which is woken when the socket is
@@ -430,7 +447,15 @@ impl State {
         // A control frame may go between two frames, but not into one (RFC 6455 section 5.4).
         let between = usize::from(self.written > 0);
         let ping = std::mem::take(&mut self.ping).then(|| frame::ping(b""));
-        for frame in [ping, self.pong.take()].into_iter().flatten() {
+        let pong = self.pong.take();
+        // Only the last ping needs a pong: while the socket is not writable, one is queued, not one for each ping.
+        if pong.is_some()
+            && let Some(Queued { origin: Origin::Control, frame }) = self.queue.get(between)
+            && frame::is_pong(frame)
+        {
+            self.queue.remove(between);
+        }
+        for frame in [ping, pong].into_iter().flatten() {
             self.queue.insert(between, Queued { frame, origin: Origin::Control });
         }
         let mut batch = Batch::default();
@@ -460,7 +485,10 @@ impl State {
                 self.bytes -= bytes;
                 self.shares.release(sender, bytes);
             }
-            Origin::Relay => self.announcements -= 1,
+            Origin::Relay => {
+                self.announcements -= 1;
+                self.announced_bytes -= bytes;
+            }
             Origin::Error => {
                 self.errors -= 1;
                 if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {
@@ -475,7 +503,9 @@ impl State {
     fn note_progress(&mut self, taken: usize, taken_below: u64) {
         if taken > 0 || taken_below != self.taken_below {
             self.taken_below = taken_below;
-            self.stalled_since = None;
+            if self.stalled_since.take().is_some() {
+                self.read_at = Some(Instant::now());
+            }
         }
     }
 

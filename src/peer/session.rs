@@ -249,7 +249,8 @@ impl Session {
                         *patience = next;
                         cx.waker().wake_by_ref();
                     }
-                    *next_look = (now + STALL).min(*since + PAUSE);
+                    // Twice in the time that makes a socket stalled, since each look lets its task try to write.
+                    *next_look = (now + STALL / 2).min(*since + PAUSE);
                     self.waiting = Some(waiting);
                     return Poll::Pending;
                 }
@@ -339,7 +340,7 @@ impl Session {
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
         }
         // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
-        if !self.outbox.room_for_announcements(2) {
+        if !self.outbox.room_for_join() {
             let message = "read the messages of your earlier joins first: then join again";
             return Err(Refusal::new(ErrorCode::Unavailable, message));
         }
@@ -529,6 +530,24 @@ mod tests {
         }
         let told = told();
         assert!(told <= MESSAGE_BURST as usize + 12, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_again_and_again_for_a_held_offer_has_to_read_it() {
+        let context = context(Open);
+        let (mut alone, mut joiner) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+        alone.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        alone.says(&format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(60_000))).unwrap();
+        for _ in 0..100 {
+            joiner.says(r#"{"type":"join","room":"r"}"#).unwrap();
+            joiner.says(r#"{"type":"leave"}"#).unwrap();
+        }
+        joiner.socket.make_room(usize::MAX);
+        assert!(joiner.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+        let heard = joiner.hears();
+        let count = |what: &str| heard.iter().filter(|text| text.contains(what)).count();
+        assert_eq!((count(r#""type":"offer""#), count(r#""code":"unavailable""#)), (5, 95));
+        assert!(joiner.answer(r#"{"type":"join","room":"r"}"#).contains(r#""type":"joined""#), "it has read");
     }
 
     #[tokio::test(start_paused = true)]

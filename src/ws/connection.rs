@@ -18,8 +18,8 @@ use super::close::{End, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
 use crate::limits::{
-    CLOSE_DEADLINE, DRAIN_FLUSH, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_READ, MESSAGES_A_TURN, PING_INTERVAL,
-    PONG_DEADLINE, READ_BYTES, WRITE_DEADLINE,
+    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
+    PONG_DEADLINE, READ_BYTES, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
 };
 use crate::outbox::{Outbox, Status};
 use crate::peer::{EmptyFrames, Session};
@@ -60,6 +60,18 @@ struct Clock {
     /// from it because of the byte rate, or until the client has read its errors.
     throttled: Option<(Instant, Instant)>,
     empty_frames: EmptyFrames,
+}
+
+/// What the relay still handles for one connection before other tasks get a turn.
+struct Turn {
+    messages: usize,
+    frames: usize,
+}
+
+impl Turn {
+    fn is_over(&self) -> bool {
+        self.messages == 0 || self.frames == 0
+    }
 }
 
 /// Why decoding stopped.
@@ -165,7 +177,7 @@ impl Connection {
         now: Instant,
         flushes: &mut Flushes,
     ) -> Poll<End> {
-        let mut turn = MESSAGES_A_TURN;
+        let mut turn = Turn { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
         let mut buffer = BUFFER.take();
         let end = loop {
             if session.poll_waiting(cx, now, flushes).is_pending() {
@@ -181,7 +193,7 @@ impl Connection {
                 break Poll::Pending;
             }
             clock.unthrottle(now);
-            if turn == 0 {
+            if turn.is_over() {
                 cx.waker().wake_by_ref();
                 break Poll::Pending;
             }
@@ -189,8 +201,6 @@ impl Connection {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(end)) => break Poll::Ready(end),
                 Poll::Ready(Ok((filled, read))) => {
-                    // A read costs about as much as some messages, also where it brings none.
-                    turn = turn.saturating_sub(MESSAGES_A_READ);
                     session.rate().take_bytes(read, now);
                     filled
                 }
@@ -238,12 +248,12 @@ impl Connection {
         session: &mut Session,
         clock: &mut Clock,
         now: Instant,
-        turn: &mut usize,
+        turn: &mut Turn,
         flushes: &mut Flushes,
     ) -> (usize, Stop) {
         let mut taken = 0;
         let stop = loop {
-            if *turn == 0 {
+            if turn.is_over() {
                 break Stop::Turn;
             }
             let (bytes, item) = match self.decoder.decode(input.get_mut(taken..).unwrap_or_default()) {
@@ -251,12 +261,13 @@ impl Connection {
                 Err(violation) => break Stop::End(violation.into()),
             };
             taken += bytes;
+            turn.frames -= usize::from(bytes > 0);
             let is_empty = match item {
                 None if bytes == 0 => break Stop::NeedMore,
                 None => continue,
                 Some(Item::Text(text)) => {
                     (clock.heard, clock.message) = (now, None);
-                    *turn -= 1;
+                    turn.messages -= 1;
                     if session.receive(&text, now, cx.waker(), flushes).is_err() {
                         break Stop::End(End::Flood);
                     }
@@ -324,8 +335,11 @@ impl Connection {
         // The deadline counts from the ping, not from the last message: a relay that was stopped for a minute must ping
         // its clients before it closes their connections.
         let heard = clock.heard_by(now);
-        match clock.pinged {
-            Some(pinged) if heard < pinged => return Poll::Ready(End::Timeout),
+        let slowly_read_until = status.read_at.map(|read| read + SLOW_PONG_DEADLINE).filter(|until| now < *until);
+        match (clock.pinged, slowly_read_until) {
+            // The ping is queued behind what the kernel holds.
+            (Some(pinged), Some(until)) if heard < pinged => clock.heartbeat = until.min(now + PONG_DEADLINE),
+            (Some(pinged), None) if heard < pinged => return Poll::Ready(End::Timeout),
             _ if now < heard + PING_INTERVAL => {
                 (clock.pinged, clock.heartbeat) = (None, heard + PING_INTERVAL);
             }
@@ -412,5 +426,72 @@ async fn flush_until(outbox: &Outbox, deadline: Instant) -> bool {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::io::AsyncWrite;
+
+    use super::*;
+    use crate::auth::Open;
+    use crate::peer::{Context as SessionContext, RateLimiter};
+    use crate::protocol;
+    use crate::room::{IceServers, Rooms};
+    use crate::ws::Opaque;
+
+    const PING: &[u8] = b"\x89\x80\0\0\0\0";
+
+    /// A client that sends so many pings at once and hangs up, and reads all.
+    struct Pings(usize);
+
+    impl AsyncRead for Pings {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            while self.0 > 0 && buffer.remaining() >= PING.len() {
+                buffer.put_slice(PING);
+                self.0 -= 1;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Pings {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_get_their_turns_while_a_client_sends_pings_without_a_pause() {
+        const TURNS: usize = 100;
+        let context = Arc::new(SessionContext {
+            rooms: Arc::new(Rooms::new(8, protocol::encode)),
+            authorizer: Arc::new(Open),
+            ice_servers: IceServers::default(),
+            observer: None,
+        });
+        let outbox = Arc::new(Outbox::new(0));
+        let rate = RateLimiter::new(0, 0, Instant::now());
+        let mut session = Session::new(context, 1, Arc::clone(&outbox), rate, None, None);
+        let mut connection = Connection::new(Opaque(Pings(TURNS * FRAMES_A_TURN)), &[], outbox, 1024);
+        let mut polls = 0;
+        let mut run = pin!(connection.run(&mut session));
+        let end = poll_fn(|cx| {
+            polls += 1;
+            run.as_mut().poll(cx)
+        })
+        .await;
+        assert!(matches!(end, End::HungUp), "{end}");
+        assert!(polls >= TURNS, "{polls} turns");
     }
 }

@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
@@ -57,6 +58,15 @@ impl Transport for DuplexStream {
     }
 }
 
+/// Writes to a socket that the runtime knows as not writable. The kernel reports it as writable only when a third of its
+/// buffer is free, which a slow reader may not reach in time; a write succeeds as soon as the reader took anything.
+fn poll_send<'s>(socket: impl Into<SockRef<'s>>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    match socket.into().send_vectored(frames) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        sent => Poll::Ready(sent),
+    }
+}
+
 /// Implements [`Sink`] for the writing half of a socket. It needs no lock, because the kernel has one.
 macro_rules! impl_sink_for_socket {
     ($half:ty) => {
@@ -70,7 +80,9 @@ macro_rules! impl_sink_for_socket {
                     };
                     match written {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            ready!(self.as_ref().poll_write_ready(cx))?;
+                            if self.as_ref().poll_write_ready(cx)?.is_pending() {
+                                return poll_send(self.as_ref(), frames);
+                            }
                         }
                         done => return Poll::Ready(done),
                     }
@@ -82,7 +94,7 @@ macro_rules! impl_sink_for_socket {
             }
 
             fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(socket2::SockRef::from(self.as_ref()).shutdown(std::net::Shutdown::Write))
+                Poll::Ready(SockRef::from(self.as_ref()).shutdown(std::net::Shutdown::Write))
             }
 
             fn is_direct(&self) -> bool {
@@ -212,5 +224,61 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opaque<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// How many bytes a client with a small buffer has to read from a full socket before that takes more, and how many it held.
+    async fn read_until_it_takes_more(transport: impl FnOnce(TcpStream) -> Box<dyn Sink>) -> (usize, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_recv_buffer_size(16 * 1024).unwrap();
+        client.connect(&listener.local_addr().unwrap().into()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from_std(client.into()).unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        SockRef::from(&socket).set_send_buffer_size(crate::limits::SEND_BUFFER_BYTES).unwrap();
+        let sink = transport(socket);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut write = || sink.poll_write(&mut cx, &[IoSlice::new(&[0; 1024])]);
+        let (mut held, mut read) = (0, 0);
+        // Twice: the runtime learns only while the client reads what the kernel said of the socket before.
+        for _ in 0..2 {
+            while let Poll::Ready(written) = write() {
+                held += written.unwrap();
+            }
+            held -= client.read_exact(&mut [0; 1024]).await.unwrap();
+        }
+        while let Poll::Ready(written) = write() {
+            held += written.unwrap();
+        }
+        while write().is_pending() {
+            read += client.read_exact(&mut [0; 1024]).await.unwrap();
+        }
+        (read, held)
+    }
+
+    #[tokio::test]
+    async fn a_full_socket_takes_more_as_soon_as_its_client_has_read_a_little() {
+        let (read, held) = read_until_it_takes_more(|socket| socket.into_halves().1).await;
+        assert!(read < held / 4, "only after {read} of {held} bytes");
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test]
+    async fn so_does_one_below_tls() {
+        let counted =
+            |socket| -> Box<dyn Sink> { Box::new(OpaqueSink(Shared(Arc::new(Mutex::new(Counted::new(socket)))))) };
+        let (read, held) = read_until_it_takes_more(counted).await;
+        assert!(read < held / 4, "only after {read} of {held} bytes");
     }
 }
