@@ -81,6 +81,11 @@ impl Socket {
         writer.into_iter().for_each(Waker::wake);
     }
 
+    /// As a kernel has room before it reports it: only a write finds out.
+    fn make_room_silently(&self, more: usize) {
+        self.0.lock().unwrap().room += more;
+    }
+
     /// Ready when it has accepted `bytes`; only that wakes the task.
     fn poll_taken(&self, cx: &Context<'_>, bytes: usize) -> Poll<()> {
         let mut kernel = self.0.lock().unwrap();
@@ -328,5 +333,22 @@ fn a_connection_is_read_from_again_once_its_errors_are_written() {
         };
         outbox.flush();
         task.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sender_that_waits_for_room_makes_the_connections_task_try_the_socket() {
+    check(|| {
+        let (outbox, socket) = outbox(0, true);
+        let task = {
+            let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
+            thread::spawn(move || write_until(&outbox, &socket, 3))
+        };
+        let sender = sender();
+        send(&outbox, sender, &["a", "b"]);
+        socket.make_room_silently(PLENTY);
+        send(&outbox, sender, &["c"]);
+        task.join().unwrap();
+        assert_eq!(socket.taken(), b"abc");
     });
 }
