@@ -128,14 +128,16 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the pong, or any whole message, may take after a ping.
 pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
 /// How long it may take after the client was seen to read what its socket had refused: the ping waits behind what the kernel
-/// holds on both sides, 256 KiB by default, for a reader of 4 KiB/s. A peer that is gone is found by [`TCP_USER_TIMEOUT`].
+/// holds on both sides, 256 KiB by default, for a reader of 4 KiB/s. A peer that is gone while something waits for it is found
+/// by [`WRITE_DEADLINE`].
 pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a write may wait for the peer to read.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take, with what still waits for the client.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// How long the kernel may retry unacknowledged data before it gives the connection up (TCP_USER_TIMEOUT).
-pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the kernel may retry unacknowledged data before it gives the connection up (TCP_USER_TIMEOUT). Linux counts also how
+/// long a window is too small for what comes next, and a slow reader's is for long: pings and writes have shorter deadlines.
+pub const TCP_USER_TIMEOUT: Duration = SLOW_PONG_DEADLINE;
 
 /// How long connections may take to end once the relay shuts down.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
