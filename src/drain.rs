@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, Id};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,13 +46,15 @@ pub(crate) struct Drain {
     shutdown: watch::Sender<Option<Shutdown>>,
     connections: TaskTracker,
     /// The relay's own tasks, to abort those that are left at the deadline.
-    tasks: DashMap<Id, AbortHandle>,
+    tasks: DashMap<u64, Option<AbortHandle>>,
     /// Cancels the connections that run in an embedder's tasks.
     cut: CancellationToken,
     /// The WebSockets, by the numbers of their connections.
     websockets: DashMap<u64, Weak<Outbox>>,
     /// How many WebSockets have been registered so far.
     count: AtomicU64,
+    /// Numbers the tasks.
+    spawned: AtomicU64,
 }
 
 impl Drain {
@@ -64,6 +66,7 @@ impl Drain {
             cut: CancellationToken::new(),
             websockets: DashMap::new(),
             count: AtomicU64::new(0),
+            spawned: AtomicU64::new(0),
         }
     }
 
@@ -81,17 +84,16 @@ impl Drain {
 
     /// Serves a connection in a task of its own, which is aborted at the deadline.
     pub(crate) fn spawn(self: &Arc<Self>, served: impl Future<Output = ()> + Send + 'static) {
-        let drain = Arc::clone(self);
-        let task = self.connections.spawn(async move {
+        let task = Task { drain: Arc::clone(self), number: self.spawned.fetch_add(1, Ordering::Relaxed) };
+        let number = task.number;
+        // The entry is there before the task, which may end at once and remove it.
+        self.tasks.insert(number, None);
+        let spawned = self.connections.spawn(async move {
+            let _task = task;
             served.await;
-            if let Some(id) = tokio::task::try_id() {
-                drain.tasks.remove(&id);
-            }
         });
-        self.tasks.insert(task.id(), task.abort_handle());
-        if task.is_finished() {
-            // The task may have ended before its entry was inserted.
-            self.tasks.remove(&task.id());
+        if let Some(mut entry) = self.tasks.get_mut(&number) {
+            *entry = Some(spawned.abort_handle());
         }
     }
 
@@ -132,9 +134,21 @@ impl Drain {
         self.connections.close();
         if timeout(DRAIN_DEADLINE, self.connections.wait()).await.is_err() {
             warn!(connections = self.connections.len(), "some connections did not end in time, and were aborted");
-            self.tasks.iter().for_each(|task| task.abort());
+            self.tasks.iter().filter_map(|task| task.clone()).for_each(|task| task.abort());
             self.cut.cancel();
         }
+    }
+}
+
+/// The entry of one of the relay's own tasks. It is removed however the task ends.
+struct Task {
+    drain: Arc<Drain>,
+    number: u64,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.drain.tasks.remove(&self.number);
     }
 }
 

@@ -33,8 +33,7 @@ pub const LOBBY_CAPACITY: usize = 2;
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 /// The least that the largest message may be set to, in bytes: a `join` with a short room fits.
 pub const MESSAGE_BYTES_MIN: usize = 64;
-/// The most that the largest message may be set to, in bytes: an outbox queues one of them at most, 16 MiB for each
-/// slow peer.
+/// The most that the largest message may be set to, in bytes: an outbox queues one of them for each sender at most.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest list of STUN and TURN servers, in bytes of JSON: each `joined` carries it as a whole.
 pub const ICE_SERVERS_BYTES: usize = 64 * 1024;

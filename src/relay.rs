@@ -135,8 +135,10 @@ impl Relay {
 
     /// A new session in no room, with full rate limits, and its registration.
     pub(crate) fn new_session(&self, address: Option<IpAddr>, origin: Option<&str>) -> (Session, Registration) {
-        // One share for each other member of a room, and one for those who have left.
-        let outbox = Arc::new(Outbox::new(self.config.room_capacity * limits::SHARE_BYTES));
+        // A full share for each member of a room, and as much again for those who have left. An empty share takes a message
+        // of any size.
+        let share = limits::SHARE_BYTES.max(self.config.max_message_bytes);
+        let outbox = Arc::new(Outbox::new(2 * self.config.room_capacity * share));
         let registration = self.drain.register(&outbox);
         let connection = registration.number();
         self.context.observe(|| RelayEvent::Connected { connection, address });

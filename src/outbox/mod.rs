@@ -445,7 +445,7 @@ impl State {
     /// The frames to write next. They stay in the queue until the socket has accepted them.
     fn next_batch(&mut self) -> Batch {
         // A control frame may go between two frames, but not into one (RFC 6455 section 5.4).
-        let between = usize::from(self.written > 0);
+        let between = usize::from(self.written > 0).min(self.queue.len());
         let ping = std::mem::take(&mut self.ping).then(|| frame::ping(b""));
         let pong = self.pong.take();
         // Only the last ping needs a pong: while the socket is not writable, one is queued, not one for each ping.
