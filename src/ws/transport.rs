@@ -41,14 +41,16 @@ impl Transport for TcpStream {
 impl Transport for TlsStream<Counted<TcpStream>> {
     fn into_halves(self) -> (Reader, Box<dyn Sink>) {
         let shared = Shared(Arc::new(Mutex::new(self)));
-        (Box::new(shared.clone()), Box::new(TlsSink(shared)))
+        let sink = SharedSink { stream: shared.clone(), is_direct: true, taken_below: |tls| tls.get_ref().0.written() };
+        (Box::new(shared), Box::new(sink))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Opaque<S> {
     fn into_halves(self) -> (Reader, Box<dyn Sink>) {
         let shared = Shared(Arc::new(Mutex::new(self.0)));
-        (Box::new(shared.clone()), Box::new(OpaqueSink(shared)))
+        let sink = SharedSink { stream: shared.clone(), is_direct: false, taken_below: |_| 0 };
+        (Box::new(shared), Box::new(sink))
     }
 }
 
@@ -160,50 +162,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shared<S> {
     }
 }
 
-#[cfg(feature = "tls")]
-/// TLS over a socket. A write returns at once, so every task may write. [`Counted`] counts what the socket accepts.
-struct TlsSink(Shared<TlsStream<Counted<TcpStream>>>);
+/// The writing half of a stream behind a lock.
+struct SharedSink<S> {
+    stream: Shared<S>,
+    /// TLS over a socket returns at once, so any task may write to it; of an embedder's stream that is not known.
+    is_direct: bool,
+    /// How many bytes the socket below has accepted, where a layer in between hides it.
+    taken_below: fn(&S) -> u64,
+}
 
-#[cfg(feature = "tls")]
-impl Sink for TlsSink {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for SharedSink<S> {
     fn poll_write(&self, cx: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, frames)
+        self.stream.poll_write(cx, frames)
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
+        self.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown(cx)
+        self.stream.poll_shutdown(cx)
     }
 
     fn is_direct(&self) -> bool {
-        true
+        self.is_direct
     }
 
     fn taken_below(&self) -> u64 {
-        self.0.lock().get_ref().0.written()
-    }
-}
-
-struct OpaqueSink<S>(Shared<S>);
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for OpaqueSink<S> {
-    fn poll_write(&self, cx: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, frames)
-    }
-
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
-
-    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown(cx)
-    }
-
-    fn is_direct(&self) -> bool {
-        false
+        (self.taken_below)(&self.stream.lock())
     }
 }
 
@@ -276,8 +262,10 @@ mod tests {
     #[cfg(feature = "tls")]
     #[tokio::test]
     async fn so_does_one_below_tls() {
-        let counted =
-            |socket| -> Box<dyn Sink> { Box::new(OpaqueSink(Shared(Arc::new(Mutex::new(Counted::new(socket)))))) };
+        let counted = |socket| -> Box<dyn Sink> {
+            let stream = Shared(Arc::new(Mutex::new(Counted::new(socket))));
+            Box::new(SharedSink { stream, is_direct: false, taken_below: |_| 0 })
+        };
         let (read, held) = read_until_it_takes_more(counted).await;
         assert!(read < held / 4, "only after {read} of {held} bytes");
     }
