@@ -1,12 +1,14 @@
 //! One peer's protocol state and rate limits, without its socket.
 
+mod context;
 #[cfg(test)]
 mod model;
 mod observer;
 mod rate;
 mod session;
 
+pub(crate) use context::Context;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
 pub(crate) use rate::{EmptyFrames, RateLimiter};
-pub(crate) use session::{Context, Session};
+pub(crate) use session::Session;

@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
+use super::context::Context;
 use super::rate::RateLimiter;
-use super::session::{Context, Session};
+use super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
 use crate::protocol;

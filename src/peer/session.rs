@@ -15,59 +15,17 @@ use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::observer::{Observer, RelayEvent};
+use super::context::Context;
+use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
-use crate::auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest};
-use crate::limits::{AUTHORIZE_DEADLINE, PAUSE, STALL};
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::limits::{PAUSE, STALL};
 use crate::outbox::{Outbox, Pushed};
 use crate::protocol::{self, Command, Join};
 use crate::room::names::{PeerId, RoomName};
-use crate::room::{
-    Blocked, Entrant, ErrorCode, Event, Flushes, IceServers, LeaveReason, Membership, Refusal, Rooms, Signal,
-};
-
-/// What all sessions of a relay share.
-pub(crate) struct Context {
-    /// The rooms and their members.
-    pub rooms: Arc<Rooms>,
-    /// Decides who may join.
-    pub authorizer: Arc<dyn Authorizer>,
-    /// The STUN and TURN servers for clients whose [`Grant`] names none.
-    pub ice_servers: IceServers,
-    /// Gets the relay's events.
-    pub observer: Option<Observer>,
-}
-
-impl Context {
-    /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
-    /// [`AUTHORIZE_DEADLINE`].
-    pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
-        match self.authorizer.authorize(request) {
-            Answer::Now(answer) => Answer::Now(answer),
-            Answer::Later(decision) => Answer::Later(Box::pin(async {
-                let late = || Denial::Unavailable("the decision on this join took too long".into());
-                timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
-            })),
-        }
-    }
-}
-
-impl Context {
-    /// Sends an event to the observer, if there is one.
-    pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
-        if let Some(observer) = &self.observer {
-            observer(&event());
-        }
-    }
-}
-
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("rooms", &self.rooms.len()).finish_non_exhaustive()
-    }
-}
+use crate::room::{Blocked, Entrant, ErrorCode, Event, Flushes, LeaveReason, Membership, Refusal, Signal};
 
 /// One peer's protocol state.
 #[derive(Debug)]
@@ -429,8 +387,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::Open;
+    use crate::auth::{Authorizer, Open};
     use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS, SHARE_MESSAGES};
+    use crate::room::{IceServers, Rooms};
     use crate::testing::MemorySocket;
 
     struct Client {

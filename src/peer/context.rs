@@ -1,0 +1,52 @@
+//! What all sessions of a relay share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::observer::{Observer, RelayEvent};
+use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
+use crate::limits::AUTHORIZE_DEADLINE;
+use crate::room::{IceServers, Rooms};
+
+/// What all sessions of a relay share.
+pub(crate) struct Context {
+    /// The rooms and their members.
+    pub rooms: Arc<Rooms>,
+    /// Decides who may join.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The STUN and TURN servers for clients whose [`Grant`] names none.
+    pub ice_servers: IceServers,
+    /// Gets the relay's events.
+    pub observer: Option<Observer>,
+}
+
+impl Context {
+    /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
+    /// [`AUTHORIZE_DEADLINE`].
+    pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
+        match self.authorizer.authorize(request) {
+            Answer::Now(answer) => Answer::Now(answer),
+            Answer::Later(decision) => Answer::Later(Box::pin(async {
+                let late = || Denial::Unavailable("the decision on this join took too long".into());
+                timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
+            })),
+        }
+    }
+}
+
+impl Context {
+    /// Sends an event to the observer, if there is one.
+    pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
+        if let Some(observer) = &self.observer {
+            observer(&event());
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+    }
+}
