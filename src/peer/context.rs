@@ -16,7 +16,7 @@ pub(crate) struct Context {
     pub rooms: Arc<Rooms>,
     /// Decides who may join.
     pub authorizer: Arc<dyn Authorizer>,
-    /// The STUN and TURN servers for clients whose [`Grant`] names none.
+    /// The STUN and TURN servers for clients whose [`Grant`](crate::auth::Grant) names none.
     pub ice_servers: IceServers,
     /// Gets the relay's events.
     pub observer: Option<Observer>,
