@@ -107,11 +107,7 @@ fn handshake<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Bod
     if request.method() == Method::GET && !headers.contains_key(header::HOST) {
         return Err(text(StatusCode::BAD_REQUEST, "the header host is missing").into());
     }
-    let mut head = Request::new(());
-    *head.method_mut() = request.method().clone();
-    *head.version_mut() = request.version();
-    *head.headers_mut() = headers.clone();
-    let mut response = create_response_with_body(&head, Body::default).map_err(|error| match error {
+    let mut response = create_response_with_body(request, Body::default).map_err(|error| match error {
         WsError::Protocol(ProtocolError::WrongHttpMethod) => method_not_allowed(),
         WsError::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
             let mut response = text(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13");

@@ -189,7 +189,8 @@ impl Outbox {
             return Pushed::Queued;
         } else if has_room {
             share.wait(waker);
-            // A socket may accept bytes before the kernel reports it as writable: its task tries.
+            // A socket may accept bytes before the kernel reports it as writable: its task tries. Also while a write is
+            // under way, which may be about to find the socket not writable.
             state.wake_owner();
             Pushed::Full
         } else {
