@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::client::AnyStream;
+use harness::client::{AnyStream, frame_header};
 use harness::relay::PIPE_BYTES;
 use harness::{Client, TestRelay, soon};
 use serde_json::json;
@@ -33,24 +33,6 @@ async fn enter(relay: &TestRelay, room: &str) -> Client {
     let mut client = relay.dial(&format!("/?room={room}")).await;
     client.expect_joined().await;
     client
-}
-
-/// A frame without a mask's effect: its first two bits and opcode, and its length.
-fn head(first: u8, length: u64) -> Vec<u8> {
-    let mut head = vec![first];
-    match length {
-        0..126 => head.push(0x80 | length as u8),
-        126..0x1_0000 => {
-            head.push(0x80 | 126);
-            head.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            head.push(0x80 | 127);
-            head.extend(length.to_be_bytes());
-        }
-    }
-    head.extend([0; 4]);
-    head
 }
 
 /// Writes `piece` again and again, with this pause, and reads what comes until the relay hangs up.
@@ -127,9 +109,10 @@ async fn a_peer_that_vanished_is_found_within_25_seconds() {
 async fn a_message_that_is_not_finished_within_10_seconds_of_its_first_byte_closes_with_1008() {
     let relay = relay();
     // One that is announced as 60,000 bytes, and one in fragments.
-    for (begin, piece) in
-        [(head(0x81, 60_000), b" ".to_vec()), (head(0x01, 0), [head(0x00, 1), b" ".to_vec()].concat())]
-    {
+    for (begin, piece) in [
+        (frame_header(0x81, 60_000), b" ".to_vec()),
+        (frame_header(0x01, 0), [frame_header(0x00, 1), b" ".to_vec()].concat()),
+    ] {
         let mut client = enter(&relay, "r").await;
         sleep(Duration::from_secs(3)).await;
         let start = Instant::now();
@@ -146,7 +129,7 @@ async fn a_message_that_takes_9_seconds_arrives() {
     let (mut one, mut other) = (enter(&relay, "r").await, enter(&relay, "r").await);
     let text = br#"{"type":"message","data":"slowly"}"#;
     one.expect("peer_joined").await;
-    one.socket.get_mut().write_all(&head(0x81, text.len() as u64)).await.unwrap();
+    one.socket.get_mut().write_all(&frame_header(0x81, text.len() as u64)).await.unwrap();
     for byte in text {
         sleep(Duration::from_secs(9) / text.len() as u32).await;
         one.socket.get_mut().write_all(&[*byte]).await.unwrap();
@@ -278,7 +261,7 @@ async fn a_peer_that_reads_a_little_now_and_then_is_never_out() {
         sleep(limits::WRITE_DEADLINE - Duration::from_millis(200)).await;
         stream.read_exact(&mut [0; 900]).await.unwrap();
         // It lives.
-        stream.write_all(&head(0x8a, 0)).await.unwrap();
+        stream.write_all(&frame_header(0x8a, 0)).await.unwrap();
     }
     assert!(!sender.is_finished());
 }
@@ -294,7 +277,7 @@ async fn a_peer_that_pings_without_reading_has_one_pong_wait_for_it() {
     }
     let stream = slow.socket.get_mut();
     for _ in 0..150 {
-        stream.write_all(&head(0x89, 0)).await.unwrap();
+        stream.write_all(&frame_header(0x89, 0)).await.unwrap();
         sleep(Duration::from_millis(20)).await;
     }
     let (mut heard, mut pongs) = (0, 0);
@@ -442,7 +425,7 @@ async fn the_closing_handshake_with_all_that_waits_takes_2_seconds_at_most() {
     sender.say(json!({"type": "message", "data": "x".repeat(30_000)})).await;
     sender.expect_nothing().await;
     let start = Instant::now();
-    client.socket.get_mut().write_all(&head(0x82, 0)).await.unwrap();
+    client.socket.get_mut().write_all(&frame_header(0x82, 0)).await.unwrap();
     // It reads, but so slowly that what waits does not end.
     let (mut reader, mut writer) = tokio::io::split(client.socket.get_mut());
     let read = async {
@@ -464,7 +447,11 @@ async fn the_closing_handshake_with_all_that_waits_takes_2_seconds_at_most() {
 async fn frames_that_carry_nothing_without_end_close_with_1008_within_2_seconds_and_2_seconds_later_the_socket_is_gone()
 {
     let relay = relay();
-    for (begin, piece) in [(head(0x01, 0), head(0x00, 0)), (Vec::new(), head(0x89, 0)), (Vec::new(), head(0x8a, 0))] {
+    for (begin, piece) in [
+        (frame_header(0x01, 0), frame_header(0x00, 0)),
+        (Vec::new(), frame_header(0x89, 0)),
+        (Vec::new(), frame_header(0x8a, 0)),
+    ] {
         let mut client = enter(&relay, "r").await;
         let start = Instant::now();
         let stream = client.socket.get_mut();

@@ -166,21 +166,27 @@ pub const TEXT: u8 = 0x81;
 
 /// A masked frame that begins with `first`. The mask is zero, so its payload is as it was.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(0x80 | length as u8),
-        length @ 126..65_536 => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&[0; 4]);
+    let mut frame = frame_header(first, payload.len() as u64);
     frame.extend_from_slice(payload);
     frame
+}
+
+/// The header of a masked frame that begins with `first` and announces `length` bytes. The mask is zero.
+pub fn frame_header(first: u8, length: u64) -> Vec<u8> {
+    let mut header = vec![first];
+    match length {
+        0..126 => header.push(0x80 | length as u8),
+        126..0x1_0000 => {
+            header.push(0x80 | 126);
+            header.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            header.push(0x80 | 127);
+            header.extend(length.to_be_bytes());
+        }
+    }
+    header.extend([0; 4]);
+    header
 }
 
 /// What a WebSocket is refused with: the status and the text.
