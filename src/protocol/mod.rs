@@ -110,6 +110,7 @@
 
 mod encode;
 mod parse;
+mod scan;
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! Parses the messages of clients. The payload of a signal is kept as the text that the client sent.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
+use smallvec::SmallVec;
 
+use super::scan::{self, Field, Fields, Invalid};
 use super::{Command, ErrorCode, Join, Refusal, Signal, SignalKind};
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -21,12 +21,9 @@ pub struct Parsed<'a> {
 
 /// Parses one text from a client.
 pub fn parse(text: &str) -> Parsed<'_> {
-    let envelope: Envelope<'_> = match serde_json::from_str(text) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            let refusal = Refusal::new(ErrorCode::BadJson, format!("a message is one JSON object: {error}"));
-            return Parsed { reference: None, message: Err(refusal) };
-        }
+    let envelope = match scan::fields(text, NESTING_DEPTH) {
+        Ok(fields) => Envelope::new(fields),
+        Err(invalid) => return Parsed { reference: None, message: Err(why_invalid(text, invalid)) },
     };
     match envelope.reference() {
         Ok(reference) => Parsed { reference, message: envelope.message(text) },
@@ -34,26 +31,41 @@ pub fn parse(text: &str) -> Parsed<'_> {
     }
 }
 
+/// The refusal of a text that has no fields.
+fn why_invalid(text: &str, invalid: Invalid) -> Refusal {
+    match (serde_json::from_str::<IgnoredAny>(text), invalid) {
+        (Err(error), _) => Refusal::new(ErrorCode::BadJson, format!("a message is one JSON object: {error}")),
+        (Ok(_), Invalid::NotAnObject) => {
+            Refusal::new(ErrorCode::BadJson, "a message is one JSON object, not another JSON value")
+        }
+        (Ok(_), Invalid::TooDeep) => bad_message(format!("the message is nested deeper than {NESTING_DEPTH} levels")),
+    }
+}
+
 /// A flat JSON object whose keys and values are kept as they were written. (serde's internally tagged enums cannot
 /// hold a `RawValue`: serde-rs/serde#545.)
 struct Envelope<'a> {
-    fields: Vec<Field<'a>>,
+    fields: SmallVec<[Named<'a>; 8]>,
 }
 
-struct Field<'a> {
-    /// The key as JSON, with its quotes and escapes.
-    raw_key: &'a str,
-    /// The key as text. One that is not Unicode text (a lone surrogate) is kept as JSON, which matches no field name of
+/// A field and its name.
+struct Named<'a> {
+    field: Field<'a>,
+    /// The name as text. One that is not Unicode text (a lone surrogate) is kept as JSON, which matches no field name of
     /// ours.
-    key: Cow<'a, str>,
-    value: &'a str,
+    name: Cow<'a, str>,
 }
 
 impl<'a> Envelope<'a> {
+    fn new(fields: Fields<'a>) -> Self {
+        let name = |field: &Field<'a>| match decode_string(field.key, field.is_escaped) {
+            Some(name) => name,
+            None => Cow::Borrowed(field.key),
+        };
+        Self { fields: fields.into_iter().map(|field| Named { name: name(&field), field }).collect() }
+    }
+
     fn message(self, text: &'a str) -> Result<Command<'a>, Refusal> {
-        if nested_deeper_than(text, NESTING_DEPTH) {
-            return Err(bad_message(format!("the message is nested deeper than {NESTING_DEPTH} levels")));
-        }
         if let Some(key) = self.key_that_stands_twice() {
             return Err(bad_message(format!("the field {key:?} is present twice")));
         }
@@ -93,7 +105,8 @@ impl<'a> Envelope<'a> {
         }
         let to = self.string("to")?;
         let ours = |key: &str| key == "type" || key == "from";
-        let fields = self.fields.iter().filter(|field| !ours(&field.key)).map(|field| (field.raw_key, field.value));
+        let theirs = self.fields.iter().filter(|named| !ours(&named.name));
+        let fields = theirs.map(|Named { field, .. }| (field.key, field.value));
         Ok(Command::Signal(Signal { kind, to, bytes, fields: fields.collect() }))
     }
 
@@ -108,17 +121,17 @@ impl<'a> Envelope<'a> {
     }
 
     fn get(&self, key: &str) -> Option<&'a str> {
-        self.fields.iter().find(|field| field.key == key).map(|field| field.value)
+        self.fields.iter().find(|named| named.name == key).map(|named| named.field.value)
     }
 
     fn string(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         let Some(json) = self.get(key) else { return Ok(None) };
-        decode_string(json).map(Some).ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
+        decode_string(json, json.contains('\\')).map(Some).ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
     }
 
-    /// Sorts the keys, so that ten thousand keys in one message cost little more than to read them.
     fn key_that_stands_twice(&self) -> Option<&str> {
-        let mut keys: Vec<&str> = self.fields.iter().map(|field| field.key.as_ref()).collect();
+        let mut keys: SmallVec<[&str; 8]> = self.fields.iter().map(|named| named.name.as_ref()).collect();
+        // Sorted, so that ten thousand keys in one message cost little more than to read them.
         keys.sort_unstable();
         keys.windows(2).find_map(|pair| match pair {
             [one, next] if one == next => Some(*one),
@@ -127,63 +140,10 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Envelope<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut fields = Vec::with_capacity(8);
-                while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-                    let raw_key = key.get();
-                    let key = decode_string(raw_key).unwrap_or(Cow::Borrowed(raw_key));
-                    fields.push(Field { raw_key, key, value: value.get() });
-                }
-                Ok(Envelope { fields })
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
 /// The text of a JSON string; none if `json` is not a string, or not Unicode text.
-fn decode_string(json: &str) -> Option<Cow<'_, str>> {
+fn decode_string(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
-}
-
-/// Whether valid JSON is nested deeper than `levels`. (serde_json's own limit does not apply within a `RawValue`.)
-fn nested_deeper_than(json: &str, levels: usize) -> bool {
-    // A text with no more brackets than levels cannot, and a session description has none: counting them is a vector
-    // instruction for many bytes, telling which of them are inside strings is several instructions for each byte.
-    const LOWER_CASE_BIT: u8 = 0x20;
-    if json.bytes().filter(|byte| byte | LOWER_CASE_BIT == b'{').count() <= levels {
-        return false;
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > levels {
-                    return true;
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
+    if is_escaped { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// The payload field of a signal, the kind of value that it must have, and a check for that.
