@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
-use smallvec::SmallVec;
 
-use super::scan::{self, Field, Fields, Invalid};
+use super::scan::{self, Field, Fields, Invalid, decode_string};
 use super::{Command, ErrorCode, Join, Refusal, Signal, SignalKind};
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -21,10 +20,10 @@ pub struct Parsed<'a> {
 
 /// Parses one text from a client.
 pub fn parse(text: &str) -> Parsed<'_> {
-    let envelope = match scan::fields(text, NESTING_DEPTH) {
-        Ok(fields) => Envelope::new(fields),
-        Err(invalid) => return Parsed { reference: None, message: Err(why_invalid(text, invalid)) },
-    };
+    let mut envelope = Envelope { fields: Fields::new() };
+    if let Err(invalid) = scan::scan(text, NESTING_DEPTH, &mut envelope.fields) {
+        return Parsed { reference: None, message: Err(why_invalid(text, invalid)) };
+    }
     match envelope.reference() {
         Ok(reference) => Parsed { reference, message: envelope.message(text) },
         Err(refusal) => Parsed { reference: None, message: Err(refusal) },
@@ -45,27 +44,11 @@ fn why_invalid(text: &str, invalid: Invalid) -> Refusal {
 /// A flat JSON object whose keys and values are kept as they were written. (serde's internally tagged enums cannot
 /// hold a `RawValue`: serde-rs/serde#545.)
 struct Envelope<'a> {
-    fields: SmallVec<[Named<'a>; 8]>,
-}
-
-/// A field and its name.
-struct Named<'a> {
-    field: Field<'a>,
-    /// The name as text. One that is not Unicode text (a lone surrogate) is kept as JSON, which matches no field name of
-    /// ours.
-    name: Cow<'a, str>,
+    fields: Fields<'a>,
 }
 
 impl<'a> Envelope<'a> {
-    fn new(fields: Fields<'a>) -> Self {
-        let name = |field: &Field<'a>| match decode_string(field.key, field.is_escaped) {
-            Some(name) => name,
-            None => Cow::Borrowed(field.key),
-        };
-        Self { fields: fields.into_iter().map(|field| Named { name: name(&field), field }).collect() }
-    }
-
-    fn message(self, text: &'a str) -> Result<Command<'a>, Refusal> {
+    fn message(&self, text: &'a str) -> Result<Command<'a>, Refusal> {
         if let Some(key) = self.key_that_stands_twice() {
             return Err(bad_message(format!("the field {key:?} is present twice")));
         }
@@ -96,7 +79,7 @@ impl<'a> Envelope<'a> {
         Ok(Join { room: RoomName::parse(&room)?, name, id })
     }
 
-    fn signal(self, kind: SignalKind, bytes: usize) -> Result<Command<'a>, Refusal> {
+    fn signal(&self, kind: SignalKind, bytes: usize) -> Result<Command<'a>, Refusal> {
         let (field, expected, fits) = payload_of(kind);
         match self.get(field) {
             None => return Err(bad_message(format!("{:?} needs the field {field:?}", kind.as_str()))),
@@ -104,10 +87,10 @@ impl<'a> Envelope<'a> {
             Some(_) => {}
         }
         let to = self.string("to")?;
-        let ours = |key: &str| key == "type" || key == "from";
-        let theirs = self.fields.iter().filter(|named| !ours(&named.name));
-        let fields = theirs.map(|Named { field, .. }| (field.key, field.value));
-        Ok(Command::Signal(Signal { kind, to, bytes, fields: fields.collect() }))
+        let mut fields = Vec::with_capacity(self.fields.len());
+        let theirs = self.fields.iter().filter(|field| !field.is_named("type") && !field.is_named("from"));
+        fields.extend(theirs.map(|field| (field.key, field.value)));
+        Ok(Command::Signal(Signal { kind, to, bytes, fields }))
     }
 
     fn reference(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
@@ -121,29 +104,37 @@ impl<'a> Envelope<'a> {
     }
 
     fn get(&self, key: &str) -> Option<&'a str> {
-        self.fields.iter().find(|named| named.name == key).map(|named| named.field.value)
+        self.fields.iter().find(|field| field.is_named(key)).map(|field| field.value)
     }
 
     fn string(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         let Some(json) = self.get(key) else { return Ok(None) };
-        decode_string(json, json.contains('\\')).map(Some).ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
+        decode_string(json, json.contains('\\'))
+            .map(Some)
+            .ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
     }
 
-    fn key_that_stands_twice(&self) -> Option<&str> {
-        let mut keys: SmallVec<[&str; 8]> = self.fields.iter().map(|named| named.name.as_ref()).collect();
+    fn key_that_stands_twice(&self) -> Option<Cow<'_, str>> {
+        if let [fields @ .., _] = self.fields.as_slice()
+            && fields.len() < 8
+        {
+            let is_repeated = |(at, field): &(usize, &Field<'_>)| {
+                self.fields.iter().skip(at + 1).any(|later| is_same_name(field, later))
+            };
+            return fields.iter().enumerate().find(is_repeated).map(|(_, field)| field.name());
+        }
         // Sorted, so that ten thousand keys in one message cost little more than to read them.
-        keys.sort_unstable();
-        keys.windows(2).find_map(|pair| match pair {
-            [one, next] if one == next => Some(*one),
+        let mut names: Vec<Cow<'_, str>> = self.fields.iter().map(Field::name).collect();
+        names.sort_unstable();
+        names.windows(2).find_map(|pair| match pair {
+            [one, next] if one == next => Some(one.clone()),
             _ => None,
         })
     }
 }
 
-/// The text of a JSON string; none if `json` is not a string, or not Unicode text.
-fn decode_string(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if is_escaped { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+fn is_same_name(one: &Field<'_>, other: &Field<'_>) -> bool {
+    if one.is_escaped || other.is_escaped { one.name() == other.name() } else { one.key == other.key }
 }
 
 /// The payload field of a signal, the kind of value that it must have, and a check for that.

@@ -5,6 +5,8 @@
 //! the rest sixteen and more bytes at a time. Everything that is not valid JSON is refused here as it is there, which
 //! the tests check; the sentence that says why comes from serde_json.
 
+use std::borrow::Cow;
+
 use memchr::memchr2;
 use smallvec::SmallVec;
 
@@ -31,71 +33,87 @@ pub(super) enum Invalid {
     TooDeep,
 }
 
-/// The fields of the object that `text` is; the object and what it contains have at most `levels` levels.
-pub(super) fn fields(text: &str, levels: usize) -> Result<Fields<'_>, Invalid> {
-    let mut scanner = Scanner { text, at: 0, has_controls: has_controls(text.as_bytes()) };
-    let mut fields = Fields::new();
-    scanner.skip_space();
-    if scanner.peek() != Some(b'{') {
-        return Err(Invalid::NotAnObject);
+impl Field<'_> {
+    /// Whether this is the name of the field.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        if self.is_escaped {
+            return self.name() == name;
+        }
+        self.key.as_bytes().strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) == Some(name.as_bytes())
     }
-    scanner.container(levels, |scanner, levels| {
+
+    /// The name as text. One that is not Unicode text (a lone surrogate) is kept as JSON, which no field of ours has as
+    /// its name.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        decode_string(self.key, self.is_escaped).unwrap_or(Cow::Borrowed(self.key))
+    }
+}
+
+/// The text of a JSON string; none if `json` is not a string, or not Unicode text.
+pub(super) fn decode_string(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if is_escaped { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+/// Appends to `fields` those of the object that `text` is; the object and what it contains have at most `levels` levels.
+pub(super) fn scan<'a>(text: &'a str, levels: usize, fields: &mut Fields<'a>) -> Result<(), Invalid> {
+    let mut scanner = Scanner { text, rest: text.as_bytes(), has_controls: has_controls(text.as_bytes()) };
+    scanner.skip_space();
+    scanner.expect(b'{')?;
+    scanner.items(b'}', levels, &mut |scanner, levels| {
         fields.push(scanner.field(levels)?);
         Ok(())
     })?;
     scanner.skip_space();
-    if scanner.peek().is_some() { Err(Invalid::NotAnObject) } else { Ok(fields) }
+    if scanner.rest.is_empty() { Ok(()) } else { Err(Invalid::NotAnObject) }
 }
 
 /// Whether a control character is in `bytes`. A string must not contain one, and few texts have any.
 fn has_controls(bytes: &[u8]) -> bool {
     // A chunk at a time, without a way out in the middle, which makes it a vector instruction for many bytes.
-    bytes.chunks(256).any(|chunk| chunk.iter().fold(false, |found, byte| found | (*byte < b' ')))
+    bytes.chunks(256).any(|chunk| chunk.iter().fold(0, |found, byte| found | u8::from(*byte < b' ')) > 0)
 }
 
 struct Scanner<'a> {
     text: &'a str,
-    /// The position of the next byte.
-    at: usize,
+    /// The bytes that are still to come.
+    rest: &'a [u8],
     has_controls: bool,
 }
 
 type Scanned<T = ()> = Result<T, Invalid>;
 
 impl<'a> Scanner<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+        while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
         }
     }
 
     /// Skips `byte` if it is the next one.
     fn take(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
-        is_next
+        match self.rest {
+            [next, rest @ ..] if *next == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn expect(&mut self, byte: u8) -> Scanned {
         if self.take(byte) { Ok(()) } else { Err(Invalid::NotAnObject) }
     }
 
-    /// The text from `start` to here.
-    fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.at).unwrap_or_default()
+    /// The text from where `rest` was the rest to here.
+    fn since(&self, rest: &[u8]) -> &'a str {
+        let end = self.text.len() - self.rest.len();
+        self.text.get(self.text.len() - rest.len()..end).unwrap_or_default()
     }
 
-    /// Skips an object or an array, whose fields or elements `item` skips.
-    fn container(&mut self, levels: usize, mut item: impl FnMut(&mut Self, usize) -> Scanned) -> Scanned {
+    /// Skips the fields of an object or the elements of an array, each by `item`, up to `close`.
+    fn items(&mut self, close: u8, levels: usize, item: &mut dyn FnMut(&mut Self, usize) -> Scanned) -> Scanned {
         let levels = levels.checked_sub(1).ok_or(Invalid::TooDeep)?;
-        let close = if self.take(b'{') { b'}' } else { b']' };
-        if close == b']' {
-            self.expect(b'[')?;
-        }
         self.skip_space();
         if self.take(close) {
             return Ok(());
@@ -112,37 +130,37 @@ impl<'a> Scanner<'a> {
     }
 
     fn field(&mut self, levels: usize) -> Scanned<Field<'a>> {
-        let start = self.at;
+        let start = self.rest;
         let is_escaped = self.string()?;
         let key = self.since(start);
         self.skip_space();
         self.expect(b':')?;
         self.skip_space();
-        let start = self.at;
+        let start = self.rest;
         self.value(levels)?;
         Ok(Field { key, is_escaped, value: self.since(start) })
     }
 
     fn value(&mut self, levels: usize) -> Scanned {
-        match self.peek() {
-            Some(b'"') => self.string().map(drop),
-            Some(b'{') => self.container(levels, |scanner, levels| scanner.field(levels).map(drop)),
-            Some(b'[') => self.container(levels, Self::value),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal("true"),
-            Some(b'f') => self.literal("false"),
-            Some(b'n') => self.literal("null"),
+        match self.rest {
+            [b'"', ..] => self.string().map(drop),
+            [b'{', rest @ ..] => {
+                self.rest = rest;
+                self.items(b'}', levels, &mut |scanner, levels| scanner.field(levels).map(drop))
+            }
+            [b'[', rest @ ..] => {
+                self.rest = rest;
+                self.items(b']', levels, &mut Self::value)
+            }
+            [b'-' | b'0'..=b'9', ..] => self.number(),
+            [b't', b'r', b'u', b'e', rest @ ..]
+            | [b'f', b'a', b'l', b's', b'e', rest @ ..]
+            | [b'n', b'u', b'l', b'l', rest @ ..] => {
+                self.rest = rest;
+                Ok(())
+            }
             _ => Err(Invalid::NotAnObject),
         }
-    }
-
-    fn literal(&mut self, literal: &str) -> Scanned {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        if !rest.starts_with(literal.as_bytes()) {
-            return Err(Invalid::NotAnObject);
-        }
-        self.at += literal.len();
-        Ok(())
     }
 
     /// Skips a string; returns whether it has escapes.
@@ -150,12 +168,12 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         let mut is_escaped = false;
         loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let length = memchr2(b'"', b'\\', rest).ok_or(Invalid::NotAnObject)?;
-            if self.has_controls && rest.iter().take(length).any(|byte| *byte < b' ') {
+            let length = memchr2(b'"', b'\\', self.rest).ok_or(Invalid::NotAnObject)?;
+            let (plain, rest) = self.rest.split_at_checked(length).unwrap_or_default();
+            if self.has_controls && plain.iter().any(|byte| *byte < b' ') {
                 return Err(Invalid::NotAnObject);
             }
-            self.at += length;
+            self.rest = rest;
             if self.take(b'"') {
                 return Ok(is_escaped);
             }
@@ -169,19 +187,13 @@ impl<'a> Scanner<'a> {
 
     /// Skips an escape after its backslash.
     fn escape(&mut self) -> Scanned {
-        let escape = self.peek();
-        self.at += 1;
-        match escape {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
-            Some(b'u') => {
-                let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
-                self.at += 4;
-                // A lone surrogate is valid JSON, although it is no text (RFC 8259 section 8.2).
-                let is_valid = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
-                if is_valid { Ok(()) } else { Err(Invalid::NotAnObject) }
-            }
-            _ => Err(Invalid::NotAnObject),
-        }
+        self.rest = match self.rest {
+            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
+            // A lone surrogate is valid JSON, although it is no text (RFC 8259 section 8.2).
+            [b'u', a, b, c, d, rest @ ..] if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) => rest,
+            _ => return Err(Invalid::NotAnObject),
+        };
+        Ok(())
     }
 
     fn number(&mut self) -> Scanned {
@@ -201,11 +213,11 @@ impl<'a> Scanner<'a> {
 
     /// Skips at least one digit.
     fn digits(&mut self) -> Scanned {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+        let start = self.rest.len();
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-        if self.at > start { Ok(()) } else { Err(Invalid::NotAnObject) }
+        if self.rest.len() < start { Ok(()) } else { Err(Invalid::NotAnObject) }
     }
 }
 
@@ -216,6 +228,11 @@ mod tests {
 
     use super::*;
 
+    fn fields(text: &str, levels: usize) -> Result<Fields<'_>, Invalid> {
+        let mut fields = Fields::new();
+        scan(text, levels, &mut fields).map(|()| fields)
+    }
+
     /// Whether serde_json takes `text` for one JSON object.
     fn is_object(text: &str) -> bool {
         text.trim_start_matches([' ', '\n', '\r', '\t']).starts_with('{')
@@ -225,9 +242,49 @@ mod tests {
     /// Pieces of JSON, and what comes close to them.
     fn piece() -> impl Strategy<Value = String> {
         let tokens = [
-            "{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"a\":", "\\", "\\\"", "\\n", "\\u00e9", "\\ud800", "\\u12g4", "\\x",
-            " ", "\n", "\t", "\u{b}", "\u{0}", "\u{7f}", "\u{a0}", "é", "0", "-", "01", "1.5", "1.", ".5", "1e9", "1e", "1E+2", "-0",
-            "true", "tru", "false", "null", "nul", "NaN", "'", "/", "{\"type\":\"offer\",\"sdp\":\"v=0\\r\\n\"}",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "\"a\"",
+            "\"a\":",
+            "\\",
+            "\\\"",
+            "\\n",
+            "\\u00e9",
+            "\\ud800",
+            "\\u12g4",
+            "\\x",
+            " ",
+            "\n",
+            "\t",
+            "\u{b}",
+            "\u{0}",
+            "\u{7f}",
+            "\u{a0}",
+            "é",
+            "0",
+            "-",
+            "01",
+            "1.5",
+            "1.",
+            ".5",
+            "1e9",
+            "1e",
+            "1E+2",
+            "-0",
+            "true",
+            "tru",
+            "false",
+            "null",
+            "nul",
+            "NaN",
+            "'",
+            "/",
+            "{\"type\":\"offer\",\"sdp\":\"v=0\\r\\n\"}",
         ];
         prop_oneof![4 => prop::sample::select(tokens.to_vec()).prop_map(str::to_owned), 1 => "[ -~]{0,20}"]
     }
