@@ -168,6 +168,12 @@ pub const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Bytes of the log that may be queued, about 7,000 lines: what a restart with as many clients logs at once. Further
 /// lines are lost, so that a stderr that nobody reads does not block the relay.
 pub const LOG_BYTES: usize = 1024 * 1024;
+/// How long the log gathers lines before it writes them. A person does not see it, and a flood of lines costs a hundred
+/// wake-ups a second instead of one a line.
+pub const LOG_GATHER: Duration = Duration::from_millis(10);
+/// Bytes of the log that are written at once, unless one line has more: what a pipe takes as a whole (PIPE_BUF on Linux,
+/// pipe(7)).
+pub const LOG_WRITE_BYTES: usize = 4096;
 /// How long the program waits at its end for the last lines of the log: a terminal or a journal reads them in less.
 pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
 
