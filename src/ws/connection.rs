@@ -123,7 +123,10 @@ impl Connection {
             if flush_until(outbox, deadline).await {
                 let farewell = async {
                     let _ = poll_fn(|cx| outbox.poll_shutdown(cx)).await;
-                    linger(&mut self.reader).await;
+                    // Nothing follows the client's close frame, so there is nothing to read before the stream is closed.
+                    if !matches!(end, End::Closed(_)) {
+                        linger(&mut self.reader).await;
+                    }
                 };
                 // One deadline for both. When the relay shuts down, the queue may take longer, and this gets its own.
                 let deadline = if patience > CLOSE_DEADLINE { Instant::now() + CLOSE_DEADLINE } else { deadline };
