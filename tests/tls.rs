@@ -290,7 +290,7 @@ async fn a_hundred_reloads_under_load_fail_no_handshake_and_drop_no_connection()
 #[tokio::test]
 async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
     let pki = Pki::new();
-    let relay = TestRelay::start_with(pki.config()).await;
+    let relay = TestRelay::start_with(Config { address_connections: 0, address_upgrades: 0, ..pki.config() }).await;
     let begun = Instant::now();
     let mut silent = Vec::new();
     for n in 0..1000 {

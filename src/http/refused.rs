@@ -12,8 +12,7 @@ use crate::net::quota::Excess;
 use crate::ws::linger;
 
 /// What to tell a client behind a proxy that the relay does not know, because all clients of the proxy share its limits.
-pub(crate) const PROXY_ADVICE: &str =
-    "; the request came through a proxy that the relay does not trust, so all its clients count as one: start the relay \
+pub(crate) const PROXY_ADVICE: &str = "; the request came through a proxy that the relay does not trust, so all its clients count as one: start the relay \
      with --trusted-proxy and the proxy's address";
 
 /// The refusal of a request: 429 if its client asks too often, otherwise 503.

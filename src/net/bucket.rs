@@ -38,7 +38,8 @@ impl Bucket {
     pub(crate) fn take(&self, rate: &Rate, tokens: u32, now: u64) -> Result<(), Duration> {
         let after = |full_at: u64| full_at.max(now).saturating_add(cost(rate, tokens as usize));
         let limit = now.saturating_add(rate.burst_nanos);
-        let taken = self.full_at.fetch_update(Relaxed, Relaxed, |full_at| Some(after(full_at)).filter(|at| *at <= limit));
+        let taken =
+            self.full_at.fetch_update(Relaxed, Relaxed, |full_at| Some(after(full_at)).filter(|at| *at <= limit));
         match taken {
             Ok(_) => Ok(()),
             Err(full_at) => Err(Duration::from_nanos(after(full_at) - limit)),

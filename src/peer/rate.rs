@@ -96,8 +96,7 @@ impl RateLimiter {
     /// When to read from the socket again; none if it may be read now.
     pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
         self.bytes.refill(now);
-        let own =
-            (self.bytes.level < 0.0).then(|| Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second));
+        let own = (self.bytes.level < 0.0).then(|| Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second));
         let shared = self.address.as_ref().and_then(|address| address.pause(now));
         // At least the resolution of the timer, however little is missing.
         own.max(shared).map(|missing| now + missing.max(Duration::from_millis(1)))
