@@ -17,6 +17,7 @@ use std::time::Instant;
 use harness::pki::{Pki, dial, serial};
 use harness::{Client, Process, TestRelay, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
+use signaling_relay::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::version::{TLS12, TLS13};

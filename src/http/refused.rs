@@ -23,9 +23,9 @@ pub(crate) fn response(excess: Excess, through_unknown_proxy: bool) -> hyper::Re
     response
 }
 
-/// Refuses the connection over `stream`, within [`REFUSAL_DEADLINE`](limits::REFUSAL_DEADLINE) for the request and as long
-/// for the answer. `is_trusted` says whether a trusted proxy is at its other end. If it comes from this machine and asks for
-/// `/healthz`, it is answered: the relay works.
+/// Refuses the connection over `stream`, within [`REFUSAL_DEADLINE`](limits::REFUSAL_DEADLINE) for the request and as
+/// long for the answer. `is_trusted` says whether a trusted proxy is at its other end. If it comes from this machine and
+/// asks for `/healthz`, it is answered: the relay works.
 pub(crate) async fn serve<S>(mut stream: S, connection: ConnectionInfo, is_trusted: bool, excess: Excess)
 where
     S: AsyncRead + AsyncWrite + Unpin,

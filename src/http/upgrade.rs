@@ -51,8 +51,8 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).iter().any(websocket) || headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
-/// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it. `admission` is that of
-/// the connection; none if another HTTP server accepted it.
+/// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it. `admission` is
+/// that of the connection; none if another HTTP server accepted it.
 pub(crate) async fn answer<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,

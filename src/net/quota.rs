@@ -3,8 +3,8 @@
 //! A client that is admitted gets an [`Admission`], which counts until it is dropped. Its [`Address`] is shared by all
 //! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
 //!
-//! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and the
-//! own address of a trusted proxy is none either: neither is limited.
+//! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and
+//! the own address of a trusted proxy does not count: neither is limited.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -230,8 +230,8 @@ impl Quotas {
         }
     }
 
-    /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of their
-    /// own, because they may be a monitor's.
+    /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
+    /// their own, because they may be a monitor's.
     pub(crate) fn refuse(&self, excess: Excess, is_local: bool) -> Option<Refused> {
         let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
         let permit =
