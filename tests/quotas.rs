@@ -10,14 +10,19 @@
 
 mod harness;
 
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::client::AnyStream;
+use harness::process::{BINARY, without_settings};
+use harness::relay::PIPE_BYTES;
 use harness::{Client, Process, TestRelay, connect, get, refusal, soon};
 use serde_json::{Value, json};
-use signaling_relay::{Config, limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, advance};
+use signaling_relay::{Config, Opaque, limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::{Instant, advance, sleep};
 use tokio_tungstenite::tungstenite::Error as WsError;
 
 /// The whole answer to a request for the page on a new connection, as far as the relay gives one.
@@ -90,6 +95,24 @@ async fn a_full_relay_still_tells_this_machine_that_it_is_healthy() {
 }
 
 #[tokio::test]
+async fn unless_it_is_told_a_relay_takes_as_many_connections_as_it_has_descriptors_for() {
+    let mut command = without_settings(Command::new("sh"));
+    let script = format!("ulimit -n 200 && exec '{BINARY}' --listen 127.0.0.1:0");
+    command.args(["-c", &script]);
+    let mut relay = Process::of(command).await;
+    let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
+    let mut open = Vec::new();
+    // 200 less those that are left to the rest.
+    for _ in 0..200 - limits::SPARE_DESCRIPTORS {
+        open.push(Client::dial(connect(address).await, &format!("ws://{address}/ws"), &[]).await.unwrap());
+    }
+    let answer = get(connect(address).await, "localhost", "/").await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("has 136 connections open"), "{answer}");
+    assert!(get(connect(address).await, "localhost", "/healthz").await.starts_with("HTTP/1.1 200 "));
+    relay.expect_log("refused a connection").await;
+}
+
+#[tokio::test]
 async fn a_full_relay_with_tls_does_so_too() {
     let pki = harness::pki::Pki::new();
     let relay = TestRelay::start_tls(&pki, Config { max_connections: Some(1), ..Config::default() }).await;
@@ -136,6 +159,14 @@ async fn a_trusted_proxy_does_not_count_and_the_clients_that_it_names_do() {
 /// A relay whose clients come by pipes from one address, with these limits.
 fn in_memory(config: Config) -> TestRelay {
     TestRelay::in_memory(config)
+}
+
+/// Dials by a pipe from another address.
+async fn dial_from(relay: &TestRelay, address: &str) -> Result<Client<DuplexStream>, WsError> {
+    let (ours, theirs) = duplex(PIPE_BYTES);
+    let (relay, address) = (Arc::clone(&relay.relay), address.parse::<SocketAddr>().unwrap());
+    tokio::spawn(async move { relay.serve_stream(Opaque(theirs), address).await });
+    Client::dial(ours, "ws://localhost/ws", &[]).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,8 +245,9 @@ async fn a_hundred_clients_that_reconnect_without_end_are_slowed_and_then_forgot
     let allowed = burst + limits::ADDRESS_UPGRADES * begun.elapsed().as_secs_f64().ceil() as u32;
     assert!((burst..=allowed).contains(&admitted), "{admitted} of {allowed}");
     assert!(refusals > 1_000, "{refusals}");
-    // A client from elsewhere is not concerned. This address is soon as if it had never come.
-    advance(Duration::from_secs(3600)).await;
+    dial_from(&relay, "198.51.100.9:5000").await.unwrap();
+    // Soon it is as if they had never come.
+    sleep(Duration::from_secs(3600)).await;
     assert_eq!((relay.relay.addresses(), relay.relay.connections(), relay.relay.rooms()), (0, 0, 0));
 }
 

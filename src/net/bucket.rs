@@ -20,7 +20,7 @@ impl Rate {
     /// limit.
     pub(crate) fn new(count: u32, period: Duration, at_once: f64) -> Option<Self> {
         let nanos_per_token = period.as_nanos() as f64 / f64::from(count);
-        (count > 0).then(|| Self { nanos_per_token, burst_nanos: (nanos_per_token * at_once) as u64 })
+        (count > 0).then_some(Self { nanos_per_token, burst_nanos: (nanos_per_token * at_once) as u64 })
     }
 }
 
