@@ -584,7 +584,9 @@ mod tests {
         let open: Vec<_> = (0..5_000).map(|_| admit(&quotas, HOME).unwrap()).collect();
         for admission in &open {
             let address = admission.address().unwrap();
-            (admission.take_upgrade().unwrap(), admission.take_handshake().unwrap(), address.take_join().unwrap());
+            admission.take_upgrade().unwrap();
+            admission.take_handshake().unwrap();
+            address.take_join().unwrap();
             address.take_bytes(usize::MAX, Instant::now());
             assert_eq!(address.pause(Instant::now()), None);
         }
