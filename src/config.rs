@@ -48,6 +48,22 @@ pub struct Config {
     pub message_rate: u32,
     /// Bytes a second that one connection may send, after a burst of 16 times as many; 0 means no limit.
     pub byte_rate: u32,
+    /// Connections that one address may have open at a time; 0 means no limit. An IPv6 address counts by its /64, and a
+    /// trusted proxy's clients count by their own addresses.
+    pub address_connections: u32,
+    /// WebSocket upgrades a second by one address, after a burst of 10 times as many, and the same number of TLS
+    /// handshakes; 0 means no limit.
+    pub address_upgrades: u32,
+    /// Joins a second by one address, after a burst of 10 times as many; a failed one counts as
+    /// [10](limits::FAILED_JOIN). 0 means no limit.
+    pub address_joins: u32,
+    /// Bytes a second that all connections of one address may send together, after a burst of 16 times as many; 0 means no
+    /// limit.
+    pub address_bytes: u32,
+    /// Connections that may be open at a time; 0 means no limit. Without a number, it is
+    /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors; on systems that are not Unix,
+    /// there is no limit then.
+    pub max_connections: Option<usize>,
     /// The origins of web pages that may connect, besides the relay's own and those on loopback.
     pub allow_origin: Vec<Origin>,
     /// The origins of web pages that may show the call page in a frame.
@@ -146,6 +162,11 @@ impl Default for Config {
             max_message_bytes: limits::MESSAGE_BYTES,
             message_rate: limits::MESSAGE_RATE,
             byte_rate: limits::BYTE_RATE,
+            address_connections: limits::ADDRESS_CONNECTIONS,
+            address_upgrades: limits::ADDRESS_UPGRADES,
+            address_joins: limits::ADDRESS_JOINS,
+            address_bytes: limits::ADDRESS_BYTES,
+            max_connections: None,
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
             trusted_proxy: Vec::new(),

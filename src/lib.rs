@@ -69,7 +69,7 @@
 // | module | what it contains |
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
-// | `net/` | listeners, streams and TLS |
+// | `net/` | listeners, streams and TLS; how much one address may use |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |

@@ -28,6 +28,9 @@ pub const ROOM_CAPACITY_MAX: usize = 256;
 /// The most members of `lobby`: the pages of the 50-line demo answer every offer, so with a third member two answers
 /// race.
 pub const LOBBY_CAPACITY: usize = 2;
+/// How long a member of a full `lobby` may neither send nor receive a signal before it gives way to a newcomer. Two who
+/// are connected need no more signals, so it is long; but everybody who opens the bare URL shares that room.
+pub const LOBBY_IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// The largest message, in bytes: a session description with simulcast and many codecs stays below 30 KiB.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
@@ -100,6 +103,53 @@ pub const BYTE_RATE: u32 = 256 * 1024;
 /// Messages that are answered with `rate_limited` before a peer that goes on is closed: enough for a client to notice,
 /// too few to load the relay.
 pub const REFUSALS: u32 = 200;
+
+/// Connections of any kind that one address may have open at a time: each person in an office of a hundred, behind one
+/// address, with a tab to spare. IPv6 addresses count by their /64, which is what one customer gets at least.
+pub const ADDRESS_CONNECTIONS: u32 = 256;
+/// WebSocket upgrades a second by one address, and likewise TLS handshakes: 256 tabs that return after a restart are
+/// well below the burst, and each handshake costs a signature and a key exchange.
+pub const ADDRESS_UPGRADES: u32 = 100;
+/// Joins a second by one address.
+pub const ADDRESS_JOINS: u32 = 100;
+/// For how many seconds' worth an address may upgrade, shake hands or join at once: 1,000 by default.
+pub const ADDRESS_BURST_SECONDS: u32 = 10;
+/// How many joins a failed one counts as: ten names a second cannot search even a list of common words in a useful time,
+/// and a person who mistypes a name does not notice.
+pub const FAILED_JOIN: u32 = 10;
+/// Bytes a second that all connections of one address may send together: 64 connections at the full [`BYTE_RATE`]. When
+/// 256 people in an office all set up a call at once, they send about 18 MiB (35 messages of 2 KiB each), which is a
+/// fraction of the burst.
+pub const ADDRESS_BYTES: u32 = 64 * BYTE_RATE;
+/// For how many seconds' worth of bytes an address may send at once: the same as one connection may.
+pub const ADDRESS_BYTES_BURST_SECONDS: u32 = BYTE_BURST / BYTE_RATE;
+/// How many addresses without a connection the relay remembers at most, about 200 bytes each. If there are more, it
+/// forgets them all: each of them gains one burst at most.
+pub const ADDRESSES: usize = 65_536;
+/// How often the relay forgets addresses that are idle and whose limits are all unused again.
+pub const ADDRESS_SWEEP: Duration = Duration::from_secs(10);
+/// Lines of the log about one address that may be written at once: 256 connections that begin and end, and some
+/// refusals.
+pub const ADDRESS_LINES: u32 = 600;
+/// Lines of the log about one address each minute beyond that: a client that reconnects without end writes 10 KB a
+/// minute.
+pub const ADDRESS_LINES_A_MINUTE: u32 = 60;
+/// The part of the process's file descriptors that connections may take, in percent, unless `--max-connections` says
+/// otherwise.
+pub const MAX_CONNECTIONS_PERCENT: usize = 95;
+/// File descriptors that connections leave to the rest at least: listeners, files, and the refusals that are being
+/// written.
+pub const SPARE_DESCRIPTORS: usize = 64;
+/// Refusals that the relay writes at a time to connections beyond a limit. More are closed without a word.
+pub const REFUSED_AT_ONCE: usize = 32;
+/// Refused connections from this machine beyond [`REFUSED_AT_ONCE`] that may still ask for `/healthz`: a few monitors.
+pub const HEALTH_CHECKS: usize = 8;
+/// How long a refused connection may take to send its request and to read the refusal.
+pub const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
+/// The most bytes of a refused request that are read: the request line and a proxy's headers come first.
+pub const REFUSED_HEAD_BYTES: usize = 4 * 1024;
+/// How soon a client may try again that was refused because too many connections are open.
+pub const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
 /// The most bytes of an HTTP request's head (request line and headers): the cookies of an intranet's other pages fit.
 pub const HEAD_BYTES: usize = 16 * 1024;

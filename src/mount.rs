@@ -54,7 +54,7 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
             if !upgrade::is_upgrade(request.headers()) {
                 return Ok(service::answer(&relay, connection, &request).await);
             }
-            let (response, upgrade) = upgrade::answer(&relay, connection, &request).await;
+            let (response, upgrade) = upgrade::answer(&relay, connection, None, &request).await;
             if let Some(upgrade) = upgrade {
                 let drain = Arc::clone(relay.drain());
                 drain.spawn(async move {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
+use tracing::info;
 
 use crate::auth::{Authorizer, Open};
 use crate::config::Config;
@@ -13,11 +14,12 @@ use crate::drain::{Drain, Registration, Shutdown};
 use crate::error::BindError;
 use crate::http::assets::Page;
 use crate::http::origin::OriginPolicy;
-use crate::http::proxy::Client;
+use crate::http::proxy::{self, Client};
 use crate::lan::trust::TrustPages;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
+use crate::net::quota::{Admission, Quotas, Refused};
 use crate::outbox::Outbox;
 use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
 use crate::protocol;
@@ -37,6 +39,7 @@ pub struct Relay {
     pub(crate) trust: Option<Arc<TrustPages>>,
     context: Arc<Context>,
     drain: Arc<Drain>,
+    quotas: Arc<Quotas>,
 }
 
 /// Builds a [`Relay`]; made by [`Relay::builder`].
@@ -91,6 +94,7 @@ impl RelayBuilder {
                 observer: self.observer,
             }),
             drain: Arc::new(Drain::new()),
+            quotas: Quotas::new(&config),
             config,
         })
     }
@@ -118,23 +122,53 @@ impl Relay {
         self.drain.websockets()
     }
 
+    /// How many addresses the limits for each address know of: those that have a connection, or have used a part of their
+    /// limits that has not refilled yet.
+    pub fn addresses(&self) -> usize {
+        self.quotas.addresses()
+    }
+
     /// Tells every client that the relay shuts down, and waits until all connections have ended, for
     /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. Then it aborts those that are left. It refuses later
     /// WebSockets.
     pub async fn shutdown(&self, shutdown: Shutdown) {
         self.drain.shut_down(shutdown).await;
+        self.quotas.report_left_out();
     }
 
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }
 
+    pub(crate) fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
+    }
+
+    /// Admits a connection; a trusted proxy's counts only among all.
+    ///
+    /// # Errors
+    /// When a limit is reached, which the log says: the refusal, unless enough others are being written.
+    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<Refused>> {
+        let ip = proxy::counted_ip(connection.ip(), &self.config.trusted_proxy);
+        self.quotas.admit(ip).map_err(|excess| {
+            if self.quotas.may_log_refusal(ip, excess) {
+                info!(address = %connection, why = %excess, "refused a connection");
+            }
+            self.quotas.refuse(excess, connection.is_local())
+        })
+    }
+
     pub(crate) fn drain(&self) -> &Arc<Drain> {
         &self.drain
     }
 
-    /// A new session in no room, with full rate limits, and its registration.
-    pub(crate) fn new_session(&self, address: Option<IpAddr>, origin: Option<&str>) -> (Session, Registration) {
+    /// A new session in no room, with full rate limits, for the client of `admission`; and its registration.
+    pub(crate) fn new_session(
+        &self,
+        address: Option<IpAddr>,
+        origin: Option<&str>,
+        admission: &Admission,
+    ) -> (Session, Registration) {
         // A full share for each member of a room, and as much again for those who have left. An empty share takes a message
         // of any size.
         let share = limits::SHARE_BYTES.max(self.config.max_message_bytes);
@@ -142,7 +176,8 @@ impl Relay {
         let registration = self.drain.register(&outbox);
         let connection = registration.number();
         self.context.observe(|| RelayEvent::Connected { connection, address });
-        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now());
+        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now())
+            .sharing(admission.address().cloned());
         (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)
     }
 

@@ -7,11 +7,14 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::drain::Registration;
+use crate::http::proxy::is_trusted;
+use crate::http::refused;
 use crate::http::service::{self, Upgraded};
 use crate::http::upgrade::Upgrade;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
+use crate::net::quota::{Admission, Refused};
 use crate::outbox::EndReason;
 use crate::peer::Session;
 use crate::relay::Relay;
@@ -22,7 +25,7 @@ impl Relay {
     /// Serves one stream: HTTP requests, and a WebSocket after an upgrade. Wrap a stream of your own type (your own
     /// TLS, a tunnel) in [`Opaque`](crate::Opaque).
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
-        self.drain().serve(self.serve_transport(stream, connection.into())).await;
+        self.drain().serve(self.admit_and_serve(stream, connection.into())).await;
     }
 
     /// Serves the connections of a listener of your own, until the relay shuts down.
@@ -36,14 +39,28 @@ impl Relay {
                 _ = self.drain().wait() => return,
             };
             let relay = Arc::clone(self);
-            self.drain().spawn(async move { relay.serve_transport(stream, connection).await });
+            self.drain().spawn(async move { relay.admit_and_serve(stream, connection).await });
         }
     }
 
     /// As [`serve_stream`](Self::serve_stream), in a task that is registered with the drain already.
-    pub(crate) async fn serve_transport<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
+    async fn admit_and_serve<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
+        match self.admit(connection) {
+            Ok(admission) => self.serve_transport(stream, connection, admission).await,
+            Err(Some(refused)) => self.refuse(stream, connection, refused).await,
+            Err(None) => {}
+        }
+    }
+
+    /// Serves a stream that is admitted, in a task that is registered with the drain already.
+    pub(crate) async fn serve_transport<S: Transport>(
+        self: &Arc<Self>,
+        stream: S,
+        connection: ConnectionInfo,
+        admission: Arc<Admission>,
+    ) {
         // Boxed, so that a WebSocket does not keep the memory that its requests needed.
-        let requests = Box::pin(service::serve(stream, connection, Arc::clone(self)));
+        let requests = Box::pin(service::serve(stream, connection, Arc::clone(&admission), Arc::clone(self)));
         let mut websocket = match requests.await {
             Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
             None => return,
@@ -51,13 +68,19 @@ impl Relay {
         websocket.serve(self).await;
     }
 
+    /// Tells a connection why it is refused.
+    pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refused: Refused) {
+        let is_trusted = is_trusted(connection.ip(), &self.config.trusted_proxy);
+        Box::pin(refused::serve(stream, connection, is_trusted, refused.excess)).await;
+    }
+
     /// Makes a WebSocket of `stream`, from which `read` has been read already.
     pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> WebSocket {
-        let Upgrade { client, session, registration, refused } = upgrade;
+        let Upgrade { client, admission, session, registration, refused } = upgrade;
         let outbox = Arc::clone(session.outbox());
         let connection = Connection::new(stream, read, outbox, self.config.max_message_bytes);
         let address = client.to_string().into();
-        WebSocket { connection, session, registration, address, refused, opened: Instant::now() }
+        WebSocket { connection, session, registration, admission, address, refused, opened: Instant::now() }
     }
 
     /// The `goaway` before a restart. Each client gets a random delay, so that not all reconnect at once.
@@ -77,6 +100,8 @@ pub(crate) struct WebSocket {
     connection: Connection,
     session: Session,
     registration: Registration,
+    /// What the client counts as.
+    admission: Arc<Admission>,
     /// The client's address, for the log.
     address: Box<str>,
     /// Why the client cannot join the room of its URL, if that is so.
@@ -88,7 +113,9 @@ impl WebSocket {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
         let (number, place) = (self.registration.number(), place_of(&self.session));
-        info!(connection = number, address = %self.address, %place, "connected");
+        if self.admission.may_log() {
+            info!(connection = number, address = %self.address, %place, "connected");
+        }
         drop(place);
         let end = match self.refused {
             Some(code) => End::Refused { retryable: code.is_retryable() },
@@ -104,7 +131,9 @@ impl WebSocket {
         let (number, place) = (self.registration.number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
-        info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
+        if self.admission.may_log() {
+            info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::lan::trust::TrustPages;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::listen::{Listener, listen};
+use crate::net::quota::{Admission, Refused};
 use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
@@ -47,6 +48,9 @@ enum App {
     /// A redirect to https.
     Redirect(Arc<Redirect>),
 }
+
+/// Whether a connection is within the limits: if not, it is to be told.
+type Admitted = Result<Arc<Admission>, Refused>;
 
 impl RelayBuilder {
     /// Builds the relay and a server that listens for it.
@@ -154,7 +158,9 @@ impl Endpoint {
         match (listener, self.tls.clone()) {
             (Listener::Tcp(listener), None) => drain.spawn(self.accept_from(listener, Self::serve)),
             (Listener::Tcp(listener), Some(tls)) => {
-                let serve = move |endpoint: Self, stream, info| endpoint.serve_tls(Arc::clone(&tls), stream, info);
+                let serve = move |endpoint: Self, stream, info, admitted| {
+                    endpoint.serve_tls(Arc::clone(&tls), stream, info, admitted)
+                };
                 drain.spawn(self.accept_from(listener, serve));
             }
             // The bytes of a Unix socket do not leave the machine, so TLS would be of no use.
@@ -162,8 +168,9 @@ impl Endpoint {
         }
     }
 
-    /// Serves the connections of `listener`, each in a task of its own, until the relay shuts down.
-    async fn accept_from<L, F>(self, mut listener: L, serve: impl Fn(Self, L::Io, ConnectionInfo) -> F + Send)
+    /// Serves the connections of `listener`, each in a task of its own, until the relay shuts down. Those beyond a limit are
+    /// refused.
+    async fn accept_from<L, F>(self, mut listener: L, serve: impl Fn(Self, L::Io, ConnectionInfo, Admitted) -> F + Send)
     where
         L: Accept,
         F: Future<Output = ()> + Send + 'static,
@@ -174,12 +181,31 @@ impl Endpoint {
                 accepted = listener.accept() => accepted,
                 _ = drain.wait() => return,
             };
-            drain.spawn(serve(self.clone(), stream, connection));
+            let admitted = match self.relay.admit(connection) {
+                Ok(admission) => Ok(admission),
+                Err(Some(refused)) => Err(refused),
+                // Without a word: enough others are being told.
+                Err(None) => continue,
+            };
+            drain.spawn(serve(self.clone(), stream, connection, admitted));
         }
     }
 
     /// Serves one TCP connection that begins with a TLS handshake.
-    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo) {
+    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, admitted: Admitted) {
+        match &admitted {
+            Ok(admission) => {
+                if let Err(excess) = admission.take_handshake() {
+                    if admission.may_log() {
+                        info!(address = %connection, why = %excess, "refused a connection");
+                    }
+                    return;
+                }
+            }
+            // A refusal is not worth a handshake, except to a monitor.
+            Err(_) if !connection.is_local() => return,
+            Err(_) => {}
+        }
         // Boxed, so that the connection does not keep the memory that the handshake needed.
         let handshake = Box::pin(async {
             tokio::select! {
@@ -188,8 +214,12 @@ impl Endpoint {
             }
         });
         match handshake.await {
-            Some(Ok(MaybeTlsStream::Tls(stream))) => self.serve(*stream, connection.over_tls()).await,
+            Some(Ok(MaybeTlsStream::Tls(stream))) => self.serve(*stream, connection.over_tls(), admitted).await,
             Some(Ok(MaybeTlsStream::Plain(stream))) => {
+                let _admission = match admitted {
+                    Ok(admission) => admission,
+                    Err(refused) => return self.relay.refuse(stream, connection, refused).await,
+                };
                 let redirect = Arc::new(Redirect { port: None, trust: self.relay.trust.clone() });
                 Box::pin(redirect.serve(stream, self.relay.drain())).await;
             }
@@ -198,10 +228,13 @@ impl Endpoint {
         }
     }
 
-    async fn serve<S: Transport>(self, stream: S, connection: ConnectionInfo) {
-        match self.app {
-            App::Relay => self.relay.serve_transport(stream, connection).await,
-            App::Redirect(redirect) => Box::pin(redirect.serve(stream, self.relay.drain())).await,
+    async fn serve<S: Transport>(self, stream: S, connection: ConnectionInfo, admitted: Admitted) {
+        match (self.app, admitted) {
+            (_, Err(refused)) => self.relay.refuse(stream, connection, refused).await,
+            (App::Relay, Ok(admission)) => self.relay.serve_transport(stream, connection, admission).await,
+            (App::Redirect(redirect), Ok(_admission)) => {
+                Box::pin(redirect.serve(stream, self.relay.drain())).await;
+            }
         }
     }
 }

@@ -132,6 +132,14 @@ fn help_names_every_flag_with_its_environment_variable_and_its_default() {
         "[default: 65536]",
         "--web",
         "--allow-origin",
+        "--address-connections",
+        "[default: 256]",
+        "--address-upgrades",
+        "--address-joins",
+        "--address-bytes",
+        "[default: 16777216]",
+        "--max-connections",
+        "SIGNALING_RELAY_MAX_CONNECTIONS",
         "RUST_LOG",
     ] {
         assert!(help.contains(word), "{word} is missing from:\n{help}");

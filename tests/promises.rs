@@ -259,9 +259,10 @@ async fn crowd(relay: TestRelay, rooms: usize, messages: usize) -> Counts {
     all
 }
 
-/// No rates: what is at stake is what receivers take.
+/// No rates, and no limits for the one address of all clients: what is at stake is what receivers take.
 fn config() -> Config {
-    Config { message_rate: 0, byte_rate: 0, ..Config::default() }
+    let address_limits = Config { address_connections: 0, address_upgrades: 0, address_joins: 0, ..Config::default() };
+    Config { message_rate: 0, byte_rate: 0, address_bytes: 0, ..address_limits }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ use std::time::Instant;
 use harness::pki::{Pki, dial, serial};
 use harness::{Client, Process, TestRelay, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
+use signaling_relay::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -290,7 +291,7 @@ async fn a_hundred_reloads_under_load_fail_no_handshake_and_drop_no_connection()
 #[tokio::test]
 async fn who_begins_no_handshake_is_hung_up_on_after_five_seconds() {
     let pki = Pki::new();
-    let relay = TestRelay::start_with(pki.config()).await;
+    let relay = TestRelay::start_with(Config { address_connections: 0, address_upgrades: 0, ..pki.config() }).await;
     let begun = Instant::now();
     let mut silent = Vec::new();
     for n in 0..1000 {

@@ -148,6 +148,58 @@ struct Flags {
     #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
     byte_rate: u32,
 
+    /// Let one address have this many connections open at a time; 0 means no limit.
+    ///
+    /// Everybody behind one NAT has one address, so raise it for a larger office. An IPv6 address counts by its /64. The
+    /// clients of a --trusted-proxy count by their own addresses.
+    #[arg(
+        long,
+        value_name = "CONNECTIONS",
+        env = "SIGNALING_RELAY_ADDRESS_CONNECTIONS",
+        default_value_t = limits::ADDRESS_CONNECTIONS
+    )]
+    address_connections: u32,
+
+    /// Let one address open this many WebSockets a second; 0 means no limit.
+    ///
+    /// It may first open 10 times as many at once. TLS handshakes are counted in the same way, on their own.
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        env = "SIGNALING_RELAY_ADDRESS_UPGRADES",
+        default_value_t = limits::ADDRESS_UPGRADES
+    )]
+    address_upgrades: u32,
+
+    /// Let one address join rooms this many times a second; 0 means no limit.
+    ///
+    /// It may first join 10 times as many at once. A failed join counts as 10, so that nobody finds rooms by trying names.
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        env = "SIGNALING_RELAY_ADDRESS_JOINS",
+        default_value_t = limits::ADDRESS_JOINS
+    )]
+    address_joins: u32,
+
+    /// Let all connections of one address together send this many bytes a second; 0 means no limit.
+    ///
+    /// They may first send a burst of 16 times as many. Bytes beyond it are read later.
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        env = "SIGNALING_RELAY_ADDRESS_BYTES",
+        default_value_t = limits::ADDRESS_BYTES
+    )]
+    address_bytes: u32,
+
+    /// Accept this many connections at a time; 0 means no limit.
+    ///
+    /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -n). When it is reached,
+    /// only GET /healthz from this machine is still answered.
+    #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
+    max_connections: Option<usize>,
+
     /// Let web pages of this origin connect, such as `https://intranet.example`; may be given several times.
     ///
     /// The relay's own pages and those of the browser's own machine may always connect. `null` allows pages opened from
@@ -205,6 +257,11 @@ impl From<Flags> for Config {
             max_message_bytes: flags.max_message_bytes,
             message_rate: flags.message_rate,
             byte_rate: flags.byte_rate,
+            address_connections: flags.address_connections,
+            address_upgrades: flags.address_upgrades,
+            address_joins: flags.address_joins,
+            address_bytes: flags.address_bytes,
+            max_connections: flags.max_connections,
             allow_origin: flags.allow_origin,
             allow_frame: flags.allow_frame,
             trusted_proxy: flags.trusted_proxy,

@@ -5,6 +5,7 @@ pub(crate) mod assets;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
+pub(crate) mod refused;
 pub(crate) mod response;
 pub(crate) mod service;
 pub(crate) mod upgrade;

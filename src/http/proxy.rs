@@ -94,6 +94,16 @@ impl Client {
         }
     }
 
+    /// The address by which it counts towards the limits for each address; none for a trusted proxy's own.
+    pub(crate) fn counted_ip(&self, trusted: &[TrustedProxy]) -> Option<IpAddr> {
+        counted_ip(self.ip, trusted)
+    }
+
+    /// Whether a proxy that the relay does not trust added its headers, so that all clients of the proxy count as one.
+    pub(crate) fn is_behind_unknown_proxy(&self) -> bool {
+        self.proxied && !self.proxy_is_trusted
+    }
+
     /// The scheme of its request: `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
@@ -110,7 +120,13 @@ impl fmt::Display for Client {
     }
 }
 
-fn is_trusted(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> bool {
+/// The address by which a client at `ip` counts towards the limits for each address; none for a trusted proxy's own.
+pub(crate) fn counted_ip(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> Option<IpAddr> {
+    ip.filter(|_| !is_trusted(ip, trusted))
+}
+
+/// Whether a trusted proxy has the address `ip`, or none if it connects over a Unix socket.
+pub(crate) fn is_trusted(ip: Option<IpAddr>, trusted: &[TrustedProxy]) -> bool {
     trusted.iter().any(|proxy| match (proxy, ip) {
         (TrustedProxy::Network(network), Some(ip)) => network.contains(&ip),
         (TrustedProxy::Unix, None) => true,

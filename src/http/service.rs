@@ -19,6 +19,7 @@ use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
+use crate::net::quota::Admission;
 use crate::relay::Relay;
 use crate::ws::linger;
 
@@ -33,11 +34,16 @@ pub(crate) struct Upgraded<S> {
 }
 
 /// Answers requests on `stream` until one of them upgrades it; none if the stream ends without an upgrade.
-pub(crate) async fn serve<S>(stream: S, connection: ConnectionInfo, relay: Arc<Relay>) -> Option<Upgraded<S>>
+pub(crate) async fn serve<S>(
+    stream: S,
+    connection: ConnectionInfo,
+    admission: Arc<Admission>,
+    relay: Arc<Relay>,
+) -> Option<Upgraded<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let router = Router { relay: Arc::clone(&relay), connection, upgrade: Arc::default() };
+    let router = Router { relay: Arc::clone(&relay), connection, admission, upgrade: Arc::default() };
     let parts = serve_requests(stream, router, relay.drain()).await?;
     let mut stream = parts.io.into_inner();
     let upgrade = parts.service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -105,6 +111,7 @@ where
 struct Router {
     relay: Arc<Relay>,
     connection: ConnectionInfo,
+    admission: Arc<Admission>,
     /// Set by the request that upgrades the stream.
     upgrade: Arc<Mutex<Option<Upgrade>>>,
 }
@@ -116,6 +123,7 @@ impl Service<Request<Incoming>> for Router {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (relay, connection, place) = (Arc::clone(&self.relay), self.connection, Arc::clone(&self.upgrade));
+        let admission = Arc::clone(&self.admission);
         Box::pin(async move {
             if !upgrade::is_upgrade(request.headers()) {
                 return Ok(answer(&relay, connection, &request).await);
@@ -123,7 +131,7 @@ impl Service<Request<Incoming>> for Router {
             if !matches!(request.uri().path(), "/" | "/ws") {
                 return Ok(text(StatusCode::NOT_FOUND, "there is no WebSocket here: connect to / or /ws"));
             }
-            let (response, upgrade) = upgrade::answer(&relay, connection, &request).await;
+            let (response, upgrade) = upgrade::answer(&relay, connection, Some(&admission), &request).await;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
             Ok(response)
         })
@@ -133,7 +141,7 @@ impl Service<Request<Incoming>> for Router {
 /// Answers a request that is not an upgrade.
 pub(crate) async fn answer<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
     let response = route(relay, connection, request).await;
-    debug!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
+    debug!(method = ?request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
     response
 }
 

@@ -13,10 +13,12 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::proxy::Client;
+use super::refused;
 use super::response::{Body, method_not_allowed, text};
 use crate::auth::Answer;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
+use crate::net::quota::{Admission, Excess};
 use crate::peer::Session;
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
@@ -32,6 +34,8 @@ pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
 pub(crate) struct Upgrade {
     /// The client.
     pub client: Client,
+    /// What it counts as.
+    pub admission: Arc<Admission>,
     /// Its session, in a room if the URL names one.
     pub session: Session,
     /// Its registration with the drain.
@@ -47,13 +51,15 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).iter().any(websocket) || headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
-/// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it.
+/// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it. `admission` is
+/// that of the connection; none if another HTTP server accepted it.
 pub(crate) async fn answer<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,
+    admission: Option<&Arc<Admission>>,
     request: &Request<B>,
 ) -> (Response<Body>, Option<Upgrade>) {
-    let accepted = accept(relay, connection, request).await;
+    let accepted = accept(relay, connection, admission, request).await;
     let (response, upgrade) = match accepted {
         Ok((response, upgrade)) => (response, Some(upgrade)),
         Err(refusal) => (*refusal, None),
@@ -66,20 +72,26 @@ pub(crate) async fn answer<B>(
 async fn accept<B>(
     relay: &Arc<Relay>,
     connection: ConnectionInfo,
+    admission: Option<&Arc<Admission>>,
     request: &Request<B>,
 ) -> Result<(Response<Body>, Upgrade), Box<Response<Body>>> {
     let headers = request.headers();
-    let response = handshake(request)?;
     let client = relay.client(headers, connection);
+    let admission = admit(relay, &client, admission)?;
+    let response = handshake(request)?;
     relay.origins.check(headers, &client).map_err(|error| {
-        info!(%client, %error, "refused a page");
-        text(StatusCode::FORBIDDEN, &error.to_string())
+        let error = error.to_string();
+        if admission.may_log() {
+            // `?` quotes and escapes what the client sent, so that it cannot forge a field of the line.
+            info!(%client, ?error, "refused a page");
+        }
+        text(StatusCode::FORBIDDEN, &error)
     })?;
     if relay.drain().has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let (mut session, registration) = relay.new_session(client.ip, origin);
+    let (mut session, registration) = relay.new_session(client.ip, origin, &admission);
     let mut refused = None;
     if !request.uri().path().ends_with("/ws") {
         let query = request.uri().query().unwrap_or_default();
@@ -87,13 +99,35 @@ async fn accept<B>(
             if !has_room(query) {
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
                 // show.
-                return Err(text(status_of(refusal.code), &refusal.message).into());
+                return Err(match refusal {
+                    JoinRefusal::Excess(excess) => refused::response(excess, client.is_behind_unknown_proxy()),
+                    JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
+                }
+                .into());
             }
+            let refusal = Refusal::from(refusal);
             session.refuse(&refusal, None);
             refused = Some(refusal.code);
         }
     }
-    Ok((response, Upgrade { client, session, registration, refused }))
+    Ok((response, Upgrade { client, admission, session, registration, refused }))
+}
+
+/// Admits the client that asks for a WebSocket, and counts the upgrade, whatever becomes of it.
+fn admit(
+    relay: &Relay,
+    client: &Client,
+    admission: Option<&Arc<Admission>>,
+) -> Result<Arc<Admission>, Box<Response<Body>>> {
+    let ip = client.counted_ip(&relay.config.trusted_proxy);
+    let admitted = relay.quotas().admit_client(admission, ip);
+    let admitted = admitted.and_then(|admission| admission.take_upgrade().map(|()| admission));
+    admitted.map_err(|excess| {
+        if relay.quotas().may_log_refusal(ip, excess) {
+            info!(%client, why = %excess, "refused an upgrade");
+        }
+        refused::response(excess, client.is_behind_unknown_proxy()).into()
+    })
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).
@@ -129,13 +163,43 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
 }
 
 /// Joins the room that the URL names.
-async fn join(session: &mut Session, query: &str) -> Result<(), Refusal> {
+async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
     let request = session.request(join_from_query(query)?);
+    session.take_join()?;
     let answer = match session.authorize(&request) {
         Answer::Now(answer) => answer,
         Answer::Later(decision) => decision.await,
     };
-    session.enter(&request.room, answer, &mut Flushes::default())
+    Ok(session.enter(&request.room, answer, &mut Flushes::default())?)
+}
+
+/// Why a client cannot join the room that its URL names.
+enum JoinRefusal {
+    /// Its address has joined too often.
+    Excess(Excess),
+    /// Another reason.
+    Other(Refusal),
+}
+
+impl From<Excess> for JoinRefusal {
+    fn from(excess: Excess) -> Self {
+        Self::Excess(excess)
+    }
+}
+
+impl From<Refusal> for JoinRefusal {
+    fn from(refusal: Refusal) -> Self {
+        Self::Other(refusal)
+    }
+}
+
+impl From<JoinRefusal> for Refusal {
+    fn from(refusal: JoinRefusal) -> Self {
+        match refusal {
+            JoinRefusal::Excess(excess) => excess.into(),
+            JoinRefusal::Other(refusal) => refusal,
+        }
+    }
 }
 
 fn has_room(query: &str) -> bool {

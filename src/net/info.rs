@@ -39,6 +39,13 @@ impl ConnectionInfo {
     }
 }
 
+impl ConnectionInfo {
+    /// Whether the other end is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.ip().is_none_or(|ip| ip.is_loopback())
+    }
+}
+
 impl From<SocketAddr> for ConnectionInfo {
     fn from(address: SocketAddr) -> Self {
         Self::tcp(address)

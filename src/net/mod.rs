@@ -1,7 +1,8 @@
-//! Listeners, streams and TLS.
+//! Listeners, streams, TLS, and how much one address may use.
 
 pub(crate) mod accept;
 pub(crate) mod address;
+pub(crate) mod bucket;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 #[cfg(feature = "tls")]
@@ -9,6 +10,7 @@ pub(crate) mod counted;
 pub(crate) mod info;
 pub(crate) mod listen;
 pub(crate) mod machine;
+pub(crate) mod quota;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub(crate) mod tls;
 

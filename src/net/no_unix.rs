@@ -57,6 +57,11 @@ pub(crate) fn reuse_address(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+/// None: this system counts no file descriptors.
+pub(crate) fn descriptor_limit() -> Option<usize> {
+    None
+}
+
 /// Does nothing: a new file has the permissions of its folder.
 pub(crate) fn create_for_owner_only(_options: &mut OpenOptions) {}
 

@@ -63,13 +63,15 @@ pub(crate) enum Pushed {
     Closed,
 }
 
-/// Why the relay ends a connection when it shuts down.
+/// Why the relay ends a connection of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndReason {
     /// The relay restarts.
     Restart,
     /// The relay shuts down for good.
     Shutdown,
+    /// The client was idle in a full room, and gave way to another one.
+    GaveWay,
 }
 
 /// The frames that are queued for one client.

@@ -1,13 +1,16 @@
-//! How much one connection may send: messages, bytes, and frames that carry nothing.
+//! How much one connection may send: messages, bytes, and frames that carry nothing. Bytes and joins also count for the
+//! client's address.
 //!
 //! Messages beyond the rate are answered with `rate_limited`, and a client that goes on regardless is closed. Beyond
 //! the byte rate the connection is throttled: the relay reads from it again later, and does not close it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::limits::{BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS};
+use crate::net::quota::{Address, Excess};
 
 /// What one connection may send, in messages and in bytes: a token bucket for each.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(crate) struct RateLimiter {
     messages: Bucket,
     bytes: Bucket,
     refused: u32,
+    /// The limits of the client's address, which it shares with other clients there.
+    address: Option<Arc<Address>>,
 }
 
 /// What the relay does with a message.
@@ -37,6 +42,27 @@ impl RateLimiter {
             messages: Bucket::new(messages_per_second, burst(messages_per_second, MESSAGE_BURST, MESSAGE_RATE), now),
             bytes: Bucket::new(bytes_per_second, burst(bytes_per_second, BYTE_BURST, BYTE_RATE), now),
             refused: 0,
+            address: None,
+        }
+    }
+
+    /// Counts bytes and joins for this address as well.
+    pub(crate) fn sharing(self, address: Option<Arc<Address>>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Counts one join for the client's address.
+    ///
+    /// # Errors
+    /// [`Excess`], if clients there have joined too often.
+    pub(crate) fn take_join(&self) -> Result<(), Excess> {
+        self.address.as_ref().map_or(Ok(()), |address| address.take_join())
+    }
+
+    /// Counts that a join, which was counted as one, has failed.
+    pub(crate) fn charge_failed_join(&self) {
+        if let Some(address) = &self.address {
+            address.charge_failed_join();
         }
     }
 
@@ -62,16 +88,18 @@ impl RateLimiter {
     pub(crate) fn take_bytes(&mut self, bytes: usize, now: Instant) {
         self.bytes.refill(now);
         self.bytes.level -= bytes as f64;
+        if let Some(address) = &self.address {
+            address.take_bytes(bytes, now);
+        }
     }
 
     /// When to read from the socket again; none if it may be read now.
     pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
         self.bytes.refill(now);
-        (self.bytes.level < 0.0).then(|| {
-            let missing = Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second);
-            // At least the resolution of the timer, however little is missing.
-            now + missing.max(Duration::from_millis(1))
-        })
+        let own = (self.bytes.level < 0.0).then(|| Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second));
+        let shared = self.address.as_ref().and_then(|address| address.pause(now));
+        // At least the resolution of the timer, however little is missing.
+        own.max(shared).map(|missing| now + missing.max(Duration::from_millis(1)))
     }
 }
 

@@ -22,6 +22,7 @@ use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{PAUSE, STALL};
+use crate::net::quota::Excess;
 use crate::outbox::{Outbox, Pushed};
 use crate::protocol::{self, Command, Join};
 use crate::room::names::{PeerId, RoomName};
@@ -228,6 +229,14 @@ impl Session {
         }
     }
 
+    /// Counts a join for the client's address. Call it before the authorizer is asked.
+    ///
+    /// # Errors
+    /// `rate_limited`, if clients there have joined too often.
+    pub(crate) fn take_join(&self) -> Result<(), Excess> {
+        self.rate.take_join()
+    }
+
     /// Asks the authorizer.
     pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
         self.context.authorize(request)
@@ -243,7 +252,14 @@ impl Session {
         answer: Result<Grant, Denial>,
         flushes: &mut Flushes,
     ) -> Result<(), Refusal> {
-        let grant = answer?;
+        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter_with(room, grant, flushes));
+        if entered.as_ref().is_err_and(|refusal| is_a_guess(refusal.code)) {
+            self.rate.charge_failed_join();
+        }
+        entered
+    }
+
+    fn enter_with(&mut self, room: &RoomName, grant: Grant, flushes: &mut Flushes) -> Result<(), Refusal> {
         let entrant = Entrant {
             id: grant.id.as_ref(),
             name: grant.name.as_ref(),
@@ -302,6 +318,7 @@ impl Session {
             let message = "read the messages of your earlier joins first: then join again";
             return Err(Refusal::new(ErrorCode::Unavailable, message));
         }
+        self.take_join()?;
         let request = self.request(join);
         match self.authorize(&request) {
             Answer::Now(answer) => self.enter(&request.room, answer, flushes)?,
@@ -370,6 +387,18 @@ impl Session {
 
     fn membership(&self) -> Result<&Membership, Refusal> {
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
+    }
+}
+
+/// Whether a join that fails with this code may have been an attempt to find a room, rather than the relay's own trouble.
+fn is_a_guess(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::RoomFull | ErrorCode::IdTaken | ErrorCode::Unauthorized)
+}
+
+/// A client beyond a limit of its address learns that by the code for too many messages.
+impl From<Excess> for Refusal {
+    fn from(excess: Excess) -> Self {
+        Self::new(ErrorCode::RateLimited, format!("{excess}: try again in {} s", excess.retry_after()))
     }
 }
 

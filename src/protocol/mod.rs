@@ -16,7 +16,7 @@
 //! The client joins the room of the URL before the relay answers the upgrade, so it is in that room as soon as it is
 //! connected. If a client without `?room=` cannot join, the relay refuses the upgrade: with `503 Service Unavailable`
 //! when `lobby` is full (it takes two members) or for `unavailable`, with 400 for a bad `name` or `id`, 409 for a taken
-//! `id`, and 401 for `unauthorized`. If a client with `?room=` cannot join, the relay accepts the upgrade, sends an
+//! `id`, 401 for `unauthorized`, and 429 for `rate_limited`. If a client with `?room=` cannot join, the relay accepts the upgrade, sends an
 //! `error`, and closes with 1013 if the error is retryable, otherwise with 1008. In a query `+` is a space, other
 //! parameters are ignored, and `room`, `name` and `id` may each be present once. A plain HTTP request for the same URLs
 //! gets the page.
@@ -48,7 +48,8 @@
 //! | `goaway` | `retryAfterMs` | before the relay closes connections to restart |
 //!
 //! Reasons of `peer_left`: `left` (it sent `leave`), `closed` (its connection ended), `timeout` (it did not respond to
-//! a ping), `slow` (it did not read), `policy` (it broke the protocol's rules), `shutdown` (the relay shuts down).
+//! a ping), `slow` (it did not read), `policy` (it broke the protocol's rules), `idle` (it gave way in `lobby`), `shutdown`
+//! (the relay shuts down).
 //!
 //! | `code` | when | `retryable` |
 //! | --- | --- | --- |
@@ -61,7 +62,7 @@
 //! | `id_taken` | another peer in the room has this `id`; after a lost connection that may be the client's own earlier connection, which the relay closes within 40 seconds | no |
 //! | `peer_not_found` | no peer in this room has the id `to` (which the error repeats), or it is the sender's own; a broadcast has no receiver and is not held | no |
 //! | `peer_busy` | the peer `to` (the error names it also for a broadcast) reads slower than this client sends, and did not get the message; all other receivers did | yes |
-//! | `rate_limited` | the client sends too many messages; this one was dropped | yes |
+//! | `rate_limited` | the client sends too many messages, or its address joins too often; this message was dropped | yes |
 //! | `unauthorized` | the authorizer does not let this client into the room | no |
 //! | `unavailable` | whether the client may join cannot be decided now: the authorizer gave no decision, or a member or the client itself has not yet read about earlier joins and leaves | yes |
 //! | `internal` | the relay could not make an id | yes |
@@ -74,7 +75,7 @@
 //! | 1002 | the frames break RFC 6455 |
 //! | 1003 | the client sent a binary message |
 //! | 1007 | the client sent a text that is not UTF-8 |
-//! | 1008 | policy: too many messages or empty frames, no join in time, no response to a ping, an unfinished message, a refused `?room=` |
+//! | 1008 | policy: too many messages or empty frames, no join in time, no response to a ping, an unfinished message, a refused `?room=`, idle in a full `lobby` |
 //! | 1009 | the client sent a message that is too large |
 //! | 1012 | the relay restarts; it sent `goaway` before |
 //! | 1013 | `?room=` was refused with a retryable error (such as a full room), or the client does not read |
@@ -102,6 +103,20 @@
 //!
 //! A connection is closed as too slow (1013, `peer_left` with the reason `slow`) when its socket has accepted nothing
 //! for 5 seconds although frames were queued. However much others send, a client that reads is not closed.
+//!
+//! # Many clients at one address
+//! The relay limits what all clients of one address use together; IPv6 addresses count by their /64. Beyond
+//! [`ADDRESS_CONNECTIONS`](crate::limits::ADDRESS_CONNECTIONS), it answers a connection with `503 Service Unavailable`,
+//! or closes it; beyond [`ADDRESS_UPGRADES`](crate::limits::ADDRESS_UPGRADES), it answers an upgrade with `429 Too Many
+//! Requests`. Both have a `Retry-After`. It does not answer a TLS handshake. A join beyond [`ADDRESS_JOINS`](crate::limits::ADDRESS_JOINS) gets
+//! `rate_limited`; one that fails with `room_full`, `id_taken` or `unauthorized` counts as
+//! [`FAILED_JOIN`](crate::limits::FAILED_JOIN) joins. Bytes beyond [`ADDRESS_BYTES`](crate::limits::ADDRESS_BYTES) are read
+//! later. An operator may change these numbers.
+//!
+//! # Who waits in the lobby
+//! If a client enters `lobby` when it is full, and a member has neither sent nor been sent a signal for
+//! [`LOBBY_IDLE`](crate::limits::LOBBY_IDLE), the member that was idle for longest gives way: its connection is closed
+//! (1008), and the other member gets `peer_left` with the reason `idle`.
 //!
 //! # Promises
 //! Messages from one sender to one receiver arrive in the order sent, at most once, and none is lost while both stay

@@ -121,6 +121,8 @@ pub enum LeaveReason {
     Slow,
     /// It broke the protocol's rules.
     Policy,
+    /// It was idle in a full `lobby`, and gave way to another peer.
+    Idle,
     /// The relay shuts down.
     Shutdown,
 }

@@ -8,12 +8,14 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::delivery::{Blocked, Flushes, Relayed};
 use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal};
 use super::held::Held;
-use super::names::{PeerId, PeerName, RoomName};
-use crate::outbox::{Outbox, Pushed, SenderId};
+use super::names::{LOBBY, PeerId, PeerName, RoomName};
+use crate::limits::LOBBY_IDLE;
+use crate::outbox::{EndReason, Outbox, Pushed, SenderId};
 
 /// A client that enters a room.
 #[derive(Debug)]
@@ -63,6 +65,9 @@ impl From<JoinError> for Refusal {
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: RoomName,
+    /// Whether idle members give way to newcomers when the room is full. Everybody who opens the bare URL shares `lobby`;
+    /// members of other rooms chose them.
+    idle_give_way: bool,
     encode: Encoder,
     state: Mutex<State>,
 }
@@ -85,6 +90,8 @@ struct Member {
     serial: u64,
     name: Option<PeerName>,
     outbox: Arc<Outbox>,
+    /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
+    active: Instant,
 }
 
 impl Member {
@@ -95,7 +102,8 @@ impl Member {
 
 impl Room {
     pub(super) fn new(name: RoomName, encode: Encoder) -> Self {
-        Self { name, encode, state: Mutex::default() }
+        let idle_give_way = name.as_str() == LOBBY;
+        Self { name, idle_give_way, encode, state: Mutex::default() }
     }
 
     /// Adds a member with this `id`: sends it `joined` and the held offer, and `peer_joined` to the others. Returns the
@@ -112,13 +120,17 @@ impl Room {
         if state.is_closed {
             return None;
         }
-        if let Err(error) = state.check(id, capacity) {
+        let mut checked = state.check(id, capacity);
+        if let (Err(JoinError::Full(_)), true) = (&checked, self.idle_give_way) {
+            checked = self.make_way(&mut state, id, capacity, flushes);
+        }
+        if let Err(error) = checked {
             state.close_if_empty();
             return Some(Err(error));
         }
         state.entered += 1;
         let (name, outbox) = (entrant.name.cloned(), Arc::clone(entrant.outbox));
-        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox };
+        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox, active: Instant::now() };
         let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
         let host = &state.members.first().unwrap_or(&newcomer).id;
         let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers: entrant.ice_servers };
@@ -139,16 +151,42 @@ impl Room {
         let Some(position) = state.members.iter().position(|member| member.serial == serial) else {
             return (0, false);
         };
+        self.remove(&mut state, position, reason, flushes);
+        (state.members.len(), state.close_if_empty())
+    }
+
+    /// Ends the connection of the member that was idle for longest, if that is [`LOBBY_IDLE`] at least, so that the
+    /// newcomer `id` can enter.
+    fn make_way(
+        &self,
+        state: &mut State,
+        id: &PeerId,
+        capacity: usize,
+        flushes: &mut Flushes,
+    ) -> Result<(), JoinError> {
+        let oldest = state.members.iter().enumerate().min_by_key(|(_, member)| member.active);
+        let Some((position, member)) = oldest.filter(|(_, member)| member.active.elapsed() >= LOBBY_IDLE) else {
+            return Err(JoinError::Full(capacity));
+        };
+        let outbox = Arc::clone(&member.outbox);
+        // Whether there is room for one more is not the only question: nobody gives way to one who cannot enter anyway.
+        state.check(id, capacity + 1)?;
+        self.remove(state, position, LeaveReason::Idle, flushes);
+        outbox.end(EndReason::GaveWay);
+        Ok(())
+    }
+
+    /// Removes the member at `position`, and tells the others.
+    fn remove(&self, state: &mut State, position: usize, reason: LeaveReason, flushes: &mut Flushes) {
         let member = state.members.remove(position);
         Held::note_leave(&mut state.held, &member.id);
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
-            self.announce(&state, &Event::PeerLeft { id: &member.id, reason }, flushes);
+            self.announce(state, &Event::PeerLeft { id: &member.id, reason }, flushes);
             if let (0, Some(host)) = (position, state.members.first()) {
-                self.announce(&state, &Event::Host { id: &host.id }, flushes);
+                self.announce(state, &Event::Host { id: &host.id }, flushes);
             }
         }
-        (state.members.len(), state.close_if_empty())
     }
 
     /// Pushes a signal into the outboxes of its receivers.
@@ -164,6 +202,9 @@ impl Room {
         let Some(frame) = (self.encode)(&Event::Signal { from, signal }) else { return Ok(Relayed::default()) };
         let mut relayed = Relayed::default();
         let mut state = self.lock();
+        if self.idle_give_way {
+            state.note_activity(sender, signal.to.as_deref())?;
+        }
         Held::note_progress(&mut state.held, signal, from);
         if let Some(to) = &signal.to {
             let Some(member) = state.members.iter().find(|member| member.id.as_str() == to && member.id != *from)
@@ -244,6 +285,17 @@ impl State {
         if !self.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
             return Err(JoinError::Unavailable);
         }
+        Ok(())
+    }
+
+    /// Notes that the member `sender` and the receivers of its signal (`to`, or all others) are not idle.
+    fn note_activity(&mut self, sender: SenderId, to: Option<&str>) -> Result<(), Refusal> {
+        if !self.members.iter().any(|member| member.outbox.id() == sender) {
+            return Err(Refusal::new(ErrorCode::NotJoined, "you were idle, and gave way to somebody else"));
+        }
+        let now = Instant::now();
+        let takes_part = |member: &Member| member.outbox.id() == sender || to.is_none_or(|to| member.id.as_str() == to);
+        self.members.iter_mut().filter(|member| takes_part(member)).for_each(|member| member.active = now);
         Ok(())
     }
 

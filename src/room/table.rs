@@ -160,9 +160,12 @@ impl Drop for Membership {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+    use std::time::Duration;
+
+    use tokio::time::advance;
 
     use super::*;
-    use crate::limits::HELD_BYTES;
+    use crate::limits::{HELD_BYTES, LOBBY_IDLE};
     use crate::protocol::{self, Command};
     use crate::room::{ErrorCode, IceServers, LeaveReason};
     use crate::testing::MemorySocket;
@@ -329,6 +332,42 @@ mod tests {
         assert_eq!(a.says(&offer(HELD_BYTES)), Ok(0));
         assert_eq!(a.says(OFFER_ICE).unwrap_err().code, ErrorCode::PeerNotFound);
         assert_eq!(a.says(&offer(HELD_BYTES + 1)).unwrap_err().code, ErrorCode::PeerNotFound);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_full_lobby_the_member_that_was_idle_for_longest_gives_way() {
+        let rooms = rooms();
+        let first = enter(&rooms, LOBBY, "first");
+        advance(LOBBY_IDLE / 2).await;
+        let second = enter(&rooms, LOBBY, "second");
+        advance(LOBBY_IDLE / 2).await;
+        let third = enter(&rooms, LOBBY, "third");
+        assert!(second.hears().concat().contains(r#"{"type":"peer_left","id":"first","reason":"idle"}"#));
+        assert!(third.hears()[0].contains(r#""host":"second""#));
+        assert_eq!(first.says(OFFER).unwrap_err().code, ErrorCode::NotJoined, "before its connection has ended");
+        drop(first);
+        assert!(matches!(try_enter(&rooms, LOBBY, "fourth"), Err(JoinError::Full(2))), "the others are not idle");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_or_is_sent_a_signal_is_not_idle() {
+        let rooms = rooms();
+        let (one, _two) = (enter(&rooms, LOBBY, "one"), enter(&rooms, LOBBY, "two"));
+        for _ in 0..3 {
+            advance(LOBBY_IDLE - Duration::from_secs(1)).await;
+            assert!(matches!(try_enter(&rooms, LOBBY, "three"), Err(JoinError::Full(2))));
+            one.says(OFFER).unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_other_rooms_nobody_gives_way_and_none_to_a_name_that_is_taken() {
+        let rooms = rooms();
+        let _members: Vec<_> = ["a", "b", "c"].map(|id| enter(&rooms, "r", id)).into();
+        let _lobby: Vec<_> = ["a", "b"].map(|id| enter(&rooms, LOBBY, id)).into();
+        advance(2 * LOBBY_IDLE).await;
+        assert!(matches!(try_enter(&rooms, "r", "d"), Err(JoinError::Full(3))));
+        assert!(matches!(try_enter(&rooms, LOBBY, "a"), Err(JoinError::IdTaken)));
     }
 
     #[test]

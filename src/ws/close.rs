@@ -48,7 +48,7 @@ pub(crate) enum End {
     EmptyFrames,
     /// The client did not finish a message in time.
     Unfinished,
-    /// The relay shuts down.
+    /// The relay shuts down, or the client gave way to another one.
     Told(EndReason),
 }
 
@@ -60,6 +60,7 @@ impl End {
             Self::Timeout => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::Told(EndReason::Restart | EndReason::Shutdown) => LeaveReason::Shutdown,
+            Self::Told(EndReason::GaveWay) => LeaveReason::Idle,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
@@ -92,6 +93,8 @@ impl End {
             Self::Unfinished => (CloseCode::Policy, "a message was not finished in time"),
             Self::Told(EndReason::Restart) => (CloseCode::Restart, "the relay restarts"),
             Self::Told(EndReason::Shutdown) => (CloseCode::Away, "the relay goes away"),
+            // Not one of the codes on which a client comes back: it would take the place of another.
+            Self::Told(EndReason::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
         };
         Some(frame::close(Some(code), reason))
     }
@@ -131,6 +134,7 @@ impl fmt::Display for End {
             Self::Flood => f.write_str("too many messages"),
             Self::EmptyFrames => f.write_str("too many frames that carry nothing"),
             Self::Unfinished => f.write_str("a message that was not finished"),
+            Self::Told(EndReason::GaveWay) => f.write_str("idle, and gave way to another client"),
             Self::Told(_) => f.write_str("the relay shuts down"),
         }
     }

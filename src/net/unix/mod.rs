@@ -24,3 +24,9 @@ use socket2::Socket;
 pub(crate) fn reuse_address(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
+
+/// How many file descriptors this process may open; none if there is no limit.
+pub(crate) fn descriptor_limit() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    usize::try_from(limit).ok()
+}

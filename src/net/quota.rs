@@ -1,0 +1,661 @@
+//! How much one address may use, and how many connections there may be in all.
+//!
+//! A client that is admitted gets an [`Admission`], which counts until it is dropped. Its [`Address`] is shared by all
+//! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
+//!
+//! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and
+//! the own address of a trusted proxy does not count: neither is limited.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::bucket::{Bucket, Rate};
+use crate::config::Config;
+use crate::limits;
+use crate::net::unix;
+
+/// The limits of a relay, and what is used of them.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    rules: Arc<Rules>,
+    /// The most connections in all; 0 means no limit.
+    max_connections: usize,
+    /// The connections in all.
+    open: AtomicUsize,
+    addresses: DashMap<Network, Arc<Address>>,
+    /// When the table was last swept, in nanoseconds of the rules' clock.
+    swept: AtomicU64,
+    /// The lines of the log about connections beyond the limit of all.
+    lines: Ration,
+    refusals: Arc<Semaphore>,
+    health_checks: Arc<Semaphore>,
+}
+
+/// What each address may use.
+#[derive(Debug)]
+struct Rules {
+    /// The moment from which the buckets count their time.
+    epoch: Instant,
+    /// The most connections; 0 means no limit.
+    connections: u32,
+    upgrades: Option<Rate>,
+    joins: Option<Rate>,
+    bytes: Option<Rate>,
+    lines: Option<Rate>,
+}
+
+impl Rules {
+    fn new(config: &Config) -> Self {
+        let a_second = |count: u32, at_once_seconds: u32| {
+            Rate::new(count, Duration::from_secs(1), f64::from(count) * f64::from(at_once_seconds))
+        };
+        let lines = f64::from(limits::ADDRESS_LINES);
+        Self {
+            epoch: Instant::now(),
+            connections: config.address_connections,
+            upgrades: a_second(config.address_upgrades, limits::ADDRESS_BURST_SECONDS),
+            joins: a_second(config.address_joins, limits::ADDRESS_BURST_SECONDS),
+            bytes: a_second(config.address_bytes, limits::ADDRESS_BYTES_BURST_SECONDS),
+            lines: Rate::new(limits::ADDRESS_LINES_A_MINUTE, Duration::from_secs(60), lines),
+        }
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_nanos() as u64
+    }
+}
+
+/// The addresses that count as one: an IPv4 address, or the /64 of an IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Network(IpAddr);
+
+impl From<IpAddr> for Network {
+    fn from(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+            ip => ip,
+        })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => ip.fmt(f),
+            IpAddr::V6(ip) => write!(f, "{ip}/64"),
+        }
+    }
+}
+
+/// A client beyond a limit. Its text is for the client, and names the flag that sets the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// As many connections as one address may have.
+    Connections(u32),
+    /// As many connections as there may be in all.
+    All(usize),
+    /// Too many upgrades; when the next one is allowed.
+    Upgrades(Duration),
+    /// Too many TLS handshakes; when the next one is allowed.
+    Handshakes(Duration),
+    /// Too many joins; when the next one is allowed.
+    Joins(Duration),
+}
+
+/// A connection that is refused, and is to be told. Dropped when that is done.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Why.
+    pub excess: Excess,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Excess {
+    /// How many seconds later the client may try again.
+    pub(crate) fn retry_after(self) -> u64 {
+        let wait = match self {
+            Self::Connections(_) | Self::All(_) => limits::REFUSED_RETRY,
+            Self::Upgrades(wait) | Self::Handshakes(wait) | Self::Joins(wait) => wait,
+        };
+        // Rounded up.
+        wait.as_secs() + 1
+    }
+
+    /// Whether the client asked too often, rather than for more than there is.
+    pub(crate) fn is_rate(self) -> bool {
+        !matches!(self, Self::Connections(_) | Self::All(_))
+    }
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connections(most) => {
+                write!(f, "your address has {most} connections open, as many as --address-connections allows")
+            }
+            Self::All(most) => write!(f, "the relay has {most} connections open, as many as --max-connections allows"),
+            Self::Upgrades(_) => f.write_str("your address opens WebSockets faster than --address-upgrades allows"),
+            Self::Handshakes(_) => f.write_str("your address opens TLS faster than --address-upgrades allows"),
+            Self::Joins(_) => f.write_str("your address joins rooms faster than --address-joins allows"),
+        }
+    }
+}
+
+impl Quotas {
+    /// The limits of `config`, with nothing used.
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            rules: Arc::new(Rules::new(config)),
+            max_connections: config.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            open: AtomicUsize::new(0),
+            addresses: DashMap::new(),
+            swept: AtomicU64::new(0),
+            lines: Ration::default(),
+            refusals: Arc::new(Semaphore::new(limits::REFUSED_AT_ONCE)),
+            health_checks: Arc::new(Semaphore::new(limits::HEALTH_CHECKS)),
+        })
+    }
+
+    /// Admits a connection from `ip`; without one it counts only among all.
+    ///
+    /// # Errors
+    /// [`Excess`], if a limit is reached.
+    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, Excess> {
+        let mut admission = self.admit_address(ip)?;
+        let before = self.open.fetch_add(1, Relaxed);
+        admission.counts_among_all = true;
+        if self.max_connections > 0 && before >= self.max_connections {
+            return Err(Excess::All(self.max_connections));
+        }
+        Ok(Arc::new(admission))
+    }
+
+    /// Admits the client at `ip` that asks for a WebSocket. It has an admission already if it is at the other end of the
+    /// `connection`, rather than behind a proxy there or another HTTP server.
+    ///
+    /// # Errors
+    /// [`Excess`], if a limit is reached.
+    pub(crate) fn admit_client(
+        self: &Arc<Self>,
+        connection: Option<&Arc<Admission>>,
+        ip: Option<IpAddr>,
+    ) -> Result<Arc<Admission>, Excess> {
+        match connection {
+            None => self.admit(ip),
+            Some(admission) if admission.network() == ip.map(Network::from) => Ok(Arc::clone(admission)),
+            Some(_) => self.admit_address(ip).map(Arc::new),
+        }
+    }
+
+    fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, Excess> {
+        let mut admission = Admission { quotas: Arc::clone(self), address: None, counts_among_all: false };
+        let Some(ip) = ip else { return Ok(admission) };
+        self.sweep_if_due();
+        let most = self.rules.connections;
+        let address = {
+            let network = Network::from(ip);
+            let entry = self.addresses.entry(network);
+            let address = entry.or_insert_with(|| Arc::new(Address::new(network, Arc::clone(&self.rules))));
+            // While the entry is locked, so that it is not removed before.
+            address.connections.fetch_add(1, Relaxed);
+            Arc::clone(&*address)
+        };
+        let open = address.connections.load(Relaxed);
+        admission.address = Some(address);
+        if most > 0 && open > most { Err(Excess::Connections(most)) } else { Ok(admission) }
+    }
+
+    /// Whether a line about a refusal may be logged. The client at `ip` is not admitted.
+    pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, excess: Excess) -> bool {
+        let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
+        match (excess, address()) {
+            (Excess::All(_), _) => match self.lines.take(&self.rules) {
+                Some(0) => true,
+                Some(lines) => {
+                    warn!(lines, "left out lines about refused connections");
+                    true
+                }
+                None => false,
+            },
+            (_, Some(address)) => address.may_log(),
+            (_, None) => true,
+        }
+    }
+
+    /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
+    /// their own, because they may be a monitor's.
+    pub(crate) fn refuse(&self, excess: Excess, is_local: bool) -> Option<Refused> {
+        let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
+        let permit =
+            permit.or_else(|| is_local.then(|| Arc::clone(&self.health_checks).try_acquire_owned().ok())?)?;
+        Some(Refused { excess, _permit: permit })
+    }
+
+    /// How many addresses are remembered, without those that could be forgotten.
+    pub(crate) fn addresses(&self) -> usize {
+        self.sweep();
+        self.addresses.len()
+    }
+
+    /// Says in the log what was left out and not said yet.
+    pub(crate) fn report_left_out(&self) {
+        self.addresses.iter().for_each(|address| address.say_left_out(address.lines.left_out.swap(0, Relaxed)));
+    }
+
+    fn sweep_if_due(&self) {
+        let (now, swept) = (self.rules.nanos(Instant::now()), self.swept.load(Relaxed));
+        let is_old = u128::from(now.saturating_sub(swept)) >= limits::ADDRESS_SWEEP.as_nanos();
+        let is_large = self.addresses.len() > limits::ADDRESSES + self.open.load(Relaxed);
+        // One task sweeps.
+        if (is_old || is_large) && self.swept.compare_exchange(swept, now, Relaxed, Relaxed).is_ok() {
+            self.sweep();
+        }
+    }
+
+    /// Forgets the addresses that are idle and have used nothing. If too many are only idle, forgets them too.
+    fn sweep(&self) {
+        let now = self.rules.nanos(Instant::now());
+        let mut idle = 0;
+        self.addresses.retain(|_, address| {
+            address.say_left_out_if_allowed();
+            let keeps = !address.is_unused(now);
+            idle += usize::from(keeps && address.connections.load(Relaxed) == 0);
+            keeps
+        });
+        // Half of them, so that the next sweep is far away.
+        if idle > limits::ADDRESSES / 2 {
+            self.addresses.retain(|_, address| address.connections.load(Relaxed) > 0);
+        }
+    }
+}
+
+/// The connections that fit into `descriptors` file descriptors; 0, which means no limit, without such a limit.
+fn connections_within(descriptors: Option<usize>) -> usize {
+    let Some(descriptors) = descriptors else { return 0 };
+    let most = (descriptors.saturating_mul(limits::MAX_CONNECTIONS_PERCENT) / 100)
+        .min(descriptors.saturating_sub(limits::SPARE_DESCRIPTORS));
+    // A process with so few descriptors serves some connections, and waits for descriptors now and then.
+    most.max(descriptors / 2).max(1)
+}
+
+/// One client that is admitted, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    quotas: Arc<Quotas>,
+    address: Option<Arc<Address>>,
+    counts_among_all: bool,
+}
+
+impl Admission {
+    /// The client's address; none if that is not limited.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.address.as_ref()
+    }
+
+    /// Whether a line about this client may be logged.
+    pub(crate) fn may_log(&self) -> bool {
+        self.address().is_none_or(|address| address.may_log())
+    }
+
+    /// Counts an upgrade.
+    ///
+    /// # Errors
+    /// [`Excess`], if there were too many.
+    pub(crate) fn take_upgrade(&self) -> Result<(), Excess> {
+        self.address()
+            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, Excess::Upgrades))
+    }
+
+    /// Counts a TLS handshake.
+    ///
+    /// # Errors
+    /// [`Excess`], if there were too many.
+    pub(crate) fn take_handshake(&self) -> Result<(), Excess> {
+        self.address()
+            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, Excess::Handshakes))
+    }
+
+    fn network(&self) -> Option<Network> {
+        self.address.as_ref().map(|address| address.network)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let quotas = &self.quotas;
+        if self.counts_among_all {
+            quotas.open.fetch_sub(1, Relaxed);
+        }
+        let Some(address) = &self.address else { return };
+        address.connections.fetch_sub(1, Relaxed);
+        let now = quotas.rules.nanos(Instant::now());
+        if address.is_unused(now) {
+            quotas.addresses.remove_if(&address.network, |_, address| address.is_unused(now));
+        }
+        quotas.sweep_if_due();
+    }
+}
+
+/// What the clients at one address use.
+#[derive(Debug)]
+pub(crate) struct Address {
+    network: Network,
+    rules: Arc<Rules>,
+    connections: AtomicU32,
+    upgrades: Bucket,
+    handshakes: Bucket,
+    joins: Bucket,
+    bytes: Bucket,
+    lines: Ration,
+}
+
+impl Address {
+    fn new(network: Network, rules: Arc<Rules>) -> Self {
+        Self {
+            network,
+            rules,
+            connections: AtomicU32::new(0),
+            upgrades: Bucket::default(),
+            handshakes: Bucket::default(),
+            joins: Bucket::default(),
+            bytes: Bucket::default(),
+            lines: Ration::default(),
+        }
+    }
+
+    /// Counts a join.
+    ///
+    /// # Errors
+    /// [`Excess`], if there were too many.
+    pub(crate) fn take_join(&self) -> Result<(), Excess> {
+        self.take(&self.joins, &self.rules.joins, Excess::Joins)
+    }
+
+    /// Counts that a join, which was counted as one, has failed.
+    pub(crate) fn charge_failed_join(&self) {
+        if let Some(rate) = &self.rules.joins {
+            self.joins.charge(rate, limits::FAILED_JOIN as usize - 1, self.rules.nanos(Instant::now()));
+        }
+    }
+
+    /// Counts `bytes` that were read from the socket.
+    pub(crate) fn take_bytes(&self, bytes: usize, now: Instant) {
+        if let Some(rate) = &self.rules.bytes {
+            self.bytes.charge(rate, bytes, self.rules.nanos(now));
+        }
+    }
+
+    /// How long not to read from the clients here; none if they may be read from now.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
+        self.bytes.missing(self.rules.bytes.as_ref()?, self.rules.nanos(now))
+    }
+
+    /// Whether a line about this address may be logged. Before the first line after some that were left out, the log says
+    /// how many.
+    pub(crate) fn may_log(&self) -> bool {
+        match self.lines.take(&self.rules) {
+            Some(left_out) => {
+                self.say_left_out(left_out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn say_left_out(&self, lines: u64) {
+        if lines > 0 {
+            info!(lines, address = %self.network, "left out lines about this address");
+        }
+    }
+
+    fn say_left_out_if_allowed(&self) {
+        if self.lines.left_out.load(Relaxed) > 0
+            && let Some(left_out) = self.lines.take_if_allowed(&self.rules)
+        {
+            self.say_left_out(left_out);
+        }
+    }
+
+    fn take(&self, bucket: &Bucket, rate: &Option<Rate>, excess: fn(Duration) -> Excess) -> Result<(), Excess> {
+        let Some(rate) = rate else { return Ok(()) };
+        bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(excess)
+    }
+
+    /// Whether it is the same as an address that never had a client.
+    fn is_unused(&self, now: u64) -> bool {
+        let buckets = [&self.upgrades, &self.handshakes, &self.joins, &self.bytes, &self.lines.bucket];
+        self.connections.load(Relaxed) == 0
+            && self.lines.left_out.load(Relaxed) == 0
+            && buckets.iter().all(|bucket| bucket.is_full(now))
+    }
+}
+
+/// Lines of the log, and how many were left out since the last one.
+#[derive(Debug, Default)]
+struct Ration {
+    bucket: Bucket,
+    left_out: AtomicU64,
+}
+
+impl Ration {
+    /// Takes one line, and returns how many were left out before; none if it must be left out.
+    fn take(&self, rules: &Rules) -> Option<u64> {
+        let taken = self.take_if_allowed(rules);
+        if taken.is_none() {
+            self.left_out.fetch_add(1, Relaxed);
+        }
+        taken
+    }
+
+    fn take_if_allowed(&self, rules: &Rules) -> Option<u64> {
+        if let Some(rate) = &rules.lines {
+            self.bucket.take(rate, 1, rules.nanos(Instant::now())).ok()?;
+        }
+        Some(self.left_out.swap(0, Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const HOME: &str = "192.0.2.1";
+
+    fn quotas(config: Config) -> Arc<Quotas> {
+        Quotas::new(&Config { max_connections: config.max_connections.or(Some(0)), ..config })
+    }
+
+    fn admit(quotas: &Arc<Quotas>, ip: &str) -> Result<Arc<Admission>, Excess> {
+        quotas.admit(Some(ip.parse().unwrap()))
+    }
+
+    /// How often `take` succeeds before it fails, and the failure.
+    fn how_often(take: impl Fn() -> Result<(), Excess>) -> (usize, Excess) {
+        let mut count = 0;
+        loop {
+            match take() {
+                Ok(()) => count += 1,
+                Err(excess) => return (count, excess),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_connection_more_than_the_limit_is_refused_until_another_has_ended() {
+        let quotas = quotas(Config { address_connections: 2, ..Config::default() });
+        let (one, _two) = (admit(&quotas, HOME).unwrap(), admit(&quotas, HOME).unwrap());
+        assert_eq!(admit(&quotas, HOME).unwrap_err(), Excess::Connections(2));
+        admit(&quotas, "192.0.2.2").unwrap();
+        drop(one);
+        admit(&quotas, HOME).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn mapped_addresses_are_ipv4_and_ipv6_counts_by_its_64() {
+        let quotas = quotas(Config { address_connections: 1, ..Config::default() });
+        let _four = admit(&quotas, HOME).unwrap();
+        assert!(admit(&quotas, "::ffff:192.0.2.1").is_err());
+        let _six = admit(&quotas, "2001:db8:0:1::1").unwrap();
+        assert!(admit(&quotas, "2001:db8:0:1:ffff::2").is_err());
+        assert!(admit(&quotas, "2001:db8:0:2::1").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_no_address_counts_only_among_all() {
+        let quotas = quotas(Config { address_connections: 1, max_connections: Some(3), ..Config::default() });
+        let _open: Vec<_> = (0..3).map(|_| quotas.admit(None).unwrap()).collect();
+        assert_eq!(quotas.admit(None).unwrap_err(), Excess::All(3));
+        assert_eq!(admit(&quotas, HOME).unwrap_err(), Excess::All(3));
+        assert_eq!(quotas.addresses(), 0, "a refused address is not remembered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_behind_a_proxy_counts_by_its_own_address_and_once_among_all() {
+        let quotas = quotas(Config { address_connections: 1, max_connections: Some(2), ..Config::default() });
+        let (proxy, again) = (quotas.admit(None).unwrap(), quotas.admit(None).unwrap());
+        let client = |proxy| quotas.admit_client(Some(proxy), Some(HOME.parse().unwrap()));
+        let named = client(&proxy).unwrap();
+        assert_eq!(client(&again).unwrap_err(), Excess::Connections(1));
+        drop(named);
+        client(&again).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_a_proxy_has_its_admission_already() {
+        let quotas = quotas(Config { address_connections: 1, ..Config::default() });
+        let connection = admit(&quotas, HOME).unwrap();
+        quotas.admit_client(Some(&connection), Some(HOME.parse().unwrap())).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_upgrades_pass_at_once_and_then_a_hundred_a_second() {
+        let quotas = quotas(Config::default());
+        let home = admit(&quotas, HOME).unwrap();
+        let (count, excess) = how_often(|| home.take_upgrade());
+        assert_eq!((count, excess.retry_after(), excess.is_rate()), (1_000, 1, true));
+        assert_eq!(how_often(|| home.take_handshake()).0, 1_000, "handshakes count on their own");
+        assert_eq!(how_often(|| admit(&quotas, "192.0.2.2")?.take_upgrade()).0, 1_000, "and other addresses too");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(how_often(|| home.take_upgrade()).0, 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_join_counts_as_ten() {
+        let quotas = quotas(Config::default());
+        let home = admit(&quotas, HOME).unwrap();
+        let address = home.address().unwrap();
+        let fails = || {
+            address.take_join()?;
+            address.charge_failed_join();
+            Ok(())
+        };
+        assert_eq!(how_often(fails).0, 1_000 / limits::FAILED_JOIN as usize);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(how_often(fails).0, 100 / limits::FAILED_JOIN as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_beyond_the_burst_of_an_address_are_read_later() {
+        let quotas = quotas(Config { address_bytes: 1_000, ..Config::default() });
+        let (one, two) = (admit(&quotas, HOME).unwrap(), admit(&quotas, HOME).unwrap());
+        let (one, two) = (one.address().unwrap(), two.address().unwrap());
+        one.take_bytes(16_000, Instant::now());
+        assert_eq!(two.pause(Instant::now()), None);
+        one.take_bytes(500, Instant::now());
+        assert_eq!(two.pause(Instant::now()), Some(Duration::from_millis(500)));
+        advance(Duration::from_millis(500)).await;
+        assert_eq!(two.pause(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_zero_is_none() {
+        let none = Config { address_connections: 0, address_upgrades: 0, address_joins: 0, ..Config::default() };
+        let quotas = quotas(Config { address_bytes: 0, max_connections: Some(0), ..none });
+        let open: Vec<_> = (0..5_000).map(|_| admit(&quotas, HOME).unwrap()).collect();
+        for admission in &open {
+            let address = admission.address().unwrap();
+            admission.take_upgrade().unwrap();
+            admission.take_handshake().unwrap();
+            address.take_join().unwrap();
+            address.take_bytes(usize::MAX, Instant::now());
+            assert_eq!(address.pause(Instant::now()), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_forgotten_when_it_is_idle_and_its_limits_have_refilled() {
+        let quotas = quotas(Config::default());
+        let home = admit(&quotas, HOME).unwrap();
+        how_often(|| home.take_upgrade());
+        advance(Duration::from_secs(3600)).await;
+        assert_eq!(quotas.addresses(), 1, "it has a connection");
+        how_often(|| home.take_upgrade());
+        drop(home);
+        advance(Duration::from_secs(9)).await;
+        assert_eq!(quotas.addresses(), 1, "it has used its limits");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(quotas.addresses(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_table_is_bounded_however_many_addresses_come_and_go() {
+        let quotas = quotas(Config::default());
+        let stays = admit(&quotas, HOME).unwrap();
+        for number in 0..3 * limits::ADDRESSES as u128 {
+            let ip = IpAddr::V6(Ipv6Addr::from_bits((0x2001 << 112) | (number << 64)));
+            quotas.admit(Some(ip)).unwrap().take_upgrade().unwrap();
+            assert!(quotas.addresses.len() <= limits::ADDRESSES + 2, "{}", quotas.addresses.len());
+        }
+        assert!(quotas.addresses.contains_key(&Network::from(HOME.parse::<IpAddr>().unwrap())));
+        drop(stays);
+        advance(limits::ADDRESS_SWEEP).await;
+        assert_eq!(quotas.addresses(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_of_the_log_about_one_address_are_rationed_and_counted() {
+        let quotas = quotas(Config::default());
+        let home = admit(&quotas, HOME).unwrap();
+        let lines = |count: usize| (0..count).filter(|_| home.may_log()).count();
+        assert_eq!(lines(10_000), limits::ADDRESS_LINES as usize);
+        let left_out = || home.address().unwrap().lines.left_out.load(Relaxed);
+        assert_eq!(left_out(), 10_000 - u64::from(limits::ADDRESS_LINES));
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(lines(10_000), limits::ADDRESS_LINES_A_MINUTE as usize);
+        assert_eq!(left_out(), 10_000 - u64::from(limits::ADDRESS_LINES_A_MINUTE), "the earlier ones were said");
+        drop(home);
+        advance(limits::ADDRESS_SWEEP).await;
+        admit(&quotas, "192.0.2.2").unwrap();
+        let left_out =
+            quotas.addresses.get(&Network::from(HOME.parse::<IpAddr>().unwrap())).unwrap().lines.left_out.load(Relaxed);
+        assert_eq!(left_out, 0, "a sweep says what nobody else says");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_refusals_are_written_at_a_time_and_this_machine_has_some_of_its_own() {
+        let quotas = quotas(Config::default());
+        let refuse = |is_local| quotas.refuse(Excess::All(1), is_local);
+        let refused: Vec<_> = std::iter::from_fn(|| refuse(false)).collect();
+        assert_eq!(refused.len(), limits::REFUSED_AT_ONCE);
+        let checks: Vec<_> = std::iter::from_fn(|| refuse(true)).collect();
+        assert_eq!(checks.len(), limits::HEALTH_CHECKS);
+        drop(refused);
+        assert!(refuse(false).is_some());
+    }
+
+    #[test]
+    fn connections_leave_some_descriptors_to_the_rest() {
+        assert_eq!([20_000, 1_024, 256, 20].map(|limit| connections_within(Some(limit))), [19_000, 960, 192, 10]);
+        assert_eq!(connections_within(None), 0);
+    }
+}
