@@ -11,6 +11,10 @@ let room = null;
 let refused = false;
 let left = false;
 
+for (const dialog of $$("dialog")) {
+	dialog.prepend(make("h2", { dataset: { t: dialog.dataset.tLabel } }));
+	dialog.append(make("button", { className: "plain", dataset: { t: "close" }, onclick: () => dialog.close() }));
+}
 I18n.use(Store.get("lang"));
 for (const kind of Object.keys(media.chosen)) media.chosen[kind] = Store.get(kind);
 tiles.setSpeaker(media.chosen.speaker);
@@ -128,21 +132,11 @@ async function choose(kind, deviceId) {
 	}
 }
 
-async function toggleMic() {
-	entry.wanted.microphone = true;
-	if (media.microphone) return media.setMuted(!media.muted);
-	media.muted = false;
-	await media.start({ microphone: true });
-}
-
-async function toggleCam() {
-	entry.wanted.camera = !media.camera;
-	if (media.camera) media.stop("camera");
-	else await media.start({ camera: true });
-}
+const toggleMic = () => entry.toggle("microphone");
+const toggleCam = () => entry.toggle("camera");
 
 async function toggleShare() {
-	if (media.screen) media.stopScreen();
+	if (media.screen) media.stop("screen");
 	else if (LocalMedia.canShareScreen) await media.shareScreen();
 }
 
@@ -212,7 +206,6 @@ $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 $("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
 $("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
-for (const button of $$("[data-close]")) button.onclick = () => button.closest("dialog").close();
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
 	Store.set("lang", lang);

@@ -122,12 +122,7 @@ class LocalMedia {
 		this.#drop("screen");
 		this.screen = stream.getVideoTracks()[0];
 		this.screen.contentHint = "detail";
-		this.screen.onended = () => this.stopScreen(); // the browser's own "stop sharing" bar
-		this.onchange();
-	}
-
-	stopScreen() {
-		this.#drop("screen");
+		this.screen.onended = () => this.stop("screen"); // the browser's own "stop sharing" bar
 		this.onchange();
 	}
 
