@@ -99,7 +99,7 @@ class Entry {
 	}
 
 	#notices() {
-		const notices = deviceProblems(this.#media).map((what) => notice(what, what.problem === "insecure" ? null : () => this.ask()));
+		const notices = deviceProblems(this.#media).map((what) => notice(what, () => this.ask()));
 		if (this.trouble) {
 			const { retry, cancel, ...what } = this.trouble;
 			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));

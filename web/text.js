@@ -144,7 +144,7 @@ const I18n = {
 
 	t(key, values = {}) {
 		const text = texts.get(key)?.[I18n.lang === "zh" ? 1 : 0] ?? key;
-		return text.replace(/\{(\w+)\}/g, (hole, name) => (Object.hasOwn(values, name) ? String(values[name]) : hole));
+		return text.replace(/\{(\w+)\}/g, (hole, name) => (Object.hasOwn(values, name) ? values[name] : hole));
 	},
 
 	/** The person's choice, or else the browser's language. */
