@@ -126,6 +126,7 @@ pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
+pub use http::body::Body;
 pub use http::origin::{Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};
 pub use mount::RelayService;

@@ -176,8 +176,15 @@ pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const LEAF_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far the clock of a device without internet may be behind: certificates are valid from that much earlier.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long one connection may fetch pages, so that a client cannot hold it open by reading slowly.
+/// How long one connection may fetch pages, so that a client cannot hold it open by reading slowly. A response that is
+/// being sent then goes on while the client reads at [`PAGE_RATE`].
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes a second that a client must read on average over each [`PAGE_DEADLINE`] to get a response that takes longer: the
+/// slowest readers that signaling is made for read 4 KiB/s.
+pub const PAGE_RATE: u64 = 4 * 1024;
+/// The most bytes of a file in the folder of `--web` that one read takes. A connection holds two such chunks at most: one
+/// that it writes to the socket, and the next one.
+pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 use tracing::debug;
 
-use crate::http::response::Body;
+use crate::http::body::Body;
 use crate::http::{service, upgrade};
 use crate::net::info::ConnectionInfo;
 use crate::relay::Relay;

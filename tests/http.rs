@@ -10,10 +10,16 @@
 
 mod harness;
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use harness::TestRelay;
-use signaling_relay::Config;
+use harness::{TestRelay, file, text, tool};
+use signaling_relay::{Config, limits};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
 
 /// A request with these lines of headers, on a connection that closes after it.
 fn request(line: &str, headers: &str) -> String {
@@ -139,13 +145,174 @@ async fn the_client_scripts_are_shared_with_the_pages_that_may_connect() {
 
 #[tokio::test]
 async fn a_folder_is_served_in_place_of_the_embedded_page() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("index.html"), "mine").unwrap();
-    let relay = TestRelay::start_with(Config { web: Some(PathBuf::from(folder.path())), ..Config::default() }).await;
+    let folder = folder_with_page();
+    let relay = TestRelay::start_with(serving(folder.path())).await;
     assert!(get(&relay, "/").await.ends_with("mine"));
-    std::fs::write(folder.path().join("index.html"), "changed").unwrap();
+    file(folder.path(), "index.html", "changed");
     assert!(get(&relay, "/").await.ends_with("changed"), "without a restart");
     assert!(get(&relay, "/signaling.js").await.starts_with("HTTP/1.1 404"));
+}
+
+/// A folder with a page.
+fn folder_with_page() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "index.html", "mine");
+    folder
+}
+
+fn serving(folder: &Path) -> Config {
+    Config { web: Some(PathBuf::from(folder)), ..Config::default() }
+}
+
+#[tokio::test]
+async fn a_symlink_is_followed_within_the_folder_and_not_out_of_it() {
+    let parent = tempfile::tempdir().unwrap();
+    file(parent.path(), "secret", "secret");
+    let folder = parent.path().join("web");
+    std::fs::create_dir_all(folder.join("sub")).unwrap();
+    file(&folder, "index.html", "mine");
+    for (target, link) in [
+        ("index.html", "same.html"),
+        ("../index.html", "sub/up.html"),
+        ("sub", "folder"),
+        ("/proc/self/environ", "environ"),
+        ("../secret", "outside"),
+        ("../../secret", "sub/outside"),
+        ("..", "parent"),
+        ("/", "root"),
+        ("sub/outside", "twice"),
+        ("loop", "loop"),
+        ("nowhere", "dangling"),
+    ] {
+        symlink(target, folder.join(link)).unwrap();
+    }
+    symlink(parent.path().join("secret"), folder.join("absolute")).unwrap();
+    let relay = TestRelay::start_with(serving(&folder)).await;
+    for path in ["/same.html", "/sub/up.html", "/folder/up.html"] {
+        let response = get(&relay, path).await;
+        assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("mine"), "{path}: {response}");
+    }
+    for path in [
+        "/environ",
+        "/outside",
+        "/sub/outside",
+        "/folder/outside",
+        "/parent/secret",
+        "/root/proc/self/environ",
+        "/twice",
+        "/loop",
+        "/dangling",
+        "/absolute",
+    ] {
+        let response = get(&relay, path).await;
+        assert!(response.starts_with("HTTP/1.1 404"), "{path}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_may_itself_be_reached_by_a_symlink_and_be_replaced() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("build");
+    std::fs::create_dir(&folder).unwrap();
+    file(&folder, "index.html", "mine");
+    symlink("build", parent.path().join("web")).unwrap();
+    let relay = TestRelay::start_with(serving(&parent.path().join("web"))).await;
+    assert!(get(&relay, "/").await.ends_with("mine"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(get(&relay, "/").await.starts_with("HTTP/1.1 404"));
+    std::fs::create_dir(&folder).unwrap();
+    file(&folder, "index.html", "rebuilt");
+    assert!(get(&relay, "/").await.ends_with("rebuilt"));
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_found_at_once() {
+    let folder = folder_with_page();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    let (fifo, socket) = (folder.path().join("fifo"), folder.path().join("socket"));
+    let (made, said) = tool("mkfifo", &[text(&fifo)], "");
+    assert!(made, "{said}");
+    let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let relay = TestRelay::start_with(serving(folder.path())).await;
+    // Nobody ever writes into the FIFO.
+    for path in ["/fifo", "/folder", "/socket"] {
+        let response = get(&relay, path).await;
+        assert!(response.starts_with("HTTP/1.1 404"), "{path}: {response}");
+    }
+    let both = std::fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    assert!((&both).write(b"written").is_ok());
+    assert!(get(&relay, "/fifo").await.starts_with("HTTP/1.1 404"), "not even with a writer");
+}
+
+#[tokio::test]
+async fn a_file_of_the_folder_is_answered_like_an_embedded_one() {
+    let folder = folder_with_page();
+    let content: String = (0..40_000).map(|number| format!("{number}\n")).collect();
+    file(folder.path(), "large.txt", &content);
+    file(folder.path(), "empty.txt", "");
+    let relay = TestRelay::start_with(serving(folder.path())).await;
+    let (head, body) = get(&relay, "/large.txt").await.split_once("\r\n\r\n").map(owned).unwrap();
+    assert!(body == content, "{} bytes are not the file's", body.len());
+    for line in ["content-type: text/plain; charset=utf-8", &format!("content-length: {}", content.len())] {
+        assert!(head.contains(line), "{line} is missing from {head}");
+    }
+    let (head_of_head, body) =
+        relay.raw(&request("HEAD /large.txt", "")).await.split_once("\r\n\r\n").map(owned).unwrap();
+    let undated = |head: &str| head.lines().filter(|line| !line.starts_with("date: ")).collect::<String>();
+    assert_eq!((undated(&head_of_head), body.as_str()), (undated(&head), ""));
+    let empty = get(&relay, "/empty.txt").await;
+    assert!(empty.contains("content-length: 0\r\n") && empty.ends_with("\r\n\r\n"), "{empty}");
+}
+
+fn owned((head, body): (&str, &str)) -> (String, String) {
+    (head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
+    let folder = folder_with_page();
+    let large = file(folder.path(), "large", vec![b'x'; 8 * 1024 * 1024]);
+    let relay = TestRelay::in_memory(serving(folder.path()));
+    let mut stream = relay.connect().await;
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.read_exact(&mut [0; 1024]).await.unwrap();
+    std::fs::File::options().write(true).open(large).unwrap().set_len(1024 * 1024).unwrap();
+    let mut rest = Vec::new();
+    harness::soon("the end", stream.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.len() < 2 * 1024 * 1024, "{} bytes more", rest.len());
+}
+
+/// How long a client that reads `bytes` each second gets a file of 1 MiB, and how much of the response it gets.
+async fn read_slowly(bytes: usize) -> (Duration, usize) {
+    let folder = folder_with_page();
+    file(folder.path(), "large", vec![b'x'; MEBIBYTE]);
+    let relay = TestRelay::in_memory(serving(folder.path()));
+    let mut stream = relay.connect().await;
+    let start = Instant::now();
+    stream.write_all(request("GET /large", "").as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    while (&mut stream).take(bytes as u64).read_to_end(&mut response).await.unwrap() == bytes {
+        sleep(Duration::from_secs(1)).await;
+    }
+    (start.elapsed(), response.len())
+}
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+#[tokio::test(start_paused = true)]
+async fn a_large_file_may_take_longer_than_the_deadline_while_its_client_reads() {
+    let (elapsed, bytes) = read_slowly(5 * 1024).await;
+    assert!(bytes > MEBIBYTE, "{bytes} bytes");
+    assert!(elapsed > 3 * limits::PAGE_DEADLINE, "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_too_slowly_does_not_get_all_of_a_file() {
+    let (elapsed, bytes) = read_slowly(3 * 1024).await;
+    assert!(bytes < 300 * 1024, "{bytes} bytes");
+    // What was in the pipe already is read too.
+    let end = limits::PAGE_DEADLINE + limits::WRITE_DEADLINE;
+    assert!(elapsed >= end && elapsed < end + Duration::from_secs(3), "{elapsed:?}");
 }
 
 #[tokio::test]

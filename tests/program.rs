@@ -70,6 +70,13 @@ impl Program {
         answer
     }
 
+    /// The memory that it has resident, in bytes.
+    fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -178,6 +185,35 @@ fn a_port_in_use_a_host_unknown_and_a_folder_without_a_page_are_one_clear_line_a
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.starts_with("error: ") && text.contains(hint), "{text}");
     }
+}
+
+#[test]
+fn twenty_who_read_a_large_file_slowly_cost_little_memory() {
+    const LENGTH: usize = 50 * 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "mine").unwrap();
+    std::fs::File::create(folder.path().join("large.bin")).unwrap().set_len(LENGTH as u64).unwrap();
+    let program = Program::start(&["--listen", "127.0.0.1:0", "--web", folder.path().to_str().unwrap()]);
+    assert!(program.get("/").ends_with("mine"));
+    let before = program.resident_bytes();
+    let address = program.url.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let mut readers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            write!(stream, "GET /large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    // More than the kernel keeps for a connection, so that the relay has begun to send, and waits for each of them.
+    for stream in &mut readers {
+        stream.read_exact(&mut vec![0; LENGTH / 2]).unwrap();
+    }
+    let growth = program.resident_bytes().saturating_sub(before);
+    assert!(growth < 20 * 1024 * 1024, "{growth} bytes more for 20 readers");
+    let mut rest = Vec::new();
+    readers[0].read_to_end(&mut rest).unwrap();
+    assert!(rest.len() > LENGTH / 2 && rest.len() < LENGTH / 2 + 1024, "{} bytes", rest.len());
 }
 
 #[test]

@@ -3,14 +3,12 @@
 
 const METER_MS = 100;
 
-/** A room name to say on the telephone. */
+/** A room name to say on the telephone, such as "lumo-taki-nabu-dori": 48 random bits, too many to try them all. */
 function speakableName() {
-	const numbers = crypto.getRandomValues(new Uint32Array(4));
-	const adjectives = t("adjectives").split(" ");
-	const nouns = t("nouns").split(" ");
-	const first = numbers[0] % adjectives.length;
-	const second = (first + 1 + (numbers[1] % (adjectives.length - 1))) % adjectives.length;
-	return [adjectives[first], adjectives[second], nouns[numbers[2] % nouns.length], 10 + (numbers[3] % 90)].join("-");
+	// 16 consonants and 4 vowels, so each byte gives one syllable, and all are equally likely.
+	const syllable = (byte) => "bdfghjklmnrstvwy"[byte >> 4] + "aiou"[byte & 3];
+	const syllables = Array.from(crypto.getRandomValues(new Uint8Array(8)), syllable);
+	return syllables.join("").match(/.{4}/g).join("-");
 }
 
 class Entry {
@@ -44,8 +42,8 @@ class Entry {
 			this.#join();
 		};
 		$("watch").onclick = () => this.#watch();
-		$("preview-mic").onclick = () => this.#toggle("microphone");
-		$("preview-cam").onclick = () => this.#toggle("camera");
+		$("preview-mic").onclick = () => this.toggle("microphone");
+		$("preview-cam").onclick = () => this.toggle("camera");
 	}
 
 	async open({ left = false } = {}) {
@@ -101,7 +99,7 @@ class Entry {
 	}
 
 	#notices() {
-		const notices = deviceProblems(this.#media).map((what) => notice(what, what.problem === "insecure" ? null : () => this.ask()));
+		const notices = deviceProblems(this.#media).map((what) => notice(what, () => this.ask()));
 		if (this.trouble) {
 			const { retry, cancel, ...what } = this.trouble;
 			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
@@ -111,19 +109,14 @@ class Entry {
 		if ($("notices").textContent !== text) $("notices").replaceChildren(...notices);
 	}
 
-	async #toggle(device) {
+	/** Before the call and in it. */
+	async toggle(device) {
 		const media = this.#media;
-		if (device === "microphone" && media.microphone) {
-			media.setMuted(!media.muted);
-		} else if (media[device]) {
-			this.wanted[device] = false;
-			media.stop(device);
-		} else {
-			this.wanted[device] = true;
-			if (device === "microphone") media.muted = false;
-			await this.ask();
-		}
-		this.render();
+		if (device === "microphone" && media.microphone) return media.setMuted(!media.muted);
+		this.wanted[device] = !media[device];
+		if (media[device]) return media.stop(device);
+		if (device === "microphone") media.muted = false;
+		await ($("entry").hidden ? media.start({ [device]: true }) : this.ask());
 	}
 
 	async #join() {

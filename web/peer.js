@@ -8,8 +8,7 @@
  *   if (polite) link.start(); // the newcomer makes the first offer
  *   channel.on("offer", (message) => link.receive(message)); // the same for answer, offer_ice, answer_ice
  *
- * Sound and picture are negotiated once, both ways. A new camera or the screen only replaces a track; nothing but ICE is
- * negotiated again.
+ * Sound and picture are negotiated once, both ways: a new camera or the screen only replaces a track.
  */
 (() => {
 "use strict";
@@ -59,7 +58,6 @@ class PeerLink {
 		};
 	}
 
-	/** @returns {RTCPeerConnectionState} */
 	get state() {
 		return this.pc.connectionState;
 	}

@@ -7,11 +7,10 @@
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
- * Once joined it stays joined: a lost socket is dialled again with backoff and jitter, and the room entered again
- * under the same name, until `leave()` or `close()`, or until the relay refuses.
+ * It dials a lost socket again, with backoff and jitter, and enters the room again, until `leave()`, `close()` or a
+ * refusal by the relay.
  *
- * What a slow peer's queue refuses (`peer_busy`) is sent again, in order; later messages to that peer wait behind it,
- * until they are through, the peer leaves or the socket is lost.
+ * What a slow peer's queue refuses (`peer_busy`) is sent again, in order, as long as the peer and the socket stay.
  */
 (() => {
 "use strict";

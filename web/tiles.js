@@ -19,7 +19,6 @@ class Tiles {
 		new ResizeObserver(() => this.arrange()).observe(grid);
 	}
 
-	/** Shows one person, new or changed. */
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
 		const { element, video } = tile;
@@ -30,7 +29,7 @@ class Tiles {
 			connection: who.connection,
 			audio: who.audio ? "on" : "off",
 			video: { camera: "on", screen: "screen", off: "off" }[who.video],
-			present: String(who.present ?? true),
+			present: who.present ?? true,
 		});
 		element.ariaLabel = shown;
 		tile.label.textContent = shown;
@@ -88,7 +87,7 @@ class Tiles {
 				$("play")?.remove();
 				for (const tile of this.#tiles.values()) tile.video.play().catch(() => {});
 			};
-			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: t("play") }));
+			document.body.append(make("button", { id: "play", className: "primary", onclick: again }, t("play")));
 		}
 	}
 

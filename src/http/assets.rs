@@ -1,10 +1,17 @@
 //! The files of the call page: embedded in the binary, or read from a folder.
 
+use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
-use bytes::Bytes;
+use anyhow::Context;
+use cap_fs_ext::OpenOptionsSyncExt;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions};
 use rust_embed::RustEmbed;
+use tokio::task::spawn_blocking;
+
+use crate::http::body::Body;
 
 #[derive(RustEmbed)]
 #[folder = "web"]
@@ -23,7 +30,7 @@ pub(crate) enum Page {
 #[derive(Debug)]
 pub(crate) struct File {
     /// Its content.
-    pub bytes: Bytes,
+    pub body: Body,
     /// Its media type, with the charset for text.
     pub content_type: String,
     /// A hash of the content as an entity tag (RFC 9110 section 8.8.3); none for a file in a folder, which may change.
@@ -39,8 +46,8 @@ impl Page {
         let Some(folder) = folder else { return Ok(Self::Embedded) };
         let folder =
             folder.canonicalize().with_context(|| format!("cannot serve the page from {}", folder.display()))?;
-        let index = folder.join("index.html");
-        ensure!(index.is_file(), "cannot serve the page from {}: it holds no index.html", folder.display());
+        let refusal = || format!("cannot serve the page from {}: it holds no index.html to serve", folder.display());
+        open(&folder, "index.html").with_context(refusal)?;
         Ok(Self::Folder(folder))
     }
 
@@ -60,21 +67,37 @@ impl Page {
             Self::Embedded => {
                 let file = Embedded::get(name)?;
                 let etag = Some(etag(&file.metadata.sha256_hash()));
-                Some(File { bytes: into_bytes(file.data), content_type, etag })
+                let body = match file.data {
+                    Cow::Borrowed(bytes) => Body::from(bytes),
+                    Cow::Owned(bytes) => Body::from(bytes),
+                };
+                Some(File { body, content_type, etag })
             }
             Self::Folder(folder) => {
-                let bytes = tokio::fs::read(folder.join(name)).await.ok()?;
-                Some(File { bytes: bytes.into(), content_type, etag: None })
+                let (folder, name) = (folder.clone(), name.to_owned());
+                let body = spawn_blocking(move || open(&folder, &name)).await.ok()?.ok()?;
+                Some(File { body, content_type, etag: None })
             }
         }
     }
 }
 
-fn into_bytes(data: std::borrow::Cow<'static, [u8]>) -> Bytes {
-    match data {
-        std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        std::borrow::Cow::Owned(bytes) => bytes.into(),
+/// Opens a file of `folder`. What is not a regular file, or is outside of the folder, is an error.
+///
+/// A symlink may lead to another file of the folder by a relative path. The operating system or cap-std follows each
+/// step below the folder's handle, so a path that changes meanwhile leads outside at no time. Two ways out are left,
+/// both of which need the rights to change the folder: a hard link is the same as the file itself, and a file system
+/// that is mounted in the folder is part of it.
+fn open(folder: &Path, name: &str) -> io::Result<Body> {
+    // Opened each time: a build tool may replace the folder by a new one.
+    let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
+    // Opening a FIFO would otherwise wait for its writer. For regular files it changes nothing.
+    let file = folder.open_with(name, OpenOptions::new().read(true).nonblock(true))?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
     }
+    Ok(Body::of_file(file.into_std(), metadata.len()))
 }
 
 fn content_type(name: &str) -> String {

@@ -1,6 +1,6 @@
 //! The page in a build without the feature `page`: one sentence at `/`, for people who open it in a browser.
 
-use bytes::Bytes;
+use crate::http::body::Body;
 
 const SENTENCE: &str = "This is a WebRTC signaling relay without a page: connect to / or /ws by WebSocket.\n";
 
@@ -12,7 +12,7 @@ pub(crate) struct Page;
 #[derive(Debug)]
 pub(crate) struct File {
     /// Its content.
-    pub bytes: Bytes,
+    pub body: Body,
     /// Its media type, with the charset for text.
     pub content_type: String,
     /// A hash of the content as an entity tag (RFC 9110 section 8.8.3); always none here.
@@ -23,11 +23,7 @@ impl Page {
     /// The file at the URL path `/name`: the sentence as `index.html`, and no others.
     pub(crate) async fn file(&self, name: &str) -> Option<File> {
         let content_type = "text/plain; charset=utf-8".to_owned();
-        (name == "index.html").then(|| File {
-            bytes: Bytes::from_static(SENTENCE.as_bytes()),
-            content_type,
-            etag: None,
-        })
+        (name == "index.html").then(|| File { body: Body::from(SENTENCE), content_type, etag: None })
     }
 }
 
@@ -37,7 +33,8 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_a_sentence_and_nothing_else() {
-        assert_eq!(Page.file("index.html").await.unwrap().bytes, SENTENCE);
+        let body = Page.file("index.html").await.unwrap().body;
+        assert_eq!(http_body_util::BodyExt::collect(body).await.unwrap().to_bytes(), SENTENCE);
         assert!(Page.file("signaling.js").await.is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub(crate) mod assets;
+pub(crate) mod body;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod redirect;

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use crate::drain::Drain;
-use crate::http::response::{Body, set, text};
+use crate::http::body::Body;
+use crate::http::response::{set, text};
 use crate::http::service;
 use crate::lan::trust::TrustPages;
 
@@ -37,8 +38,8 @@ impl Redirect {
             debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        if let Some(parts) = service::serve_requests(stream, service, drain).await {
-            service::lingering_close(&mut parts.io.into_inner()).await;
+        if let Some(mut served) = service::serve_requests(stream, service, drain).await {
+            service::lingering_close(&mut served.stream).await;
         }
     }
 

@@ -5,7 +5,8 @@ use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::response::{Body, set, text};
+use super::body::Body;
+use super::response::{set, text};
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::quota::Excess;

@@ -1,15 +1,11 @@
 //! HTTP responses, and the headers that protect the call page.
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::http::assets::File;
+use crate::http::body::Body;
 use crate::http::origin::TupleOrigin;
-
-/// The body of every response, which is in memory as a whole.
-pub(crate) type Body = Full<Bytes>;
 
 /// A response of one line of text.
 pub(crate) fn text(status: StatusCode, line: &str) -> Response<Body> {
@@ -38,7 +34,7 @@ pub(crate) fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        _ => Response::new(Body::new(file.bytes)),
+        _ => Response::new(file.body),
     };
     set(&mut response, header::CONTENT_TYPE, &file.content_type);
     if let Some(etag) = &file.etag {

@@ -1,20 +1,23 @@
 //! Answers the HTTP requests on a stream (the page, the health check, the upgrade) until one of them upgrades it.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Incoming;
 use hyper::header;
-use hyper::server::conn::http1::{self, Parts};
+use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
+use tokio_util::io::InspectWriter;
 use tracing::debug;
 
-use super::response::{self, Body, method_not_allowed, text};
+use super::body::Body;
+use super::response::{self, method_not_allowed, text};
 use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
@@ -44,11 +47,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let router = Router { relay: Arc::clone(&relay), connection, admission, upgrade: Arc::default() };
-    let parts = serve_requests(stream, router, relay.drain()).await?;
-    let mut stream = parts.io.into_inner();
-    let upgrade = parts.service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Served { mut stream, read, service } = serve_requests(stream, router, relay.drain()).await?;
+    let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     match upgrade {
-        Some(upgrade) => Some(Upgraded { stream, read: parts.read_buf, upgrade }),
+        Some(upgrade) => Some(Upgraded { stream, read, upgrade }),
         None => {
             lingering_close(&mut stream).await;
             None
@@ -56,41 +58,54 @@ where
     }
 }
 
+/// The parts of a connection whose requests have been answered.
+pub(crate) struct Served<S, D> {
+    /// The stream.
+    pub(crate) stream: S,
+    /// The bytes after the last request that have been read already.
+    read: bytes::Bytes,
+    service: D,
+}
+
 /// Answers the requests on `stream` with `service`, within the limits for every client, until the stream ends or is
 /// upgraded. Returns the parts of the connection; none if a response had to be cut short.
-pub(crate) async fn serve_requests<S, D>(stream: S, service: D, drain: &Drain) -> Option<Parts<TokioIo<S>, D>>
+pub(crate) async fn serve_requests<S, D>(stream: S, service: D, drain: &Drain) -> Option<Served<S, D>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     D: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Unpin> + Unpin,
 {
+    let written = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&written);
+    let count = move |bytes: &[u8]| {
+        counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_DEADLINE)
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    let done = {
-        let mut served = pin!(std::future::poll_fn(|context| connection.poll_without_shutdown(context)));
-        tokio::select! {
-            done = &mut served => Some(done),
-            () = sleep(limits::PAGE_DEADLINE) => None,
-            _ = drain.wait() => None,
-        }
-    };
-    let done = match done {
-        Some(done) => done,
-        None => {
-            // The current response may end, but no further request begins.
-            Pin::new(&mut connection).graceful_shutdown();
+        .serve_connection(TokioIo::new(InspectWriter::new(stream, count)), service);
+    let done = loop {
+        let before = written.load(Ordering::Relaxed);
+        let draining = tokio::select! {
+            done = std::future::poll_fn(|context| connection.poll_without_shutdown(context)) => break done,
+            () = sleep(limits::PAGE_DEADLINE) => false,
+            _ = drain.wait() => true,
+        };
+        // The current response may end, but no further request begins.
+        Pin::new(&mut connection).graceful_shutdown();
+        let read = written.load(Ordering::Relaxed) - before;
+        if draining || read < limits::PAGE_RATE * limits::PAGE_DEADLINE.as_secs() {
             let rest = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
             // A client that still reads too slowly is disconnected.
-            timeout(limits::WRITE_DEADLINE, rest).await.ok()?
+            break timeout(limits::WRITE_DEADLINE, rest).await.ok()?;
         }
     };
     if let Err(error) = done {
         debug!(%error, "request failed");
     }
-    Some(connection.into_parts())
+    let parts = connection.into_parts();
+    Some(Served { stream: parts.io.into_inner().into_inner(), read: parts.read_buf, service: parts.service })
 }
 
 /// Closes a stream so that the client can still read the last response (a lingering close).

@@ -12,9 +12,10 @@ use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::{debug, info};
 
+use super::body::Body;
 use super::proxy::Client;
 use super::refused;
-use super::response::{Body, method_not_allowed, text};
+use super::response::{method_not_allowed, text};
 use crate::auth::Answer;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;

@@ -5,7 +5,8 @@
 use hyper::header;
 use hyper::{Response, StatusCode};
 
-use crate::http::response::{Body, set, text};
+use crate::http::body::Body;
+use crate::http::response::{set, text};
 use crate::lan::authority::Authority;
 
 /// The path of the page.

@@ -3,7 +3,7 @@
 
 use hyper::Response;
 
-use crate::http::response::Body;
+use crate::http::body::Body;
 
 /// The path of the page, in a build that has it.
 pub(crate) const PAGE: &str = "/trust";

@@ -1,5 +1,7 @@
 //! The page that the relay serves: calls of two and of three.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::support::{Browser, Relay};
 
 #[tokio::test]
@@ -21,6 +23,34 @@ async fn two_people_who_open_the_same_link_see_and_hear_each_other() {
     }
     alice.photograph("two-people-alice").await;
     bob.photograph("two-people-bob").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn the_page_makes_room_names_that_can_be_said_but_not_guessed() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let alice = browser.open(&relay.url("")).await;
+    let shown = "document.getElementById('room').value";
+    let form = "/^([bdfghjklmnrstvwy][aiou]){2}(-([bdfghjklmnrstvwy][aiou]){2}){3}$/";
+    alice.shows(&format!("{form}.test({shown})")).await;
+    let first = alice.run(&format!("return {shown}")).await;
+    alice.click("#new-room").await;
+    alice.shows(&format!("{form}.test({shown}) && {shown} !== {first}")).await;
+
+    let names = alice.run("return Array.from({ length: 2000 }, speakableName)").await;
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut counts = HashMap::new();
+    for name in &names {
+        // Five characters are two syllables and a hyphen.
+        for at in [0, 2, 5, 7, 10, 12, 15, 17] {
+            *counts.entry((at, &name[at..at + 2])).or_insert(0) += 1;
+        }
+    }
+    // Eight places with 64 syllables each are 48 bits, if all are equally likely: about 31 times each.
+    assert_eq!(counts.len(), 8 * 64);
+    assert!(counts.values().all(|count| (4..=80).contains(count)), "{counts:?}");
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
     browser.end().await;
 }
 
