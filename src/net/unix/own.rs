@@ -48,7 +48,7 @@ fn check_own(path: &Path, metadata: &Metadata) -> anyhow::Result<()> {
     ensure!(
         owner == user || owner == ROOT,
         "{path} belongs to the user with the id {owner}, but the relay runs as {user}, and trusts no secret that another \
-         user may have put there"
+         user may have put there; if what is there is yours, `chown {user} {path}`"
     );
     let mode = metadata.mode();
     ensure!(
