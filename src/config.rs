@@ -30,9 +30,10 @@ pub struct Config {
     /// Whether to use TLS with a certificate of the relay's own local authority if there is no `cert` (feature `lan`).
     #[cfg(feature = "lan")]
     pub lan: bool,
-    /// The folder that keeps the local authority (feature `lan`).
+    /// The folder that keeps the local authority (feature `lan`); without one, it is this user's state folder, as
+    /// `--help` says.
     #[cfg(feature = "lan")]
-    pub lan_dir: PathBuf,
+    pub lan_dir: Option<PathBuf>,
     /// Further addresses that redirect plain HTTP to https (feature `tls`). They need TLS on `listen`, where plain HTTP
     /// is redirected as well.
     #[cfg(feature = "tls")]
@@ -107,7 +108,7 @@ impl Config {
             #[cfg(feature = "tls")]
             ("--key", self.key.as_deref()),
             #[cfg(feature = "lan")]
-            ("--lan-dir", Some(&self.lan_dir)),
+            ("--lan-dir", self.lan_dir.as_deref()),
             #[cfg(feature = "page")]
             ("--web", self.web.as_deref()),
         ];
@@ -153,7 +154,7 @@ impl Default for Config {
             #[cfg(feature = "lan")]
             lan: false,
             #[cfg(feature = "lan")]
-            lan_dir: limits::LAN_DIR.into(),
+            lan_dir: None,
             #[cfg(feature = "tls")]
             redirect_from: Vec::new(),
             #[cfg(feature = "page")]
@@ -300,7 +301,7 @@ mod tests {
         let empty = || Some(PathBuf::new());
         assert_eq!(error(Config { web: empty(), ..Config::default() }), "--web is an empty path");
         assert_eq!(error(Config { cert: empty(), key: empty(), ..Config::default() }), "--cert is an empty path");
-        assert_eq!(error(Config { lan_dir: PathBuf::new(), ..Config::default() }), "--lan-dir is an empty path");
+        assert_eq!(error(Config { lan_dir: empty(), ..Config::default() }), "--lan-dir is an empty path");
     }
 
     #[test]

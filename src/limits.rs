@@ -14,8 +14,6 @@ pub const LISTEN_ON_LAN: &str = "*:8080";
 pub const UNIX_MODE: u32 = 0o660;
 /// The largest mode of a Unix socket: the bits above are for programs and folders.
 pub const UNIX_MODE_MAX: u32 = 0o777;
-/// The folder of the local authority of `--lan`, relative to the working directory.
-pub const LAN_DIR: &str = "certs";
 
 /// The most members of a room by default. In a full mesh of eight, each sends its camera seven times, about what a home
 /// uplink carries.

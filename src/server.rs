@@ -114,7 +114,7 @@ impl Server {
         self.tls.is_some()
     }
 
-    /// The SHA-256 of the local authority's certificate, if there is one. People compare it before they trust the
+    /// The SHA-256 of the local authority's root certificate, if there is one. People compare it before they trust the
     /// authority.
     pub fn authority_fingerprint(&self) -> Option<&str> {
         self.relay.trust.as_ref().map(|trust| trust.fingerprint())
@@ -267,8 +267,10 @@ fn open_tls(config: &Config) -> anyhow::Result<Security> {
     #[cfg(feature = "lan")]
     if config.lan {
         use crate::lan::authority::{Authority, LeafSource};
+        use crate::lan::home;
 
-        let authority = Arc::new(Authority::open(&config.lan_dir)?);
+        let folder = home::find(config.lan_dir.as_deref())?;
+        let authority = Arc::new(Authority::open(&folder)?);
         let trust = TrustPages::new(&authority);
         return Ok((Some(Arc::new(Tls::new(LeafSource(authority))?)), Some(Arc::new(trust))));
     }

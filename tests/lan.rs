@@ -1,5 +1,5 @@
-//! `--lan`: an authority that is made once and can do no harm, certificates that follow the machine's addresses, and the
-//! page that explains how to trust it.
+//! `--lan`: an authority that is made once, certificates that follow the machine's addresses, and the page that explains
+//! how to trust it.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::pki::{Pki, client_trusting, dial};
-use harness::{Client, Process, binary, connect, file, get, get_bytes, run, text, tool};
+use harness::{Client, Process, binary, connect, file, get, get_bytes, text, tool};
 use serde_json::json;
 
 /// A relay with `--lan` on a free loopback port, that keeps its authority in `folder`.
@@ -84,79 +84,31 @@ async fn relays_that_start_together_share_one_authority() {
 }
 
 #[tokio::test]
-async fn an_authority_that_cannot_be_used_stops_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let start = async || {
-        let output = run(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(folder.path())]).await;
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+async fn without_a_folder_the_authority_has_a_home_that_does_not_depend_on_the_current_folder() {
+    let (state, here, elsewhere) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start_in = async |folder: &Path| {
+        let mut command = binary();
+        command.args(["--lan", "--listen", "127.0.0.1:0"]).current_dir(folder);
+        command.env("XDG_STATE_HOME", state.path()).env_remove("STATE_DIRECTORY");
+        Process::of(command).await
     };
-    let key = folder.path().join("authority.key");
-    for (content, fault) in [("", "is empty"), ("nonsense", "is not PEM")] {
-        std::fs::write(&key, content).unwrap();
-        let (code, said) = start().await;
-        assert!(said.contains(text(&key)) && said.contains(fault) && said.contains("to make a new one"), "{said}");
-        assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    let first = fingerprint(&start_in(here.path()).await);
+    assert_eq!(fingerprint(&start_in(elsewhere.path()).await), first);
+    let home = state.path().join("signaling-relay");
+    assert!(read(&home, "authority.key").contains("PRIVATE KEY"));
+    assert_eq!(std::fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+    for folder in [&here, &elsewhere] {
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left in the current folder");
     }
-    // A server's certificate signs nothing.
-    let (cert, own) = Pki::new().issue(1, (2020, 2120));
-    std::fs::write(&key, own + &cert).unwrap();
-    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
-    let (code, said) = start().await;
-    assert!(said.contains("not an authority's"), "{said}");
-    assert_eq!(code, Some(1));
-    let occupied = file(folder.path(), "file", "");
-    let output = run(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(&occupied.join("x"))]).await;
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("cannot keep the local authority in") && said.contains("--lan-dir"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
-}
-
-#[tokio::test]
-async fn the_authority_can_vouch_for_nobody_elses_names_and_addresses() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_relay, address) = start(folder.path()).await;
-    let at = |name: &str| folder.path().join(name);
-    let (key, authority) = (at("authority.key"), at("authority.pem"));
-    let (_, shown) = tool("openssl", &["x509", "-in", text(&authority), "-noout", "-text"], "");
-    assert!(shown.contains("X509v3 Name Constraints: critical") && shown.contains("CA:TRUE, pathlen:0"), "{shown}");
-    assert!(shown.contains("TLS Web Server Authentication"), "{shown}");
-    let own = tool("hostname", &[], "").1.trim().to_lowercase();
-    for (name, good) in [
-        ("IP:192.168.1.5", true),
-        ("IP:10.9.8.7", true),
-        ("IP:172.20.0.1", true),
-        ("IP:127.0.0.1", true),
-        ("IP:fd12::1", true),
-        ("DNS:localhost", true),
-        (&format!("DNS:{own}"), true),
-        (&format!("DNS:{own}.local"), true),
-        ("IP:8.8.8.8", false),
-        ("IP:2001:db8::1", false),
-        ("DNS:example.org", false),
-        ("DNS:bank.example", false),
-        ("DNS:localhost.evil.example", false),
-        ("DNS:other.local", false),
-    ] {
-        // What a thief of the key could sign.
-        let leaf = at("leaf.pem");
-        let forge = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj / |
-            openssl x509 -req -CA \"$1\" -CAkey \"$2\" -days 3 -extfile <(echo \"subjectAltName=$3\") -out \"$4\"";
-        let forged = tool("bash", &["-c", forge, "bash", text(&authority), text(&key), name, text(&leaf)], "");
-        assert!(forged.0, "{}", forged.1);
-        let verify = ["verify", "-purpose", "sslserver", "-CAfile", text(&authority), text(&leaf)];
-        let (verified, said) = tool("openssl", &verify, "");
-        assert_eq!(verified, good, "{name}: {said}");
-        assert!(good || said.contains("permitted subtree violation"), "{name}: {said}");
-    }
-    let (at, authority) = (address.to_string(), text(&authority));
-    let connect = ["s_client", "-connect", &at, "-CAfile", authority, "-verify_return_error"];
-    for check in [["-verify_ip", "127.0.0.1"], ["-verify_hostname", "localhost"], ["-verify_hostname", &own]] {
-        let (_, said) = tool("openssl", &[&connect[..], &check].concat(), "");
-        assert!(said.contains("Verify return code: 0 (ok)") && said.contains("depth=1"), "{check:?}: {said}");
-    }
-    let (_, said) = tool("openssl", &[&connect[..], &["-showcerts"]].concat(), "");
-    let leaf = tool("openssl", &["x509", "-noout", "-checkend", &(8 * 24 * 60 * 60).to_string()], &said).1;
-    assert!(leaf.contains("will expire"), "a leaf is short-lived: {leaf}");
+    // Devices trust the one that an earlier version left in the current folder.
+    std::fs::rename(&home, here.path().join("certs")).unwrap();
+    let mut relay = start_in(here.path()).await;
+    assert_eq!(fingerprint(&relay), first);
+    let log = relay.expect_log("where earlier versions kept it").await;
+    assert!(log.contains(text(&home)), "{log}");
+    assert!(!home.exists());
+    assert_ne!(fingerprint(&start_in(elsewhere.path()).await), first);
 }
 
 /// The fingerprint on the first screen.

@@ -95,10 +95,13 @@ struct Flags {
     #[arg(long, env = "SIGNALING_RELAY_LAN")]
     lan: bool,
 
-    /// Keep the local certificate authority of --lan in this folder.
+    /// Keep the local certificate authority of --lan in this folder; by default it is this user's state folder.
+    ///
+    /// That is $STATE_DIRECTORY (which systemd sets), $XDG_STATE_HOME/signaling-relay or
+    /// ~/.local/state/signaling-relay. An authority that an earlier version left in ./certs stays in use.
     #[cfg(feature = "lan")]
-    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR", default_value = limits::LAN_DIR)]
-    lan_dir: PathBuf,
+    #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR")]
+    lan_dir: Option<PathBuf>,
 
     /// Redirect http:// on this address, such as *:80, to https://; may be given several times.
     ///

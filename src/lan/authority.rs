@@ -1,47 +1,50 @@
 //! The local certificate authority of `--lan`. It is made once, kept in a folder, and can sign only for this machine's
 //! names and private addresses.
 //!
-//! A thief of its key could impersonate every server that its name constraints allow. So they allow only the names of
-//! this machine and private addresses, and its purpose is only TLS servers: a device that trusts it takes no risk
+//! It is a root, which devices trust, and one issuer below it, which signs certificates. Only the issuer's key exists. A
+//! thief of that key could impersonate every server that its name constraints allow. So they allow only the names of
+//! this machine and private addresses, and its purpose is only TLS servers: a device that trusts the root takes no risk
 //! elsewhere.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Read;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
-};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tracing::{info, warn};
-use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
+use crate::lan::constraints;
+use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, create, display_name, distinguished_name_with};
 use crate::limits;
 use crate::net::certificate::{CertificateFiles, CertificateSource};
-use crate::net::machine::{Machine, PRIVATE_NETWORKS, is_private};
-use crate::net::unix::create_for_owner_only;
+use crate::net::machine::{Machine, is_private, names};
+use crate::net::unix::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
 
-/// The file with the authority's key and certificate. Only its owner may read it.
+/// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
 pub(crate) const KEY_FILE: &str = "authority.key";
-/// The file with only its certificate, for the devices that trust it.
+/// The file with only the root's certificate, for the devices that trust it.
 pub(crate) const CERTIFICATE_FILE: &str = "authority.pem";
 
 /// A certificate authority that signs only for this machine.
 #[derive(Debug)]
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    /// The issuer's certificate, which servers send after their own.
+    intermediate: CertificateDer<'static>,
+    /// The certificate that devices trust.
+    root: CertificateDer<'static>,
+    /// The same as PEM.
     pem: String,
-    /// The names that its constraints allow, including their subdomains; none if it has no constraints.
-    permitted: Option<Vec<String>>,
+    /// The names that the constraints allow, including their subdomains.
+    permitted: Vec<String>,
 }
 
 impl Authority {
@@ -50,49 +53,73 @@ impl Authority {
     /// # Errors
     /// When the folder cannot be read or written, or its files cannot be used. The error says which file and why.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+        prepare(folder)
+            .with_context(|| format!("cannot keep the local authority in {} (--lan-dir)", folder.display()))?;
         let file = folder.join(KEY_FILE);
-        if !file.exists() {
-            create(folder, &file)
-                .with_context(|| format!("cannot keep the local authority in {} (--lan-dir)", folder.display()))?;
-        }
         let authority = Self::load(&file)?;
         let certificate = folder.join(CERTIFICATE_FILE);
         if !fs::read_to_string(&certificate).is_ok_and(|there| there == authority.pem) {
             fs::write(&certificate, &authority.pem)
                 .with_context(|| format!("cannot write {}", certificate.display()))?;
         }
+        if authority.intermediate == authority.root {
+            warn!(
+                "the local authority was made by an earlier version, and devices trust its key directly: a thief of {} \
+                 could pose as any site to programs that ignore the name constraints of a root, such as those in Java. \
+                 To renew it, stop the relay and remove {} and {}; then every device has to trust the new one, and to \
+                 forget the old one",
+                file.display(),
+                file.display(),
+                certificate.display()
+            );
+        }
         Ok(authority)
     }
 
     fn load(file: &Path) -> anyhow::Result<Self> {
+        let mut text = String::new();
+        let mut opened = open_own(file).context("cannot use the local authority")?;
+        let read = opened.read_to_string(&mut text).with_context(|| format!("cannot read {}", file.display()));
+        let authority = read
+            .and_then(|_| Self::parse(file, &text))
+            .with_context(|| format!("cannot use the local authority; remove {} to make a new one", file.display()))?;
+        warn_if_others_can_read(file);
+        Ok(authority)
+    }
+
+    /// The authority in `text`, the content of `file`: the issuer's key, its certificate, and then the root's; or, as
+    /// earlier versions made it, the root's key and its certificate.
+    fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let both = CertificateFiles { cert: file.to_owned(), key: file.to_owned() };
-        let remedy = || format!("cannot use the local authority; remove {} to make a new one", file.display());
-        let chain = both.read(SystemTime::now()).with_context(remedy)?.cert;
-        let certificate = chain.into_iter().next().with_context(remedy)?;
-        // In this file the key comes before the certificate.
-        let text = fs::read_to_string(file)?;
-        let key = KeyPair::from_pem(&text).with_context(remedy)?;
-        let pem =
-            text.find("-----BEGIN CERTIFICATE").and_then(|start| text.get(start..)).with_context(remedy)?.to_owned();
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).with_context(remedy)?;
-        let permitted = permitted_names(&certificate).with_context(remedy)?;
-        Ok(Self { issuer, certificate, pem, permitted })
+        let chain = both.parse(text.as_bytes(), text.as_bytes(), SystemTime::now())?.cert;
+        let (intermediate, root) = match chain.as_slice() {
+            [root] => (root, root),
+            [intermediate, root] => (intermediate, root),
+            _ => anyhow::bail!("it has {} certificates, and not its own and the root's", chain.len()),
+        };
+        let permitted = check(intermediate, root)?;
+        let start = text.rfind("-----BEGIN CERTIFICATE-----").context("it has no certificate")?;
+        let pem = text.get(start..).unwrap_or_default().to_owned();
+        let downloaded = rustls_pemfile::certs(&mut pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+        ensure!(downloaded == [root.clone()], "its last certificate is not the root's");
+        let issuer = Issuer::from_ca_cert_der(intermediate, KeyPair::from_pem(text)?)?;
+        Ok(Self { issuer, intermediate: intermediate.clone(), root: root.clone(), pem, permitted })
     }
 
-    /// Its certificate as DER, which phones and desktops import.
+    /// The root's certificate as DER, which phones and desktops import.
     pub(crate) fn der(&self) -> &[u8] {
-        &self.certificate
+        &self.root
     }
 
-    /// Its certificate as PEM.
+    /// The root's certificate as PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// The SHA-256 of its certificate, as certificate viewers show it. People compare it before they trust the
+    /// The SHA-256 of the root's certificate, as certificate viewers show it. People compare it before they trust the
     /// authority.
     pub(crate) fn fingerprint(&self) -> String {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.root);
         digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
 
@@ -113,19 +140,15 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let leaf = params.signed_by(&key, &self.issuer)?;
-        let chain = vec![leaf.der().clone(), self.certificate.clone()];
+        let chain = vec![leaf.der().clone(), self.intermediate.clone()];
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         Ok(CertifiedKey::new(chain, default_provider().key_provider.load_private_key(key.into())?))
     }
 
     fn filter_permitted(&self, names: &[String]) -> Vec<String> {
-        let is_below = |name: &str, top: &str| {
-            name == top || name.strip_suffix(top).is_some_and(|rest| top.is_empty() || rest.ends_with('.'))
-        };
-        let may = |name: &&String| {
-            let permitted = self.permitted.as_ref();
-            permitted.is_none_or(|permitted| permitted.iter().any(|top| is_below(name, top)))
-        };
+        let is_below =
+            |name: &str, top: &str| name.strip_suffix(top).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let may = |name: &&String| self.permitted.iter().any(|top| is_below(name, top));
         names.iter().filter(may).cloned().collect()
     }
 }
@@ -156,84 +179,29 @@ impl CertificateSource for LeafSource {
     }
 }
 
-/// Makes an authority for this machine, and creates `file` in `folder` atomically. If another relay was faster, its
-/// authority stays.
-fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
-    let machine = Machine::detect();
-    let (key, certificate) = generate(&machine, SystemTime::now())?;
+/// Makes `folder` and the authority in it, where they are missing, and checks that only this process's user can.
+fn prepare(folder: &Path) -> anyhow::Result<()> {
     if !folder.exists() {
-        fs::create_dir_all(folder)?;
+        create_own_folder(folder)?;
         // The folder may be in a git repository.
         fs::write(folder.join(".gitignore"), "# No key is ever committed.\n*\n")?;
     }
-    let draft = folder.join(format!(".{KEY_FILE}.{}", std::process::id()));
-    let written = write_secret(&draft, &(key + &certificate)).and_then(|()| match fs::hard_link(&draft, file) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // Some file systems have no hard links.
-        Err(_) if !file.exists() => fs::rename(&draft, file),
-        linked => linked,
-    });
-    // The draft is gone already if it was renamed.
-    let _ = fs::remove_file(&draft);
-    written?;
-    info!(file = %file.display(), "made a local certificate authority");
-    Ok(())
+    check_own_folder(folder)?;
+    let file = folder.join(KEY_FILE);
+    if file.exists() { Ok(()) } else { create(folder, &file) }
 }
 
-/// The key and the certificate of a new authority, as PEM.
-fn generate(machine: &Machine, now: SystemTime) -> anyhow::Result<(String, String)> {
-    let networks = PRIVATE_NETWORKS
-        .iter()
-        .map(|network| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(network.addr(), network.prefix_len())));
-    let names = machine.names.iter().cloned().map(GeneralSubtree::DnsName);
-    let mut params = CertificateParams::default();
-    params.distinguished_name =
-        distinguished_name_with(&format!("signaling-relay authority of {}", display_name(machine)));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.name_constraints =
-        Some(NameConstraints { permitted_subtrees: names.chain(networks).collect(), excluded_subtrees: Vec::new() });
-    params.not_before = (now - limits::CLOCK_SKEW).into();
-    params.not_after = (now + limits::AUTHORITY_VALIDITY).into();
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    Ok((key.serialize_pem(), certificate.pem()))
-}
-
-/// Creates a file that only its owner can read, from the beginning.
-fn write_secret(file: &PathBuf, text: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    create_for_owner_only(&mut options);
-    let mut file = options.open(file)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// The names that the constraints of `certificate` allow; none if it has no constraints.
-fn permitted_names(certificate: &CertificateDer<'_>) -> anyhow::Result<Option<Vec<String>>> {
-    let (_, certificate) = parse_x509_certificate(certificate)?;
-    ensure!(certificate.is_ca(), "its certificate is not an authority's");
-    let constraints = certificate.name_constraints()?;
-    let Some(permitted) = constraints.and_then(|found| found.value.permitted_subtrees.as_ref()) else {
-        return Ok(None);
-    };
-    let names = permitted.iter().filter_map(|subtree| match subtree.base {
-        GeneralName::DNSName(name) => Some(name.trim_start_matches('.').to_owned()),
-        _ => None,
-    });
-    Ok(Some(names.collect()))
-}
-
-fn distinguished_name_with(common_name: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    // RFC 5280 allows a common name of 64 characters at most.
-    name.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
-    name
-}
-
-/// The host name of the machine, for people.
-fn display_name(machine: &Machine) -> &str {
-    machine.names.get(1).or(machine.names.first()).map_or("localhost", String::as_str)
+/// Checks that `root` and the issuer below it, which may be the root itself, can vouch only for what the relay claims,
+/// and that the root did sign the issuer. Returns the names that the issuer may vouch for.
+fn check(intermediate: &CertificateDer<'_>, root: &CertificateDer<'_>) -> anyhow::Result<Vec<String>> {
+    let below_root = if intermediate == root { BELOW_ISSUER } else { BELOW_ROOT };
+    let (_, intermediate) = parse_x509_certificate(intermediate)?;
+    let (_, root) = parse_x509_certificate(root)?;
+    let names = names();
+    constraints::check(&root, below_root, &names).context("the certificate that devices trust is not safe")?;
+    root.verify_signature(None).context("the certificate that devices trust is damaged")?;
+    ensure!(root.validity().is_valid(), "the certificate that devices trust is valid no longer, or not yet");
+    let permitted = constraints::check(&intermediate, BELOW_ISSUER, &names).context("its certificate is not safe")?;
+    intermediate.verify_signature(Some(root.public_key())).context("the root did not sign its certificate")?;
+    Ok(permitted)
 }

@@ -2,5 +2,11 @@
 
 #[cfg(feature = "lan")]
 pub(crate) mod authority;
+#[cfg(feature = "lan")]
+mod constraints;
+#[cfg(feature = "lan")]
+pub(crate) mod home;
+#[cfg(feature = "lan")]
+mod make;
 #[cfg_attr(not(feature = "lan"), path = "trust_absent.rs")]
 pub(crate) mod trust;

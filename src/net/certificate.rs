@@ -73,8 +73,18 @@ impl CertificateFiles {
     /// # Errors
     /// [`CertificateError`], whose text names the file and the fault.
     pub fn read(&self, now: SystemTime) -> Result<CertifiedKey, CertificateError> {
-        let chain = read_chain(&self.cert)?;
-        let key = read_key(&self.key)?;
+        let certified = self.parse(&read(&self.cert)?, &read(&self.key)?, now)?;
+        warn_if_others_can_read(&self.key);
+        Ok(certified)
+    }
+
+    /// The same with the content of both files, which was read already.
+    ///
+    /// # Errors
+    /// [`CertificateError`], whose text names the file and the fault.
+    pub(crate) fn parse(&self, cert: &[u8], key: &[u8], now: SystemTime) -> Result<CertifiedKey, CertificateError> {
+        let chain = parse_chain(&self.cert, cert)?;
+        let key = parse_key(&self.key, key)?;
         if let Some(own) = chain.first() {
             check_validity(own, now).map_err(|fault| unusable(&self.cert, fault))?;
         }
@@ -83,7 +93,6 @@ impl CertificateFiles {
         })?;
         let certified = CertifiedKey::new(chain, key);
         certified.keys_match().map_err(|_| CertificateError::Mismatch { files: self.clone() })?;
-        warn_if_others_can_read(&self.key);
         Ok(certified)
     }
 }
@@ -105,10 +114,10 @@ pub(crate) fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+fn parse_chain(file: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let mut chain = Vec::new();
     let mut holds_key = false;
-    for item in read_pem(file)? {
+    for item in parse_pem(file, content)? {
         match item {
             Item::X509Certificate(certificate) => chain.push(certificate),
             Item::Pkcs1Key(_) | Item::Pkcs8Key(_) | Item::Sec1Key(_) => holds_key = true,
@@ -124,9 +133,9 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateEr
     }
 }
 
-fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+fn parse_key(file: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     let mut holds_certificate = false;
-    for item in read_pem(file)? {
+    for item in parse_pem(file, content)? {
         match item {
             Item::Pkcs1Key(key) => return Ok(key.into()),
             Item::Pkcs8Key(key) => return Ok(key.into()),
@@ -145,8 +154,11 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     ))
 }
 
-fn read_pem(file: &Path) -> Result<Vec<Item>, CertificateError> {
-    let bytes = fs::read(file).map_err(|error| CertificateError::Unreadable { file: file.to_owned(), error })?;
+fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
+    fs::read(file).map_err(|error| CertificateError::Unreadable { file: file.to_owned(), error })
+}
+
+fn parse_pem(file: &Path, bytes: &[u8]) -> Result<Vec<Item>, CertificateError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(unusable(file, "is empty"));
     }
@@ -157,7 +169,7 @@ fn read_pem(file: &Path) -> Result<Vec<Item>, CertificateError> {
     if !has(b"-----BEGIN ") {
         return Err(unusable(file, "is not PEM, the text form that begins with -----BEGIN"));
     }
-    rustls_pemfile::read_all(&mut bytes.as_slice())
+    rustls_pemfile::read_all(&mut &*bytes)
         .collect::<io::Result<_>>()
         .map_err(|error| unusable(file, format!("is damaged: {error}")))
 }

@@ -2,11 +2,11 @@
 //! files.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use socket2::Socket;
 use tokio::io::DuplexStream;
 
@@ -64,6 +64,30 @@ pub(crate) fn descriptor_limit() -> Option<usize> {
 
 /// Does nothing: a new file has the permissions of its folder.
 pub(crate) fn create_for_owner_only(_options: &mut OpenOptions) {}
+
+/// Creates `folder`, and those above it that are missing, with the permissions of the one that is there.
+///
+/// # Errors
+/// When the operating system refuses it.
+pub(crate) fn create_own_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+/// Opens a file. Who owns it is not known here.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn open_own(path: &Path) -> anyhow::Result<File> {
+    File::open(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Does nothing: who may write a folder is not known here.
+///
+/// # Errors
+/// Never.
+pub(crate) fn check_own_folder(_folder: &Path) -> anyhow::Result<()> {
+    Ok(())
+}
 
 /// Does nothing: the permissions of a file are not known here.
 pub(crate) fn warn_if_others_can_read(_key: &Path) {}

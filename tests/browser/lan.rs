@@ -72,9 +72,10 @@ async fn who_steals_the_local_authority_can_still_not_pose_as_another_site() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     Relay::start_with(&["--lan", "--lan-dir", folder.path().to_str().unwrap()]).await;
-    let forge = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout \"$2\" -subj / |
-        openssl x509 -req -CA \"$1/authority.pem\" -CAkey \"$1/authority.key\" -days 3 -out \"$3\" \\
-            -extfile <(printf 'subjectAltName=DNS:bank.example\\nextendedKeyUsage=serverAuth\\n')";
+    let forge = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout \"$2\" -subj /O=thief |
+        openssl x509 -req -CA \"$1/authority.key\" -CAkey \"$1/authority.key\" -days 3 -out \"$3\" \\
+            -extfile <(printf 'subjectAltName=DNS:bank.example\\nextendedKeyUsage=serverAuth\\n') &&
+        sed -n '/BEGIN CERTIFICATE/,$p' \"$1/authority.key\" >> \"$3\"";
     let (key, cert) = (at("forged.key"), at("forged.pem"));
     let mut bash = Command::new("bash");
     let forged = bash.args(["-c", forge, "bash", &at(""), &key, &cert]).output().unwrap();

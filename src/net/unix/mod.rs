@@ -3,6 +3,8 @@
 #[cfg(feature = "tls")]
 pub(crate) mod files;
 pub(crate) mod listener;
+#[cfg(feature = "lan")]
+pub(crate) mod own;
 pub(crate) mod systemd;
 
 #[cfg(feature = "lan")]
@@ -10,6 +12,8 @@ pub(crate) use files::create_for_owner_only;
 #[cfg(feature = "tls")]
 pub(crate) use files::{file_version, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
+#[cfg(feature = "lan")]
+pub(crate) use own::{check_own_folder, create_own_folder, open_own};
 pub(crate) use systemd::inherited_listeners;
 
 use std::io;
