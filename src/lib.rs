@@ -122,7 +122,7 @@ mod sync;
 mod testing;
 mod ws;
 
-pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
+pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open, Role, Secret};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;

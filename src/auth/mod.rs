@@ -4,6 +4,7 @@
 //! [`Denial`] the reason for the client. An answer may take time (a webhook, a directory): the client's next messages
 //! wait for it, and other clients do not.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 
@@ -24,6 +25,41 @@ pub struct JoinRequest {
     pub address: Option<IpAddr>,
     /// The origin of the page (RFC 6454), if the client is a browser.
     pub origin: Option<String>,
+    /// The token that the client shows, as it sent it.
+    pub token: Option<Secret>,
+}
+
+/// A text that must not appear in a log: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What a client may do in a room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// What every member may.
+    #[default]
+    Guest,
+    /// A host: it comes before members without this role, whenever they joined.
+    Host,
 }
 
 /// The permission to join, and what the client gets in the room.
@@ -32,8 +68,12 @@ pub struct JoinRequest {
 pub struct Grant {
     /// The client's id; without it the relay makes one.
     pub id: Option<PeerId>,
+    /// Whether the authorizer vouches for that id (the `sub` of a token): it stands for one person.
+    pub is_identified: bool,
     /// The display name that the others see.
     pub name: Option<PeerName>,
+    /// The role in the room.
+    pub role: Role,
     /// The capacity of the room for this client; without it, the usual one.
     pub capacity: Option<usize>,
     /// The STUN and TURN servers for this client; without them, those of the relay's [`Config`](crate::Config).

@@ -16,7 +16,7 @@ use super::body::Body;
 use super::proxy::Client;
 use super::refused;
 use super::response::{method_not_allowed, text};
-use crate::auth::Answer;
+use crate::auth::{Answer, Secret};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
 use crate::net::quota::{Admission, Excess};
@@ -223,7 +223,8 @@ fn join_from_query(query: &str) -> Result<Join, Refusal> {
     let room = value("room")?.map_or(Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
     let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
     let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
-    Ok(Join { room, name, id })
+    let token = value("token")?.map(Secret::new);
+    Ok(Join { room, name, id, token })
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

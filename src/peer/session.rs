@@ -226,6 +226,7 @@ impl Session {
             name: join.name,
             address: self.address,
             origin: self.origin.as_deref().map(str::to_owned),
+            token: join.token,
         }
     }
 

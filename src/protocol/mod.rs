@@ -133,6 +133,7 @@ use std::sync::Arc;
 pub use encode::encode;
 pub use parse::{Parsed, parse};
 
+use crate::auth::Secret;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
@@ -157,6 +158,8 @@ pub struct Join {
     pub name: Option<PeerName>,
     /// The id that the client chose; without it the relay makes one.
     pub id: Option<PeerId>,
+    /// The token that the client shows.
+    pub token: Option<Secret>,
 }
 
 impl IceServers {

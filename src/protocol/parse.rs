@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::scan::{self, Field, Fields, Invalid, decode_string};
 use super::{Command, ErrorCode, Join, Refusal, Signal, SignalKind};
+use crate::auth::Secret;
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
 
@@ -76,7 +77,8 @@ impl<'a> Envelope<'a> {
         };
         let name = self.string("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
         let id = self.string("id")?.map(|id| PeerId::parse(&id)).transpose()?;
-        Ok(Join { room: RoomName::parse(&room)?, name, id })
+        let token = self.string("token")?.map(Secret::new);
+        Ok(Join { room: RoomName::parse(&room)?, name, id, token })
     }
 
     fn signal(&self, kind: SignalKind, bytes: usize) -> Result<Command<'a>, Refusal> {
