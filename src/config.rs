@@ -65,6 +65,9 @@ pub struct Config {
     /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors; on systems that are not Unix,
     /// there is no limit then.
     pub max_connections: Option<usize>,
+    /// For how many milliseconds the relay holds the place of a client that asked for it and whose connection is lost, up to
+    /// [an hour](limits::HOLD_MS_MAX); 0 means not at all.
+    pub hold_ms: u64,
     /// The origins of web pages that may connect, besides the relay's own and those on loopback.
     pub allow_origin: Vec<Origin>,
     /// The origins of web pages that may show the call page in a frame.
@@ -95,6 +98,9 @@ impl Config {
         check_range("--room-capacity", self.room_capacity, capacities)?;
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
         check_range("--max-message-bytes", self.max_message_bytes, sizes)?;
+        if self.hold_ms > limits::HOLD_MS_MAX {
+            return Err(ConfigError::Hold(self.hold_ms));
+        }
         match self.ice_servers.json().len() {
             bytes if bytes > limits::ICE_SERVERS_BYTES => Err(ConfigError::IceServers { bytes }),
             _ => Ok(()),
@@ -168,6 +174,7 @@ impl Default for Config {
             address_joins: limits::ADDRESS_JOINS,
             address_bytes: limits::ADDRESS_BYTES,
             max_connections: None,
+            hold_ms: limits::HOLD_MS,
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
             trusted_proxy: Vec::new(),
@@ -218,6 +225,9 @@ pub enum ConfigError {
         /// What it may be set to.
         range: RangeInclusive<usize>,
     },
+    /// A place would be held for too long.
+    #[error("--hold-ms is {0}, and must be from 0 to {max}", max = limits::HOLD_MS_MAX)]
+    Hold(u64),
     /// The list of STUN and TURN servers is too long.
     #[error("--ice-servers is {bytes} bytes of JSON, and must be {max} at most", max = limits::ICE_SERVERS_BYTES)]
     IceServers {

@@ -186,6 +186,15 @@ pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long the relay holds the place of a client whose connection is lost, in milliseconds, by default: a phone that
+/// changes its network, or a laptop that is carried to another room, is back within that.
+pub const HOLD_MS: u64 = 30_000;
+/// The longest hold that may be set, in milliseconds: an hour. A place that is held counts towards its room's capacity.
+pub const HOLD_MS_MAX: u64 = 60 * 60 * 1000;
+/// After so many messages a client that may resume is told how many the relay has taken, and need not keep them any
+/// longer: about two bursts of a peer connection.
+pub const TAKEN_MESSAGES: u64 = 64;
+
 /// How long an authorizer may take to decide on a join.
 pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
 

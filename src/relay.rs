@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use crate::net::info::ConnectionInfo;
 use crate::net::machine;
 use crate::net::quota::{Admission, Quotas, Refused};
 use crate::outbox::Outbox;
-use crate::peer::{Context, Observer, RateLimiter, RelayEvent, Session};
+use crate::peer::{Context, Observer, Places, RateLimiter, RelayEvent, Session};
 use crate::protocol;
 use crate::room::Rooms;
 
@@ -83,17 +84,19 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
+        let drain = Arc::new(Drain::new());
         Ok(Relay {
             page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             trust,
             context: Arc::new(Context {
                 rooms: Arc::new(Rooms::new(config.room_capacity, protocol::encode)),
+                places: Arc::new(Places::new(Duration::from_millis(config.hold_ms), Arc::clone(&drain))),
                 authorizer: self.authorizer,
                 ice_servers: config.ice_servers.clone(),
                 observer: self.observer,
             }),
-            drain: Arc::new(Drain::new()),
+            drain,
             quotas: Quotas::new(&config),
             config,
         })

@@ -125,9 +125,9 @@ impl WebSocket {
         Box::pin(self.close(relay, end)).await;
     }
 
-    /// Leaves the room at once, and then performs the closing handshake.
+    /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: End) {
-        self.session.end(end.leave_reason(), &end.to_string());
+        self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
         let (number, place) = (self.registration.number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());

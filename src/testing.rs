@@ -3,8 +3,17 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use crate::drain::Drain;
+use crate::limits::HOLD_MS;
 use crate::outbox::{Outbox, Sink};
+use crate::peer::Places;
+
+/// Places that are held for the usual time.
+pub(crate) fn places() -> Arc<Places> {
+    Arc::new(Places::new(Duration::from_millis(HOLD_MS), Arc::new(Drain::new())))
+}
 
 /// A socket in memory that accepts as many bytes as a test allows.
 #[derive(Debug, Clone)]

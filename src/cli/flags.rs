@@ -203,6 +203,12 @@ struct Flags {
     #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
 
+    /// Hold the place of a client whose connection is lost for this many milliseconds; 0 turns that off.
+    ///
+    /// Only for clients that ask for it, as the call page does: they come back with the same id, and nothing is lost.
+    #[arg(long, value_name = "MS", env = "SIGNALING_RELAY_HOLD_MS", default_value_t = limits::HOLD_MS)]
+    hold_ms: u64,
+
     /// Let web pages of this origin connect, such as `https://intranet.example`; may be given several times.
     ///
     /// The relay's own pages and those of the browser's own machine may always connect. `null` allows pages opened from
@@ -265,6 +271,7 @@ impl From<Flags> for Config {
             address_joins: flags.address_joins,
             address_bytes: flags.address_bytes,
             max_connections: flags.max_connections,
+            hold_ms: flags.hold_ms,
             allow_origin: flags.allow_origin,
             allow_frame: flags.allow_frame,
             trusted_proxy: flags.trusted_proxy,

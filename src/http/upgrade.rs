@@ -207,7 +207,7 @@ fn has_room(query: &str) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "room")
 }
 
-/// The join that `?room=R&name=N&id=I` asks for; the room is `lobby` without `room`.
+/// The join that `?room=R&name=N&id=I&resume=1` asks for; the room is `lobby` without `room`.
 fn join_from_query(query: &str) -> Result<Join, Refusal> {
     if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
         return Err(Refusal::new(ErrorCode::BadRoom, "the query of the URL is not UTF-8"));
@@ -224,7 +224,12 @@ fn join_from_query(query: &str) -> Result<Join, Refusal> {
     let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
     let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
     let token = value("token")?.map(Secret::new);
-    Ok(Join { room, name, id, token })
+    let resume = match value("resume")?.as_deref() {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(Refusal::new(ErrorCode::BadMessage, "\"resume\" in the URL must be 1 or 0")),
+    };
+    Ok(Join { room, name, id, token, resume })
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

@@ -22,8 +22,14 @@
 //! to wake up. One task writes at a time, and it also writes what others queue meanwhile. Once the socket accepts no
 //! more, the connection's own task waits for it and writes the rest ([`Outbox::poll_flush`]). Frames leave in the order
 //! in which they were queued, except that pings and pongs go first.
+//!
+//! # What a client that may resume was sent
+//! An outbox that [keeps](Outbox::keep) what it has written until the client is known to have it. When the connection is
+//! lost, or another one takes its place, [`Outbox::part`] and [`Outbox::move_to`] move all that waits and all that is
+//! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
 
 pub(crate) mod frame;
+mod kept;
 mod share;
 mod sink;
 
@@ -43,6 +49,7 @@ use crate::limits::{
     ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
 use crate::sync::Mutex;
+use kept::Kept;
 use share::Shares;
 pub(crate) use sink::Sink;
 
@@ -72,6 +79,8 @@ pub(crate) enum EndReason {
     Shutdown,
     /// The client was idle in a full room, and gave way to another one.
     GaveWay,
+    /// Another connection of the client took its place.
+    TakenOver,
 }
 
 /// The frames that are queued for one client.
@@ -138,20 +147,41 @@ struct State {
     owner: Option<Waker>,
     end: Option<EndReason>,
     is_closed: bool,
+    /// Whether the client is away: it has no connection, and nobody waits for it to read.
+    is_away: bool,
+    /// How many frames of the queue the write that is under way may write.
+    offered: usize,
+    /// What is kept, if the client may resume.
+    kept: Option<Box<Kept>>,
 }
 
+#[derive(Debug)]
 struct Queued {
     frame: Bytes,
     origin: Origin,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Origin {
     Sender(SenderId),
     Relay,
     Error,
     /// Pings, pongs and close frames.
     Control,
+}
+
+impl Queued {
+    /// Whether it is a message, and no control frame.
+    fn is_message(&self) -> bool {
+        !matches!(self.origin, Origin::Control)
+    }
+}
+
+/// What moves from one outbox to another.
+struct Backlog {
+    queue: VecDeque<Queued>,
+    shares: Shares,
+    kept: Box<Kept>,
 }
 
 impl Outbox {
@@ -180,7 +210,10 @@ impl Outbox {
         if state.is_closed {
             return Pushed::Closed;
         }
-        let has_room = state.bytes + frame.len() <= self.max_bytes || state.bytes == 0;
+        let has_room = state.has_room(frame.len(), self.max_bytes);
+        // The messages that are kept need their room until the next pong.
+        let is_kept_full = !has_room && state.ask_for_pong();
+        let waits = !state.is_away;
         let share = state.shares.entry(sender);
         let pushed = if share.is_busy {
             Pushed::Busy
@@ -189,7 +222,7 @@ impl Outbox {
             state.bytes += frame.len();
             self.enqueue(&mut state, frame.clone(), Origin::Sender(sender));
             return Pushed::Queued;
-        } else if has_room {
+        } else if waits && (has_room || is_kept_full) {
             share.wait(waker);
             // A socket may accept bytes before the kernel reports it as writable: its task tries. Also while a write is
             // under way, which may be about to find the socket not writable.
@@ -253,6 +286,68 @@ impl Outbox {
         state.register_owner(cx.waker());
         state.wake_owner_when_answered = true;
         Poll::Pending
+    }
+
+    /// Numbers the messages from the next one on, and keeps what is written, until [`forget`](Self::forget).
+    pub(crate) fn keep(&self) {
+        let mut state = self.lock();
+        let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
+        state.kept = Some(Box::new(Kept::new(unnumbered)));
+    }
+
+    /// Keeps nothing any more.
+    pub(crate) fn forget(&self) {
+        let mut state = self.lock();
+        state.kept = None;
+    }
+
+    /// Notes a pong with this payload: it may prove what the client has received.
+    pub(crate) fn confirm(&self, payload: &[u8]) {
+        let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+        let mut state = self.lock();
+        if let (Some(number), Some(kept)) = (number, &mut state.kept)
+            && kept.pong(number)
+        {
+            state.ping |= kept.wants_ping();
+            state.shares.wake_all();
+        }
+    }
+
+    /// Whether a client that has received the messages up to the number `received` can get all the others.
+    pub(crate) fn can_resume_after(&self, received: u64) -> bool {
+        let state = self.lock();
+        let in_flight = state.in_flight();
+        state.kept.as_ref().is_some_and(|kept| kept.can_resume_after(received, in_flight))
+    }
+
+    /// Moves what waits, and what is kept, to a new outbox that has no connection; none if nothing is kept. Its client
+    /// counts as away: who sends more than may wait hears at once that it is busy. The caller makes sure that nobody pushes
+    /// meanwhile.
+    pub(crate) fn part(&self) -> Option<Self> {
+        let backlog = self.lock().take_backlog()?;
+        let away = Self::new(self.max_bytes);
+        let mut state = away.lock();
+        state.add_backlog(backlog);
+        state.is_away = true;
+        drop(state);
+        Some(away)
+    }
+
+    /// Moves what waits to `new`, after the message `resumed` and the kept messages whose numbers are above `received`.
+    /// Check [`can_resume_after`](Self::can_resume_after) first. The caller makes sure that nobody pushes meanwhile.
+    pub(crate) fn move_to(&self, new: &Self, received: u64, resumed: Bytes) {
+        let Some(mut backlog) = self.lock().take_backlog() else { return };
+        new.announce(resumed);
+        let mut state = new.lock();
+        let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
+        let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
+        backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
+        for queued in again {
+            state.account(&queued);
+            state.queue.push_back(queued);
+        }
+        state.add_backlog(backlog);
+        state.wake_owner();
     }
 
     /// Sends a ping with the next write, before the queued frames.
@@ -392,13 +487,13 @@ impl Outbox {
             }
             batches += 1;
             let skip = state.written;
-            state.is_writing = true;
+            (state.is_writing, state.offered) = (true, batch.len());
             drop(state);
             let (taken, outcome) = write_batch(&**sink, cx, &batch, skip);
             drop(batch);
             state = self.lock();
             state.is_writing = false;
-            state.remove_written(taken);
+            state.remove_written(taken, 2 * self.max_bytes);
             state.note_progress(taken, sink.taken_below());
             if std::mem::take(&mut state.wake_owner_after) {
                 state.wake_owner();
@@ -415,8 +510,13 @@ impl Outbox {
                     return Poll::Pending;
                 }
                 Poll::Ready(Err(error)) => {
-                    state.close();
-                    state.discard();
+                    if state.kept.is_some() {
+                        // The client may come back for the queue; no other task writes any more.
+                        state.awaits_writable = true;
+                    } else {
+                        state.close();
+                        state.discard();
+                    }
                     if is_owner {
                         return Poll::Ready(Err(error));
                     }
@@ -449,7 +549,7 @@ impl State {
     fn next_batch(&mut self) -> Batch {
         // A control frame may go between two frames, but not into one (RFC 6455 section 5.4).
         let between = usize::from(self.written > 0).min(self.queue.len());
-        let ping = std::mem::take(&mut self.ping).then(|| frame::ping(b""));
+        let ping = std::mem::take(&mut self.ping).then(|| self.numbered_ping(between));
         let pong = self.pong.take();
         // Only the last ping needs a pong: while the socket is not writable, one is queued, not one for each ping.
         if pong.is_some()
@@ -470,15 +570,112 @@ impl State {
         batch
     }
 
-    fn remove_written(&mut self, bytes: usize) {
+    /// The ping that goes after the first `between` frames: with the number of the last message before it, if messages
+    /// have numbers.
+    fn numbered_ping(&mut self, between: usize) -> Bytes {
+        let Some(kept) = &mut self.kept else { return frame::ping(b"") };
+        let messages = self.queue.iter().take(between).filter(|queued| queued.is_message()).count();
+        let number = kept.ping(messages.saturating_sub(kept.unnumbered));
+        frame::ping(number.to_string().as_bytes())
+    }
+
+    /// Removes what was written from the queue; keeps it if the client may resume, `most` bytes at most.
+    fn remove_written(&mut self, bytes: usize, most: usize) {
         self.written += bytes;
         while let Some(first) = self.queue.front()
             && first.frame.len() <= self.written
         {
             self.written -= first.frame.len();
-            if let Some(Queued { frame, origin }) = self.queue.pop_front() {
-                self.release(frame.len(), origin);
+            if let Some(queued) = self.queue.pop_front() {
+                self.release(queued.frame.len(), queued.origin);
+                if let Some(kept) = &mut self.kept {
+                    Self::keep_written(kept, queued, most);
+                    self.ping |= kept.wants_ping();
+                }
             }
+        }
+    }
+
+    fn keep_written(kept: &mut Kept, queued: Queued, most: usize) {
+        if queued.is_message() {
+            match kept.unnumbered.checked_sub(1) {
+                Some(rest) => kept.unnumbered = rest,
+                None => kept.keep(queued, most),
+            }
+        }
+    }
+
+    /// Whether a peer's message of `bytes` fits. Forgets confirmed messages as far as it needs their room.
+    fn has_room(&mut self, bytes: usize, most: usize) -> bool {
+        loop {
+            let kept = self.kept.as_ref().map_or(0, |kept| kept.bytes());
+            let used = self.bytes + kept;
+            if used == 0 || used + bytes <= most {
+                return true;
+            }
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
+                return false;
+            }
+        }
+    }
+
+    /// Whether a pong may make room: asks for one if none is on its way.
+    fn ask_for_pong(&mut self) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        self.ping |= kept.may_ping();
+        kept.bytes() > 0
+    }
+
+    /// How many messages in the queue may have arrived although they are not known to be written.
+    fn in_flight(&self) -> usize {
+        let offered = if self.is_writing { self.offered } else { 0 };
+        let messages = self.queue.iter().take(offered).filter(|queued| queued.is_message()).count();
+        messages.saturating_sub(self.kept.as_ref().map_or(0, |kept| kept.unnumbered))
+    }
+
+    /// Takes what waits and what is kept; none if nothing is kept. A frame that is partly written stays as well, so that
+    /// another frame may follow on this connection.
+    fn take_backlog(&mut self) -> Option<Backlog> {
+        let in_flight = self.in_flight();
+        let mut kept = self.kept.take()?;
+        kept.note_loss(in_flight);
+        let begun = if self.is_writing { self.offered } else { usize::from(self.written > 0) };
+        let rest = self.queue.iter().take(begun);
+        let rest = rest.map(|queued| Queued { frame: queued.frame.clone(), origin: Origin::Control }).collect();
+        let queue = std::mem::replace(&mut self.queue, rest);
+        (self.bytes, self.announcements, self.announced_bytes, self.errors) = (0, 0, 0, 0);
+        let unnumbered = std::mem::take(&mut kept.unnumbered);
+        let queue = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
+        // Those who are paused look again, and find the messages where they are now.
+        self.shares.wake_all();
+        Some(Backlog { queue, shares: std::mem::take(&mut self.shares), kept })
+    }
+
+    /// Adds what waited in another outbox behind what waits here. This one must have no shares of its own, because its
+    /// client is in no room.
+    fn add_backlog(&mut self, backlog: Backlog) {
+        for queued in &backlog.queue {
+            self.account(queued);
+        }
+        self.shares.take_busy(&backlog.shares);
+        self.queue.extend(backlog.queue);
+        self.kept = Some(backlog.kept);
+    }
+
+    /// Counts a frame that is added to the queue.
+    fn account(&mut self, queued: &Queued) {
+        let bytes = queued.frame.len();
+        match queued.origin {
+            Origin::Sender(sender) => {
+                self.bytes += bytes;
+                self.shares.entry(sender).add(bytes);
+            }
+            Origin::Relay => {
+                self.announcements += 1;
+                self.announced_bytes += bytes;
+            }
+            Origin::Error => self.errors += 1,
+            Origin::Control => {}
         }
     }
 
@@ -575,6 +772,10 @@ impl Batch {
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn bytes(&self) -> usize {

@@ -50,6 +50,13 @@ impl Shares {
         }
     }
 
+    /// Makes this peer busy for the senders for which it was busy in `earlier`, as long as their shares are not empty.
+    pub(super) fn take_busy(&mut self, earlier: &Self) {
+        for share in &mut self.0 {
+            share.is_busy |= earlier.0.iter().any(|other| other.sender == share.sender && other.is_busy);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

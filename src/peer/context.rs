@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::observer::{Observer, RelayEvent};
+use super::resume::Places;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
 use crate::limits::AUTHORIZE_DEADLINE;
 use crate::room::{IceServers, Rooms};
@@ -14,6 +15,8 @@ use crate::room::{IceServers, Rooms};
 pub(crate) struct Context {
     /// The rooms and their members.
     pub rooms: Arc<Rooms>,
+    /// The places that survive a lost connection.
+    pub places: Arc<Places>,
     /// Decides who may join.
     pub authorizer: Arc<dyn Authorizer>,
     /// The STUN and TURN servers for clients whose [`Grant`](crate::auth::Grant) names none.

@@ -5,10 +5,12 @@ mod context;
 mod model;
 mod observer;
 mod rate;
+mod resume;
 mod session;
 
 pub(crate) use context::Context;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
 pub(crate) use rate::{EmptyFrames, RateLimiter};
+pub(crate) use resume::Places;
 pub(crate) use session::Session;

@@ -17,7 +17,7 @@ use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
 use crate::protocol;
 use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
-use crate::testing::MemorySocket;
+use crate::testing::{self, MemorySocket};
 
 const CAPACITY: usize = 3;
 const ROOMS: [&str; 3] = ["lobby", "红", "blue"];
@@ -245,6 +245,7 @@ impl World {
         let rooms = Arc::new(Rooms::new(CAPACITY, protocol::encode));
         let context = Arc::new(Context {
             rooms: Arc::clone(&rooms),
+            places: testing::places(),
             authorizer: Arc::new(Open),
             ice_servers: IceServers::default(),
             observer: None,

@@ -9,7 +9,7 @@ use crate::room::names::{PeerId, PeerName, RoomName};
 pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
 
 /// An event of a relay. The events of a connection end with [`Disconnected`](Self::Disconnected), unless the process is
-/// killed.
+/// killed, or the client keeps its place when the connection is lost ([`Away`](Self::Away)).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum RelayEvent {
@@ -33,7 +33,7 @@ pub enum RelayEvent {
     },
     /// A client left a room.
     Left {
-        /// The number of its connection.
+        /// The number of its connection, or of the last one if it was away.
         connection: u64,
         /// The room.
         room: RoomName,
@@ -41,6 +41,25 @@ pub enum RelayEvent {
         id: PeerId,
         /// Why.
         reason: LeaveReason,
+    },
+    /// A client lost its connection, and keeps its place: [`Back`](Self::Back) or [`Left`](Self::Left) follows. Also when
+    /// another connection of the client takes the place over.
+    Away {
+        /// The number of its connection.
+        connection: u64,
+        /// The room.
+        room: RoomName,
+        /// The client's id there.
+        id: PeerId,
+    },
+    /// A client has its place again.
+    Back {
+        /// The number of its new connection.
+        connection: u64,
+        /// The room.
+        room: RoomName,
+        /// The client's id there.
+        id: PeerId,
     },
     /// A connection has ended.
     Disconnected {

@@ -51,6 +51,16 @@ impl RateLimiter {
         Self { address, ..self }
     }
 
+    /// What the client may send, for its next connection. This one ends, and takes nothing more.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(0, 0, self.messages.refilled))
+    }
+
+    /// Goes on from what the client's last connection left; its address is the new one.
+    pub(crate) fn continue_from(&mut self, earlier: Self) {
+        *self = Self { address: self.address.take(), ..earlier };
+    }
+
     /// Counts one join for the client's address.
     ///
     /// # Errors

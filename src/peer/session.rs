@@ -7,6 +7,8 @@
 //! the decision on a join, or while its peer is **paused**: the last signal found the sender's share full in some
 //! outboxes, and each of these receivers is **blocked** until it has room or the sender gives up. [`crate::outbox`]
 //! defines full, stalled and busy.
+//!
+//! [`super::resume`] says how a session gets the place of one whose connection is lost.
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,11 +22,12 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
+use super::resume::{Claim, Found, Parted, Place};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
-use crate::limits::{PAUSE, STALL};
+use crate::limits::{PAUSE, STALL, TAKEN_MESSAGES};
 use crate::net::quota::Excess;
 use crate::outbox::{Outbox, Pushed};
-use crate::protocol::{self, Command, Join};
+use crate::protocol::{self, Command, Join, Resume};
 use crate::room::names::{PeerId, RoomName};
 use crate::room::{Blocked, Entrant, ErrorCode, Event, Flushes, LeaveReason, Membership, Refusal, Signal};
 
@@ -44,10 +47,24 @@ pub(crate) struct Session {
     /// The room that the peer is in or was in last, and its id there.
     place: Option<(RoomName, PeerId)>,
     waiting: Option<Box<Waiting>>,
+    /// Whether the join that is being decided asks for a place that survives a lost connection.
+    wants_resume: bool,
+    /// That place, if it has one.
+    resumable: Option<Box<Resumable>>,
     /// Whether an `error` was queued since the last [`take_answered`](Self::take_answered).
     has_answered: Cell<bool>,
     /// Why its connection ended, for the observer.
     why: Option<Box<str>>,
+}
+
+/// The place of a peer that survives a lost connection.
+#[derive(Debug)]
+struct Resumable {
+    place: Arc<Place>,
+    /// How many of the peer's messages the relay has taken since it joined.
+    taken: u64,
+    /// How many of them the peer knows of.
+    told: u64,
 }
 
 /// The peer went on sending although it was limited: its connection must end.
@@ -72,6 +89,8 @@ enum What {
     },
     /// The decision on a join.
     Answer { room: RoomName, decision: Decision },
+    /// The place of another connection.
+    Place(Claim),
 }
 
 /// Whether to go on waiting for a blocked receiver. It advances only after all other tasks had a turn, because the
@@ -114,6 +133,8 @@ impl Session {
             membership: None,
             place: None,
             waiting: None,
+            wants_resume: false,
+            resumable: None,
             has_answered: Cell::new(false),
             why: None,
         }
@@ -148,7 +169,7 @@ impl Session {
     pub(crate) fn next_look(&self) -> Option<Instant> {
         match &self.waiting.as_ref()?.what {
             What::Room { next_look, .. } => Some(*next_look),
-            What::Answer { .. } => None,
+            What::Answer { .. } | What::Place(_) => None,
         }
     }
 
@@ -166,8 +187,11 @@ impl Session {
     ) -> Result<(), Flood> {
         let parsed = protocol::parse(text);
         let reference = parsed.reference.as_deref();
+        // The message by which the peer joins is not counted, nor is `resume`.
+        let is_counted = self.resumable.is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
+                Ok(Command::Resume(resume)) => resume.and_then(|resume| self.resume(&resume, reference, waker, flushes)),
                 Ok(Command::Join(join)) => self.ask_to_join(join, reference, flushes),
                 Ok(Command::Leave) => self.leave_on_purpose(flushes),
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
@@ -178,6 +202,9 @@ impl Session {
         };
         if let Err(refusal) = done {
             self.refuse(&refusal, reference);
+        }
+        if is_counted {
+            self.count_taken();
         }
         Ok(())
     }
@@ -194,6 +221,16 @@ impl Session {
                 };
                 if let Err(refusal) = self.enter(room, answer, flushes) {
                     self.refuse(&refusal, reference);
+                }
+            }
+            What::Place(claim) => {
+                let Poll::Ready(parted) = claim.poll(cx, &self.outbox, flushes) else {
+                    self.waiting = Some(waiting);
+                    return Poll::Pending;
+                };
+                match parted {
+                    Some(parted) => self.take_over(Arc::clone(claim.place()), *parted),
+                    None => self.refuse(&resume_failed(), reference),
                 }
             }
             What::Room { frame, blocked, is_broadcast, since, next_look, patience } => {
@@ -219,7 +256,8 @@ impl Session {
     }
 
     /// The question to the authorizer whether this client may join.
-    pub(crate) fn request(&self, join: Join) -> JoinRequest {
+    pub(crate) fn request(&mut self, join: Join) -> JoinRequest {
+        self.wants_resume = join.resume;
         JoinRequest {
             room: join.room,
             id: join.id,
@@ -261,14 +299,23 @@ impl Session {
     }
 
     fn enter_with(&mut self, room: &RoomName, grant: Grant, flushes: &mut Flushes) -> Result<(), Refusal> {
+        let ice_servers = grant.ice_servers.as_ref().unwrap_or(&self.context.ice_servers);
+        let places = &self.context.places;
+        let place = if self.wants_resume { places.open(&self.outbox, ice_servers)? } else { None };
         let entrant = Entrant {
             id: grant.id.as_ref(),
             name: grant.name.as_ref(),
             capacity: grant.capacity,
-            ice_servers: grant.ice_servers.as_ref().unwrap_or(&self.context.ice_servers),
+            ice_servers,
+            resume: place.as_ref().map(|place| places.offer(place)),
             outbox: &self.outbox,
         };
-        let (membership, heard) = self.context.rooms.enter(room, &entrant, flushes)?;
+        let entered = self.context.rooms.enter(room, &entrant, flushes);
+        if let (Err(_), Some(place)) = (&entered, &place) {
+            places.close(place);
+        }
+        let (membership, heard) = entered?;
+        self.resumable = place.map(|place| Box::new(Resumable { place, taken: 0, told: 0 }));
         self.rate.charge(heard);
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.context.observe(|| RelayEvent::Joined {
@@ -286,6 +333,10 @@ impl Session {
     pub(crate) fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
         self.waiting = None;
         let Some(membership) = self.membership.take() else { return };
+        if let Some(resumable) = self.resumable.take() {
+            self.context.places.close(&resumable.place);
+            self.outbox.forget();
+        }
         self.context.observe(|| RelayEvent::Left {
             connection: self.connection,
             room: membership.room().clone(),
@@ -295,10 +346,89 @@ impl Session {
         self.rate.charge(membership.leave(reason, flushes));
     }
 
-    /// Leaves the room because the connection ended, and keeps `why` for the observer.
-    pub(crate) fn end(&mut self, reason: LeaveReason, why: &str) {
+    /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
+    /// is held. Keeps `why` for the observer.
+    pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
         self.why = Some(why.into());
+        if is_lost {
+            self.part();
+        }
         self.leave(reason, &mut Flushes::default());
+    }
+
+    /// Leaves the place to the next connection of this peer, if it may come back.
+    fn part(&mut self) {
+        if self.resumable.is_none() {
+            return;
+        }
+        self.stop_waiting();
+        let (Some(membership), Some(resumable)) = (self.membership.take(), self.resumable.take()) else { return };
+        let (room, id) = (membership.room().clone(), membership.id().clone());
+        self.context.observe(|| RelayEvent::Away { connection: self.connection, room, id });
+        let rate = self.rate.take();
+        let Resumable { place, taken, .. } = *resumable;
+        let parted = Parted { context: Arc::clone(&self.context), connection: self.connection, membership, rate, taken };
+        self.context.places.part(&place, Box::new(parted));
+    }
+
+    /// Gives up on the receivers for which the peer is paused: they are busy. The message counts as taken, so the peer
+    /// must hear about it.
+    fn stop_waiting(&mut self) {
+        let Some(waiting) = self.waiting.take() else { return };
+        if let What::Room { frame, blocked, is_broadcast, .. } = &waiting.what {
+            for one in blocked {
+                let (waker, mut flushes) = (Waker::noop(), Flushes::default());
+                let outcome = self.try_again(one, frame, Patience::Over, *is_broadcast, waker, &mut flushes);
+                if let Err(refusal) = outcome {
+                    self.refuse(&refusal, waiting.reference.as_deref());
+                }
+            }
+        }
+    }
+
+    /// Asks for the place of an earlier connection.
+    fn resume(
+        &mut self,
+        resume: &Resume,
+        reference: Option<&str>,
+        waker: &Waker,
+        flushes: &mut Flushes,
+    ) -> Result<(), Refusal> {
+        self.check_no_membership()?;
+        let Resume { token, received } = resume;
+        match self.context.places.find(token, *received, &self.outbox, waker, flushes) {
+            Some(Found::Parted(place, parted)) => self.take_over(place, *parted),
+            Some(Found::Claimed(claim)) => {
+                let (reference, what) = (reference.map(str::to_owned), What::Place(claim));
+                self.waiting = Some(Box::new(Waiting { reference, what }));
+            }
+            None => return Err(resume_failed()),
+        }
+        Ok(())
+    }
+
+    /// Goes on where an earlier session has parted.
+    fn take_over(&mut self, place: Arc<Place>, parted: Parted) {
+        let Parted { membership, rate, taken, .. } = parted;
+        let (room, id) = (membership.room().clone(), membership.id().clone());
+        self.context.observe(|| RelayEvent::Back { connection: self.connection, room: room.clone(), id: id.clone() });
+        self.rate.continue_from(rate);
+        self.place = Some((room, id));
+        self.membership = Some(membership);
+        self.resumable = Some(Box::new(Resumable { place, taken, told: taken }));
+    }
+
+    /// Counts a message that the relay has taken, and tells the peer from time to time.
+    fn count_taken(&mut self) {
+        let Some(resumable) = &mut self.resumable else { return };
+        resumable.taken += 1;
+        if resumable.taken - resumable.told >= TAKEN_MESSAGES {
+            resumable.told = resumable.taken;
+            if let Some(frame) = (self.context.rooms.encoder())(&Event::Taken { received: resumable.taken }) {
+                self.outbox.answer(frame);
+                self.has_answered.set(true);
+            }
+        }
     }
 
     /// Answers with an `error`.
@@ -310,10 +440,7 @@ impl Session {
     }
 
     fn ask_to_join(&mut self, join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
-        if let Some(membership) = &self.membership {
-            let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
-            return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
-        }
+        self.check_no_membership()?;
         // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
         if !self.outbox.room_for_join() {
             let message = "read the messages of your earlier joins first: then join again";
@@ -386,6 +513,13 @@ impl Session {
         }
     }
 
+    fn check_no_membership(&self) -> Result<(), Refusal> {
+        self.membership.as_ref().map_or(Ok(()), |membership| {
+            let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
+            Err(Refusal::new(ErrorCode::AlreadyJoined, message))
+        })
+    }
+
     fn membership(&self) -> Result<&Membership, Refusal> {
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
     }
@@ -394,6 +528,10 @@ impl Session {
 /// Whether a join that fails with this code may have been an attempt to find a room, rather than the relay's own trouble.
 fn is_a_guess(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::RoomFull | ErrorCode::IdTaken | ErrorCode::Unauthorized)
+}
+
+fn resume_failed() -> Refusal {
+    Refusal::new(ErrorCode::ResumeFailed, "the place is gone, or its messages are not kept any more: join again")
 }
 
 /// A client beyond a limit of its address learns that by the code for too many messages.
@@ -420,7 +558,7 @@ mod tests {
     use crate::auth::{Authorizer, Open};
     use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS, SHARE_MESSAGES};
     use crate::room::{IceServers, Rooms};
-    use crate::testing::MemorySocket;
+    use crate::testing::{self, MemorySocket};
 
     struct Client {
         session: Session,
@@ -459,6 +597,7 @@ mod tests {
     fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
         Arc::new(Context {
             rooms: Arc::new(Rooms::new(8, protocol::encode)),
+            places: testing::places(),
             authorizer: Arc::new(authorizer),
             ice_servers: IceServers::default(),
             observer: None,

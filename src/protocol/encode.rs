@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::outbox::frame;
 use crate::room::names::{PeerId, RoomName};
-use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind};
 
 /// Encodes `event` as one text frame.
 pub fn encode(event: &Event<'_>) -> Option<Bytes> {
@@ -43,6 +43,27 @@ enum RelayMessage<'a> {
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
         ice_servers: &'a IceServers,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume: Option<Resume<'a>>,
+    },
+    #[serde(rename_all = "camelCase")]
+    Resumed {
+        id: &'a PeerId,
+        room: &'a RoomName,
+        host: &'a PeerId,
+        peers: &'a [Peer<'a>],
+        ice_servers: &'a IceServers,
+        received: u64,
+        resume: Resume<'a>,
+    },
+    Taken {
+        received: u64,
+    },
+    PeerAway {
+        id: &'a PeerId,
+    },
+    PeerBack {
+        id: &'a PeerId,
     },
     PeerJoined(Peer<'a>),
     PeerLeft {
@@ -67,10 +88,32 @@ enum RelayMessage<'a> {
     },
 }
 
+/// The `resume` of `joined` and `resumed`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Resume<'a> {
+    token: &'a str,
+    hold_ms: u64,
+}
+
+impl<'a> From<ResumeOffer<'a>> for Resume<'a> {
+    fn from(offer: ResumeOffer<'a>) -> Self {
+        Self { token: offer.token.reveal(), hold_ms: offer.hold_ms }
+    }
+}
+
 impl<'a> RelayMessage<'a> {
     fn from_event(event: &'a Event<'a>) -> Option<Self> {
         Some(match *event {
-            Event::Joined { id, room, host, peers, ice_servers } => Self::Joined { id, room, host, peers, ice_servers },
+            Event::Joined { id, room, host, peers, ice_servers, resume } => {
+                Self::Joined { id, room, host, peers, ice_servers, resume: resume.map(Resume::from) }
+            }
+            Event::Resumed { id, room, host, peers, ice_servers, received, resume } => {
+                Self::Resumed { id, room, host, peers, ice_servers, received, resume: resume.into() }
+            }
+            Event::Taken { received } => Self::Taken { received },
+            Event::PeerAway { id } => Self::PeerAway { id },
+            Event::PeerBack { id } => Self::PeerBack { id },
             Event::PeerJoined(peer) => Self::PeerJoined(peer),
             Event::PeerLeft { id, reason } => Self::PeerLeft { id, reason },
             Event::Host { id } => Self::Host { id },
@@ -112,6 +155,7 @@ impl ErrorCode {
             Self::PeerNotFound => "peer_not_found",
             Self::PeerBusy => "peer_busy",
             Self::RateLimited => "rate_limited",
+            Self::ResumeFailed => "resume_failed",
             Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",

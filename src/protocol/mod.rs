@@ -136,13 +136,15 @@ pub use parse::{Parsed, parse};
 use crate::auth::Secret;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
-pub use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+pub use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind};
 
 /// A valid message from a client.
 #[derive(Debug)]
 pub enum Command<'a> {
     /// Enter a room.
     Join(Join),
+    /// Get a place back whose connection is lost, or why this message is invalid.
+    Resume(Result<Resume, Refusal>),
     /// Leave the room.
     Leave,
     /// Relay a signal to one peer or to all others.
@@ -160,6 +162,17 @@ pub struct Join {
     pub id: Option<PeerId>,
     /// The token that the client shows.
     pub token: Option<Secret>,
+    /// Whether the client wants to come back to its place if its connection is lost.
+    pub resume: bool,
+}
+
+/// A request to get a place back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The token of the place.
+    pub token: Secret,
+    /// The number of the last message that the client has received.
+    pub received: u64,
 }
 
 impl IceServers {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::scan::{self, Field, Fields, Invalid, decode_string};
-use super::{Command, ErrorCode, Join, Refusal, Signal, SignalKind};
+use super::{Command, ErrorCode, Join, Refusal, Resume, Signal, SignalKind};
 use crate::auth::Secret;
 use crate::limits::{NESTING_DEPTH, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -58,13 +58,15 @@ impl<'a> Envelope<'a> {
         };
         match kind.as_ref() {
             "join" => self.join().map(Command::Join),
+            "resume" => Ok(Command::Resume(self.resume())),
             "leave" => Ok(Command::Leave),
             "offer" => self.signal(SignalKind::Offer, text.len()),
             "answer" => self.signal(SignalKind::Answer, text.len()),
             "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),
             "answer_ice" => self.signal(SignalKind::AnswerIce, text.len()),
             "message" => self.signal(SignalKind::Message, text.len()),
-            "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" => {
+            "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" | "resumed" | "taken" | "peer_away"
+            | "peer_back" => {
                 Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay sends {kind:?}")))
             }
             _ => Err(Refusal::new(ErrorCode::UnknownType, format!("no message has the type {}", shortened(&kind)))),
@@ -78,7 +80,25 @@ impl<'a> Envelope<'a> {
         let name = self.string("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
         let id = self.string("id")?.map(|id| PeerId::parse(&id)).transpose()?;
         let token = self.string("token")?.map(Secret::new);
-        Ok(Join { room: RoomName::parse(&room)?, name, id, token })
+        let resume = match self.get("resume") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(bad_message("the field \"resume\" must be true or false")),
+        };
+        Ok(Join { room: RoomName::parse(&room)?, name, id, token, resume })
+    }
+
+    fn resume(&self) -> Result<Resume, Refusal> {
+        let Some(token) = self.string("token")? else {
+            return Err(bad_message("\"resume\" needs the field \"token\""));
+        };
+        match self.get("received") {
+            Some(number) if !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()) => {
+                // A number that is too large for a `u64` is beyond what was sent, like the largest `u64`.
+                Ok(Resume { token: Secret::new(token), received: number.parse().unwrap_or(u64::MAX) })
+            }
+            _ => Err(bad_message("\"resume\" needs the field \"received\", a whole number")),
+        }
     }
 
     fn signal(&self, kind: SignalKind, bytes: usize) -> Result<Command<'a>, Refusal> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::names::{NameError, PeerId, PeerName, RoomName};
+use crate::auth::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
 pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
@@ -27,6 +28,40 @@ pub enum Event<'a> {
         peers: &'a [Peer<'a>],
         /// The STUN and TURN servers that it may use.
         ice_servers: &'a IceServers,
+        /// How it can come back after its connection is lost, if it asked for that.
+        resume: Option<ResumeOffer<'a>>,
+    },
+    /// The client has its place again, on another connection.
+    Resumed {
+        /// Its id there.
+        id: &'a PeerId,
+        /// The room.
+        room: &'a RoomName,
+        /// The id of the host.
+        host: &'a PeerId,
+        /// The other members, oldest first.
+        peers: &'a [Peer<'a>],
+        /// The STUN and TURN servers that it may use.
+        ice_servers: &'a IceServers,
+        /// How many of the client's messages the relay has taken since `Joined`.
+        received: u64,
+        /// The same as in `Joined`.
+        resume: ResumeOffer<'a>,
+    },
+    /// How many of the client's messages the relay has taken since `Joined`.
+    Taken {
+        /// The number.
+        received: u64,
+    },
+    /// Another peer has lost its connection, and keeps its place for a while.
+    PeerAway {
+        /// Its id.
+        id: &'a PeerId,
+    },
+    /// A peer that was away has a connection again.
+    PeerBack {
+        /// Its id.
+        id: &'a PeerId,
     },
     /// Another peer has joined the room.
     PeerJoined(Peer<'a>),
@@ -71,6 +106,18 @@ pub struct Peer<'a> {
     /// Its display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a PeerName>,
+    /// Whether it has lost its connection, and may come back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
+}
+
+/// How a client gets its place back after its connection is lost.
+#[derive(Debug, Clone, Copy)]
+pub struct ResumeOffer<'a> {
+    /// What proves that the place is the client's.
+    pub token: &'a Secret,
+    /// For how long the place is held after a connection is lost, in milliseconds.
+    pub hold_ms: u64,
 }
 
 /// The types of the messages that peers send to each other.
@@ -115,7 +162,7 @@ pub enum LeaveReason {
     Left,
     /// Its connection ended.
     Closed,
-    /// It did not respond to a ping.
+    /// It did not respond to a ping, or its connection was lost and it did not come back in time.
     Timeout,
     /// It did not read what was sent to it.
     Slow,
@@ -155,6 +202,8 @@ pub enum ErrorCode {
     PeerBusy,
     /// The client sends more messages than its rate allows.
     RateLimited,
+    /// The place that the client had cannot be given back to it.
+    ResumeFailed,
     /// The authorizer does not let this client into the room.
     Unauthorized,
     /// Whether the client may join cannot be decided now.

@@ -12,6 +12,6 @@ mod room;
 mod table;
 
 pub(crate) use delivery::{Blocked, Flushes};
-pub use event::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
-pub(crate) use room::Entrant;
+pub use event::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind};
+pub(crate) use room::{Entrant, ResumeError, Returning};
 pub(crate) use table::{Membership, Rooms};

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::delivery::{Blocked, Flushes, Relayed};
-use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal};
+use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal};
 use super::held::Held;
 use super::names::{LOBBY, PeerId, PeerName, RoomName};
 use crate::limits::LOBBY_IDLE;
@@ -28,8 +28,34 @@ pub(crate) struct Entrant<'a> {
     pub capacity: Option<usize>,
     /// The STUN and TURN servers for this client.
     pub ice_servers: &'a IceServers,
+    /// How it can come back, if it asked for that.
+    pub resume: Option<ResumeOffer<'a>>,
     /// Its outbox.
     pub outbox: &'a Arc<Outbox>,
+}
+
+/// A member that comes back on another connection.
+#[derive(Debug)]
+pub(crate) struct Returning<'a> {
+    /// The number of the last message that it has received.
+    pub received: u64,
+    /// How many of its messages the relay has taken.
+    pub taken: u64,
+    /// The STUN and TURN servers for this client.
+    pub ice_servers: &'a IceServers,
+    /// The same as when it entered.
+    pub resume: ResumeOffer<'a>,
+    /// The outbox of its new connection.
+    pub outbox: &'a Arc<Outbox>,
+}
+
+/// Why a member cannot come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResumeError {
+    /// It is no member any more.
+    Gone,
+    /// The messages that it needs were never sent, or are not kept any more.
+    NotKept,
 }
 
 /// Why a client cannot enter a room.
@@ -90,13 +116,15 @@ struct Member {
     serial: u64,
     name: Option<PeerName>,
     outbox: Arc<Outbox>,
+    /// Whether its connection was lost: it keeps its place for a while.
+    is_away: bool,
     /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
     active: Instant,
 }
 
 impl Member {
     fn as_peer(&self) -> Peer<'_> {
-        Peer { id: &self.id, name: self.name.as_ref() }
+        Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away }
     }
 }
 
@@ -120,6 +148,7 @@ impl Room {
         if state.is_closed {
             return None;
         }
+        self.give_up_unread(&mut state, 1 + 2, flushes);
         let mut checked = state.check(id, capacity);
         if let (Err(JoinError::Full(_)), true) = (&checked, self.idle_give_way) {
             checked = self.make_way(&mut state, id, capacity, flushes);
@@ -130,10 +159,14 @@ impl Room {
         }
         state.entered += 1;
         let (name, outbox) = (entrant.name.cloned(), Arc::clone(entrant.outbox));
-        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox, active: Instant::now() };
+        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox, is_away: false, active: Instant::now() };
         let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
         let host = &state.members.first().unwrap_or(&newcomer).id;
-        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers: entrant.ice_servers };
+        let Entrant { ice_servers, resume, .. } = *entrant;
+        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers, resume };
+        if resume.is_some() {
+            newcomer.outbox.keep();
+        }
         (self.encode)(&joined).into_iter().for_each(|frame| newcomer.outbox.announce(frame));
         if let (Some(held), 1) = (&state.held, state.members.len()) {
             newcomer.outbox.announce(held.frames());
@@ -153,6 +186,83 @@ impl Room {
         };
         self.remove(&mut state, position, reason, flushes);
         (state.members.len(), state.close_if_empty())
+    }
+
+    /// Keeps the place of a member whose connection is lost: what is for it waits. Tells the others if `tell` is set, and
+    /// returns how many they are; none if the place cannot be kept.
+    pub(super) fn hold(&self, serial: u64, tell: bool, flushes: &mut Flushes) -> Option<usize> {
+        let mut state = self.lock();
+        let member = state.members.iter_mut().find(|member| member.serial == serial)?;
+        member.outbox = Arc::new(member.outbox.part()?);
+        if tell { self.mark_away(&mut state, serial, flushes) } else { Some(0) }
+    }
+
+    /// Tells the others that a member is away, unless they know; returns how many they are, and none if they have no room
+    /// for that, or it is no member any more.
+    pub(super) fn tell_away(&self, serial: u64, flushes: &mut Flushes) -> Option<usize> {
+        self.mark_away(&mut self.lock(), serial, flushes)
+    }
+
+    fn mark_away(&self, state: &mut State, serial: u64, flushes: &mut Flushes) -> Option<usize> {
+        if state.members.iter().any(|member| member.serial == serial && member.is_away) {
+            return Some(0);
+        }
+        // `peer_away` now, and `peer_back` later.
+        self.give_up_unread(state, 2, flushes);
+        let position = state.members.iter().position(|member| member.serial == serial)?;
+        let reserved = state.reserved() + 2;
+        let others = || state.members.iter().enumerate().filter(|(at, _)| *at != position).map(|(_, member)| member);
+        if !others().all(|member| member.outbox.room_for_announcements(reserved)) {
+            return None;
+        }
+        let id = state.members.get(position)?.id.clone();
+        let heard = self.announce_to_others(state, position, &Event::PeerAway { id: &id }, flushes);
+        state.members.get_mut(position)?.is_away = true;
+        Some(heard)
+    }
+
+    /// Gives a member its place on another connection: `resumed`, and what it has not received. Returns how many others
+    /// were told.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; then nothing has happened.
+    pub(super) fn resume(
+        &self,
+        serial: u64,
+        returning: &Returning<'_>,
+        flushes: &mut Flushes,
+    ) -> Result<usize, ResumeError> {
+        let mut state = self.lock();
+        let position = state.members.iter().position(|member| member.serial == serial).ok_or(ResumeError::Gone)?;
+        let (Some(member), Some(host)) = (state.members.get(position), state.members.first()) else {
+            return Err(ResumeError::Gone);
+        };
+        let Returning { received, taken, ice_servers, resume, outbox } = *returning;
+        if !member.outbox.can_resume_after(received) {
+            return Err(ResumeError::NotKept);
+        }
+        let others = state.members.iter().filter(|other| other.serial != serial);
+        let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
+        let (id, room, host) = (&member.id, &self.name, &host.id);
+        let resumed = Event::Resumed { id, room, host, peers: &peers, ice_servers, received: taken, resume };
+        member.outbox.move_to(outbox, received, (self.encode)(&resumed).unwrap_or_default());
+        let was_away = member.is_away;
+        let id = id.clone();
+        if let Some(member) = state.members.get_mut(position) {
+            (member.outbox, member.is_away) = (Arc::clone(outbox), false);
+        }
+        flushes.add(outbox);
+        Ok(if was_away { self.announce_to_others(&state, position, &Event::PeerBack { id: &id }, flushes) } else { 0 })
+    }
+
+    /// Removes those members that are away and have no room left for `more` announcements.
+    fn give_up_unread(&self, state: &mut State, more: usize, flushes: &mut Flushes) {
+        loop {
+            let most = state.reserved() + more;
+            let is_full = |member: &Member| member.is_away && !member.outbox.room_for_announcements(most);
+            let Some(position) = state.members.iter().position(is_full) else { return };
+            self.remove(state, position, LeaveReason::Timeout, flushes);
+        }
     }
 
     /// Ends the connection of the member that was idle for longest, if that is [`LOBBY_IDLE`] at least, so that the
@@ -192,7 +302,7 @@ impl Room {
     /// Pushes a signal into the outboxes of its receivers.
     pub(super) fn relay(
         &self,
-        sender: SenderId,
+        (serial, sender): (u64, SenderId),
         from: &PeerId,
         signal: &Signal<'_>,
         waker: &Waker,
@@ -203,7 +313,7 @@ impl Room {
         let mut relayed = Relayed::default();
         let mut state = self.lock();
         if self.idle_give_way {
-            state.note_activity(sender, signal.to.as_deref())?;
+            state.note_activity(serial, signal.to.as_deref())?;
         }
         Held::note_progress(&mut state.held, signal, from);
         if let Some(to) = &signal.to {
@@ -265,6 +375,22 @@ impl Room {
         }
     }
 
+    /// Tells all members but the one at `position`; returns how many they are.
+    fn announce_to_others(
+        &self,
+        state: &State,
+        position: usize,
+        event: &Event<'_>,
+        flushes: &mut Flushes,
+    ) -> usize {
+        let Some(frame) = (self.encode)(event) else { return 0 };
+        for (_, member) in state.members.iter().enumerate().filter(|(at, _)| *at != position) {
+            member.outbox.announce(frame.clone());
+            flushes.add(&member.outbox);
+        }
+        state.members.len().saturating_sub(1)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so the room is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,23 +406,29 @@ impl State {
         if self.members.len() >= capacity {
             return Err(JoinError::Full(capacity));
         }
-        // One `peer_joined` now. Later, a `peer_left` and a `host` for each member must fit as well.
-        let announcements = 1 + 2 * (self.members.len() + 1);
+        // One `peer_joined` now, and what the newcomer may cause later.
+        let announcements = 1 + 2 + self.reserved();
         if !self.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
             return Err(JoinError::Unavailable);
         }
         Ok(())
     }
 
-    /// Notes that the member `sender` and the receivers of its signal (`to`, or all others) are not idle.
-    fn note_activity(&mut self, sender: SenderId, to: Option<&str>) -> Result<(), Refusal> {
-        if !self.members.iter().any(|member| member.outbox.id() == sender) {
+    /// Notes that the member `serial` and the receivers of its signal (`to`, or all others) are not idle.
+    fn note_activity(&mut self, serial: u64, to: Option<&str>) -> Result<(), Refusal> {
+        if !self.members.iter().any(|member| member.serial == serial) {
             return Err(Refusal::new(ErrorCode::NotJoined, "you were idle, and gave way to somebody else"));
         }
         let now = Instant::now();
-        let takes_part = |member: &Member| member.outbox.id() == sender || to.is_none_or(|to| member.id.as_str() == to);
+        let takes_part = |member: &Member| member.serial == serial || to.is_none_or(|to| member.id.as_str() == to);
         self.members.iter_mut().filter(|member| takes_part(member)).for_each(|member| member.active = now);
         Ok(())
+    }
+
+    /// How many more announcements the members may cause: a `peer_left` and a `host` each, and a `peer_back` each that is
+    /// away. Room for them is left in every outbox.
+    fn reserved(&self) -> usize {
+        2 * self.members.len() + self.members.iter().filter(|member| member.is_away).count()
     }
 
     fn close_if_empty(&mut self) -> bool {

@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use super::delivery::{Blocked, Flushes, Relayed};
 use super::event::{Encoder, LeaveReason, Refusal, Signal};
 use super::names::{LOBBY, PeerId, RoomName};
-use super::room::{Entrant, JoinError, Room};
+use super::room::{Entrant, JoinError, ResumeError, Returning, Room};
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{Pushed, SenderId};
 
@@ -118,7 +118,7 @@ impl Membership {
     /// # Errors
     /// `peer_not_found`, if it has no receiver and is not held.
     pub(crate) fn relay(&self, signal: &Signal<'_>, waker: &Waker, flushes: &mut Flushes) -> Result<Relayed, Refusal> {
-        self.room.relay(self.sender, &self.id, signal, waker, flushes)
+        self.room.relay((self.serial, self.sender), &self.id, signal, waker, flushes)
     }
 
     /// Tries again to relay to `blocked`; none if that member has left. If the share is still full, `is_late` decides
@@ -132,6 +132,25 @@ impl Membership {
         is_late: impl FnOnce(bool) -> bool,
     ) -> Option<Pushed> {
         self.room.relay_again(self.sender, blocked, frame, waker, flushes, is_late)
+    }
+
+    /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set,
+    /// and returns how many they are; none if the place cannot be kept: leave it then.
+    pub(crate) fn hold(&self, tell: bool, flushes: &mut Flushes) -> Option<usize> {
+        self.room.hold(self.serial, tell, flushes)
+    }
+
+    /// Tells the others that this member is away; returns how many they are, and none if the place cannot be kept.
+    pub(crate) fn tell_away(&self, flushes: &mut Flushes) -> Option<usize> {
+        self.room.tell_away(self.serial, flushes)
+    }
+
+    /// Goes on with the place on another connection; returns how many others were told.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; then nothing has happened.
+    pub(crate) fn resume(&self, returning: &Returning<'_>, flushes: &mut Flushes) -> Result<usize, ResumeError> {
+        self.room.resume(self.serial, returning, flushes)
     }
 
     /// Leaves the room, and tells the others why; returns how many they are.
@@ -207,7 +226,7 @@ mod tests {
     fn try_enter_with(rooms: &Arc<Rooms>, room: &str, id: &str, bytes: usize) -> Result<Somebody, JoinError> {
         let (socket, outbox) = MemorySocket::with_outbox(bytes);
         let (id, ice_servers) = (PeerId::parse(id).unwrap(), IceServers::default());
-        let entrant = Entrant { id: Some(&id), name: None, capacity: None, ice_servers: &ice_servers, outbox: &outbox };
+        let entrant = Entrant { id: Some(&id), name: None, capacity: None, ice_servers: &ice_servers, resume: None, outbox: &outbox };
         let (membership, _) = rooms.enter(&RoomName::parse(room).unwrap(), &entrant, &mut Flushes::default())?;
         Ok(Somebody { membership, socket })
     }

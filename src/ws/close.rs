@@ -13,6 +13,9 @@ use super::decoder::Violation;
 use crate::outbox::{EndReason, frame};
 use crate::room::LeaveReason;
 
+/// The close code of a connection whose place another one took: the client must not take it back.
+const TAKEN_OVER: u16 = 4001;
+
 /// Why a connection ended.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -56,7 +59,7 @@ impl End {
     /// The reason that the others in the room are told.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
-            Self::Closed(_) | Self::HungUp | Self::Lost(_) => LeaveReason::Closed,
+            Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(EndReason::TakenOver) => LeaveReason::Closed,
             Self::Timeout => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::Told(EndReason::Restart | EndReason::Shutdown) => LeaveReason::Shutdown,
@@ -70,6 +73,16 @@ impl End {
             | Self::Flood
             | Self::EmptyFrames
             | Self::Unfinished => LeaveReason::Policy,
+        }
+    }
+
+    /// Whether the client may come back to its place: its connection was lost. A client that closes with 1000, 1001 or no
+    /// code leaves, and so does one whose messages broke a rule: they must not be sent again and again.
+    pub(crate) fn is_loss(&self) -> bool {
+        match self {
+            Self::Closed(Some((code, _))) => !matches!(code, CloseCode::Normal | CloseCode::Away),
+            Self::HungUp | Self::Lost(_) | Self::Timeout | Self::Slow | Self::Told(EndReason::TakenOver) => true,
+            _ => false,
         }
     }
 
@@ -95,6 +108,7 @@ impl End {
             Self::Told(EndReason::Shutdown) => (CloseCode::Away, "the relay goes away"),
             // Not one of the codes on which a client comes back: it would take the place of another.
             Self::Told(EndReason::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
+            Self::Told(EndReason::TakenOver) => (CloseCode::from(TAKEN_OVER), "another connection took this place"),
         };
         Some(frame::close(Some(code), reason))
     }
@@ -135,6 +149,7 @@ impl fmt::Display for End {
             Self::EmptyFrames => f.write_str("too many frames that carry nothing"),
             Self::Unfinished => f.write_str("a message that was not finished"),
             Self::Told(EndReason::GaveWay) => f.write_str("idle, and gave way to another client"),
+            Self::Told(EndReason::TakenOver) => f.write_str("another connection took its place"),
             Self::Told(_) => f.write_str("the relay shuts down"),
         }
     }

@@ -286,8 +286,11 @@ impl Connection {
                     self.outbox.pong(&payload);
                     true
                 }
-                Some(Item::Pong) => {
+                Some(Item::Pong(payload)) => {
                     clock.heard = now;
+                    if !payload.is_empty() {
+                        self.outbox.confirm(&payload);
+                    }
                     true
                 }
                 Some(Item::EmptyFragment) => true,
@@ -443,6 +446,7 @@ mod tests {
     use crate::peer::{Context as SessionContext, RateLimiter};
     use crate::protocol;
     use crate::room::{IceServers, Rooms};
+    use crate::testing;
     use crate::ws::Opaque;
 
     const PING: &[u8] = b"\x89\x80\0\0\0\0";
@@ -479,6 +483,7 @@ mod tests {
         const TURNS: usize = 100;
         let context = Arc::new(SessionContext {
             rooms: Arc::new(Rooms::new(8, protocol::encode)),
+            places: testing::places(),
             authorizer: Arc::new(Open),
             ice_servers: IceServers::default(),
             observer: None,

@@ -43,7 +43,7 @@ pub(super) enum Item<'a> {
     /// A ping to answer.
     Ping(Cow<'a, [u8]>),
     /// A pong.
-    Pong,
+    Pong(Cow<'a, [u8]>),
     /// A fragment that carries nothing.
     EmptyFragment,
     /// A close frame, with its code and reason if any.
@@ -161,7 +161,7 @@ impl Decoder {
                 };
                 match control {
                     Control::Ping => Ok(Some(Item::Ping(payload))),
-                    Control::Pong => Ok(Some(Item::Pong)),
+                    Control::Pong => Ok(Some(Item::Pong(payload))),
                     _ => close_of(&payload).map(|close| Some(Item::Close(close))),
                 }
             }
@@ -303,7 +303,7 @@ mod tests {
                 "Ping([112, 105, 110, 103])",
                 "EmptyFragment",
                 r#"Text("grü")"#,
-                "Pong",
+                "Pong([])",
                 &format!("Text({long:?})"),
                 r#"Close(Some((Normal, "bye")))"#,
             ]
