@@ -52,17 +52,21 @@ impl MemorySocket {
 
     /// The text messages that it has accepted since the last call. An incomplete one stays.
     pub(crate) fn texts(&self) -> Vec<String> {
+        let texts = self.frames().into_iter().filter(|(opcode, _)| *opcode == 1);
+        texts.map(|(_, payload)| String::from_utf8(payload).unwrap()).collect()
+    }
+
+    /// The frames that it has accepted since the last call: opcode and payload. An incomplete one stays.
+    pub(crate) fn frames(&self) -> Vec<(u8, Vec<u8>)> {
         let mut memory = self.0.lock().unwrap();
-        let mut texts = Vec::new();
+        let mut frames = Vec::new();
         while let Some((opcode, header, length)) = frame_at(&memory.taken)
             && memory.taken.len() >= header + length
         {
             let frame: Vec<u8> = memory.taken.drain(..header + length).collect();
-            if opcode == 1 {
-                texts.push(String::from_utf8(frame[header..].to_vec()).unwrap());
-            }
+            frames.push((opcode, frame[header..].to_vec()));
         }
-        texts
+        frames
     }
 }
 

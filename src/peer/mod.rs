@@ -6,6 +6,8 @@ mod model;
 mod observer;
 mod rate;
 mod resume;
+#[cfg(test)]
+mod resume_model;
 mod session;
 
 pub(crate) use context::Context;

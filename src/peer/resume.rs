@@ -121,11 +121,7 @@ impl Places {
     ///
     /// # Errors
     /// `internal`, when the operating system provides no randomness.
-    pub(crate) fn open(
-        &self,
-        outbox: &Arc<Outbox>,
-        ice_servers: &IceServers,
-    ) -> Result<Option<Arc<Place>>, Refusal> {
+    pub(crate) fn open(&self, outbox: &Arc<Outbox>, ice_servers: &IceServers) -> Result<Option<Arc<Place>>, Refusal> {
         if self.hold.is_zero() {
             return Ok(None);
         }

@@ -191,7 +191,9 @@ impl Session {
         let is_counted = self.resumable.is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
-                Ok(Command::Resume(resume)) => resume.and_then(|resume| self.resume(&resume, reference, waker, flushes)),
+                Ok(Command::Resume(resume)) => {
+                    resume.and_then(|resume| self.resume(&resume, reference, waker, flushes))
+                }
                 Ok(Command::Join(join)) => self.ask_to_join(join, reference, flushes),
                 Ok(Command::Leave) => self.leave_on_purpose(flushes),
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
@@ -367,7 +369,8 @@ impl Session {
         self.context.observe(|| RelayEvent::Away { connection: self.connection, room, id });
         let rate = self.rate.take();
         let Resumable { place, taken, .. } = *resumable;
-        let parted = Parted { context: Arc::clone(&self.context), connection: self.connection, membership, rate, taken };
+        let parted =
+            Parted { context: Arc::clone(&self.context), connection: self.connection, membership, rate, taken };
         self.context.places.part(&place, Box::new(parted));
     }
 

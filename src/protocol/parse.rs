@@ -65,8 +65,8 @@ impl<'a> Envelope<'a> {
             "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),
             "answer_ice" => self.signal(SignalKind::AnswerIce, text.len()),
             "message" => self.signal(SignalKind::Message, text.len()),
-            "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" | "resumed" | "taken" | "peer_away"
-            | "peer_back" => {
+            "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" | "resumed" | "taken"
+            | "peer_away" | "peer_back" => {
                 Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay sends {kind:?}")))
             }
             _ => Err(Refusal::new(ErrorCode::UnknownType, format!("no message has the type {}", shortened(&kind)))),

@@ -159,7 +159,8 @@ impl Room {
         }
         state.entered += 1;
         let (name, outbox) = (entrant.name.cloned(), Arc::clone(entrant.outbox));
-        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox, is_away: false, active: Instant::now() };
+        let newcomer =
+            Member { id: id.clone(), serial: state.entered, name, outbox, is_away: false, active: Instant::now() };
         let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
         let host = &state.members.first().unwrap_or(&newcomer).id;
         let Entrant { ice_servers, resume, .. } = *entrant;
@@ -376,13 +377,7 @@ impl Room {
     }
 
     /// Tells all members but the one at `position`; returns how many they are.
-    fn announce_to_others(
-        &self,
-        state: &State,
-        position: usize,
-        event: &Event<'_>,
-        flushes: &mut Flushes,
-    ) -> usize {
+    fn announce_to_others(&self, state: &State, position: usize, event: &Event<'_>, flushes: &mut Flushes) -> usize {
         let Some(frame) = (self.encode)(event) else { return 0 };
         for (_, member) in state.members.iter().enumerate().filter(|(at, _)| *at != position) {
             member.outbox.announce(frame.clone());

@@ -226,7 +226,14 @@ mod tests {
     fn try_enter_with(rooms: &Arc<Rooms>, room: &str, id: &str, bytes: usize) -> Result<Somebody, JoinError> {
         let (socket, outbox) = MemorySocket::with_outbox(bytes);
         let (id, ice_servers) = (PeerId::parse(id).unwrap(), IceServers::default());
-        let entrant = Entrant { id: Some(&id), name: None, capacity: None, ice_servers: &ice_servers, resume: None, outbox: &outbox };
+        let entrant = Entrant {
+            id: Some(&id),
+            name: None,
+            capacity: None,
+            ice_servers: &ice_servers,
+            resume: None,
+            outbox: &outbox,
+        };
         let (membership, _) = rooms.enter(&RoomName::parse(room).unwrap(), &entrant, &mut Flushes::default())?;
         Ok(Somebody { membership, socket })
     }
