@@ -7,8 +7,8 @@
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
- * It dials a lost socket again, with backoff and jitter, and enters the room again, until `leave()`, `close()` or a
- * refusal by the relay.
+ * It dials a lost socket again, with backoff and jitter, for its old place: same id, nothing lost. If that is gone, it
+ * enters anew (`joined`, `again`). So until `leave()`, `close()` or a refusal by the relay.
  *
  * What a slow peer's queue refuses (`peer_busy`) is sent again, in order, as long as the peer and the socket stay.
  */
@@ -35,6 +35,8 @@ const FIRST_BUSY_MS = 100;
 const LONGEST_BUSY_MS = 1_000;
 /** What may wait for all peers together, in free shares: 1,024 messages or 1 MiB. */
 const MOST_HELD = 32;
+/** Characters that may wait for the relay while we are away. */
+const MOST_LOGGED = 1024 * 1024;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
@@ -130,6 +132,13 @@ class SignalingChannel {
 	/** The fields of `join`, while we mean to be in a room. */
 	#wanted = null;
 	#joinedBefore = false;
+	/** Of our place, if it survives a lost socket. */
+	#token = null;
+	/** How many messages the relay has sent since `joined`. */
+	#received = 0;
+	/** What it may not have taken since then, and how much it has. */
+	#log = [];
+	#taken = 0;
 	/** Of the promise of `join`. */
 	#settle = null;
 	#listeners = new Map();
@@ -151,8 +160,10 @@ class SignalingChannel {
 	#watchTimer = 0;
 
 	/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
-	constructor(url = SignalingChannel.urlFor(location.href)) {
+	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href)) {
 		this.#url = String(url);
+		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
+		if (!globalThis.WebSocket) throw new Error("no WebSocket here: use Node 22, or set globalThis.WebSocket");
 	}
 
 	/** The relay of a page: its own host; for a page from disk this machine. */
@@ -166,7 +177,7 @@ class SignalingChannel {
 
 	/**
 	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-	 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
+	 * peer_joined, peer_left, peer_away, peer_back, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
 	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
 	 * @returns {() => void} call it to stop listening
 	 */
@@ -178,12 +189,12 @@ class SignalingChannel {
 
 	/**
 	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-	 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
+	 * @param {{name?: string, id?: string, resume?: boolean}} [who] without an `id` the relay makes one
 	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
 	 */
-	join(room, { name, id } = {}) {
+	join(room, { name, id, resume = true } = {}) {
 		this.leave();
-		this.#wanted = { room };
+		this.#wanted = { room, resume };
 		if (name) this.#wanted.name = name;
 		if (id) this.#wanted.id = id;
 		this.#joinedBefore = false;
@@ -196,14 +207,14 @@ class SignalingChannel {
 	}
 
 	/**
-	 * Sends one message. An `error` about it repeats `fields.ref`, which the receivers do not see.
+	 * Sends one message, when we are back if need be. An `error` about it repeats `fields.ref`, which the receivers do not see.
 	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
 	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
 	 * @param {string} [to] one peer's id; without it everyone else in the room
 	 * @returns {boolean} false if it will never be sent: not in a room, or 1,024 messages or 1 MiB wait already
 	 */
 	send(type, fields, to = fields?.to) {
-		if (this.state !== "joined") return false;
+		if (this.state !== "joined" && !(this.#token && this.#log.join("").length < MOST_LOGGED)) return false;
 		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
 		const bytes = new TextEncoder().encode(text).length;
 		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
@@ -232,7 +243,8 @@ class SignalingChannel {
 		this.#wanted = null;
 		this.#settle?.reject(new SignalingError({ code: "closed", message: "left before joining" }));
 		this.#watch(false);
-		this.#drop("bye");
+		this.#hangUp(1000, "bye");
+		this.#forget();
 		this.#become("closed");
 	}
 
@@ -258,7 +270,7 @@ class SignalingChannel {
 	}
 
 	#dial() {
-		this.#drop("again");
+		this.#hangUp();
 		this.#become("connecting");
 		let socket;
 		try {
@@ -271,25 +283,31 @@ class SignalingChannel {
 		const mine = (handler) => (event) => socket === this.#socket && handler(event);
 		socket.onopen = mine(() => {
 			this.#become("joining");
-			this.#write({ type: "join", ...this.#wanted, ref: JOIN_REF });
+			if (this.#token) this.#put({ type: "resume", token: this.#token, received: this.#received });
+			else this.#enter();
 		});
 		socket.onmessage = mine(({ data }) => this.#read(data));
-		socket.onclose = mine(({ code, reason }) => this.#lost({ code, reason }));
+		socket.onclose = mine(({ code, reason }) => {
+			if (code === 4001) return this.#refuse({ code: "taken_over", message: reason });
+			if (this.state === "connecting") reason ||= `no relay there, or without --allow-origin ${globalThis.origin}`;
+			this.#lost({ code, reason });
+		});
 	}
 
+	#enter = () => this.#put({ type: "join", ...this.#wanted, ref: JOIN_REF });
+
 	#read(text) {
-		let message;
-		try {
-			message = JSON.parse(text);
-		} catch {
-			return;
-		}
-		if (typeof message?.type !== "string") return;
+		const message = JSON.parse(text);
+		if (this.state === "joined") this.#received += 1;
 		clearTimeout(this.#probeTimer); // the relay lives
 		this.#probeTimer = 0;
 		switch (message.type) {
 			case "joined":
 				return this.#joined(message);
+			case "resumed":
+				return this.#resumed(message);
+			case "taken":
+				return this.#took(message.received);
 			case "peer_joined":
 				this.#meet(message.id);
 				break;
@@ -299,6 +317,7 @@ class SignalingChannel {
 				break;
 			case "goaway":
 				this.#notBeforeMs = Number(message.retryAfterMs) || 0;
+				this.#token = null;
 				break;
 			case "error":
 				if (message.ref === PROBE_REF) return this.#answered();
@@ -309,32 +328,58 @@ class SignalingChannel {
 	}
 
 	#joined(message) {
+		const { peers, iceServers = [] } = message;
+		if (message.room !== this.#wanted.room) {
+			return this.#refuse({ code: "bad_url", message: `${this.#url} is the room ${message.room}: end it with /ws` });
+		}
 		clearTimeout(this.#deadlineTimer);
+		this.#token = message.resume?.token;
+		this.#received = 1;
 		const previousId = this.id;
 		const again = this.#joinedBefore;
 		this.id = message.id;
 		this.#joinedBefore = true;
 		this.#failures = this.#ghostSinceMs = 0;
-		const peers = Array.isArray(message.peers) ? message.peers : [];
 		for (const peer of peers) this.#meet(peer.id);
 		this.#become("joined");
 		this.#settle.resolve(message);
-		const iceServers = Array.isArray(message.iceServers) ? message.iceServers : [];
-		this.#emit("joined", { ...message, peers, iceServers, again, previousId });
+		this.#emit("joined", { ...message, iceServers, again, previousId });
+	}
+
+	#resumed(message) {
+		clearTimeout(this.#deadlineTimer);
+		this.#failures = 0;
+		this.#took(message.received);
+		for (const text of this.#log) this.#socket.send(text);
+		this.#become("joined");
+	}
+
+	#took(received) {
+		this.#log.splice(0, received - this.#taken);
+		this.#taken = Math.max(received, this.#taken);
 	}
 
 	/** At a rejoin our last connection may still hold a place or our id, until the relay finds it dead. */
 	#refused(error) {
+		if (this.#token && !error.retryable) {
+			this.#forget();
+			return this.#enter();
+		}
 		this.#ghostSinceMs ||= Date.now();
 		const isGhost = error.code === "id_taken" && Date.now() - this.#ghostSinceMs < GHOST_MS;
 		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
+		this.#refuse(error);
+	}
+
+	#refuse(error) {
 		this.#settle.reject(new SignalingError(error));
 		this.leave();
 		this.#emit("refused", error);
 	}
 
 	#lost({ code, reason }) {
-		this.#drop("again");
+		this.#hangUp();
+		if (!this.#token) this.#forget();
 		if (!this.#wanted) return this.#become("closed");
 		const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
 		// Jitter: a restarted relay should not meet everybody at once.
@@ -345,17 +390,22 @@ class SignalingChannel {
 		this.#become("waiting", { retryInMs, code, reason });
 	}
 
-	#drop(reason) {
+	/** 1000 would give our place up. */
+	#hangUp(code = 4000, reason = "again") {
 		[this.#redialTimer, this.#deadlineTimer, this.#probeTimer].forEach(clearTimeout);
 		this.#probeTimer = 0;
+		const socket = this.#socket;
+		this.#socket = null;
+		socket?.close(code, reason);
+	}
+
+	#forget() {
 		for (const queue of this.#queues.values()) queue.drop();
 		this.#queues.clear();
 		this.#sent.clear();
-		this.#asking = [];
-		this.#questions = [];
-		const socket = this.#socket;
-		this.#socket = null;
-		socket?.close(1000, reason);
+		[this.#asking, this.#questions, this.#log] = [[], [], []];
+		this.#token = null;
+		this.#taken = 0;
 	}
 
 	#meet(id) {
@@ -400,7 +450,13 @@ class SignalingChannel {
 		return sent;
 	}
 
+	/** Says it now, or when we are back in our place. */
 	#write(message) {
+		if (this.#token) this.#log.push(JSON.stringify(message));
+		return (this.state === "joined" && this.#put(message)) || !!this.#token;
+	}
+
+	#put(message) {
 		if (this.#socket?.readyState !== WebSocket.OPEN) return false;
 		this.#socket.send(JSON.stringify(message));
 		return true;

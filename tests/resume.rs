@@ -1,0 +1,524 @@
+//! Places that survive a lost network, on real sockets: what a client that comes back is told, and those in its room.
+//! (`src/peer/resume_model.rs` checks the same without sockets, with random histories.)
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod harness;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use harness::client::frame;
+use harness::{Client, TestRelay, soon};
+use serde_json::{Value, json};
+use signaling_relay::{Config, Shutdown};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, tcp};
+use tokio::time::{advance, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+const HOLD: Duration = Duration::from_secs(30);
+
+/// Somebody who may come back, and the token.
+async fn resumable(relay: &TestRelay, room: &str) -> (Client, String) {
+    let mut client = relay.dial("/ws").await;
+    client.say(json!({"type": "join", "room": room, "resume": true})).await;
+    let joined = client.expect_joined().await;
+    assert_eq!(joined["resume"]["holdMs"], HOLD.as_millis() as u64);
+    let token = joined["resume"]["token"].as_str().unwrap();
+    assert!(token.len() >= 32, "128 bits at least");
+    (client, token.to_owned())
+}
+
+fn resume(token: &str, received: u64) -> Value {
+    json!({"type": "resume", "token": token, "received": received})
+}
+
+/// A new connection that asks for the place.
+async fn come_back(relay: &TestRelay, token: &str, received: u64) -> (Client, Value) {
+    let mut client = relay.dial("/ws").await;
+    client.say(resume(token, received)).await;
+    let resumed = client.expect("resumed").await;
+    (client, resumed)
+}
+
+async fn hears_who(client: &mut Client, kind: &str, id: &str) -> Value {
+    let message = client.expect(kind).await;
+    assert_eq!(message["id"], id, "{message}");
+    message
+}
+
+#[tokio::test]
+async fn who_comes_back_has_the_same_id_and_gets_what_was_said_meanwhile() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (mut phone, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    phone.say(json!({"type": "message", "data": "before"})).await;
+    phone.say_text("not JSON").await;
+    phone.expect_error("bad_json").await;
+    stays.expect("message").await;
+    let id = phone.id.clone();
+    drop(phone);
+    hears_who(&mut stays, "peer_away", &id).await;
+    let newcomer = relay.dial("/ws").await;
+    let mut newcomer = newcomer;
+    let joined = newcomer.join("r").await;
+    assert_eq!(joined["peers"][1], json!({"id": id, "away": true}));
+    hears_who(&mut stays, "peer_joined", &newcomer.id).await;
+    for data in 0..3 {
+        stays.say(json!({"type": "message", "to": id, "data": data})).await;
+    }
+    stays.expect_nothing().await;
+
+    let (mut phone, resumed) = come_back(&relay, &token, 2).await;
+    assert_eq!((&resumed["id"], &resumed["room"], &resumed["received"]), (&json!(id), &json!("r"), &json!(2)));
+    assert_eq!((&resumed["host"], &resumed["resume"]["token"]), (&json!(stays.id), &json!(token)));
+    assert_eq!(resumed["peers"].as_array().unwrap().len(), 2);
+    hears_who(&mut stays, "peer_back", &id).await;
+    hears_who(&mut newcomer, "peer_back", &id).await;
+    hears_who(&mut phone, "peer_joined", &newcomer.id).await;
+    for data in 0..3 {
+        assert_eq!(phone.expect("message").await["data"], data);
+    }
+    phone.say(json!({"type": "message", "data": "after"})).await;
+    assert_eq!(stays.expect("message").await["data"], "after");
+    drop(phone);
+
+    // Joined, the error, `peer_joined` and the first of the three: the client may have less than it was sent.
+    let (mut phone, resumed) = come_back(&relay, &token, 4).await;
+    assert_eq!(resumed["received"], 3);
+    for data in 1..3 {
+        assert_eq!(phone.expect("message").await["data"], data);
+    }
+    phone.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_place_is_only_for_those_who_ask_and_not_where_it_is_turned_off() {
+    let relay = TestRelay::start().await;
+    let mut plain = relay.dial("/ws").await;
+    assert!(plain.join("r").await.get("resume").is_none());
+    let mut by_url = relay.dial("/?room=r&resume=1").await;
+    assert!(by_url.expect_joined().await["resume"]["token"].is_string());
+    hears_who(&mut plain, "peer_joined", &by_url.id).await;
+    drop(by_url);
+    plain.expect("peer_away").await;
+    let relay = TestRelay::start_with(Config { hold_ms: 0, ..Config::default() }).await;
+    let mut client = relay.dial("/?room=r&resume=1").await;
+    assert!(client.expect_joined().await.get("resume").is_none());
+}
+
+#[tokio::test]
+async fn who_leaves_or_breaks_a_rule_has_no_place_any_more() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let close = |code: u16| Some(CloseFrame { code: code.into(), reason: "".into() });
+    for (close, reason) in [(None, "closed"), (close(1000), "closed"), (close(1001), "closed")] {
+        let (mut client, token) = resumable(&relay, "r").await;
+        stays.expect("peer_joined").await;
+        client.socket.close(close).await.unwrap();
+        assert_eq!(stays.expect("peer_left").await["reason"], reason);
+        let mut again = relay.dial("/ws").await;
+        again.say(resume(&token, 1)).await;
+        again.expect_error("resume_failed").await;
+    }
+    let (mut client, _) = resumable(&relay, "r").await;
+    client.say(json!({"type": "leave"})).await;
+    stays.expect("peer_joined").await;
+    assert_eq!(stays.expect("peer_left").await["reason"], "left");
+    for broken in [frame(0x82, b"binary"), frame(0x81, b"\xff"), frame(0xf1, b"reserved")] {
+        let (mut client, _) = resumable(&relay, "r").await;
+        stays.expect("peer_joined").await;
+        client.socket.get_mut().write_all(&broken).await.unwrap();
+        assert_eq!(stays.expect("peer_left").await["reason"], "policy");
+    }
+    let (mut client, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    client.socket.close(close(4000)).await.unwrap();
+    stays.expect("peer_away").await;
+    come_back(&relay, &token, 1).await;
+    stays.expect("peer_back").await;
+}
+
+#[tokio::test]
+async fn a_new_connection_takes_over_from_one_that_looks_alive_and_nobody_is_told() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (mut wifi, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    let (mut mobile, resumed) = come_back(&relay, &token, 1).await;
+    assert_eq!(resumed["id"], wifi.id);
+    wifi.expect_close_code(4001).await;
+    stays.expect_nothing().await;
+    let (mut later, _) = come_back(&relay, &token, 1).await;
+    mobile.expect_close_code(4001).await;
+    later.say(json!({"type": "message", "data": 1})).await;
+    assert_eq!(stays.expect("message").await["from"], wifi.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_hold_is_over_the_place_is_gone() {
+    let relay = TestRelay::in_memory(Config::default());
+    let mut stays = relay.join("r").await;
+    let (client, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    let id = client.id.clone();
+    drop(client);
+    hears_who(&mut stays, "peer_away", &id).await;
+    advance(HOLD - Duration::from_secs(1)).await;
+    stays.expect_nothing().await;
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(hears_who(&mut stays, "peer_left", &id).await["reason"], "timeout");
+    let mut late = relay.dial("/ws").await;
+    late.say(resume(&token, 1)).await;
+    late.expect_error("resume_failed").await;
+    late.join("r").await;
+}
+
+#[tokio::test]
+async fn a_resume_that_cannot_be_is_refused() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (mut alive, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    let mut other = relay.dial("/ws").await;
+    for received in [json!(null), json!("1"), json!(-1), json!(1.5)] {
+        other.say(json!({"type": "resume", "token": token, "received": received})).await;
+        other.expect_error("bad_message").await;
+    }
+    other.say(json!({"type": "resume", "token": token})).await;
+    other.expect_error("bad_message").await;
+    for (token, received) in [("unknown", 1), (&token, 2), (&token, u64::MAX)] {
+        other.say(resume(token, received)).await;
+        let error = other.expect_error("resume_failed").await;
+        assert_eq!(error["retryable"], false);
+    }
+    alive.say(resume(&token, 1)).await;
+    alive.expect_error("already_joined").await;
+    stays.expect_nothing().await;
+    drop(alive);
+    stays.expect("peer_away").await;
+    other.say(resume(&token, 9)).await;
+    other.expect_error("resume_failed").await;
+    assert_eq!(stays.expect("peer_left").await["reason"], "timeout");
+    other.join("r").await;
+}
+
+#[tokio::test]
+async fn a_client_hears_how_many_of_its_messages_were_taken() {
+    let relay = TestRelay::start().await;
+    let (mut client, _) = resumable(&relay, "r").await;
+    for number in 1..=200_u64 {
+        client.say(json!({"type": "nonsense"})).await;
+        client.expect_error("unknown_type").await;
+        if number % 64 == 0 {
+            assert_eq!(client.expect("taken").await["received"], number);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_floods_somebody_that_is_away_is_told_that_it_is_busy() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (client, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    let id = client.id.clone();
+    drop(client);
+    stays.expect("peer_away").await;
+    let texts: Vec<String> =
+        (0..100).map(|data| json!({"type": "message", "to": id, "data": data}).to_string()).collect();
+    stays.say_at_once(&texts).await;
+    for _ in 64..100 {
+        stays.expect_error("peer_busy").await;
+    }
+    let (mut client, _) = come_back(&relay, &token, 1).await;
+    for data in 0..64 {
+        assert_eq!(client.expect("message").await["data"], data);
+    }
+    stays.expect("peer_back").await;
+    stays.say_at_once(&texts[64..]).await;
+    for data in 64..100 {
+        assert_eq!(client.expect("message").await["data"], data);
+    }
+}
+
+#[tokio::test]
+async fn places_do_not_keep_a_relay_from_ending() {
+    let mut relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (client, _) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    drop(client);
+    stays.expect("peer_away").await;
+    relay.tell_to_stop(Shutdown::Restart);
+    stays.expect("goaway").await;
+    stays.expect_goodbye(1012).await;
+    let inner = Arc::clone(&relay.relay);
+    relay.stopped().await;
+    assert_eq!((inner.rooms(), inner.connections()), (0, 0));
+}
+
+/// Numbers that look random and are the same in each run (Marsaglia's xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// A network that loses each connection after a random number of bytes. The relay notices at once, or only later.
+async fn bad_network(relay: std::net::SocketAddr, mut dice: Dice) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(relay).await.unwrap();
+            let (up, down) = (dice.below(30_000), dice.below(60_000));
+            let late = Duration::from_millis(dice.below(2) * 300);
+            tokio::spawn(async move {
+                let (client_reader, client_writer) = client.into_split();
+                let (server_reader, server_writer) = server.into_split();
+                let ends = tokio::select! {
+                    ends = carry(client_reader, server_writer, up) => (Some(ends), None),
+                    ends = carry(server_reader, client_writer, down) => (None, Some(ends)),
+                };
+                // The client's end is closed now, and the relay's perhaps later.
+                sleep(late).await;
+                drop(ends);
+            });
+        }
+    });
+    address
+}
+
+async fn carry(
+    mut from: tcp::OwnedReadHalf,
+    mut to: tcp::OwnedWriteHalf,
+    most: u64,
+) -> (tcp::OwnedReadHalf, tcp::OwnedWriteHalf) {
+    let mut rest = most as usize;
+    let mut buffer = [0; 4096];
+    while rest > 0 {
+        let most = rest.min(buffer.len());
+        match from.read(&mut buffer[..most]).await {
+            Ok(read @ 1..) if to.write_all(&buffer[..read]).await.is_ok() => rest -= read,
+            _ => break,
+        }
+    }
+    (from, to)
+}
+
+/// A client that comes back by itself, says numbered messages to the others, and checks what it hears.
+struct Member {
+    network: std::net::SocketAddr,
+    socket: Option<Client<TcpStream>>,
+    id: String,
+    token: String,
+    others: Vec<String>,
+    received: u64,
+    taken: u64,
+    /// What it said after the first `taken` messages.
+    log: Vec<String>,
+    /// Numbers to say again, and to whom, because they were busy.
+    refused: Vec<(u64, String)>,
+    said: u64,
+    turn: u64,
+    /// By sender: the turn of the last message, and the numbers of all.
+    heard: HashMap<String, (u64, HashSet<u64>)>,
+    away: HashSet<String>,
+    resumed: u64,
+}
+
+impl Member {
+    /// Says `all` messages and hears those of the others, until everybody has heard `expected` in all.
+    async fn run(mut self, all: u64, expected: u64, arrived: Arc<AtomicU64>) -> u64 {
+        while arrived.load(Ordering::Relaxed) < expected {
+            let Some(socket) = &mut self.socket else {
+                self.come_back().await;
+                continue;
+            };
+            let is_ahead = self.log.len() > 200;
+            let has_more = !self.refused.is_empty() || self.said < all;
+            let heard = tokio::select! {
+                biased;
+                heard = timeout(Duration::from_millis(50), socket.socket.next()) => heard,
+                () = std::future::ready(()), if has_more && !is_ahead => {
+                    self.say_next().await;
+                    continue;
+                }
+            };
+            match heard {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    self.received += 1;
+                    self.hear(&serde_json::from_str(&text).unwrap(), &arrived);
+                }
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) | Err(_) => {}
+                Ok(_) => self.socket = None,
+            }
+        }
+        self.resumed
+    }
+
+    async fn come_back(&mut self) {
+        let stream = TcpStream::connect(self.network).await.unwrap();
+        let url = format!("ws://{}/ws", self.network);
+        let Ok(mut client) = Client::dial(stream, &url, &[]).await else { return };
+        let resume = resume(&self.token, self.received).to_string();
+        if client.socket.send(Message::text(resume)).await.is_err() {
+            return;
+        }
+        loop {
+            match soon("`resumed`", client.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let resumed: Value = serde_json::from_str(&text).unwrap();
+                    assert_eq!((&resumed["type"], &resumed["id"]), (&json!("resumed"), &json!(self.id)), "{resumed}");
+                    self.note_taken(resumed["received"].as_u64().unwrap());
+                    break;
+                }
+                Some(Ok(Message::Ping(_))) => {}
+                _ => return,
+            }
+        }
+        self.resumed += 1;
+        for text in &self.log {
+            if client.socket.send(Message::text(text.clone())).await.is_err() {
+                return;
+            }
+        }
+        self.socket = Some(client);
+    }
+
+    fn note_taken(&mut self, taken: u64) {
+        // A `taken` that is sent again says less than `resumed`.
+        self.log.drain(..taken.saturating_sub(self.taken) as usize);
+        self.taken = self.taken.max(taken);
+    }
+
+    async fn say_next(&mut self) {
+        let (number, to) = self.refused.pop().unwrap_or_else(|| {
+            self.said += 1;
+            (self.said, self.others[self.said as usize % self.others.len()].clone())
+        });
+        self.turn += 1;
+        let message = json!({"type": "message", "to": to, "ref": number.to_string(), "data": self.turn});
+        self.log.push(message.to_string());
+        if let Some(client) = &mut self.socket
+            && client.socket.send(Message::text(message.to_string())).await.is_err()
+        {
+            self.socket = None;
+        }
+    }
+
+    fn hear(&mut self, message: &Value, arrived: &AtomicU64) {
+        let id = message["id"].as_str().unwrap_or_default().to_owned();
+        match message["type"].as_str().unwrap() {
+            "message" => {
+                let (turn, numbers) = self.heard.entry(message["from"].as_str().unwrap().to_owned()).or_default();
+                let now = message["data"].as_u64().unwrap();
+                assert!(*turn < now, "out of order: {message} after {turn}");
+                *turn = now;
+                assert!(numbers.insert(message["ref"].as_str().unwrap().parse().unwrap()), "twice: {message}");
+                arrived.fetch_add(1, Ordering::Relaxed);
+            }
+            "error" => {
+                assert_eq!(message["code"], "peer_busy", "{message}");
+                let number = message["ref"].as_str().unwrap().parse().unwrap();
+                self.refused.push((number, message["to"].as_str().unwrap().to_owned()));
+            }
+            "peer_away" => assert!(self.away.insert(id), "away already: {message}"),
+            "peer_back" => assert!(self.away.remove(&id), "was not away: {message}"),
+            "taken" => self.note_taken(message["received"].as_u64().unwrap()),
+            _ => panic!("{message}"),
+        }
+    }
+}
+
+/// How many times the members had to come back.
+async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
+    const MEMBERS: u64 = 3;
+    let config = Config {
+        message_rate: 0,
+        byte_rate: 0,
+        address_upgrades: 0,
+        address_joins: 0,
+        address_bytes: 0,
+        ..Config::default()
+    };
+    let relay = TestRelay::start_with(config).await;
+    let network = bad_network(relay.address(), Dice(seed)).await;
+    let mut members = Vec::new();
+    let ids: Vec<String> = (0..MEMBERS).map(|number| format!("m{number}")).collect();
+    for id in &ids {
+        // The first connection is a good one.
+        let stream = TcpStream::connect(relay.address()).await.unwrap();
+        let mut client = Client::dial(stream, &format!("ws://{}/ws", relay.address()), &[]).await.unwrap();
+        client.say(json!({"type": "join", "room": "r", "id": id, "resume": true})).await;
+        let joined = client.expect_joined().await;
+        members.push(Member {
+            network,
+            socket: Some(client),
+            id: id.clone(),
+            token: joined["resume"]["token"].as_str().unwrap().to_owned(),
+            others: ids.iter().filter(|other| *other != id).cloned().collect(),
+            received: 1,
+            taken: 0,
+            log: Vec::new(),
+            refused: Vec::new(),
+            said: 0,
+            turn: 0,
+            heard: HashMap::new(),
+            away: HashSet::new(),
+            resumed: 0,
+        });
+    }
+    for (at, member) in members.iter_mut().enumerate() {
+        for _ in at + 1..ids.len() {
+            member.socket.as_mut().unwrap().expect("peer_joined").await;
+            member.received += 1;
+        }
+        // Now onto the bad network, while the good connection lives on: the first takeover.
+        let good = member.socket.take().unwrap();
+        tokio::spawn(good.expect_goodbye(4001));
+    }
+    let arrived = Arc::new(AtomicU64::new(0));
+    let each = messages / MEMBERS;
+    let tasks: Vec<_> = members
+        .into_iter()
+        .map(|member| tokio::spawn(member.run(each, each * MEMBERS, Arc::clone(&arrived))))
+        .collect();
+    let mut resumed = 0;
+    for task in tasks {
+        resumed += task.await.unwrap();
+    }
+    assert_eq!(arrived.load(Ordering::Relaxed), each * MEMBERS);
+    resumed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_messages_over_a_network_that_breaks_all_the_time_arrive_once_and_in_order() {
+    let resumed =
+        timeout(Duration::from_secs(120), talk_over_a_bad_network(10_000, 7)).await.expect("all arrive in time");
+    assert!(resumed > 20, "the network broke only {resumed} times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: cargo test --test resume -- --ignored"]
+async fn a_million_messages_over_such_a_network_arrive_as_well() {
+    talk_over_a_bad_network(1_000_000, 11).await;
+}
