@@ -15,7 +15,7 @@ const PAGE: &str = concat!(
     "</script><script>
         const heard = [];
         const channel = new SignalingChannel(new URLSearchParams(location.search).get('relay'));
-        for (const type of ['joined', 'error', 'refused', 'peer_left']) channel.on(type, (event) => heard.push({ ...event, type }));
+        for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message']) channel.on(type, (event) => heard.push({ ...event, type }));
         const errors = () => heard.filter(({ type }) => type === 'error');
         const say = (first, last, to) => {
             for (let data = first; data <= last; data += 1) if (!channel.send('message', { data }, to)) return false;
@@ -306,5 +306,111 @@ async fn everything_reaches_a_peer_that_really_does_not_read_for_a_while() {
     page.shows("errors().length === 0").await;
     page.run("channel.send('message', { data: 'the last' })").await;
     assert_eq!(bob.expect("message").await["data"], "the last");
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn who_comes_back_in_time_loses_nothing_in_either_direction_and_hears_of_one_join() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_for_long(&["bob"]).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    line.say(json!({ "type": "message", "from": "bob", "data": 1 })).await;
+    line.say(json!({ "type": "peer_away", "id": "bob" })).await;
+    line.say(json!({ "type": "peer_back", "id": "bob" })).await;
+    scene.page.shows("heard.length === 4").await;
+    scene.page.run("say(1, 3, 'bob')").await;
+    for data in 1..=3 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    drop(line);
+    scene.page.shows("channel.state === 'waiting'").await;
+    assert_eq!(scene.page.run("return say(4, 5, 'bob')").await, true);
+    // Only the first two had arrived.
+    let mut line = scene.relay.let_back(&["bob"], 4, 2).await;
+    for data in 3..=5 {
+        line.hear_data(data, Some("bob")).await;
+    }
+    // A `taken` that was on its way says less than `resumed`.
+    line.say(json!({ "type": "taken", "received": 1 })).await;
+    line.say(json!({ "type": "message", "from": "bob", "data": 2 })).await;
+    scene.page.shows("channel.state === 'joined' && channel.id === 'me' && heard.length === 5").await;
+    drop(line);
+    let mut line = scene.relay.let_back(&["bob"], 6, 5).await;
+    scene.page.run("say(6, 6)").await;
+    line.hear_data(6, None).await;
+    scene.page.shows("heard.filter(({ type }) => type === 'joined').length === 1").await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn who_comes_back_too_late_joins_anew_on_the_same_connection() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    drop(scene.relay.let_in_for_long(&[]).await);
+    let (mut line, resume) = scene.relay.accept_who_says("resume").await;
+    line.refuse(&resume, "resume_failed", None).await;
+    let (again, others) = ("heard.at(-1).again === true", json!([{ "id": "bob" }]));
+    line.say(json!({ "type": "joined", "id": "me2", "room": "r", "host": "bob", "peers": others, "iceServers": [] }))
+        .await;
+    scene.page.shows(&format!("channel.state === 'joined' && channel.id === 'me2' && {again}")).await;
+    scene.page.run("say(1, 1)").await;
+    assert_eq!(line.read_join().await["room"], "r");
+    line.hear_data(1, None).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn who_is_replaced_by_another_connection_does_not_come_back() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    let line = scene.relay.let_in_for_long(&[]).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    line.close(4001).await;
+    scene.page.shows("channel.state === 'closed' && heard.at(-1).code === 'taken_over'").await;
+    scene.browser.end().await;
+}
+
+#[tokio::test]
+async fn who_gives_a_dead_connection_up_keeps_the_place() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    let line = scene.relay.let_in_for_long(&[]).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("channel.probe()").await;
+    assert_eq!(line.closed_with().await, 4000);
+    // The question of the probe was the first message.
+    let _line = scene.relay.let_back(&[], 1, 1).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_right_are_refused_with_a_sentence() {
+    let relay = Relay::start().await;
+    let pages = PageServer::start(PAGE.to_owned()).await;
+    let browser = Browser::start().await;
+    browser.expect_console("WebSocket connection to");
+    let page = browser.open(&pages.url(&format!("?relay=ws://localhost:{}/", relay.port()))).await;
+    page.run("channel.join('blue')").await;
+    page.shows("heard.at(-1)?.code === 'bad_url' && heard.at(-1).message.includes('/ws')").await;
+    for address in ["localhost:8080/ws", "/ws", ""] {
+        let thrown = format!("try {{ new SignalingChannel('{address}') }} catch (error) {{ return error.message }}");
+        assert!(page.run(&thrown).await.as_str().unwrap().contains("wss://"), "{address}");
+    }
+    // From a page that the relay does not allow.
+    let reasons = "const reasons = []; globalThis.reasons = reasons;
+        const other = new SignalingChannel('ws://localhost:PORT/ws');
+        other.on('state', ({ reason }) => reason && reasons.push(reason));
+        other.join('r');";
+    let stranger = browser.open("data:text/html,<title>x</title>").await;
+    stranger
+        .run(&format!(
+            "{};{}",
+            include_str!("../../web/signaling.js"),
+            reasons.replace("PORT", &relay.port().to_string())
+        ))
+        .await;
+    stranger.shows("reasons[0]?.includes('--allow-origin null')").await;
     browser.end().await;
 }

@@ -1,6 +1,6 @@
 //! What goes wrong, and the call that goes on in spite of it.
 
-use crate::support::{Browser, Relay};
+use crate::support::{Browser, Network, Relay};
 
 #[tokio::test]
 async fn who_allows_neither_camera_nor_microphone_is_told_so_and_can_join() {
@@ -125,5 +125,34 @@ async fn who_finds_no_relay_is_told_so_and_gets_in_when_it_is_there() {
     alice.shows("document.body.dataset.problem === 'unreachable'").await;
     relay.come_back().await;
     alice.is("waiting").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn four_people_get_together_although_the_network_breaks_while_they_negotiate() {
+    const NAMES: [&str; 4] = ["Ana", "Bo", "Chidi", "Dmitri"];
+    let relay = Relay::start().await;
+    let network = Network::start(relay.port(), 8).await;
+    let browser = Browser::with().flag("--use-fake-device-for-media-stream=fps=5").start().await;
+    let mut people = Vec::new();
+    for name in NAMES {
+        let person = browser.open(&network.url("?room=r")).await;
+        person.join_as(name).await;
+        let id = person.run("return document.body.dataset.id").await;
+        people.push((person, name, id));
+    }
+    for (person, name, id) in &people {
+        let others: Vec<&str> = NAMES.into_iter().filter(|other| other != name).collect();
+        person.is("connected").await;
+        person.sees_only(&others).await;
+        let up = "[...document.querySelectorAll('.tile')].every(({ dataset }) => dataset.connection === 'connected')";
+        person.shows(up).await;
+        assert_eq!(person.run("return document.body.dataset.id").await, *id, "the id of {name}");
+    }
+    assert!(network.cuts() >= 4, "the network broke {} times", network.cuts());
+    for (person, name, _) in &people {
+        let joins = "return Log.text().split('\\n').filter((line) => / joined [0-9a-f]{32}/.test(line)).length";
+        assert_eq!(person.run(joins).await, 1, "{name}");
+    }
     browser.end().await;
 }

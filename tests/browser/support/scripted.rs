@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::PATIENCE;
@@ -31,14 +32,35 @@ impl ScriptedRelay {
 
     /// The next client, and the `join` that it says first.
     pub async fn accept(&self) -> (Line, Value) {
+        self.accept_who_says("join").await
+    }
+
+    /// The next client, and what it says first, which is of this type.
+    pub async fn accept_who_says(&self, kind: &str) -> (Line, Value) {
         let accepting = async {
             let (stream, _) = self.listener.accept().await.unwrap();
             let mut line = Line { socket: accept_async(stream).await.unwrap() };
-            let join = line.read().await.expect("a client that joins");
-            assert_eq!(join["type"], "join", "{join}");
-            (line, join)
+            let first = line.read().await.expect("a client that says something");
+            assert_eq!(first["type"], kind, "{first}");
+            (line, first)
         };
         timeout(PATIENCE, accepting).await.expect("a client dials in time")
+    }
+
+    /// The next client, let in to a room where `peers` are, with a place that it may take again by the token `t`.
+    pub async fn let_in_for_long(&self, peers: &[&str]) -> Line {
+        let (mut line, join) = self.accept().await;
+        assert_eq!(join["resume"], true, "{join}");
+        line.say(with_place(json!({ "type": "joined" }), peers)).await;
+        line
+    }
+
+    /// The next client, which comes back after `received` messages, and of whose messages `taken` have arrived.
+    pub async fn let_back(&self, peers: &[&str], received: u64, taken: u64) -> Line {
+        let (mut line, resume) = self.accept_who_says("resume").await;
+        assert_eq!((&resume["token"], &resume["received"]), (&json!("t"), &json!(received)), "{resume}");
+        line.say(with_place(json!({ "type": "resumed", "received": taken }), peers)).await;
+        line
     }
 
     /// The next client, let in to a room where `peers` are.
@@ -51,7 +73,36 @@ impl ScriptedRelay {
     }
 }
 
+fn with_place(mut message: Value, peers: &[&str]) -> Value {
+    let peers: Vec<Value> = peers.iter().map(|id| json!({ "id": id })).collect();
+    let place = json!({
+        "id": "me", "room": "r", "host": "me", "peers": peers, "iceServers": [],
+        "resume": { "token": "t", "holdMs": 30_000 },
+    });
+    message.as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+    message
+}
+
 impl Line {
+    /// Closes the connection with this code.
+    pub async fn close(mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "so it is".into() };
+        self.socket.close(Some(frame)).await.unwrap();
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// The code with which the client closes, whatever it says before.
+    pub async fn closed_with(mut self) -> u16 {
+        let closing = async {
+            loop {
+                if let Message::Close(Some(frame)) = self.socket.next().await.expect("a close").expect("a close") {
+                    return frame.code.into();
+                }
+            }
+        };
+        timeout(PATIENCE, closing).await.expect("the client closes in time")
+    }
+
     pub async fn say(&mut self, message: Value) {
         self.socket.send(Message::text(message.to_string())).await.unwrap();
     }
@@ -86,6 +137,13 @@ impl Line {
         let message = self.hear().await;
         assert_eq!((&message["data"], message["to"].as_str()), (&data.into(), to), "{message}");
         message
+    }
+
+    /// The client's next text, which is a `join`.
+    pub async fn read_join(&mut self) -> Value {
+        let join = timeout(PATIENCE, self.read()).await.expect("a text in time").expect("a client that stays");
+        assert_eq!(join["type"], "join", "{join}");
+        join
     }
 
     /// The client's next text, or nothing when it has hung up.
