@@ -74,8 +74,8 @@
 // | `room/` | rooms: their members, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
-// | `peer/` | one peer's protocol state and rate limits, without its socket |
 // | `drain.rs` | how connections end when the relay shuts down |
+// | `peer/` | one peer's protocol state and rate limits, without its socket; places that survive a lost connection |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `relay.rs` | what all connections share |
 // | `http/` | HTTP requests |

@@ -8,7 +8,7 @@
  *   channel.send("offer", { sdp }, peers[0].id);
  *
  * It dials a lost socket again, with backoff and jitter, for its old place: same id, nothing lost. If that is gone, it
- * enters anew (`joined`, `again`). So until `leave()`, `close()` or a refusal by the relay.
+ * enters anew (`joined`, `again`). Until `leave()`, `close()` or a refusal.
  *
  * What a slow peer's queue refuses (`peer_busy`) is sent again, in order, as long as the peer and the socket stay.
  */
@@ -35,8 +35,8 @@ const FIRST_BUSY_MS = 100;
 const LONGEST_BUSY_MS = 1_000;
 /** What may wait for all peers together, in free shares: 1,024 messages or 1 MiB. */
 const MOST_HELD = 32;
-/** Characters that may wait for the relay while we are away. */
-const MOST_LOGGED = 1024 * 1024;
+/** Characters that may wait for our return. */
+const MOST_LOGGED = 2 ** 20;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
@@ -132,9 +132,9 @@ class SignalingChannel {
 	/** The fields of `join`, while we mean to be in a room. */
 	#wanted = null;
 	#joinedBefore = false;
-	/** Of our place, if it survives a lost socket. */
+	/** Of our place. */
 	#token = null;
-	/** How many messages the relay has sent since `joined`. */
+	/** What the relay has sent since `joined`. */
 	#received = 0;
 	/** What it may not have taken since then, and how much it has. */
 	#log = [];
@@ -163,7 +163,7 @@ class SignalingChannel {
 	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href)) {
 		this.#url = String(url);
 		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
-		if (!globalThis.WebSocket) throw new Error("no WebSocket here: use Node 22, or set globalThis.WebSocket");
+		if (!globalThis.WebSocket) throw new Error("there is no WebSocket: use Node 22 or later");
 	}
 
 	/** The relay of a page: its own host; for a page from disk this machine. */
@@ -188,7 +188,7 @@ class SignalingChannel {
 	}
 
 	/**
-	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
+	 * Enters a room, dialling the relay first. Keeps trying while it cannot be reached.
 	 * @param {{name?: string, id?: string, resume?: boolean}} [who] without an `id` the relay makes one
 	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
 	 */
@@ -207,7 +207,7 @@ class SignalingChannel {
 	}
 
 	/**
-	 * Sends one message, when we are back if need be. An `error` about it repeats `fields.ref`, which the receivers do not see.
+	 * Sends one message, now or when we are back. An `error` about it repeats `fields.ref`, which the receivers do not see.
 	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
 	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
 	 * @param {string} [to] one peer's id; without it everyone else in the room
@@ -276,7 +276,7 @@ class SignalingChannel {
 		try {
 			socket = new WebSocket(this.#url);
 		} catch (error) {
-			return this.#lost({ code: 0, reason: error.message }); // e.g. ws:// from an https page
+			return this.#lost({ code: 0, reason: error.message });
 		}
 		this.#socket = socket;
 		this.#deadlineTimer = setTimeout(() => this.#lost({ code: 0, reason: "no answer" }), JOIN_DEADLINE_MS);
@@ -299,7 +299,7 @@ class SignalingChannel {
 	#read(text) {
 		const message = JSON.parse(text);
 		if (this.state === "joined") this.#received += 1;
-		clearTimeout(this.#probeTimer); // the relay lives
+		clearTimeout(this.#probeTimer);
 		this.#probeTimer = 0;
 		switch (message.type) {
 			case "joined":
@@ -330,7 +330,7 @@ class SignalingChannel {
 	#joined(message) {
 		const { peers, iceServers = [] } = message;
 		if (message.room !== this.#wanted.room) {
-			return this.#refuse({ code: "bad_url", message: `${this.#url} is the room ${message.room}: end it with /ws` });
+			return this.#refuse({ code: "bad_url", message: `${this.#url} is another room: end it with /ws` });
 		}
 		clearTimeout(this.#deadlineTimer);
 		this.#token = message.resume?.token;
@@ -450,7 +450,7 @@ class SignalingChannel {
 		return sent;
 	}
 
-	/** Says it now, or when we are back in our place. */
+	/** Says it now, or when we are back. */
 	#write(message) {
 		if (this.#token) this.#log.push(JSON.stringify(message));
 		return (this.state === "joined" && this.#put(message)) || !!this.#token;

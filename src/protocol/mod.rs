@@ -9,7 +9,7 @@
 //! # The URL names the room
 //! | URL | what happens |
 //! | --- | --- |
-//! | `ws://host/?room=R` (also `&name=N`, `&id=I`) | the client joins room `R` as it connects |
+//! | `ws://host/?room=R` (also `&name=N`, `&id=I`, `&resume=1`) | the client joins room `R` as it connects |
 //! | `ws://host/` | the client joins the room `lobby` as it connects |
 //! | `ws://host/ws` | the client is in no room, and must send `join` within 10 seconds |
 //!
@@ -18,13 +18,14 @@
 //! when `lobby` is full (it takes two members) or for `unavailable`, with 400 for a bad `name` or `id`, 409 for a taken
 //! `id`, 401 for `unauthorized`, and 429 for `rate_limited`. If a client with `?room=` cannot join, the relay accepts the upgrade, sends an
 //! `error`, and closes with 1013 if the error is retryable, otherwise with 1008. In a query `+` is a space, other
-//! parameters are ignored, and `room`, `name` and `id` may each be present once. A plain HTTP request for the same URLs
+//! parameters are ignored, and `room`, `name`, `id` and `resume` may each be present once. A plain HTTP request for the same URLs
 //! gets the page.
 //!
 //! # Client to relay
 //! | `type` | fields | meaning |
 //! | --- | --- | --- |
-//! | `join` | `room`, `name`?, `id`? | enter a room; a connection is in at most one room at a time |
+//! | `join` | `room`, `name`?, `id`?, `resume`? (true or false) | enter a room; a connection is in at most one room at a time |
+//! | `resume` | `token`, `received` | take a place again whose connection is lost |
 //! | `leave` | | leave the room; the connection stays open |
 //! | `offer`, `answer` | `sdp` (string), `to`? | the relay sends it to peer `to`, or to everyone else in the room |
 //! | `offer_ice`, `answer_ice` | `iceCandidate` (object, or null for the end of candidates), `to`? | the same |
@@ -39,8 +40,11 @@
 //! # Relay to client
 //! | `type` | fields | when |
 //! | --- | --- | --- |
-//! | `joined` | `id`, `room`, `host`, `peers` (`[{id, name?}]`, oldest first), `iceServers` | to the peer that joined, before anything else from that room |
+//! | `joined` | `id`, `room`, `host`, `peers` (`[{id, name?, away?}]`, oldest first), `iceServers`, `resume`? (`{token, holdMs}`) | to the peer that joined, before anything else from that room |
+//! | `resumed` | the same, and `received` | to the peer that has its place again, before anything else |
+//! | `taken` | `received` | to a peer that may resume, at least once in 64 of its messages |
 //! | `peer_joined` | `id`, `name`? | to everyone else in the room |
+//! | `peer_away`, `peer_back` | `id` | to everyone else in the room, in turn |
 //! | `peer_left` | `id`, `reason` | to everyone still in the room, once for each `peer_joined` |
 //! | `host` | `id` | the oldest member is the host; sent when that changes |
 //! | the five signals | as sent, plus `from` | the relay sets `from`, and drops a `from` that a client sent |
@@ -48,7 +52,7 @@
 //! | `goaway` | `retryAfterMs` | before the relay closes connections to restart |
 //!
 //! Reasons of `peer_left`: `left` (it sent `leave`), `closed` (its connection ended), `timeout` (it did not respond to
-//! a ping), `slow` (it did not read), `policy` (it broke the protocol's rules), `idle` (it gave way in `lobby`), `shutdown`
+//! a ping, or did not come back to its place in time), `slow` (it did not read), `policy` (it broke the protocol's rules), `idle` (it gave way in `lobby`), `shutdown`
 //! (the relay shuts down).
 //!
 //! | `code` | when | `retryable` |
@@ -56,13 +60,14 @@
 //! | `bad_json` | the text is not JSON, or not one object | no |
 //! | `bad_message` | `type` or another field is missing, of the wrong kind, or present twice; the nesting is deeper than 32 (the message itself is the first level); the `name` is not valid | no |
 //! | `unknown_type` | no client message has this `type` | no |
-//! | `not_joined`, `already_joined` | the message needs a room, or is a second `join` | no |
+//! | `not_joined`, `already_joined` | the message needs a room, or is a second `join` or a `resume` in a room | no |
 //! | `bad_room`, `bad_id` | the name or the id is not valid: see [`names`] | no |
 //! | `room_full` | the room has reached its capacity | yes |
 //! | `id_taken` | another peer in the room has this `id`; after a lost connection that may be the client's own earlier connection, which the relay closes within 40 seconds | no |
 //! | `peer_not_found` | no peer in this room has the id `to` (which the error repeats), or it is the sender's own; a broadcast has no receiver and is not held | no |
 //! | `peer_busy` | the peer `to` (the error names it also for a broadcast) reads slower than this client sends, and did not get the message; all other receivers did | yes |
 //! | `rate_limited` | the client sends too many messages, or its address joins too often; this message was dropped | yes |
+//! | `resume_failed` | there is no place with this `token`, or it cannot go on after `received` | no |
 //! | `unauthorized` | the authorizer does not let this client into the room | no |
 //! | `unavailable` | whether the client may join cannot be decided now: the authorizer gave no decision, or a member or the client itself has not yet read about earlier joins and leaves | yes |
 //! | `internal` | the relay could not make an id | yes |
@@ -79,6 +84,41 @@
 //! | 1009 | the client sent a message that is too large |
 //! | 1012 | the relay restarts; it sent `goaway` before |
 //! | 1013 | `?room=` was refused with a retryable error (such as a full room), or the client does not read |
+//! | 4001 | another connection has taken this client's place; do not take it back |
+//!
+//! # A place that survives a lost network
+//! A client that joins with `"resume": true` (or `?room=R&resume=1`) gets a `resume` in `joined`: a `token` for its place,
+//! and for how many milliseconds (`holdMs`) the place is held when the connection is lost. There is none if the operator
+//! has turned this off. The token stays the same as long as the place exists. It is a secret.
+//!
+//! Both sides count from each `joined`, and write no number into a message. The relay numbers what it sends: `joined` is 1;
+//! `error`, `taken` and `goaway` have numbers as well. The client numbers what it sends after its `join` (from its first
+//! message if the URL joins); a message that the relay answered with an `error` has a number too. Without a number are
+//! `resume`, `resumed`, and what came before `resumed` on that connection.
+//!
+//! | what happens | what the relay does |
+//! | --- | --- |
+//! | the client sends `leave`, or closes with 1000, 1001 or no code | `peer_left` at once |
+//! | the relay closes with 1002, 1003, 1007, 1009, or with 1008 for a broken rule | `peer_left` at once |
+//! | the relay shuts down | places are not held |
+//! | the connection ends in another way: reset, end of stream, another close code, no pong, not read | the place is held; the others get `peer_away` |
+//! | a new connection to `/ws` sends `resume` with the token, and the number of the last message that the client has | `resumed`, then each later message once; the others get `peer_back` |
+//! | the same while the old connection is open | the same, but nobody else is told; the old connection is closed with 4001, and nothing more is read from it. Of several, the last one keeps the place |
+//! | the time is over | `peer_left` with the reason `timeout` |
+//! | there is no such token, or `received` is beyond what was sent or before what is kept | `resume_failed`; the connection stays. A place that is held ends in the second case (`timeout`) |
+//! | `token` or `received` is missing or of the wrong kind | `bad_message`; the place stays |
+//!
+//! The client sends again what comes after `resumed.received`, and nothing before it has `resumed`. `taken` tells earlier
+//! what it need not keep; one that is sent again may say less than `resumed` did. `host` and `peers` in `resumed` are as of
+//! now, and messages that follow may say the same again. If the client was idle in a full `lobby`, its place may be gone.
+//!
+//! A peer that is away counts towards the capacity, and keeps its id, its turn as the host, its rates and its held offer.
+//! Messages to it wait, as much as a share holds; then the senders get `peer_busy`, at once. If a client is away when so
+//! many come and go that their [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS) do not fit, its place ends (`timeout`).
+//!
+//! The relay keeps what it has sent until it knows that it has arrived, within the bound of what may wait for the client. No
+//! client has to acknowledge anything: a ping carries the number of the last message before it, and the pong proves it.
+//! Even then, messages are only forgotten when others need their room.
 //!
 //! # Alone in the room
 //! If a peer that is alone broadcasts an `offer`, the room holds the offer and the broadcast `offer_ice` that follow
@@ -120,7 +160,7 @@
 //!
 //! # Promises
 //! Messages from one sender to one receiver arrive in the order sent, at most once, and none is lost while both stay
-//! connected. No loss is silent: the sender gets an `error`, or a connection closes and `peer_left` says so. No message
+//! connected, or come back to their places. No loss is silent: the sender gets an `error`, or a connection closes and `peer_left` says so. No message
 //! crosses from one room to another.
 
 mod encode;
