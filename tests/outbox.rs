@@ -352,3 +352,43 @@ fn a_sender_that_waits_for_room_makes_the_connections_task_try_the_socket() {
         assert_eq!(socket.taken(), b"abc");
     });
 }
+
+/// The whole messages among `bytes`, each of two letters. A ping has its number after them.
+fn whole_messages(bytes: &[u8]) -> Vec<u8> {
+    let (mut messages, mut rest) = (Vec::new(), bytes);
+    while rest.len() >= 2 {
+        let length = if rest[0] == 0x89 { 2 + usize::from(rest[1]) } else { 2 };
+        if rest[0] != 0x89 {
+            messages.extend_from_slice(&rest[..2]);
+        }
+        rest = &rest[length.min(rest.len())..];
+    }
+    messages
+}
+
+#[test]
+fn who_comes_back_while_another_task_writes_to_the_old_connection_gets_each_message_once() {
+    check(|| {
+        let (old, old_socket) = outbox(3, true);
+        old.keep();
+        let (sender, texts) = (sender(), [&b"aa"[..], b"bb"]);
+        for text in texts {
+            assert_eq!(old.push(sender, &Bytes::from_static(text), Waker::noop()), Pushed::Queued);
+        }
+        let writer = {
+            let old = Arc::clone(&old);
+            thread::spawn(move || old.flush())
+        };
+        let before = whole_messages(&old_socket.taken());
+        let received = before.len() as u64 / 2;
+        let away = old.part().unwrap();
+        assert!(away.can_resume_after(received), "{before:?} had arrived");
+        let (new, new_socket) = outbox(PLENTY, true);
+        away.move_to(&new, received, Bytes::from_static(b"RR"));
+        assert!(new.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready());
+        writer.join().unwrap();
+        let after = whole_messages(&new_socket.taken());
+        assert_eq!(after[..2], *b"RR");
+        assert_eq!([&before, &after[2..]].concat(), b"aabb");
+    });
+}

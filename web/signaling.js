@@ -136,7 +136,7 @@ class SignalingChannel {
 	#token = null;
 	/** What the relay has sent since `joined`. */
 	#received = 0;
-	/** What it may not have taken since then, and how much it has. */
+	/** What it may not have taken, and how much it has. */
 	#log = [];
 	#taken = 0;
 	/** Of the promise of `join`. */
@@ -163,7 +163,7 @@ class SignalingChannel {
 	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href)) {
 		this.#url = String(url);
 		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
-		if (!globalThis.WebSocket) throw new Error("there is no WebSocket: use Node 22 or later");
+		if (!globalThis.WebSocket) throw new Error("no WebSocket: use Node 22 or later");
 	}
 
 	/** The relay of a page: its own host; for a page from disk this machine. */

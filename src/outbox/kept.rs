@@ -30,6 +30,8 @@ pub(super) struct Kept {
     since_ping: (usize, usize),
     /// How many messages at the front of the queue have no number, because they are older than `joined` or `resumed`.
     pub(super) unnumbered: usize,
+    /// Whether the client has no connection: then nobody waits for it to read.
+    pub(super) is_away: bool,
     /// How many more messages may have arrived than are known to be written: the last write on a connection that was
     /// lost may have been under way.
     in_flight: u64,

@@ -147,10 +147,8 @@ struct State {
     owner: Option<Waker>,
     end: Option<EndReason>,
     is_closed: bool,
-    /// Whether the client is away: it has no connection, and nobody waits for it to read.
-    is_away: bool,
-    /// How many frames of the queue the write that is under way may write.
-    offered: usize,
+    /// How many frames of the queue the write that is under way may write, [`WRITE_FRAMES`] at most.
+    offered: u8,
     /// What is kept, if the client may resume.
     kept: Option<Box<Kept>>,
 }
@@ -213,7 +211,7 @@ impl Outbox {
         let has_room = state.has_room(frame.len(), self.max_bytes);
         // The messages that are kept need their room until the next pong.
         let is_kept_full = !has_room && state.ask_for_pong();
-        let waits = !state.is_away;
+        let waits = !state.kept.as_ref().is_some_and(|kept| kept.is_away);
         let share = state.shares.entry(sender);
         let pushed = if share.is_busy {
             Pushed::Busy
@@ -301,16 +299,18 @@ impl Outbox {
         state.kept = None;
     }
 
-    /// Notes a pong with this payload: it may prove what the client has received.
-    pub(crate) fn confirm(&self, payload: &[u8]) {
-        let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
-        let mut state = self.lock();
-        if let (Some(number), Some(kept)) = (number, &mut state.kept)
-            && kept.pong(number)
-        {
-            state.ping |= kept.wants_ping();
-            state.shares.wake_all();
+    /// Notes a pong with this payload; returns whether it proves what the client has received.
+    pub(crate) fn confirm(&self, payload: &[u8]) -> bool {
+        let Some(number) = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()) else { return false };
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(kept) = &mut state.kept else { return false };
+        if !kept.pong(number) {
+            return false;
         }
+        state.ping |= kept.wants_ping();
+        state.shares.wake_all();
+        true
     }
 
     /// Whether a client that has received the messages up to the number `received` can get all the others.
@@ -324,12 +324,10 @@ impl Outbox {
     /// counts as away: who sends more than may wait hears at once that it is busy. The caller makes sure that nobody pushes
     /// meanwhile.
     pub(crate) fn part(&self) -> Option<Self> {
-        let backlog = self.lock().take_backlog()?;
+        let mut backlog = self.lock().take_backlog()?;
+        backlog.kept.is_away = true;
         let away = Self::new(self.max_bytes);
-        let mut state = away.lock();
-        state.add_backlog(backlog);
-        state.is_away = true;
-        drop(state);
+        away.lock().add_backlog(backlog);
         Some(away)
     }
 
@@ -487,7 +485,7 @@ impl Outbox {
             }
             batches += 1;
             let skip = state.written;
-            (state.is_writing, state.offered) = (true, batch.len());
+            (state.is_writing, state.offered) = (true, batch.len() as u8);
             drop(state);
             let (taken, outcome) = write_batch(&**sink, cx, &batch, skip);
             drop(batch);
@@ -628,7 +626,7 @@ impl State {
 
     /// How many messages in the queue may have arrived although they are not known to be written.
     fn in_flight(&self) -> usize {
-        let offered = if self.is_writing { self.offered } else { 0 };
+        let offered = if self.is_writing { usize::from(self.offered) } else { 0 };
         let messages = self.queue.iter().take(offered).filter(|queued| queued.is_message()).count();
         messages.saturating_sub(self.kept.as_ref().map_or(0, |kept| kept.unnumbered))
     }
@@ -639,7 +637,7 @@ impl State {
         let in_flight = self.in_flight();
         let mut kept = self.kept.take()?;
         kept.note_loss(in_flight);
-        let begun = if self.is_writing { self.offered } else { usize::from(self.written > 0) };
+        let begun = if self.is_writing { usize::from(self.offered) } else { usize::from(self.written > 0) };
         let rest = self.queue.iter().take(begun);
         let rest = rest.map(|queued| Queued { frame: queued.frame.clone(), origin: Origin::Control }).collect();
         let queue = std::mem::replace(&mut self.queue, rest);

@@ -51,9 +51,10 @@ impl RateLimiter {
         Self { address, ..self }
     }
 
-    /// What the client may send, for its next connection. This one ends, and takes nothing more.
+    /// What the client may send, for its next connection: this one has ended.
     pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(0, 0, self.messages.refilled))
+        let rest = Self::new(0, 0, self.messages.refilled);
+        Self { address: None, ..std::mem::replace(self, rest) }
     }
 
     /// Goes on from what the client's last connection left; its address is the new one.

@@ -288,10 +288,8 @@ impl Connection {
                 }
                 Some(Item::Pong(payload)) => {
                     clock.heard = now;
-                    if !payload.is_empty() {
-                        self.outbox.confirm(&payload);
-                    }
-                    true
+                    // The answers that the relay asks for are no flood, however many they are.
+                    !self.outbox.confirm(&payload)
                 }
                 Some(Item::EmptyFragment) => true,
             };
