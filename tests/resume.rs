@@ -20,7 +20,7 @@ use futures_util::{SinkExt, StreamExt};
 use harness::client::frame;
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
-use signaling_relay::{Config, Shutdown};
+use signaling_relay::{Config, RelayEvent, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::time::{advance, sleep, timeout};
@@ -71,8 +71,7 @@ async fn who_comes_back_has_the_same_id_and_gets_what_was_said_meanwhile() {
     let id = phone.id.clone();
     drop(phone);
     hears_who(&mut stays, "peer_away", &id).await;
-    let newcomer = relay.dial("/ws").await;
-    let mut newcomer = newcomer;
+    let mut newcomer = relay.dial("/ws").await;
     let joined = newcomer.join("r").await;
     assert_eq!(joined["peers"][1], json!({"id": id, "away": true}));
     hears_who(&mut stays, "peer_joined", &newcomer.id).await;
@@ -252,6 +251,49 @@ async fn who_floods_somebody_that_is_away_is_told_that_it_is_busy() {
     for data in 64..100 {
         assert_eq!(client.expect("message").await["data"], data);
     }
+}
+
+#[tokio::test]
+async fn the_relay_asks_by_a_numbered_ping_what_has_arrived_when_much_is_unconfirmed() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (mut client, _) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    for data in 0..40 {
+        stays.say(json!({"type": "message", "data": data})).await;
+    }
+    let mut received = 1;
+    loop {
+        match soon("a ping", client.socket.next()).await.unwrap().unwrap() {
+            Message::Text(_) => received += 1,
+            Message::Ping(number) => break assert_eq!(number.as_ref(), received.to_string().as_bytes()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(received >= 32, "{received}");
+}
+
+#[tokio::test]
+async fn an_observer_hears_of_a_place_that_is_away_and_back() {
+    let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let observer = move |event: &RelayEvent| {
+        let told = match event {
+            RelayEvent::Away { id, .. } => ("away", id.to_string()),
+            RelayEvent::Back { id, .. } => ("back", id.to_string()),
+            RelayEvent::Left { id, .. } => ("left", id.to_string()),
+            _ => return,
+        };
+        events.send(told).unwrap_or(());
+    };
+    let relay = TestRelay::start_as(Config::default(), |builder| builder.observer(observer)).await;
+    let (client, token) = resumable(&relay, "r").await;
+    let id = client.id.clone();
+    drop(client);
+    assert_eq!(soon("away", heard.recv()).await, Some(("away", id.clone())));
+    let (client, _) = come_back(&relay, &token, 1).await;
+    assert_eq!(soon("back", heard.recv()).await, Some(("back", id.clone())));
+    client.close().await;
+    assert_eq!(soon("left", heard.recv()).await, Some(("left", id)));
 }
 
 #[tokio::test]

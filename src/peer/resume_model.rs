@@ -373,7 +373,9 @@ impl Line {
             match opcode {
                 1 if texts.len() == most => break,
                 1 => texts.push(serde_json::from_slice(&payload).unwrap()),
-                9 => self.session.outbox().confirm(&payload),
+                9 => {
+                    self.session.outbox().confirm(&payload);
+                }
                 _ => {}
             }
         }

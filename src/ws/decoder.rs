@@ -303,7 +303,7 @@ mod tests {
                 "Ping([112, 105, 110, 103])",
                 "EmptyFragment",
                 r#"Text("grü")"#,
-                "Pong([])",
+                "Pong([112, 111, 110, 103])",
                 &format!("Text({long:?})"),
                 r#"Close(Some((Normal, "bye")))"#,
             ]
