@@ -430,6 +430,7 @@ impl World {
     }
 }
 
+/// Carries the operations out, and checks what each peer was told.
 fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -446,12 +447,29 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
     })
 }
 
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    prop::collection::vec(operation(), 1..120)
+}
+
+/// Runs the operations that `bytes` select, in place of random ones.
+#[cfg(fuzzing)]
+pub(crate) fn run_selected(bytes: &[u8]) {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+    let rng = TestRng::from_seed(RngAlgorithm::PassThrough, bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let operations = operations().new_tree(&mut runner).unwrap().current();
+    run(&operations).unwrap_or_else(|error| panic!("{error}\n{operations:#?}"));
+}
+
+#[cfg(test)]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_peers_do_and_however_slowly_they_read_each_is_told_what_the_protocol_says(
-        operations in prop::collection::vec(operation(), 1..120)
+        operations in operations()
     ) {
         run(&operations)?;
     }

@@ -38,7 +38,7 @@ impl Rooms {
     }
 
     /// Whether there are no rooms.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
