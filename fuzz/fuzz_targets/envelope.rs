@@ -40,7 +40,8 @@ fn check_signal(text: &str, signal: &Signal<'_>) {
     assert_eq!(encode(&Event::Signal { from: &me, signal: &twice }).as_deref(), Some(&*frame), "{text:?}");
     // What a browser sees: what was sent, but for `from`. (It cannot be compared when a number or a lone surrogate is
     // one that a `Value` cannot hold.)
-    if let (Ok(mut sent), Ok(received)) = (serde_json::from_str::<Value>(text), serde_json::from_str::<Value>(relayed)) {
+    if let (Ok(mut sent), Ok(received)) = (serde_json::from_str::<Value>(text), serde_json::from_str::<Value>(relayed))
+    {
         sent["from"] = "me".into();
         assert_eq!(received, sent, "{text:?}");
     }
