@@ -1,6 +1,14 @@
 //! Compares sessions with a simple model of the protocol, without sockets. Whatever peers do, and however slowly they
 //! read: presence is exact, and no message is duplicated, reordered, or lost without an error to its sender.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::{self, Waker};
