@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::contain::contained;
 use crate::limits::DRAIN_DEADLINE;
 use crate::outbox::{EndReason, Outbox};
 
@@ -86,6 +87,7 @@ impl Drain {
     pub(crate) fn spawn(self: &Arc<Self>, served: impl Future<Output = ()> + Send + 'static) {
         let task = Task { drain: Arc::clone(self), number: self.spawned.fetch_add(1, Ordering::Relaxed) };
         let number = task.number;
+        let served = contained(served);
         // The entry is there before the task, which may end at once and remove it.
         self.tasks.insert(number, None);
         let spawned = self.connections.spawn(async move {
@@ -101,7 +103,7 @@ impl Drain {
     pub(crate) async fn serve(&self, served: impl Future<Output = ()>) {
         let _connection = self.connections.token();
         tokio::select! {
-            () = served => {}
+            () = contained(served) => {}
             () = self.cut.cancelled() => {}
         }
     }

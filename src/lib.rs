@@ -70,6 +70,7 @@
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
 // | `net/` | listeners, streams and TLS; how much one address may use |
+// | `contain.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
@@ -83,6 +84,7 @@
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
 // | `config.rs`, `server.rs` | settings and their checks; bind, accept, drain |
 // | `cli/`, `main.rs` | the program |
+// | `fuzzing.rs` | what the targets in `fuzz/` need of the above |
 //
 // # The path of one message
 // 1. `ws/connection.rs`: `poll_input` reads from the socket, and `ws/decoder.rs` decodes a whole text.
@@ -103,8 +105,11 @@ mod auth;
 #[doc(hidden)]
 pub mod cli;
 mod config;
+mod contain;
 mod drain;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod lan;
 pub mod limits;
@@ -118,7 +123,7 @@ mod room;
 mod serve;
 mod server;
 mod sync;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod testing;
 mod ws;
 

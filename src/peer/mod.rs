@@ -1,8 +1,8 @@
 //! One peer's protocol state and rate limits, without its socket.
 
 mod context;
-#[cfg(test)]
-mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod observer;
 mod rate;
 mod session;

@@ -1,6 +1,14 @@
 //! Compares sessions with a simple model of the protocol, without sockets. Whatever peers do, and however slowly they
 //! read: presence is exact, and no message is duplicated, reordered, or lost without an error to its sender.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::{self, Waker};
@@ -59,6 +67,7 @@ enum Operation {
     },
 }
 
+#[cfg(test)]
 fn operation() -> impl Strategy<Value = Operation> {
     let peer = 0..PEERS;
     let kind = prop::sample::select(vec!["offer", "answer", "offer_ice", "answer_ice", "message"]);
@@ -430,6 +439,7 @@ impl World {
     }
 }
 
+/// Carries the operations out, and checks what each peer was told.
 fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -446,6 +456,34 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
     })
 }
 
+/// The operation that four bytes select, about as often as [`operation`] does.
+#[cfg(fuzzing)]
+fn selected([what, who, one, other]: [u8; 4]) -> Operation {
+    let (peer, one, other) = (usize::from(who) % PEERS, usize::from(one), usize::from(other));
+    let kind = ["offer", "answer", "offer_ice", "answer_ice", "message"][one % 5];
+    let to = (other < 100).then_some(other % PEERS);
+    match what {
+        0..55 => Operation::Join { peer, room: one % ROOMS.len() },
+        55..65 => Operation::Leave { peer },
+        65..75 => Operation::Vanish { peer },
+        75..170 => Operation::Say { peer, kind, to, bytes: one, count: 1 },
+        170..185 => Operation::Say { peer, kind, to, bytes: one * HELD_BYTES / 256, count: 1 },
+        185..205 => Operation::Say { peer, kind, to, bytes: one % 100, count: 1 + other % (2 * SHARE_MESSAGES) },
+        205..220 => Operation::StopReading { peer },
+        220..235 => Operation::Read { peer, bytes: 1 + one * 80 + other },
+        235..245 => Operation::ReadOn { peer },
+        245.. => Operation::Wait { ms: 1 + one as u64 },
+    }
+}
+
+/// Runs the operations that `bytes` select, in place of random ones.
+#[cfg(fuzzing)]
+pub(crate) fn run_selected(bytes: &[u8]) {
+    let operations: Vec<Operation> = bytes.as_chunks().0.iter().copied().map(selected).collect();
+    run(&operations).unwrap_or_else(|error| panic!("{error}\n{operations:#?}"));
+}
+
+#[cfg(test)]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

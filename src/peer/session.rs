@@ -13,6 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
+use std::thread;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ use super::rate::{RateDecision, RateLimiter};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{PAUSE, STALL};
 use crate::net::quota::Excess;
-use crate::outbox::{Outbox, Pushed};
+use crate::outbox::{Outbox, Pushed, frame};
 use crate::protocol::{self, Command, Join};
 use crate::room::names::{PeerId, RoomName};
 use crate::room::{Blocked, Entrant, ErrorCode, Event, Flushes, LeaveReason, Membership, Refusal, Signal};
@@ -164,6 +165,10 @@ impl Session {
         waker: &Waker,
         flushes: &mut Flushes,
     ) -> Result<(), Flood> {
+        if cfg!(signaling_relay_echo) {
+            self.echo(text);
+            return Ok(());
+        }
         let parsed = protocol::parse(text);
         let reference = parsed.reference.as_deref();
         let done = match self.rate.take_message(now) {
@@ -309,6 +314,12 @@ impl Session {
         }
     }
 
+    /// Sends the text back, as the suite of `scripts/autobahn` expects of a server.
+    fn echo(&self, text: &str) {
+        self.outbox.answer(frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes())));
+        self.has_answered.set(true);
+    }
+
     fn ask_to_join(&mut self, join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
         if let Some(membership) = &self.membership {
             let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
@@ -407,7 +418,9 @@ impl From<Excess> for Refusal {
 impl Drop for Session {
     fn drop(&mut self) {
         self.leave(LeaveReason::Closed, &mut Flushes::default());
-        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused or lost".into());
+        let why = self.why.take().unwrap_or_else(|| {
+            if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
+        });
         self.context.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
     }
 }

@@ -38,7 +38,7 @@ impl Rooms {
     }
 
     /// Whether there are no rooms.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -300,6 +300,21 @@ mod tests {
         c.says(ANSWER).unwrap();
         drop(c);
         assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "it has been answered");
+    }
+
+    #[test]
+    fn an_answer_to_somebody_else_leaves_the_held_offer_and_one_to_its_sender_does_not() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        a.says(OFFER).unwrap();
+        let (b, c) = (enter(&rooms, "r", "b"), enter(&rooms, "r", "c"));
+        c.says(r#"{"type":"answer","sdp":"v=0","to":"b"}"#).unwrap();
+        drop((b, c));
+        let d = enter(&rooms, "r", "d");
+        assert_eq!(d.hears().len(), 2, "it is still held");
+        d.says(r#"{"type":"answer","sdp":"v=0","to":"a"}"#).unwrap();
+        drop(d);
+        assert_eq!(enter(&rooms, "r", "e").hears().len(), 1, "it has been answered");
     }
 
     #[test]
