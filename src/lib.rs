@@ -51,6 +51,10 @@
 //!   a channel.
 //! - [`Relay::serve_stream`] serves one stream. Wrap a stream of your own type in [`Opaque`].
 //!
+//! On tokio's runtime with several threads, let it look at its shared queue often, as the binary does
+//! (`Builder::global_queue_interval(2)`): with hundreds of busy connections on a thread, the default serves some of them
+//! much later than others.
+//!
 //! [`Relay::shutdown`] ends it: it tells the clients, sends what is queued for them, and leaves no task behind.
 //!
 //! # Features

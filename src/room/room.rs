@@ -215,7 +215,8 @@ impl Room {
         } else {
             let alone = state.members.len() == 1;
             let held = Held::hold(&mut state.held, signal, from, &frame, alone);
-            for member in state.members.iter().filter(|member| member.id != *from) {
+            // By the outbox rather than the id, which is one more place in memory to look at for each member.
+            for member in state.members.iter().filter(|member| member.outbox.id() != sender) {
                 relayed.push(member, sender, &frame, waker, flushes);
             }
             if relayed.receivers == 0 && !held {
