@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -87,13 +88,10 @@ impl Drain {
     pub(crate) fn spawn(self: &Arc<Self>, served: impl Future<Output = ()> + Send + 'static) {
         let task = Task { drain: Arc::clone(self), number: self.spawned.fetch_add(1, Ordering::Relaxed) };
         let number = task.number;
-        let served = contained(served);
         // The entry is there before the task, which may end at once and remove it.
         self.tasks.insert(number, None);
-        let spawned = self.connections.spawn(async move {
-            let _task = task;
-            served.await;
-        });
+        // Not an async block, which would hold `served` twice: before it is first polled, and after.
+        let spawned = self.connections.spawn(contained(served).map(move |()| drop(task)));
         if let Some(mut entry) = self.tasks.get_mut(&number) {
             *entry = Some(spawned.abort_handle());
         }

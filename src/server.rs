@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
@@ -228,13 +230,26 @@ impl Endpoint {
         }
     }
 
-    async fn serve<S: Transport>(self, stream: S, connection: ConnectionInfo, admitted: Admitted) {
-        match (self.app, admitted) {
-            (_, Err(refused)) => self.relay.refuse(stream, connection, refused).await,
-            (App::Relay, Ok(admission)) => self.relay.serve_transport(stream, connection, admission).await,
-            (App::Redirect(redirect), Ok(_admission)) => {
-                Box::pin(redirect.serve(stream, self.relay.drain())).await;
+    fn serve<S: Transport>(
+        self,
+        stream: S,
+        connection: ConnectionInfo,
+        admitted: Admitted,
+    ) -> impl Future<Output = ()> + Send {
+        let Self { app, relay, .. } = self;
+        match (app, admitted) {
+            (App::Relay, Ok(admission)) => Either::Left(relay.serve_transport(stream, connection, admission)),
+            // Boxed, so that a WebSocket does not keep room for these.
+            (_, Err(refused)) => {
+                Either::Right(async move { relay.refuse(stream, connection, refused).await }.boxed())
             }
+            (App::Redirect(redirect), Ok(admission)) => Either::Right(
+                async move {
+                    redirect.serve(stream, relay.drain()).await;
+                    drop(admission);
+                }
+                .boxed(),
+            ),
         }
     }
 }
