@@ -3,7 +3,7 @@
 #[cfg(feature = "tls")]
 pub(crate) mod files;
 pub(crate) mod listener;
-#[cfg(feature = "lan")]
+#[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) mod own;
 pub(crate) mod systemd;
 
@@ -13,7 +13,11 @@ pub(crate) use files::create_for_owner_only;
 pub(crate) use files::{file_version, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
 #[cfg(feature = "lan")]
-pub(crate) use own::{check_own_folder, create_own_folder, open_own};
+pub(crate) use own::{check_own_folder, create_own_folder};
+#[cfg(any(feature = "lan", feature = "auth"))]
+pub(crate) use own::open_own;
+#[cfg(feature = "auth")]
+pub(crate) use own::open_secret;
 pub(crate) use systemd::inherited_listeners;
 
 use std::io;
