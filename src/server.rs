@@ -258,7 +258,7 @@ impl Reloader {
             keys.reload();
         }
         if self.tls.is_none() && self.keys.is_none() {
-            info!("there is no certificate and no key of tokens to reload");
+            info!("there is no certificate to reload, and no key of tokens");
         }
     }
 }

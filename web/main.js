@@ -9,6 +9,17 @@ const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, onto
 let room = null;
 let refused = false;
 let left = false;
+let token = "";
+
+/** From an invite link; it does not stay in the address bar. */
+function takeToken() {
+	const given = new URLSearchParams(location.hash.slice(1)).get("token");
+	if (!given) return;
+	token = given;
+	history.replaceState(null, "", location.href.split("#")[0]);
+}
+onhashchange = takeToken;
+takeToken();
 
 for (const dialog of $$("dialog")) {
 	dialog.prepend(make("h2", { dataset: { t: dialog.dataset.tLabel } }));
@@ -36,7 +47,7 @@ function join(name, person) {
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render };
-	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person }, hooks);
+	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token }, hooks);
 	render();
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct Bearer {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     /// The time at which the token expires, in seconds since 1970.
+    #[serde(default)]
     exp: serde_json::Value,
     /// The rooms that the bearer may join.
     room: Option<Rooms>,
@@ -44,7 +45,7 @@ pub(crate) struct Claims {
 
 /// The claim `room`: each text is a name, or a prefix that ends in `*`.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "\"room\" must be a text or a list of texts")]
 enum Rooms {
     One(String),
     Some(Vec<String>),
@@ -85,8 +86,11 @@ pub(super) fn check_length(token: &Secret) -> Result<(), Denial> {
 
 /// The claims of `token`, if one of `keys` verifies it.
 fn verify(token: &str, keys: &[Key]) -> Result<Claims, Denial> {
-    let header = decode_header(token).map_err(|_| {
-        denied("the token is malformed: it must be a JWT that is signed with HS256, ES256, RS256 or EdDSA")
+    let header = decode_header(token).map_err(|error| match error.kind() {
+        ErrorKind::Json(error) if error.is_data() => {
+            denied("the token is not signed: its header must say HS256, ES256, RS256 or EdDSA")
+        }
+        _ => denied("the token is malformed: it must be a JWT"),
     })?;
     if header.crit.is_some() {
         return Err(denied("the token's header has \"crit\", which the relay does not know"));
@@ -199,4 +203,65 @@ impl Bearer {
 
 fn denied(why: impl Into<String>) -> Denial {
     Denial::Unauthorized(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn bearer(claims: serde_json::Value, name: &str) -> Result<Bearer, String> {
+        serde_json::from_value::<Claims>(claims).unwrap().bearer_in(&room(name))
+    }
+
+    #[test]
+    fn a_room_is_a_name_a_list_or_a_prefix() {
+        for (claim, name, may) in [
+            (serde_json::json!("team"), "team", true),
+            (serde_json::json!("team"), "team-a", false),
+            (serde_json::json!("team"), "Team", false),
+            (serde_json::json!("team-*"), "team-a", true),
+            (serde_json::json!("team-*"), "team-", true),
+            (serde_json::json!("team-*"), "team", false),
+            (serde_json::json!("*"), "anything", true),
+            (serde_json::json!(["a", "b-*"]), "a", true),
+            (serde_json::json!(["a", "b-*"]), "b-1", true),
+            (serde_json::json!(["a", "b-*"]), "c", false),
+            (serde_json::json!([]), "a", false),
+            (serde_json::json!(""), "a", false),
+        ] {
+            let bearer = bearer(serde_json::json!({ "room": claim }), name);
+            assert_eq!(bearer.is_ok(), may, "{claim} {name}: {bearer:?}");
+        }
+        assert!(bearer(serde_json::json!({}), "a").unwrap_err().contains("no \"room\""));
+    }
+
+    #[test]
+    fn what_a_token_says_wins_over_the_client_and_over_who_is_asked_next() {
+        let claims = serde_json::json!({"room": "r", "sub": "ana", "name": "Ana", "role": "host"});
+        let ana = bearer(claims, "r").unwrap();
+        let next = Grant { id: Some(PeerId::parse("other").unwrap()), role: Role::Guest, ..Grant::default() };
+        let grant = ana.grant(next);
+        assert_eq!(grant.id.unwrap().as_str(), "ana");
+        assert!(grant.is_identified);
+        assert_eq!(grant.name.unwrap().as_str(), "Ana");
+        assert_eq!(grant.role, Role::Host);
+    }
+
+    #[test]
+    fn what_a_token_leaves_out_is_up_to_others() {
+        let somebody = bearer(serde_json::json!({"room": "r"}), "r").unwrap();
+        let next = Grant { id: Some(PeerId::parse("other").unwrap()), role: Role::Host, ..Grant::default() };
+        assert_eq!(somebody.grant(next.clone()), next);
+    }
+
+    #[test]
+    fn an_empty_name_in_a_token_takes_the_clients_name_away() {
+        let nameless = bearer(serde_json::json!({"room": "r", "name": ""}), "r").unwrap();
+        let next = Grant { name: PeerName::parse("Mallory").unwrap(), ..Grant::default() };
+        assert_eq!(nameless.grant(next).name, None);
+    }
 }

@@ -415,8 +415,6 @@ mod tests {
             (["--auth-url", "https://auth.example/"], "--auth-ca FILE"),
             #[cfg(feature = "auth")]
             (["--auth-ca", "ca.pem"], "https:// URL"),
-            #[cfg(feature = "auth")]
-            (["--auth-ca", ""], "empty path"),
         ] {
             let error = parse(&arguments).unwrap_err();
             assert!(error.contains(hint) && error.contains(arguments[0]), "{error}");
