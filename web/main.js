@@ -9,14 +9,11 @@ const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, onto
 let room = null;
 let refused = false;
 let left = false;
-let token = "";
 
-/** From an invite link; it does not stay in the address bar. */
+/** The token of an invite link stays over a reload, but not in the address bar. */
 function takeToken() {
-	const given = new URLSearchParams(location.hash.slice(1)).get("token");
-	if (!given) return;
-	token = given;
-	history.replaceState(null, "", location.href.split("#")[0]);
+	const token = new URLSearchParams(location.hash.slice(1)).get("token");
+	if (token) history.replaceState({ token }, "", location.href.split("#")[0]);
 }
 onhashchange = takeToken;
 takeToken();
@@ -47,14 +44,14 @@ function join(name, person) {
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render };
-	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token }, hooks);
+	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token: history.state?.token }, hooks);
 	render();
 }
 
 function onentered() {
 	entry.close();
 	$("call").hidden = $("bar").hidden = false;
-	history.replaceState(null, "", inviteLink(room.room));
+	history.replaceState(history.state, "", inviteLink(room.room));
 	render();
 	$("mic").focus({ preventScroll: true });
 }
