@@ -256,7 +256,9 @@ pub enum ConfigError {
     NowhereToRedirect,
     /// There is an https webhook without its authority.
     #[cfg(feature = "auth")]
-    #[error("--auth-url with https needs --auth-ca FILE, the PEM file of its authority: the relay trusts no public ones")]
+    #[error(
+        "--auth-url with https needs --auth-ca FILE, the PEM file of its authority: the relay trusts no public ones"
+    )]
     NoAuthority,
     /// There is the authority of a webhook, and no https webhook.
     #[cfg(feature = "auth")]

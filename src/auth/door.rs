@@ -30,15 +30,15 @@ impl Authorizer for Door {
     }
 }
 
+/// Who decides on joins, and the keys of tokens, if there are any.
+pub(crate) type Opened = (Arc<dyn Authorizer>, Option<Arc<KeyRing>>);
+
 /// Who decides on joins by `config` and by `own`, the authorizer of the program that embeds the relay; and the keys of
 /// tokens, if there are any.
 ///
 /// # Errors
 /// When a file with a key, or the authority of the webhook, cannot be used.
-pub(crate) fn open(
-    config: &Config,
-    own: Option<Arc<dyn Authorizer>>,
-) -> anyhow::Result<(Arc<dyn Authorizer>, Option<Arc<KeyRing>>)> {
+pub(crate) fn open(config: &Config, own: Option<Arc<dyn Authorizer>>) -> anyhow::Result<Opened> {
     let next: Arc<dyn Authorizer> = match (&config.auth_url, own) {
         (_, Some(own)) => own,
         (Some(url), None) => Arc::new(Webhook::new(url, config.auth_ca.as_deref())?),

@@ -16,13 +16,13 @@ impl KeyRing {
     }
 }
 
+/// Who decides on joins, and the keys of tokens, if there are any.
+pub(crate) type Opened = (Arc<dyn Authorizer>, Option<Arc<KeyRing>>);
+
 /// Who decides on joins: `own`, or nobody.
 ///
 /// # Errors
 /// Never.
-pub(crate) fn open(
-    _: &Config,
-    own: Option<Arc<dyn Authorizer>>,
-) -> anyhow::Result<(Arc<dyn Authorizer>, Option<Arc<KeyRing>>)> {
+pub(crate) fn open(_: &Config, own: Option<Arc<dyn Authorizer>>) -> anyhow::Result<Opened> {
     Ok((own.unwrap_or_else(|| Arc::new(Open)), None))
 }

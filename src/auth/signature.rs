@@ -32,10 +32,8 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
     let bytes = key.try_get_as_bytes()?;
-    let public = |verification| Public {
-        algorithm: *algorithm,
-        key: UnparsedPublicKey::new(verification, bytes.to_vec()),
-    };
+    let public =
+        |verification| Public { algorithm: *algorithm, key: UnparsedPublicKey::new(verification, bytes.to_vec()) };
     Ok(match algorithm {
         Algorithm::HS256 => Box::new(Hmac(hmac::Key::new(hmac::HMAC_SHA256, bytes))),
         Algorithm::ES256 => Box::new(public(&ECDSA_P256_SHA256_FIXED as &dyn VerificationAlgorithm)),

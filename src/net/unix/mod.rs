@@ -12,12 +12,12 @@ pub(crate) use files::create_for_owner_only;
 #[cfg(feature = "tls")]
 pub(crate) use files::{file_version, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
-#[cfg(feature = "lan")]
-pub(crate) use own::{check_own_folder, create_own_folder};
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;
 #[cfg(feature = "auth")]
 pub(crate) use own::open_secret;
+#[cfg(feature = "lan")]
+pub(crate) use own::{check_own_folder, create_own_folder};
 pub(crate) use systemd::inherited_listeners;
 
 use std::io;
