@@ -210,6 +210,8 @@ pub const WEBHOOK_REQUESTS: usize = 32;
 pub const WEBHOOK_WAITING: usize = 1024;
 /// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
 pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);
+/// How often the log says at most that the webhook does not decide.
+pub const WEBHOOK_COMPLAINTS: Duration = Duration::from_secs(60);
 /// The longest answer of the webhook, in bytes; the head of its response may have as many.
 pub const WEBHOOK_BYTES: usize = 64 * 1024;
 /// The most characters of a webhook's message that the client gets.

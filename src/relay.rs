@@ -149,6 +149,15 @@ impl Relay {
         self.quotas.report_left_out();
     }
 
+    /// Reads the files of `token_secret_file` and `token_key_file` again, as [`Reloader`](crate::Reloader) does. If one of
+    /// them cannot be used, the log says why, and the old keys stay.
+    #[cfg(feature = "auth")]
+    pub fn reload_token_keys(&self) {
+        if let Some(keys) = &self.keys {
+            keys.reload();
+        }
+    }
+
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }

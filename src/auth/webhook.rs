@@ -5,8 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -86,8 +85,33 @@ struct Asker {
     turns: Semaphore,
     /// A place for each question that may be on its way or wait for its turn.
     places: Arc<Semaphore>,
-    /// Whether the last answer was none, so that the log says it once.
-    is_failing: AtomicBool,
+    complaints: Mutex<Complaints>,
+}
+
+/// What the log said about a webhook that does not decide. Clients can make it fail often, so not every failure is there.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+    /// Whether it has not decided since then.
+    is_open: bool,
+}
+
+impl Complaints {
+    fn failed(&mut self, error: &anyhow::Error) {
+        if self.last.is_none_or(|last| last.elapsed() >= limits::WEBHOOK_COMPLAINTS) {
+            self.last = Some(Instant::now());
+            self.is_open = true;
+            let error = format_args!("{error:#}");
+            warn!(%error, "the webhook of --auth-url did not decide on a join, so it was refused");
+        }
+    }
+
+    fn decided(&mut self) {
+        if self.is_open {
+            self.is_open = false;
+            info!("the webhook of --auth-url decides again");
+        }
+    }
 }
 
 /// What the webhook is asked.
@@ -134,7 +158,7 @@ impl Webhook {
             client,
             turns: Semaphore::new(limits::WEBHOOK_REQUESTS),
             places: Arc::new(Semaphore::new(limits::WEBHOOK_WAITING)),
-            is_failing: AtomicBool::new(false),
+            complaints: Mutex::default(),
         })))
     }
 }
@@ -176,18 +200,15 @@ impl Asker {
             self.ask(request).await
         });
         let answer = asked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-        match answer.and_then(|verdict| verdict.decision(request)) {
+        let decided = answer.and_then(|verdict| verdict.decision(request));
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        match decided {
             Ok(decision) => {
-                if self.is_failing.swap(false, Ordering::Relaxed) {
-                    info!("the webhook of --auth-url answers again");
-                }
+                complaints.decided();
                 decision
             }
             Err(error) => {
-                if !self.is_failing.swap(true, Ordering::Relaxed) {
-                    let error = format_args!("{error:#}");
-                    warn!(%error, "the webhook of --auth-url does not decide, so nobody can join until it does");
-                }
+                complaints.failed(&error);
                 Err(unavailable())
             }
         }
@@ -249,4 +270,39 @@ impl Verdict {
 
 fn unavailable() -> Denial {
     Denial::Unavailable("whether you may join cannot be decided now: try again soon".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::names::RoomName;
+
+    #[test]
+    fn the_address_is_that_of_http_without_a_user_and_its_query_is_not_shown() {
+        for text in ["http://localhost:3000", "https://auth.example/may-join?key=k"] {
+            text.parse::<AuthUrl>().unwrap();
+        }
+        for text in ["", "localhost:3000", "/may-join", "ftp://a/", "http://", "http:///a", "a b"] {
+            assert_eq!(text.parse::<AuthUrl>(), Err(AuthUrlError::NotHttp), "{text}");
+        }
+        assert_eq!("http://me:pass@a/".parse::<AuthUrl>(), Err(AuthUrlError::HasUser));
+        let shown = format!("{:?}", "https://auth.example/may-join?key=k".parse::<AuthUrl>().unwrap());
+        assert_eq!(shown, "https://auth.example/may-join");
+    }
+
+    #[tokio::test]
+    async fn beyond_those_that_may_wait_a_join_is_unavailable_at_once() {
+        let webhook = Webhook::new(&"http://localhost/".parse().unwrap(), None).unwrap();
+        let (id, name, address, origin, token) = (None, None, None, None, None);
+        let request = JoinRequest { room: RoomName::lobby(), id, name, address, origin, token };
+        let mut waiting: Vec<Answer> = Vec::new();
+        for _ in 0..limits::WEBHOOK_WAITING {
+            waiting.push(webhook.authorize(&request));
+        }
+        assert!(waiting.iter().all(|answer| matches!(answer, Answer::Later(_))));
+        assert!(matches!(webhook.authorize(&request), Answer::Now(Err(Denial::Unavailable(_)))));
+        // Who gives up makes room.
+        waiting.pop();
+        assert!(matches!(webhook.authorize(&request), Answer::Later(_)));
+    }
 }

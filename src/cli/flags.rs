@@ -55,7 +55,6 @@ const AFTER_HELP: &str = "\
 Examples:
   signaling-relay          calls on this machine: open http://localhost:8080/
   signaling-relay --lan    calls on this network, with TLS
-  signaling-relay invite   prints a link that lets somebody into a room; --help says how
 
 Each flag has an environment variable as well; if both are given, the flag wins.
 A flag that may be given several times also accepts a list with commas.

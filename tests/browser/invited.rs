@@ -36,7 +36,8 @@ async fn an_invite_link_lets_somebody_in_and_its_token_leaves_the_address_bar() 
     // By the name that the token gives.
     alice.sees("Ana").await;
     for page in [&alice, &bob] {
-        let shown = page.run("return location.href + document.documentElement.outerHTML + JSON.stringify(localStorage)");
+        let shown =
+            page.run("return location.href + document.documentElement.outerHTML + JSON.stringify(localStorage)");
         assert!(!shown.await.as_str().unwrap().contains(token));
     }
     assert!(browser.requests().await.iter().all(|url| !url.contains(token)));
