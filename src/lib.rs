@@ -66,6 +66,7 @@
 //! | `page` | the call page at `/`; without it, `/` is a sentence of plain text |
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |
+//! | `auth` | `tls`, with tokens and a webhook that decide who may join |
 
 // # Modules
 // Each uses mainly those above it.
@@ -100,7 +101,7 @@
 //    writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 
 #![cfg_attr(
-    not(all(feature = "cli", feature = "lan", feature = "page")),
+    not(all(feature = "cli", feature = "lan", feature = "page", feature = "auth")),
     allow(dead_code, reason = "code that only one feature uses is also compiled, and so checked, without it")
 )]
 
@@ -131,6 +132,8 @@ mod sync;
 mod testing;
 mod ws;
 
+#[cfg(feature = "auth")]
+pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open, Role, Secret};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;

@@ -188,6 +188,34 @@ pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long an authorizer may take to decide on a join.
 pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
+/// The longest token, in bytes: one with many claims and an RSA signature has 1 KiB, and a longer one than this does not
+/// fit into the headers of most servers.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+/// How far the clocks of who signs tokens and of the relay may differ: `exp` and `nbf` may be exceeded by that much.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// The shortest secret that signs tokens, in bytes: anybody with a token can try secrets without asking the relay, and
+/// 128 bits are too many to try.
+pub const SECRET_BYTES_MIN: usize = 16;
+/// The longest file with a secret or public keys, in bytes: dozens of RSA keys fit.
+pub const KEY_FILE_BYTES: u64 = 64 * 1024;
+/// How long the token of an invite link is valid by default: for a call today or tomorrow.
+pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that the token of an invite link may be valid: it cannot be taken back without a new secret.
+pub const INVITE_VALIDITY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Questions to the webhook that are on their way at a time, each on a connection of its own: at 10 ms each, 3,200
+/// clients a second, and half of [`SPARE_DESCRIPTORS`].
+pub const WEBHOOK_REQUESTS: usize = 32;
+/// Questions to the webhook that are on their way or wait for their turn, 16 KiB each at most; further joins are
+/// `unavailable` at once.
+pub const WEBHOOK_WAITING: usize = 1024;
+/// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
+pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);
+/// How often the log says at most that the webhook does not decide.
+pub const WEBHOOK_COMPLAINTS: Duration = Duration::from_secs(60);
+/// The longest answer of the webhook, in bytes; the head of its response may have as many.
+pub const WEBHOOK_BYTES: usize = 64 * 1024;
+/// The most characters of a webhook's message that the client gets.
+pub const DENIAL_CHARS: usize = 1_000;
 
 /// Silence after which the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30
 /// s.

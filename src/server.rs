@@ -9,6 +9,7 @@ use futures_util::future::Either;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
+use crate::auth::door::KeyRing;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
@@ -122,9 +123,9 @@ impl Server {
         self.relay.trust.as_ref().map(|trust| trust.fingerprint())
     }
 
-    /// A handle that reloads the certificate while the server serves.
+    /// A handle that reloads the certificate and the keys of tokens while the server serves.
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.tls.clone())
+        Reloader { tls: self.tls.clone(), keys: self.relay.keys.clone() }
     }
 
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
@@ -254,16 +255,25 @@ impl Endpoint {
     }
 }
 
-/// Reloads the certificate of a [`Server`] while it serves.
+/// Reloads the certificate and the keys of tokens of a [`Server`] while it serves.
 #[derive(Debug, Clone)]
-pub struct Reloader(Option<Arc<Tls>>);
+pub struct Reloader {
+    tls: Option<Arc<Tls>>,
+    keys: Option<Arc<KeyRing>>,
+}
 
 impl Reloader {
-    /// Reads the certificate again, for new connections. If it cannot be used, the log says why, and the old one stays.
+    /// Reads the certificate again, for new connections, and the keys of tokens, for new joins. What cannot be used is in
+    /// the log, and the old one stays.
     pub fn reload(&self) {
-        match &self.0 {
-            Some(tls) => tls.reload(),
-            None => info!("there is no certificate to reload"),
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+        if let Some(keys) = &self.keys {
+            keys.reload();
+        }
+        if self.tls.is_none() && self.keys.is_none() {
+            info!("there is no certificate to reload, and no key of tokens");
         }
     }
 }

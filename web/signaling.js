@@ -178,14 +178,16 @@ class SignalingChannel {
 
 	/**
 	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-	 * @param {{name?: string, id?: string}} [who] without an `id` the relay makes one
+	 * @param {{name?: string, id?: string, token?: string, password?: string}} [who] without an `id` the relay makes one
 	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
 	 */
-	join(room, { name, id } = {}) {
+	join(room, { name, id, token, password } = {}) {
 		this.leave();
 		this.#wanted = { room };
 		if (name) this.#wanted.name = name;
 		if (id) this.#wanted.id = id;
+		if (token) this.#wanted.token = token;
+		if (password) this.#wanted.password = password;
 		this.#joinedBefore = false;
 		this.#ghostSinceMs = 0;
 		const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));

@@ -9,7 +9,7 @@
 //! # The URL names the room
 //! | URL | what happens |
 //! | --- | --- |
-//! | `ws://host/?room=R` (also `&name=N`, `&id=I`) | the client joins room `R` as it connects |
+//! | `ws://host/?room=R` (also `&name=N`, `&id=I`, `&token=T`) | the client joins room `R` as it connects |
 //! | `ws://host/` | the client joins the room `lobby` as it connects |
 //! | `ws://host/ws` | the client is in no room, and must send `join` within 10 seconds |
 //!
@@ -18,23 +18,43 @@
 //! when `lobby` is full (it takes two members) or for `unavailable`, with 400 for a bad `name` or `id`, 409 for a taken
 //! `id`, 401 for `unauthorized`, and 429 for `rate_limited`. If a client with `?room=` cannot join, the relay accepts the upgrade, sends an
 //! `error`, and closes with 1013 if the error is retryable, otherwise with 1008. In a query `+` is a space, other
-//! parameters are ignored, and `room`, `name` and `id` may each be present once. A plain HTTP request for the same URLs
+//! parameters are ignored, and `room`, `name`, `id` and `token` may each be present once. A plain HTTP request for the same URLs
 //! gets the page.
 //!
 //! # Client to relay
 //! | `type` | fields | meaning |
 //! | --- | --- | --- |
-//! | `join` | `room`, `name`?, `id`? | enter a room; a connection is in at most one room at a time |
+//! | `join` | `room`, `name`?, `id`?, `token`? | enter a room; a connection is in at most one room at a time |
 //! | `leave` | | leave the room; the connection stays open |
 //! | `offer`, `answer` | `sdp` (string), `to`? | the relay sends it to peer `to`, or to everyone else in the room |
 //! | `offer_ice`, `answer_ice` | `iceCandidate` (object, or null for the end of candidates), `to`? | the same |
 //! | `message` | `data` (any JSON), `to`? | the same |
 //!
 //! The last five are the *signals*. Every message may have a `ref`, a string of at most 64 bytes of UTF-8; an `error`
-//! that answers the message repeats it. Leave out a field that you do not need: for `to`, `ref`, `name` and `id`,
+//! that answers the message repeats it. Leave out a field that you do not need: for `to`, `ref`, `name`, `id` and `token`,
 //! `null` is a value of the wrong kind, because a `to` that a client lost must not turn a message into a broadcast. An
 //! empty `name` means no name. The relay passes the other fields of a signal on (`ref` and `to` among them), byte for
 //! byte and in their order, without the white space between them.
+//!
+//! # Who may enter
+//! Everybody, unless the relay asks for tokens, or a webhook or the program that embeds the relay decides. A token is a
+//! JWT (RFC 7519) of at most [`TOKEN_BYTES`](crate::limits::TOKEN_BYTES), in the field `token` of `join`, or in
+//! `?token=` where the URL joins; prefer the former, because proxies log queries. It is signed with a key of the relay:
+//! HS256, ES256, RS256 or EdDSA, whichever belongs to that key. Its claims are:
+//!
+//! | claim | |
+//! | --- | --- |
+//! | `exp` (seconds since 1970) | required; 60 seconds of leeway, as for `nbf` |
+//! | `room` | required: a name, a list of names, or a prefix that ends in `*`, also in a list |
+//! | `nbf` | not valid before |
+//! | `sub` | becomes the peer's `id`, whatever the client says |
+//! | `name` | becomes its `name`, whatever the client says |
+//! | `role` | `host` or `guest`; without it `guest` |
+//! | `aud` | must be absent: such a token is for another service |
+//!
+//! Other claims are ignored. A relay that asks for no tokens ignores the token, unless its webhook or its program looks
+//! at it. A webhook is asked after the token was found good, and is told the id and the name of the token, which win
+//! over its answer. What a client sends after its `join` waits for that answer, 5 seconds at most.
 //!
 //! # Relay to client
 //! | `type` | fields | when |
@@ -63,8 +83,8 @@
 //! | `peer_not_found` | no peer in this room has the id `to` (which the error repeats), or it is the sender's own; a broadcast has no receiver and is not held | no |
 //! | `peer_busy` | the peer `to` (the error names it also for a broadcast) reads slower than this client sends, and did not get the message; all other receivers did | yes |
 //! | `rate_limited` | the client sends too many messages, or its address joins too often; this message was dropped | yes |
-//! | `unauthorized` | the authorizer does not let this client into the room | no |
-//! | `unavailable` | whether the client may join cannot be decided now: the authorizer gave no decision, or a member or the client itself has not yet read about earlier joins and leaves | yes |
+//! | `unauthorized` | the token is missing or not good (the message says why), or who decides on joins does not let this client into the room | no |
+//! | `unavailable` | whether the client may join cannot be decided now: the webhook or the authorizer gave no decision, or a member or the client itself has not yet read about earlier joins and leaves | yes |
 //! | `internal` | the relay could not make an id | yes |
 //!
 //! # Close codes
