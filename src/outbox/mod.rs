@@ -72,6 +72,13 @@ pub(crate) enum EndReason {
     Shutdown,
     /// The client was idle in a full room, and gave way to another one.
     GaveWay,
+    /// The host of the room removed the client.
+    Kicked,
+    /// The client waited at a locked room that its URL names, and does not come in.
+    Denied {
+        /// Whether it may try again.
+        retryable: bool,
+    },
 }
 
 /// The frames that are queued for one client.

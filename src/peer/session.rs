@@ -7,6 +7,10 @@
 //! the decision on a join, or while its peer is **paused**: the last signal found the sender's share full in some
 //! outboxes, and each of these receivers is **blocked** until it has room or the sender gives up. [`crate::outbox`]
 //! defines full, stalled and busy.
+//!
+//! A session that is **outside** receives texts, and is in no room: its peer knocks at a locked room, whose host decides.
+
+mod outside;
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,13 +24,16 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
-use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
 use crate::limits::{PAUSE, STALL};
 use crate::net::quota::Excess;
 use crate::outbox::{Outbox, Pushed};
 use crate::protocol::{self, Command, Join};
-use crate::room::names::{PeerId, RoomName};
-use crate::room::{Blocked, Entrant, ErrorCode, Event, Flushes, LeaveReason, Membership, Refusal, Signal};
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::{
+    Blocked, Entered, Entrant, ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal,
+};
+use outside::Outside;
 
 /// One peer's protocol state.
 #[derive(Debug)]
@@ -44,6 +51,10 @@ pub(crate) struct Session {
     /// The room that the peer is in or was in last, and its id there.
     place: Option<(RoomName, PeerId)>,
     waiting: Option<Box<Waiting>>,
+    /// The wait at a locked room. Only without a membership.
+    outside: Option<Box<Outside>>,
+    /// Whether the peer has been in a room, or at one that was locked.
+    has_come: bool,
     /// Whether an `error` was queued since the last [`take_answered`](Self::take_answered).
     has_answered: Cell<bool>,
     /// Why its connection ended, for the observer.
@@ -71,7 +82,18 @@ enum What {
         patience: Patience,
     },
     /// The decision on a join.
-    Answer { room: RoomName, decision: Decision },
+    Answer { entry: Entry, decision: Decision },
+}
+
+/// What a join asks of the room itself: the authorizer does not see it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The room.
+    pub room: RoomName,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Whether the URL of the connection names the room.
+    pub is_by_url: bool,
 }
 
 /// Whether to go on waiting for a blocked receiver. It advances only after all other tasks had a turn, because the
@@ -114,6 +136,8 @@ impl Session {
             membership: None,
             place: None,
             waiting: None,
+            outside: None,
+            has_come: false,
             has_answered: Cell::new(false),
             why: None,
         }
@@ -139,6 +163,11 @@ impl Session {
         self.waiting.is_some()
     }
 
+    /// Whether the peer still has to join its first room, and nothing keeps it from that.
+    pub(crate) fn must_join(&self) -> bool {
+        !self.has_come && !self.is_waiting()
+    }
+
     /// Whether an `error` was queued for this peer since the last call.
     pub(crate) fn take_answered(&self) -> bool {
         self.has_answered.take()
@@ -146,9 +175,10 @@ impl Session {
 
     /// When to call [`poll_waiting`](Self::poll_waiting) again at the latest.
     pub(crate) fn next_look(&self) -> Option<Instant> {
-        match &self.waiting.as_ref()?.what {
-            What::Room { next_look, .. } => Some(*next_look),
-            What::Answer { .. } => None,
+        match self.waiting.as_ref().map(|waiting| &waiting.what) {
+            Some(What::Room { next_look, .. }) => Some(*next_look),
+            Some(What::Answer { .. }) => None,
+            None => self.outside.as_ref().map(|outside| outside.deadline()),
         }
     }
 
@@ -171,6 +201,7 @@ impl Session {
                 Ok(Command::Join(join)) => self.ask_to_join(join, reference, flushes),
                 Ok(Command::Leave) => self.leave_on_purpose(flushes),
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
+                Ok(Command::Host(command)) => self.command(&command, flushes),
                 Err(refusal) => Err(refusal),
             },
             RateDecision::Limited => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
@@ -182,17 +213,20 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with what the session waits for; ready when it may receive the next text.
+    /// Goes on with what the session waits for, inside or outside; ready when it may receive the next text.
     pub(crate) fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+        if self.outside.is_some() {
+            self.poll_outside(cx, now, flushes);
+        }
         let Some(mut waiting) = self.waiting.take() else { return Poll::Ready(()) };
         let reference = waiting.reference.as_deref();
         match &mut waiting.what {
-            What::Answer { room, decision } => {
+            What::Answer { entry, decision } => {
                 let Poll::Ready(answer) = decision.as_mut().poll(cx) else {
                     self.waiting = Some(waiting);
                     return Poll::Pending;
                 };
-                if let Err(refusal) = self.enter(room, answer, flushes) {
+                if let Err(refusal) = self.enter(entry, reference, answer, flushes) {
                     self.refuse(&refusal, reference);
                 }
             }
@@ -243,48 +277,76 @@ impl Session {
         self.context.authorize(request)
     }
 
-    /// Enters `room` if `answer` is a grant. The session must be in no room.
+    /// Enters a room if `answer` is a grant, or knocks if the room is locked. The session must be in no room. `reference`
+    /// is the `ref` of the join.
     ///
     /// # Errors
-    /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
+    /// `unauthorized`, `unavailable`, `denied`, `wrong_password`, `rate_limited`, `room_full`, `id_taken`, `internal`.
     pub(crate) fn enter(
         &mut self,
-        room: &RoomName,
+        entry: &Entry,
+        reference: Option<&str>,
         answer: Result<Grant, Denial>,
         flushes: &mut Flushes,
     ) -> Result<(), Refusal> {
-        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter_with(room, grant, flushes));
+        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter_with(entry, reference, grant, flushes));
         if entered.as_ref().is_err_and(|refusal| is_a_guess(refusal.code)) {
             self.rate.charge_failed_join();
         }
         entered
     }
 
-    fn enter_with(&mut self, room: &RoomName, grant: Grant, flushes: &mut Flushes) -> Result<(), Refusal> {
+    fn enter_with(
+        &mut self,
+        entry: &Entry,
+        reference: Option<&str>,
+        grant: Grant,
+        flushes: &mut Flushes,
+    ) -> Result<(), Refusal> {
         let entrant = Entrant {
             id: grant.id.as_ref(),
+            is_identified: grant.is_identified,
             name: grant.name.as_ref(),
+            role: grant.role,
+            password: entry.password.as_ref(),
+            address: self.address,
             capacity: grant.capacity,
             ice_servers: grant.ice_servers.as_ref().unwrap_or(&self.context.ice_servers),
             outbox: &self.outbox,
         };
-        let (membership, heard) = self.context.rooms.enter(room, &entrant, flushes)?;
-        self.rate.charge(heard);
+        match self.context.rooms.enter(&entry.room, &entrant, flushes)? {
+            Entered::Inside(membership, heard) => {
+                self.rate.charge(heard);
+                self.become_member(membership, grant.name);
+            }
+            Entered::Outside(knock) => {
+                // The host.
+                self.rate.charge(1);
+                self.outside = Some(Outside::new(knock, reference, entry.is_by_url, grant.name));
+                self.has_come = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn become_member(&mut self, membership: Membership, name: Option<PeerName>) {
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.context.observe(|| RelayEvent::Joined {
             connection: self.connection,
             room: room.clone(),
             id: id.clone(),
-            name: grant.name,
+            name,
         });
         self.place = Some((room, id));
         self.membership = Some(membership);
-        Ok(())
+        self.has_come = true;
     }
 
-    /// Leaves the room, if the peer is in one.
+    /// Leaves the room, if the peer is in one or outside of one.
     pub(crate) fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
         self.waiting = None;
+        self.look_outside();
+        self.leave_outside(reason, flushes);
         let Some(membership) = self.membership.take() else { return };
         self.context.observe(|| RelayEvent::Left {
             connection: self.connection,
@@ -309,7 +371,12 @@ impl Session {
         }
     }
 
-    fn ask_to_join(&mut self, join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
+    fn ask_to_join(&mut self, mut join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
+        self.look_outside();
+        if let Some(outside) = &self.outside {
+            let message = format!("you wait to be let into the room {:?}: leave first", outside.room());
+            return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
+        }
         if let Some(membership) = &self.membership {
             let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
             return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
@@ -320,11 +387,12 @@ impl Session {
             return Err(Refusal::new(ErrorCode::Unavailable, message));
         }
         self.take_join()?;
+        let entry = Entry { room: join.room.clone(), password: join.password.take(), is_by_url: false };
         let request = self.request(join);
         match self.authorize(&request) {
-            Answer::Now(answer) => self.enter(&request.room, answer, flushes)?,
+            Answer::Now(answer) => self.enter(&entry, reference, answer, flushes)?,
             Answer::Later(decision) => {
-                let what = What::Answer { room: request.room, decision };
+                let what = What::Answer { entry, decision };
                 self.waiting = Some(Box::new(Waiting { reference: reference.map(str::to_owned), what }));
             }
         }
@@ -332,8 +400,18 @@ impl Session {
     }
 
     fn leave_on_purpose(&mut self, flushes: &mut Flushes) -> Result<(), Refusal> {
-        self.membership()?;
+        self.look_outside();
+        if self.outside.is_none() {
+            self.membership()?;
+        }
         self.leave(LeaveReason::Left, flushes);
+        Ok(())
+    }
+
+    fn command(&mut self, command: &HostCommand<'_>, flushes: &mut Flushes) -> Result<(), Refusal> {
+        let sent = self.membership()?.command(command, flushes)?;
+        // `take_message` has counted the first one already.
+        self.rate.charge(sent.saturating_sub(1));
         Ok(())
     }
 
@@ -386,14 +464,18 @@ impl Session {
         }
     }
 
-    fn membership(&self) -> Result<&Membership, Refusal> {
+    fn membership(&mut self) -> Result<&Membership, Refusal> {
+        if self.membership.is_none() {
+            self.look_outside();
+        }
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
     }
 }
 
 /// Whether a join that fails with this code may have been an attempt to find a room, rather than the relay's own trouble.
 fn is_a_guess(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::RoomFull | ErrorCode::IdTaken | ErrorCode::Unauthorized)
+    use ErrorCode::{IdTaken, RoomFull, Unauthorized, WrongPassword};
+    matches!(code, RoomFull | IdTaken | Unauthorized | WrongPassword)
 }
 
 /// A client beyond a limit of its address learns that by the code for too many messages.

@@ -4,14 +4,19 @@
 //! receive it. This module knows nothing about JSON.
 
 mod delivery;
+mod door;
+mod entrant;
 pub(crate) mod event;
 mod held;
+mod host;
+mod hosting;
 pub mod names;
+mod password;
 #[allow(clippy::module_inception, reason = "one room, in the module of all rooms")]
 mod room;
 mod table;
 
 pub(crate) use delivery::{Blocked, Flushes};
-pub use event::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
-pub(crate) use room::Entrant;
-pub(crate) use table::{Membership, Rooms};
+pub(crate) use entrant::Entrant;
+pub use event::{ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, Signal, SignalKind};
+pub(crate) use table::{Entered, Knock, Membership, Rooms};
