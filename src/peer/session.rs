@@ -604,6 +604,67 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_host_does_costs_as_much_as_it_delivers() {
+        let context = context(Open);
+        let mut host = Client::new(&context, usize::MAX);
+        host.answer(r#"{"type":"join","room":"r","id":"host"}"#);
+        let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+        for member in &mut members {
+            member.answer(r#"{"type":"join","room":"r"}"#);
+        }
+        let told = || members.iter().map(|member| member.hears().len()).sum::<usize>();
+        told();
+        host.hears();
+        let commands = [r#"{"type":"lock","locked":true}"#, r#"{"type":"make_host","to":"host"}"#];
+        for command in commands.iter().cycle() {
+            if host.answer(command).contains("rate_limited") {
+                break;
+            }
+        }
+        let told = told();
+        assert!(told > 0 && told <= MESSAGE_BURST as usize, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn knocking_again_and_again_costs_as_much_as_it_delivers() {
+        let context = context(Open);
+        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        while !visitor.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
+            visitor.answer(r#"{"type":"leave"}"#);
+        }
+        let told = host.hears().len();
+        assert!(told > 0 && told <= MESSAGE_BURST as usize / 2, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_turn() {
+        let context = context(Open);
+        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        assert_eq!(visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#), r#"{"type":"waiting"}"#);
+        assert!(!visitor.session.must_join() && visitor.session.place().is_none());
+        host.answer(r#"{"type":"admit","to":"visitor"}"#);
+        assert_eq!(visitor.answer(MESSAGE).matches("joined").count(), 1);
+        assert!(host.hears().concat().contains(r#""from":"visitor""#));
+        assert!(visitor.answer(r#"{"type":"join","room":"r"}"#).contains("already_joined"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
+        let context = context(Open);
+        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#);
+        host.answer(r#"{"type":"admit","to":"visitor"}"#);
+        drop(visitor);
+        assert_eq!(host.hears(), [r#"{"type":"peer_left","id":"visitor","reason":"closed"}"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_joins_again_and_again_for_a_held_offer_has_to_read_it() {
         let context = context(Open);
         let (mut alone, mut joiner) = (Client::new(&context, usize::MAX), Client::new(&context, 0));

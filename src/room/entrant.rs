@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::event::{ErrorCode, IceServers, Refusal};
 use super::names::{PeerId, PeerName};
-use super::room::Member;
+use super::state::Member;
 use crate::auth::{Role, Secret};
 use crate::limits::WRONG_PASSWORDS_FOR;
 use crate::outbox::Outbox;

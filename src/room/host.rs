@@ -5,24 +5,27 @@
 
 use std::cmp::Reverse;
 
-use super::room::Member;
+use super::state::Member;
 use crate::auth::Role;
 
-/// What a member counts as when the host is determined.
+/// What a member counts as. It is small, because each connection in a room has one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     /// Whether its grant gave it the role.
     has_role: bool,
     /// Whether it counts as one who has the role, because such a host chose it.
     counts_as_host: bool,
+    /// Whether its id stands for one person.
+    pub(super) is_identified: bool,
     /// When a host chose it: more is later, 0 is never.
-    chosen: u64,
+    chosen: u32,
 }
 
-impl From<Role> for Standing {
-    fn from(role: Role) -> Self {
+impl Standing {
+    /// The standing of a newcomer.
+    pub(super) fn new(role: Role, is_identified: bool) -> Self {
         let has_role = role == Role::Host;
-        Self { has_role, counts_as_host: has_role, chosen: 0 }
+        Self { has_role, counts_as_host: has_role, is_identified, chosen: 0 }
     }
 }
 
@@ -44,6 +47,6 @@ pub(super) fn choose(members: &mut [Member], giver: Standing, chosen: usize) {
     let latest = members.iter().map(|member| member.standing.chosen).max().unwrap_or_default();
     if let Some(member) = members.get_mut(chosen) {
         member.standing.counts_as_host |= giver.counts_as_host;
-        member.standing.chosen = latest + 1;
+        member.standing.chosen = latest.saturating_add(1);
     }
 }

@@ -8,7 +8,8 @@ use super::entrant::{JoinError, Newcomer};
 use super::event::{ErrorCode, Event, HostCommand, LeaveReason, Refusal};
 use super::host;
 use super::names::PeerId;
-use super::room::{Member, Room, State, not_found};
+use super::room::{Room, not_found};
+use super::state::{Member, State};
 use crate::outbox::EndReason;
 
 impl Room {
@@ -67,7 +68,7 @@ impl Room {
             flushes.add(&member.outbox);
         }
         member.outbox.end(EndReason::Kicked);
-        if member.is_identified {
+        if member.standing.is_identified {
             state.door.get_or_insert_default().ban(&member.id);
         }
         Ok(state.members.len() + 1)

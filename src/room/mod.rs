@@ -14,6 +14,7 @@ pub mod names;
 mod password;
 #[allow(clippy::module_inception, reason = "one room, in the module of all rooms")]
 mod room;
+mod state;
 mod table;
 
 pub(crate) use delivery::{Blocked, Flushes};

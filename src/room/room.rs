@@ -1,4 +1,4 @@
-//! One room: its members, and the offer that is held for the first peer that joins.
+//! One room: how clients enter and leave it, and how signals reach its members.
 //!
 //! A message locks only its room. The room queues frames in its members' outboxes under that lock, so that all members
 //! get them in the same order. They are written to the sockets after the lock is released.
@@ -8,18 +8,18 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::delivery::{Blocked, Flushes, Relayed};
 use super::door::{Door, Verdict};
 use super::entrant::{Entrant, JoinError, Newcomer};
 use super::event::{Encoder, ErrorCode, Event, LeaveReason, Peer, Refusal, Signal};
 use super::held::Held;
-use super::host::{self, Standing};
-use super::names::{LOBBY, PeerId, PeerName, RoomName};
+use super::host;
+use super::names::{LOBBY, PeerId, RoomName};
 use super::password::Password;
+use super::state::{Member, State};
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::{EndReason, Outbox, Pushed, SenderId};
+use crate::outbox::{EndReason, Pushed, SenderId};
 
 /// One room.
 #[derive(Debug)]
@@ -32,47 +32,12 @@ pub(super) struct Room {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct State {
-    /// Oldest first.
-    pub(super) members: Vec<Member>,
-    /// Who may enter; everybody without it.
-    pub(super) door: Option<Box<Door>>,
-    held: Option<Held>,
-    /// How many clients have entered or knocked so far.
-    entered: u64,
-    /// Whether a member was kicked: its session may not know it yet.
-    pub(super) has_kicked: bool,
-    /// Whether the room is empty and about to be removed: then no client can enter.
-    is_closed: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) id: PeerId,
-    /// Its number in this room: another member may have had the same id before.
-    pub(super) serial: u64,
-    name: Option<PeerName>,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) standing: Standing,
-    /// Whether its id stands for one person.
-    pub(super) is_identified: bool,
-    /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
-    active: Instant,
-}
-
 /// What became of a client that may come to the room, and the number that it has there.
 pub(super) enum Arrival {
     /// It is a member; how many others were told.
     Inside(u64, usize),
     /// It knocks, and the host was told.
     Outside(u64, oneshot::Receiver<Verdict>),
-}
-
-impl Member {
-    pub(super) fn as_peer(&self) -> Peer<'_> {
-        Peer { id: &self.id, name: self.name.as_ref() }
-    }
 }
 
 impl Room {
@@ -307,69 +272,6 @@ impl Room {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so the room is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The host; none in an empty room.
-    pub(super) fn host(&self) -> Option<&Member> {
-        self.members.get(host::position(&self.members)?)
-    }
-
-    fn newcomer(&mut self, id: &PeerId, capacity: usize, entrant: &Entrant<'_>) -> Newcomer {
-        self.entered += 1;
-        let member = Member {
-            id: id.clone(),
-            serial: self.entered,
-            name: entrant.name.cloned(),
-            outbox: Arc::clone(entrant.outbox),
-            standing: entrant.role.into(),
-            is_identified: entrant.is_identified,
-            active: Instant::now(),
-        };
-        Newcomer { member, capacity, ice_servers: entrant.ice_servers.clone() }
-    }
-
-    /// Whether a member with this `id` may be added.
-    pub(super) fn check(&self, id: &PeerId, capacity: usize) -> Result<(), JoinError> {
-        // The id comes first: a client that is in the room already learns that, rather than that the room is full.
-        if self.members.iter().any(|member| member.id == *id) {
-            return Err(JoinError::IdTaken);
-        }
-        if self.members.len() >= capacity {
-            return Err(JoinError::Full(capacity));
-        }
-        // One `peer_joined` now.
-        if self.have_room(1) { Ok(()) } else { Err(JoinError::Unavailable) }
-    }
-
-    /// Whether `now` announcements fit into the outbox of each member. Later, a `peer_left` and a `host` for each member
-    /// must fit as well, and for each one that knocks a `knock` and a `knock_gone`.
-    pub(super) fn have_room(&self, now: usize) -> bool {
-        let knocks = self.door.as_ref().map_or(0, |door| door.waiting().len());
-        let announcements = now + 2 * (self.members.len() + 1 + knocks);
-        self.members.iter().all(|member| member.outbox.room_for_announcements(announcements))
-    }
-
-    fn has_sender(&self, sender: SenderId) -> bool {
-        self.members.iter().any(|member| member.outbox.id() == sender)
-    }
-
-    /// Notes that the member `sender` and the receivers of its signal (`to`, or all others) are not idle.
-    fn note_activity(&mut self, sender: SenderId, to: Option<&str>) -> Result<(), Refusal> {
-        if !self.has_sender(sender) {
-            let message = "you were removed from the room: you were idle and gave way, or the host did it";
-            return Err(Refusal::new(ErrorCode::NotJoined, message));
-        }
-        let now = Instant::now();
-        let takes_part = |member: &Member| member.outbox.id() == sender || to.is_none_or(|to| member.id.as_str() == to);
-        self.members.iter_mut().filter(|member| takes_part(member)).for_each(|member| member.active = now);
-        Ok(())
-    }
-
-    fn close_if_empty(&mut self) -> bool {
-        self.is_closed |= self.members.is_empty();
-        self.is_closed
     }
 }
 

@@ -51,14 +51,14 @@ impl Session {
                 return;
             }
         };
-        self.settle(outside, verdict);
+        self.settle(*outside, verdict);
     }
 
     /// Takes notice if it is decided. A host may have let the peer in since the last poll, and the peer may know it.
     pub(super) fn look_outside(&mut self) {
         if let Some(mut outside) = self.outside.take() {
             match outside.knock.verdict() {
-                Some(verdict) => self.settle(outside, verdict),
+                Some(verdict) => self.settle(*outside, verdict),
                 None => self.outside = Some(outside),
             }
         }
@@ -71,7 +71,7 @@ impl Session {
         true
     }
 
-    fn settle(&mut self, outside: Box<Outside>, verdict: Result<(), Option<Refusal>>) {
+    fn settle(&mut self, outside: Outside, verdict: Result<(), Option<Refusal>>) {
         match verdict {
             Ok(()) => self.become_member(outside.knock.into_place(), outside.name),
             Err(None) => {}
