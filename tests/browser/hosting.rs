@@ -78,7 +78,7 @@ const id = new URLSearchParams(location.search).get('id');
 const channel = new SignalingChannel('ws://RELAY/ws');
 const heard = [];
 for (const type of ['joined', 'knock', 'knock_gone', 'waiting', 'room', 'host', 'peer_left', 'error', 'refused']) {
-	channel.on(type, (event) => heard.push({ type, ...event }));
+	channel.on(type, (event) => heard.push({ ...event, type }));
 }
 channel.join('r', { id, password: 'sesame' });
 </script>";
