@@ -71,7 +71,7 @@
 // | `limits.rs` | every number with its unit and reason |
 // | `net/` | listeners, streams and TLS; how much one address may use |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
-// | `room/` | rooms: their members, and what each member is told |
+// | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `peer/` | one peer's protocol state and rate limits, without its socket |

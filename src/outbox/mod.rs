@@ -217,8 +217,8 @@ impl Outbox {
         state.shares.forget_if_idle(sender);
     }
 
-    /// Queues a message of the relay itself. It always fits, because each join first checks
-    /// [`room_for_announcements`](Self::room_for_announcements).
+    /// Queues a message of the relay itself. It always fits, because each join, each knock and each command of a host
+    /// first checks [`room_for_announcements`](Self::room_for_announcements).
     pub(crate) fn announce(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {

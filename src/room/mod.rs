@@ -1,5 +1,8 @@
 //! Rooms: their members, and what each member is told.
 //!
+//! `room.rs` is one room, and `table.rs` all of them. `door.rs` and `password.rs` decide who may enter, `host.rs` who is the
+//! host, and `hosting.rs` carries out what the host wants.
+//!
 //! A room sends [`Event`]s to its members. An [`Encoder`](event::Encoder) encodes each event once, however many members
 //! receive it. This module knows nothing about JSON.
 
