@@ -653,6 +653,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nothing_of_a_kicked_peer_arrives_even_before_its_connection_has_ended() {
+        let context = context(Open);
+        let (mut host, mut bully) = (Client::new(&context, 0), Client::new(&context, usize::MAX));
+        host.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
+        for _ in 0..=SHARE_MESSAGES {
+            bully.says(MESSAGE).unwrap();
+        }
+        assert!(bully.session.is_waiting());
+        host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+        host.socket.make_room(usize::MAX);
+        assert!(host.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+        assert!(bully.poll_waiting().is_ready());
+        assert!(bully.answer(MESSAGE).contains("not_joined"));
+        let heard = host.hears();
+        assert_eq!(heard.len(), 2 + SHARE_MESSAGES + 1);
+        assert_eq!(heard.last().unwrap(), r#"{"type":"peer_left","id":"bully","reason":"kicked"}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
         let context = context(Open);
         let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
