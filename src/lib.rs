@@ -77,7 +77,7 @@
 // | `net/` | listeners, streams and TLS; how much one address may use |
 // | `contain.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
-// | `room/` | rooms: their members, and what each member is told |
+// | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `peer/` | one peer's protocol state and rate limits, without its socket |

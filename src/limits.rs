@@ -40,6 +40,11 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
+/// The longest password of a room, in bytes of UTF-8: a sentence of twenty words. It is compared over this length, so that
+/// the time says nothing about how long it is.
+pub const PASSWORD_BYTES: usize = 128;
+/// The longest sentence for a member that is kicked, in bytes of UTF-8.
+pub const KICK_MESSAGE_BYTES: usize = 1024;
 /// How many levels deep the objects and arrays of a message may nest. The message itself is the first level.
 pub const NESTING_DEPTH: usize = 32;
 
@@ -88,6 +93,21 @@ pub const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of an unanswered offer and its candidates that a room holds for the first peer that joins.
 pub const HELD_BYTES: usize = 64 * 1024;
+
+/// Clients that may wait at a locked room at a time: more than a host can look at.
+pub const KNOCKS: usize = 16;
+/// How long a client waits at a locked room until it is turned away: a host that does not look within that time is away.
+pub const KNOCK_DEADLINE: Duration = Duration::from_secs(120);
+/// Persons that a room keeps out after they were kicked, until it is empty. Each was there with a token of its own; if there
+/// are more, the room forgets the first.
+pub const BANNED: usize = 1024;
+/// Wrong passwords that one address may give for a room in [`WRONG_PASSWORDS_FOR`]: a person who mistypes does not notice, and
+/// ten a minute are 14,400 a day, which searches no useful part of the words of a language.
+pub const WRONG_PASSWORDS: usize = 10;
+/// The time in which they count.
+pub const WRONG_PASSWORDS_FOR: Duration = Duration::from_secs(60);
+/// Addresses whose wrong passwords a room counts one by one, about 250 bytes each. All others count as one address.
+pub const WRONG_PASSWORD_ADDRESSES: usize = 256;
 
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. A peer that joins a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.

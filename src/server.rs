@@ -241,9 +241,7 @@ impl Endpoint {
         match (app, admitted) {
             (App::Relay, Ok(admission)) => Either::Left(relay.serve_transport(stream, connection, admission)),
             // Boxed, so that a WebSocket does not keep room for these.
-            (_, Err(refused)) => {
-                Either::Right(async move { relay.refuse(stream, connection, refused).await }.boxed())
-            }
+            (_, Err(refused)) => Either::Right(async move { relay.refuse(stream, connection, refused).await }.boxed()),
             (App::Redirect(redirect), Ok(admission)) => Either::Right(
                 async move {
                     redirect.serve(stream, relay.drain()).await;

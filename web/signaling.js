@@ -166,7 +166,8 @@ class SignalingChannel {
 
 	/**
 	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-	 * peer_joined, peer_left, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
+	 * peer_joined, peer_left, host, room, waiting, knock, knock_gone, offer, answer, offer_ice, answer_ice, message, error,
+	 * goaway.
 	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
 	 * @returns {() => void} call it to stop listening
 	 */
@@ -244,6 +245,13 @@ class SignalingChannel {
 		this.#listeners.clear();
 	}
 
+	/** What the host may do; for others it is an `error`, `not_host`. */
+	kick = (to, message) => this.#write({ type: "kick", to, message });
+	lock = (locked = true) => this.#write({ type: "lock", locked });
+	admit = (to) => this.#write({ type: "admit", to });
+	deny = (to) => this.#write({ type: "deny", to });
+	makeHost = (to) => this.#write({ type: "make_host", to });
+
 	/** Dials now rather than when the delay is over: for a "try again" button. */
 	reconnect() {
 		if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
@@ -299,12 +307,15 @@ class SignalingChannel {
 				this.#queues.get(message.id)?.drop();
 				this.#queues.delete(message.id);
 				break;
+			case "waiting": // for the host, who may take minutes
+				clearTimeout(this.#deadlineTimer);
+				break;
 			case "goaway":
 				this.#notBeforeMs = Number(message.retryAfterMs) || 0;
 				break;
 			case "error":
 				if (message.ref === PROBE_REF) return this.#answered();
-				if (this.state === "joining") return this.#refused(message);
+				if (this.state === "joining" || message.code === "kicked") return this.#refused(message);
 				if (this.#returned(message)) return;
 		}
 		this.#emit(message.type, message);

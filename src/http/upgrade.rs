@@ -20,7 +20,7 @@ use crate::auth::{Answer, Secret};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
 use crate::net::quota::{Admission, Excess};
-use crate::peer::Session;
+use crate::peer::{Entry, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
 use crate::room::Flushes;
@@ -171,7 +171,8 @@ async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
         Answer::Now(answer) => answer,
         Answer::Later(decision) => decision.await,
     };
-    Ok(session.enter(&request.room, answer, &mut Flushes::default())?)
+    let entry = Entry { room: request.room, password: None, is_by_url: true };
+    Ok(session.enter(&entry, None, answer, &mut Flushes::default())?)
 }
 
 /// Why a client cannot join the room that its URL names.
@@ -224,14 +225,16 @@ fn join_from_query(query: &str) -> Result<Join, Refusal> {
     let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
     let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
     let token = value("token")?.map(Secret::new);
-    Ok(Join { room, name, id, token })
+    // No password: proxies log queries.
+    Ok(Join { room, name, id, token, password: None })
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         code if code.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::IdTaken => StatusCode::CONFLICT,
-        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Unauthorized | ErrorCode::WrongPassword => StatusCode::UNAUTHORIZED,
+        ErrorCode::Denied => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -72,6 +72,13 @@ pub(crate) enum EndReason {
     Shutdown,
     /// The client was idle in a full room, and gave way to another one.
     GaveWay,
+    /// The host of the room removed the client.
+    Kicked,
+    /// The client waited at a locked room that its URL names, and does not come in.
+    Denied {
+        /// Whether it may try again.
+        retryable: bool,
+    },
 }
 
 /// The frames that are queued for one client.
@@ -210,8 +217,8 @@ impl Outbox {
         state.shares.forget_if_idle(sender);
     }
 
-    /// Queues a message of the relay itself. It always fits, because each join first checks
-    /// [`room_for_announcements`](Self::room_for_announcements).
+    /// Queues a message of the relay itself. It always fits, because each join, each knock and each command of a host
+    /// first checks [`room_for_announcements`](Self::room_for_announcements).
     pub(crate) fn announce(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {

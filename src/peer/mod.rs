@@ -11,4 +11,4 @@ pub(crate) use context::Context;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
 pub(crate) use rate::{EmptyFrames, RateLimiter};
-pub(crate) use session::Session;
+pub(crate) use session::{Entry, Session};

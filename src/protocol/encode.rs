@@ -43,6 +43,10 @@ enum RelayMessage<'a> {
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
         ice_servers: &'a IceServers,
+        #[serde(skip_serializing_if = "is_false")]
+        locked: bool,
+        #[serde(skip_serializing_if = "is_false")]
+        password: bool,
     },
     PeerJoined(Peer<'a>),
     PeerLeft {
@@ -50,6 +54,14 @@ enum RelayMessage<'a> {
         reason: LeaveReason,
     },
     Host {
+        id: &'a PeerId,
+    },
+    Room {
+        locked: bool,
+    },
+    Waiting,
+    Knock(Peer<'a>),
+    KnockGone {
         id: &'a PeerId,
     },
     Error {
@@ -67,13 +79,24 @@ enum RelayMessage<'a> {
     },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl<'a> RelayMessage<'a> {
     fn from_event(event: &'a Event<'a>) -> Option<Self> {
         Some(match *event {
-            Event::Joined { id, room, host, peers, ice_servers } => Self::Joined { id, room, host, peers, ice_servers },
+            Event::Joined { id, room, host, peers, ice_servers, is_locked: locked, has_password: password } => {
+                Self::Joined { id, room, host, peers, ice_servers, locked, password }
+            }
             Event::PeerJoined(peer) => Self::PeerJoined(peer),
             Event::PeerLeft { id, reason } => Self::PeerLeft { id, reason },
             Event::Host { id } => Self::Host { id },
+            Event::Room { is_locked: locked } => Self::Room { locked },
+            Event::Waiting => Self::Waiting,
+            Event::Knock(peer) => Self::Knock(peer),
+            Event::KnockGone { id } => Self::KnockGone { id },
             Event::Error { refusal: Refusal { code, message, to }, reference } => {
                 Self::Error { code: *code, message, to: to.as_deref(), reference, retryable: code.is_retryable() }
             }
@@ -114,6 +137,10 @@ impl ErrorCode {
             Self::RateLimited => "rate_limited",
             Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
+            Self::WrongPassword => "wrong_password",
+            Self::Denied => "denied",
+            Self::Kicked => "kicked",
+            Self::NotHost => "not_host",
             Self::Internal => "internal",
         }
     }

@@ -1,4 +1,4 @@
-//! One room: its members, and the offer that is held for the first peer that joins.
+//! One room: how clients enter and leave it, and how signals reach its members.
 //!
 //! A message locks only its room. The room queues frames in its members' outboxes under that lock, so that all members
 //! get them in the same order. They are written to the sockets after the lock is released.
@@ -7,59 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
-use thiserror::Error;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
 
 use super::delivery::{Blocked, Flushes, Relayed};
-use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal};
+use super::door::{Door, Verdict};
+use super::entrant::{Entrant, JoinError, Newcomer};
+use super::event::{Encoder, ErrorCode, Event, LeaveReason, Peer, Refusal, Signal};
 use super::held::Held;
-use super::names::{LOBBY, PeerId, PeerName, RoomName};
+use super::host;
+use super::names::{LOBBY, PeerId, RoomName};
+use super::password::Password;
+use super::state::{Member, State};
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::{EndReason, Outbox, Pushed, SenderId};
-
-/// A client that enters a room.
-#[derive(Debug)]
-pub(crate) struct Entrant<'a> {
-    /// Its id; without one it gets a random id.
-    pub id: Option<&'a PeerId>,
-    /// Its display name.
-    pub name: Option<&'a PeerName>,
-    /// The capacity of the room for this client; without it, that of the table.
-    pub capacity: Option<usize>,
-    /// The STUN and TURN servers for this client.
-    pub ice_servers: &'a IceServers,
-    /// Its outbox.
-    pub outbox: &'a Arc<Outbox>,
-}
-
-/// Why a client cannot enter a room.
-#[derive(Debug, Error)]
-pub enum JoinError {
-    /// The room has reached this capacity.
-    #[error("the room is full: it takes {0}")]
-    Full(usize),
-    /// Another member has this id.
-    #[error("another peer in the room has this id")]
-    IdTaken,
-    /// A member has not read the messages about earlier joins and leaves.
-    #[error("a member of the room has not yet read about earlier joins and leaves: try again in a moment")]
-    Unavailable,
-    /// The operating system provides no randomness for an id.
-    #[error("cannot make an id: {0}")]
-    NoRandomness(#[from] getrandom::Error),
-}
-
-impl From<JoinError> for Refusal {
-    fn from(error: JoinError) -> Self {
-        let code = match error {
-            JoinError::Full(_) => ErrorCode::RoomFull,
-            JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable => ErrorCode::Unavailable,
-            JoinError::NoRandomness(_) => ErrorCode::Internal,
-        };
-        Self::new(code, error.to_string())
-    }
-}
+use crate::outbox::{EndReason, Pushed, SenderId};
 
 /// One room.
 #[derive(Debug)]
@@ -68,36 +28,16 @@ pub(super) struct Room {
     /// Whether idle members give way to newcomers when the room is full. Everybody who opens the bare URL shares `lobby`;
     /// members of other rooms chose them.
     idle_give_way: bool,
-    encode: Encoder,
+    pub(super) encode: Encoder,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Oldest first: the first one is the host.
-    members: Vec<Member>,
-    held: Option<Held>,
-    /// How many clients have entered so far.
-    entered: u64,
-    /// Whether the room is empty and about to be removed: then no client can enter.
-    is_closed: bool,
-}
-
-#[derive(Debug)]
-struct Member {
-    id: PeerId,
-    /// Its number in this room: another member may have had the same id before.
-    serial: u64,
-    name: Option<PeerName>,
-    outbox: Arc<Outbox>,
-    /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
-    active: Instant,
-}
-
-impl Member {
-    fn as_peer(&self) -> Peer<'_> {
-        Peer { id: &self.id, name: self.name.as_ref() }
-    }
+/// What became of a client that may come to the room, and the number that it has there.
+pub(super) enum Arrival {
+    /// It is a member; how many others were told.
+    Inside(u64, usize),
+    /// It knocks, and the host was told.
+    Outside(u64, oneshot::Receiver<Verdict>),
 }
 
 impl Room {
@@ -106,53 +46,100 @@ impl Room {
         Self { name, idle_give_way, encode, state: Mutex::default() }
     }
 
-    /// Adds a member with this `id`: sends it `joined` and the held offer, and `peer_joined` to the others. Returns the
-    /// newcomer's number in this room, and how many others were told; none if the room is about to be removed, and a
-    /// new room has to take its name.
+    /// Lets a client in that has this `id` here, or lets it knock; none if the room is about to be removed, and a new
+    /// room has to take its name.
     pub(super) fn enter(
         &self,
         id: &PeerId,
         capacity: usize,
         entrant: &Entrant<'_>,
         flushes: &mut Flushes,
-    ) -> Option<Result<(u64, usize), JoinError>> {
+    ) -> Option<Result<Arrival, JoinError>> {
         let mut state = self.lock();
         if state.is_closed {
             return None;
         }
-        let mut checked = state.check(id, capacity);
-        if let (Err(JoinError::Full(_)), true) = (&checked, self.idle_give_way) {
-            checked = self.make_way(&mut state, id, capacity, flushes);
-        }
-        if let Err(error) = checked {
+        let arrived = self.arrive(&mut state, id, capacity, entrant, flushes);
+        if arrived.is_err() {
             state.close_if_empty();
-            return Some(Err(error));
         }
-        state.entered += 1;
-        let (name, outbox) = (entrant.name.cloned(), Arc::clone(entrant.outbox));
-        let newcomer = Member { id: id.clone(), serial: state.entered, name, outbox, active: Instant::now() };
-        let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
-        let host = &state.members.first().unwrap_or(&newcomer).id;
-        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers: entrant.ice_servers };
-        (self.encode)(&joined).into_iter().for_each(|frame| newcomer.outbox.announce(frame));
-        if let (Some(held), 1) = (&state.held, state.members.len()) {
-            newcomer.outbox.announce(held.frames());
-        }
-        flushes.add(&newcomer.outbox);
-        self.announce(&state, &Event::PeerJoined(newcomer.as_peer()), flushes);
-        let heard = state.members.len();
-        state.members.push(newcomer);
-        Some(Ok((state.entered, heard)))
+        Some(arrived)
     }
 
-    /// Removes a member and tells the others. Returns how many remain, and whether the room is now closed.
+    fn arrive(
+        &self,
+        state: &mut State,
+        id: &PeerId,
+        capacity: usize,
+        entrant: &Entrant<'_>,
+        flushes: &mut Flushes,
+    ) -> Result<Arrival, JoinError> {
+        let mut must_knock = false;
+        if let Some(door) = &mut state.door {
+            door.check(id, entrant)?;
+            must_knock = door.is_closed_to(entrant.role);
+        }
+        if !must_knock {
+            match state.check(id, capacity) {
+                Err(JoinError::Full(_)) if self.idle_give_way => self.make_way(state, id, capacity, flushes)?,
+                checked => checked?,
+            }
+        }
+        let newcomer = state.newcomer(id, capacity, entrant);
+        let serial = newcomer.member.serial;
+        if must_knock {
+            return Ok(Arrival::Outside(serial, self.knock(state, newcomer, flushes)?));
+        }
+        if let (Some(secret), []) = (entrant.password, state.members.as_slice()) {
+            state.door.get_or_insert_default().set_password(Password::new(secret.clone()));
+        }
+        Ok(Arrival::Inside(serial, self.add(state, newcomer, flushes)))
+    }
+
+    /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others. Returns how
+    /// many others were told.
+    pub(super) fn add(&self, state: &mut State, newcomer: Newcomer, flushes: &mut Flushes) -> usize {
+        let Newcomer { member, ice_servers, .. } = newcomer;
+        self.take_id_from_knock(state, &member.id, flushes);
+        state.members.push(member);
+        let host = state.host();
+        let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), host) else { return 0 };
+        let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
+        let door = state.door.as_deref();
+        let joined = Event::Joined {
+            id: &newcomer.id,
+            room: &self.name,
+            host: &host.id,
+            peers: &peers,
+            ice_servers: &ice_servers,
+            is_locked: door.is_some_and(|door| door.is_locked),
+            has_password: door.is_some_and(Door::has_password),
+        };
+        self.tell(newcomer, &joined, flushes);
+        if let (Some(held), [_]) = (&state.held, others) {
+            newcomer.outbox.announce(held.frames());
+        }
+        self.announce(others, &Event::PeerJoined(newcomer.as_peer()), flushes);
+        if host.serial == newcomer.serial && !others.is_empty() {
+            self.announce(others, &Event::Host { id: &host.id }, flushes);
+            self.tell_knocks(state, host, flushes);
+        }
+        others.len()
+    }
+
+    /// Removes a member, or somebody who knocks, and tells the others. Returns how many were told, and whether the room
+    /// is now closed.
     pub(super) fn leave(&self, serial: u64, reason: LeaveReason, flushes: &mut Flushes) -> (usize, bool) {
         let mut state = self.lock();
         let Some(position) = state.members.iter().position(|member| member.serial == serial) else {
-            return (0, false);
+            return (usize::from(self.end_knock(&mut state, serial, flushes)), false);
         };
         self.remove(&mut state, position, reason, flushes);
-        (state.members.len(), state.close_if_empty())
+        let is_closed = state.close_if_empty();
+        if is_closed {
+            self.close_door(&mut state, reason);
+        }
+        (state.members.len(), is_closed)
     }
 
     /// Ends the connection of the member that was idle for longest, if that is [`LOBBY_IDLE`] at least, so that the
@@ -177,16 +164,24 @@ impl Room {
     }
 
     /// Removes the member at `position`, and tells the others.
-    fn remove(&self, state: &mut State, position: usize, reason: LeaveReason, flushes: &mut Flushes) {
+    pub(super) fn remove(
+        &self,
+        state: &mut State,
+        position: usize,
+        reason: LeaveReason,
+        flushes: &mut Flushes,
+    ) -> Member {
+        let was_host = host::position(&state.members) == Some(position);
         let member = state.members.remove(position);
         Held::note_leave(&mut state.held, &member.id);
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
-            self.announce(state, &Event::PeerLeft { id: &member.id, reason }, flushes);
-            if let (0, Some(host)) = (position, state.members.first()) {
-                self.announce(state, &Event::Host { id: &host.id }, flushes);
+            self.announce(&state.members, &Event::PeerLeft { id: &member.id, reason }, flushes);
+            if was_host {
+                self.announce_host(state, flushes);
             }
         }
+        member
     }
 
     /// Pushes a signal into the outboxes of its receivers.
@@ -202,7 +197,7 @@ impl Room {
         let Some(frame) = (self.encode)(&Event::Signal { from, signal }) else { return Ok(Relayed::default()) };
         let mut relayed = Relayed::default();
         let mut state = self.lock();
-        if self.idle_give_way {
+        if self.idle_give_way || state.has_kicked {
             state.note_activity(sender, signal.to.as_deref())?;
         }
         Held::note_progress(&mut state.held, signal, from);
@@ -242,6 +237,9 @@ impl Room {
         is_late: impl FnOnce(bool) -> bool,
     ) -> Option<Pushed> {
         let state = self.lock();
+        if state.has_kicked && !state.has_sender(sender) {
+            return None;
+        }
         let Member { outbox, .. } = state.members.iter().find(|member| member.serial == blocked.serial)?;
         flushes.add(outbox);
         Some(match outbox.push(sender, frame, waker) {
@@ -258,51 +256,23 @@ impl Room {
         self.lock().is_closed
     }
 
-    fn announce(&self, state: &State, event: &Event<'_>, flushes: &mut Flushes) {
+    /// Tells all of `members`.
+    pub(super) fn announce(&self, members: &[Member], event: &Event<'_>, flushes: &mut Flushes) {
         let Some(frame) = (self.encode)(event) else { return };
-        for member in &state.members {
+        for member in members {
             member.outbox.announce(frame.clone());
             flushes.add(&member.outbox);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Tells one member.
+    pub(super) fn tell(&self, member: &Member, event: &Event<'_>, flushes: &mut Flushes) {
+        self.announce(std::slice::from_ref(member), event, flushes);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so the room is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn check(&self, id: &PeerId, capacity: usize) -> Result<(), JoinError> {
-        // The id comes first: a client that is in the room already learns that, rather than that the room is full.
-        if self.members.iter().any(|member| member.id == *id) {
-            return Err(JoinError::IdTaken);
-        }
-        if self.members.len() >= capacity {
-            return Err(JoinError::Full(capacity));
-        }
-        // One `peer_joined` now. Later, a `peer_left` and a `host` for each member must fit as well.
-        let announcements = 1 + 2 * (self.members.len() + 1);
-        if !self.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
-            return Err(JoinError::Unavailable);
-        }
-        Ok(())
-    }
-
-    /// Notes that the member `sender` and the receivers of its signal (`to`, or all others) are not idle.
-    fn note_activity(&mut self, sender: SenderId, to: Option<&str>) -> Result<(), Refusal> {
-        if !self.members.iter().any(|member| member.outbox.id() == sender) {
-            return Err(Refusal::new(ErrorCode::NotJoined, "you were idle, and gave way to somebody else"));
-        }
-        let now = Instant::now();
-        let takes_part = |member: &Member| member.outbox.id() == sender || to.is_none_or(|to| member.id.as_str() == to);
-        self.members.iter_mut().filter(|member| takes_part(member)).for_each(|member| member.active = now);
-        Ok(())
-    }
-
-    fn close_if_empty(&mut self) -> bool {
-        self.is_closed |= self.members.is_empty();
-        self.is_closed
     }
 }
 
@@ -323,7 +293,7 @@ impl Relayed {
     }
 }
 
-fn not_found(to: &str, from: &PeerId) -> Refusal {
+pub(super) fn not_found(to: &str, from: &PeerId) -> Refusal {
     let message = if to == from.as_str() { "that is your own id" } else { "nobody in this room has that id" };
     Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to: Some(to.to_owned()) }
 }

@@ -15,6 +15,7 @@ mod disk;
 mod fifty_lines;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hosting;
 mod invited;
 mod lan;
 mod looks;
