@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+#[cfg(feature = "auth")]
+use crate::auth::webhook::AuthUrl;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 use crate::limits;
@@ -41,6 +43,21 @@ pub struct Config {
     /// The folder of the page (feature `page`); without one, the relay serves the page inside the binary.
     #[cfg(feature = "page")]
     pub web: Option<PathBuf>,
+    /// Files with a secret that signs tokens with HS256 (feature `auth`): with one, or with a key, nobody joins without a
+    /// token. Any of the secrets and keys will do.
+    #[cfg(feature = "auth")]
+    pub token_secret_file: Vec<PathBuf>,
+    /// Files with a public key that verifies tokens (feature `auth`), in PEM: P-256 for ES256, RSA for RS256, Ed25519 for
+    /// EdDSA.
+    #[cfg(feature = "auth")]
+    pub token_key_file: Vec<PathBuf>,
+    /// The webhook that is asked before each join (feature `auth`). A program that has an authorizer of its own cannot have
+    /// a webhook too.
+    #[cfg(feature = "auth")]
+    pub auth_url: Option<AuthUrl>,
+    /// The certificate authorities of `auth_url`, a PEM file (feature `auth`); needed if it is https.
+    #[cfg(feature = "auth")]
+    pub auth_ca: Option<PathBuf>,
     /// The most members of a room, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
     pub room_capacity: usize,
     /// The largest message in bytes, [64](limits::MESSAGE_BYTES_MIN) to [16 MiB](limits::MESSAGE_BYTES_MAX).
@@ -94,6 +111,8 @@ impl Config {
         self.check_paths()?;
         #[cfg(feature = "tls")]
         self.check_tls()?;
+        #[cfg(feature = "auth")]
+        self.check_auth()?;
         let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
         check_range("--room-capacity", self.room_capacity, capacities)?;
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
@@ -117,6 +136,8 @@ impl Config {
             ("--lan-dir", self.lan_dir.as_deref()),
             #[cfg(feature = "page")]
             ("--web", self.web.as_deref()),
+            #[cfg(feature = "auth")]
+            ("--auth-ca", self.auth_ca.as_deref()),
         ];
         match paths.iter().find(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
             Some((flag, _)) => Err(ConfigError::EmptyPath { flag }),
@@ -131,6 +152,23 @@ impl Config {
         #[cfg(feature = "lan")]
         let has_tls = has_tls || self.lan;
         if self.redirect_from.is_empty() || has_tls { Ok(()) } else { Err(ConfigError::NowhereToRedirect) }
+    }
+
+    #[cfg(feature = "auth")]
+    fn check_auth(&self) -> Result<(), ConfigError> {
+        for (flag, files) in
+            [("--token-secret-file", &self.token_secret_file), ("--token-key-file", &self.token_key_file)]
+        {
+            if files.iter().any(|file| file.as_os_str().is_empty()) {
+                return Err(ConfigError::EmptyPath { flag });
+            }
+        }
+        match (&self.auth_url, &self.auth_ca) {
+            (Some(url), None) if url.is_https() => Err(ConfigError::NoAuthority),
+            (Some(url), Some(_)) if url.is_https() => Ok(()),
+            (_, Some(_)) => Err(ConfigError::NoHttps),
+            (_, None) => Ok(()),
+        }
     }
 
     /// The files of the certificate, if they are set.
@@ -165,6 +203,14 @@ impl Default for Config {
             redirect_from: Vec::new(),
             #[cfg(feature = "page")]
             web: None,
+            #[cfg(feature = "auth")]
+            token_secret_file: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_key_file: Vec::new(),
+            #[cfg(feature = "auth")]
+            auth_url: None,
+            #[cfg(feature = "auth")]
+            auth_ca: None,
             room_capacity: limits::ROOM_CAPACITY,
             max_message_bytes: limits::MESSAGE_BYTES,
             message_rate: limits::MESSAGE_RATE,
@@ -215,6 +261,20 @@ pub enum ConfigError {
     /// There is no TLS to redirect to.
     #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]
     NowhereToRedirect,
+    /// There is an https webhook without its authority.
+    #[cfg(feature = "auth")]
+    #[error(
+        "--auth-url with https needs --auth-ca FILE, the PEM file of its authority: the relay trusts no public ones"
+    )]
+    NoAuthority,
+    /// There is the authority of a webhook, and no https webhook.
+    #[cfg(feature = "auth")]
+    #[error("--auth-ca needs --auth-url with an https:// URL")]
+    NoHttps,
+    /// There are two who decide on joins.
+    #[cfg(feature = "auth")]
+    #[error("--auth-url excludes an authorizer of the program's own")]
+    TwoAuthorizers,
     /// A number outside its range.
     #[error("{flag} is {number}, and must be from {} to {}", range.start(), range.end())]
     Range {

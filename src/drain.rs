@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::contain::contained;
 use crate::limits::DRAIN_DEADLINE;
 use crate::outbox::{EndReason, Outbox};
 
@@ -88,10 +90,8 @@ impl Drain {
         let number = task.number;
         // The entry is there before the task, which may end at once and remove it.
         self.tasks.insert(number, None);
-        let spawned = self.connections.spawn(async move {
-            let _task = task;
-            served.await;
-        });
+        // Not an async block, which would hold `served` twice: before it is first polled, and after.
+        let spawned = self.connections.spawn(contained(served).map(move |()| drop(task)));
         if let Some(mut entry) = self.tasks.get_mut(&number) {
             *entry = Some(spawned.abort_handle());
         }
@@ -101,7 +101,7 @@ impl Drain {
     pub(crate) async fn serve(&self, served: impl Future<Output = ()>) {
         let _connection = self.connections.token();
         tokio::select! {
-            () = served => {}
+            () = contained(served) => {}
             () = self.cut.cancelled() => {}
         }
     }

@@ -17,6 +17,9 @@ pub enum BindError {
     /// The certificate, or the local authority, cannot be used.
     #[error("{0:#}")]
     Tls(anyhow::Error),
+    /// A key of tokens, or the authority of the webhook, cannot be used.
+    #[error("{0:#}")]
+    Auth(anyhow::Error),
     /// The folder of the page cannot be used.
     #[error("{0:#}")]
     Page(anyhow::Error),

@@ -51,6 +51,10 @@
 //!   a channel.
 //! - [`Relay::serve_stream`] serves one stream. Wrap a stream of your own type in [`Opaque`].
 //!
+//! On tokio's runtime with several threads, let it look at its shared queue often, as the binary does
+//! (`Builder::global_queue_interval(2)`): with hundreds of busy connections on a thread, the default serves some of them
+//! much later than others.
+//!
 //! [`Relay::shutdown`] ends it: it tells the clients, sends what is queued for them, and leaves no task behind.
 //!
 //! # Features
@@ -62,6 +66,7 @@
 //! | `page` | the call page at `/`; without it, `/` is a sentence of plain text |
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |
+//! | `auth` | `tls`, with tokens and a webhook that decide who may join |
 
 // # Modules
 // Each uses mainly those above it.
@@ -70,8 +75,9 @@
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
 // | `net/` | listeners, streams and TLS; how much one address may use |
+// | `contain.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
-// | `room/` | rooms: their members, and what each member is told |
+// | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
@@ -83,6 +89,7 @@
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
 // | `config.rs`, `server.rs` | settings and their checks; bind, accept, drain |
 // | `cli/`, `main.rs` | the program |
+// | `fuzzing.rs` | what the targets in `fuzz/` need of the above |
 //
 // # The path of one message
 // 1. `ws/connection.rs`: `poll_input` reads from the socket, and `ws/decoder.rs` decodes a whole text.
@@ -94,7 +101,7 @@
 //    writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 
 #![cfg_attr(
-    not(all(feature = "cli", feature = "lan", feature = "page")),
+    not(all(feature = "cli", feature = "lan", feature = "page", feature = "auth")),
     allow(dead_code, reason = "code that only one feature uses is also compiled, and so checked, without it")
 )]
 
@@ -103,8 +110,11 @@ mod auth;
 #[doc(hidden)]
 pub mod cli;
 mod config;
+mod contain;
 mod drain;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod lan;
 pub mod limits;
@@ -118,10 +128,12 @@ mod room;
 mod serve;
 mod server;
 mod sync;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod testing;
 mod ws;
 
+#[cfg(feature = "auth")]
+pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open, Role, Secret};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;

@@ -40,6 +40,11 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
+/// The longest password of a room, in bytes of UTF-8: a sentence of twenty words. It is compared over this length, so that
+/// the time says nothing about how long it is.
+pub const PASSWORD_BYTES: usize = 128;
+/// The longest sentence for a member that is kicked, in bytes of UTF-8.
+pub const KICK_MESSAGE_BYTES: usize = 1024;
 /// How many levels deep the objects and arrays of a message may nest. The message itself is the first level.
 pub const NESTING_DEPTH: usize = 32;
 
@@ -88,6 +93,21 @@ pub const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of an unanswered offer and its candidates that a room holds for the first peer that joins.
 pub const HELD_BYTES: usize = 64 * 1024;
+
+/// Clients that may wait at a locked room at a time: more than a host can look at.
+pub const KNOCKS: usize = 16;
+/// How long a client waits at a locked room until it is turned away: a host that does not look within that time is away.
+pub const KNOCK_DEADLINE: Duration = Duration::from_secs(120);
+/// Persons that a room keeps out after they were kicked, until it is empty. Each was there with a token of its own; if there
+/// are more, the room forgets the first.
+pub const BANNED: usize = 1024;
+/// Wrong passwords that one address may give for a room in [`WRONG_PASSWORDS_FOR`]: a person who mistypes does not notice, and
+/// ten a minute are 14,400 a day, which searches no useful part of the words of a language.
+pub const WRONG_PASSWORDS: usize = 10;
+/// The time in which they count.
+pub const WRONG_PASSWORDS_FOR: Duration = Duration::from_secs(60);
+/// Addresses whose wrong passwords a room counts one by one, about 250 bytes each. All others count as one address.
+pub const WRONG_PASSWORD_ADDRESSES: usize = 256;
 
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. A peer that joins a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.
@@ -197,6 +217,34 @@ pub const TAKEN_MESSAGES: u64 = 64;
 
 /// How long an authorizer may take to decide on a join.
 pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
+/// The longest token, in bytes: one with many claims and an RSA signature has 1 KiB, and a longer one than this does not
+/// fit into the headers of most servers.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+/// How far the clocks of who signs tokens and of the relay may differ: `exp` and `nbf` may be exceeded by that much.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// The shortest secret that signs tokens, in bytes: anybody with a token can try secrets without asking the relay, and
+/// 128 bits are too many to try.
+pub const SECRET_BYTES_MIN: usize = 16;
+/// The longest file with a secret or public keys, in bytes: dozens of RSA keys fit.
+pub const KEY_FILE_BYTES: u64 = 64 * 1024;
+/// How long the token of an invite link is valid by default: for a call today or tomorrow.
+pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that the token of an invite link may be valid: it cannot be taken back without a new secret.
+pub const INVITE_VALIDITY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Questions to the webhook that are on their way at a time, each on a connection of its own: at 10 ms each, 3,200
+/// clients a second, and half of [`SPARE_DESCRIPTORS`].
+pub const WEBHOOK_REQUESTS: usize = 32;
+/// Questions to the webhook that are on their way or wait for their turn, 16 KiB each at most; further joins are
+/// `unavailable` at once.
+pub const WEBHOOK_WAITING: usize = 1024;
+/// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
+pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);
+/// How often the log says at most that the webhook does not decide.
+pub const WEBHOOK_COMPLAINTS: Duration = Duration::from_secs(60);
+/// The longest answer of the webhook, in bytes; the head of its response may have as many.
+pub const WEBHOOK_BYTES: usize = 64 * 1024;
+/// The most characters of a webhook's message that the client gets.
+pub const DENIAL_CHARS: usize = 1_000;
 
 /// Silence after which the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30
 /// s.

@@ -1,10 +1,12 @@
-//! The binary: parses the flags, starts the log, serves, and exits.
+//! The binary: parses the flags, starts the log, serves, and exits. Or prints an invite link.
 
+#[cfg(feature = "auth")]
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
-use signaling_relay::cli::flags;
+use signaling_relay::cli::flags::{self, Task};
 use signaling_relay::cli::log::Log;
 use signaling_relay::cli::signals::{self, Signals};
 use signaling_relay::{Config, Server, limits};
@@ -12,9 +14,15 @@ use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     // A mistake on the command line ends the program here, with exit code 2.
-    let config = flags::from_command_line();
+    let task = flags::from_command_line();
     let log = Log::start();
-    let result = runtime().and_then(|runtime| runtime.block_on(run(config)));
+    let result = match task {
+        Task::Serve(config) => runtime().and_then(|runtime| runtime.block_on(run(*config))),
+        #[cfg(feature = "auth")]
+        Task::Invite(invite) => {
+            invite.link().and_then(|link| writeln!(std::io::stdout(), "{link}").context("cannot print the link"))
+        }
+    };
     if let Err(error) = &result {
         log.push(&format!("error: {error:#}\n"));
     }

@@ -9,8 +9,11 @@ use hyper::header::HeaderMap;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::auth::{Authorizer, Open};
+use crate::auth::Authorizer;
+use crate::auth::door::{self, KeyRing};
 use crate::config::Config;
+#[cfg(feature = "auth")]
+use crate::config::ConfigError;
 use crate::drain::{Drain, Registration, Shutdown};
 use crate::error::BindError;
 use crate::http::assets::Page;
@@ -38,6 +41,8 @@ pub struct Relay {
     pub(crate) origins: OriginPolicy,
     /// The pages about the local authority, if there is one.
     pub(crate) trust: Option<Arc<TrustPages>>,
+    /// The keys of tokens, if clients need one.
+    pub(crate) keys: Option<Arc<KeyRing>>,
     context: Arc<Context>,
     drain: Arc<Drain>,
     quotas: Arc<Quotas>,
@@ -47,14 +52,16 @@ pub struct Relay {
 #[must_use]
 pub struct RelayBuilder {
     config: Config,
-    authorizer: Arc<dyn Authorizer>,
+    authorizer: Option<Arc<dyn Authorizer>>,
     observer: Option<Observer>,
 }
 
 impl RelayBuilder {
-    /// Asks `authorizer` before each join. Without one, every client may join.
+    /// Asks `authorizer` before each join. Without one, every client may join, unless the [`Config`] asks for tokens or
+    /// has a webhook. If it asks for tokens, they are looked at first: the request has the id and the name of the token,
+    /// and whatever the token says wins over the grant.
     pub fn authorizer(mut self, authorizer: impl Authorizer + 'static) -> Self {
-        self.authorizer = Arc::new(authorizer);
+        self.authorizer = Some(Arc::new(authorizer));
         self
     }
 
@@ -68,7 +75,7 @@ impl RelayBuilder {
     /// The relay, without a listener. It ignores the settings for listening and TLS.
     ///
     /// # Errors
-    /// When a setting is wrong, or the folder of the page has no `index.html`.
+    /// When a setting is wrong, the folder of the page has no `index.html`, or a key of tokens cannot be used.
     pub fn build(self) -> Result<Arc<Relay>, BindError> {
         self.build_with(None).map(Arc::new)
     }
@@ -80,6 +87,11 @@ impl RelayBuilder {
     pub(crate) fn build_with(self, trust: Option<Arc<TrustPages>>) -> Result<Relay, BindError> {
         let config = self.config;
         config.check()?;
+        #[cfg(feature = "auth")]
+        if self.authorizer.is_some() && config.auth_url.is_some() {
+            return Err(ConfigError::TwoAuthorizers.into());
+        }
+        let (authorizer, keys) = door::open(&config, self.authorizer).map_err(BindError::Auth)?;
         #[cfg(feature = "page")]
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
@@ -89,10 +101,11 @@ impl RelayBuilder {
             page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             trust,
+            keys,
             context: Arc::new(Context {
                 rooms: Arc::new(Rooms::new(config.room_capacity, protocol::encode)),
                 places: Arc::new(Places::new(Duration::from_millis(config.hold_ms), Arc::clone(&drain))),
-                authorizer: self.authorizer,
+                authorizer,
                 ice_servers: config.ice_servers.clone(),
                 observer: self.observer,
             }),
@@ -112,7 +125,7 @@ impl fmt::Debug for RelayBuilder {
 impl Relay {
     /// A builder of a relay with these settings.
     pub fn builder(config: Config) -> RelayBuilder {
-        RelayBuilder { config, authorizer: Arc::new(Open), observer: None }
+        RelayBuilder { config, authorizer: None, observer: None }
     }
 
     /// How many rooms there are. Each has at least one member.
@@ -137,6 +150,15 @@ impl Relay {
     pub async fn shutdown(&self, shutdown: Shutdown) {
         self.drain.shut_down(shutdown).await;
         self.quotas.report_left_out();
+    }
+
+    /// Reads the files of `token_secret_file` and `token_key_file` again, as [`Reloader`](crate::Reloader) does. If one of
+    /// them cannot be used, the log says why, and the old keys stay.
+    #[cfg(feature = "auth")]
+    pub fn reload_token_keys(&self) {
+        if let Some(keys) = &self.keys {
+            keys.reload();
+        }
     }
 
     pub(crate) fn context(&self) -> &Context {

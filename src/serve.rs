@@ -46,26 +46,29 @@ impl Relay {
     /// As [`serve_stream`](Self::serve_stream), in a task that is registered with the drain already.
     async fn admit_and_serve<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
         match self.admit(connection) {
-            Ok(admission) => self.serve_transport(stream, connection, admission).await,
+            Ok(admission) => Arc::clone(self).serve_transport(stream, connection, admission).await,
             Err(Some(refused)) => self.refuse(stream, connection, refused).await,
             Err(None) => {}
         }
     }
 
     /// Serves a stream that is admitted, in a task that is registered with the drain already.
-    pub(crate) async fn serve_transport<S: Transport>(
-        self: &Arc<Self>,
+    pub(crate) fn serve_transport<S: Transport>(
+        self: Arc<Self>,
         stream: S,
         connection: ConnectionInfo,
         admission: Arc<Admission>,
-    ) {
-        // Boxed, so that a WebSocket does not keep the memory that its requests needed.
-        let requests = Box::pin(service::serve(stream, connection, Arc::clone(&admission), Arc::clone(self)));
-        let mut websocket = match requests.await {
-            Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
-            None => return,
-        };
-        websocket.serve(self).await;
+    ) -> impl Future<Output = ()> + Send {
+        // Boxed, so that a WebSocket does not keep the memory that its requests needed; and made here rather than in the
+        // future, so that this does not keep the stream and what belongs to it a second time.
+        let requests = Box::pin(service::serve(stream, connection, admission, Arc::clone(&self)));
+        async move {
+            let mut websocket = match requests.await {
+                Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
+                None => return,
+            };
+            websocket.serve(&self).await;
+        }
     }
 
     /// Tells a connection why it is refused.

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
+use crate::auth::door::KeyRing;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
@@ -120,9 +123,9 @@ impl Server {
         self.relay.trust.as_ref().map(|trust| trust.fingerprint())
     }
 
-    /// A handle that reloads the certificate while the server serves.
+    /// A handle that reloads the certificate and the keys of tokens while the server serves.
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.tls.clone())
+        Reloader { tls: self.tls.clone(), keys: self.relay.keys.clone() }
     }
 
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
@@ -228,27 +231,47 @@ impl Endpoint {
         }
     }
 
-    async fn serve<S: Transport>(self, stream: S, connection: ConnectionInfo, admitted: Admitted) {
-        match (self.app, admitted) {
-            (_, Err(refused)) => self.relay.refuse(stream, connection, refused).await,
-            (App::Relay, Ok(admission)) => self.relay.serve_transport(stream, connection, admission).await,
-            (App::Redirect(redirect), Ok(_admission)) => {
-                Box::pin(redirect.serve(stream, self.relay.drain())).await;
-            }
+    fn serve<S: Transport>(
+        self,
+        stream: S,
+        connection: ConnectionInfo,
+        admitted: Admitted,
+    ) -> impl Future<Output = ()> + Send {
+        let Self { app, relay, .. } = self;
+        match (app, admitted) {
+            (App::Relay, Ok(admission)) => Either::Left(relay.serve_transport(stream, connection, admission)),
+            // Boxed, so that a WebSocket does not keep room for these.
+            (_, Err(refused)) => Either::Right(async move { relay.refuse(stream, connection, refused).await }.boxed()),
+            (App::Redirect(redirect), Ok(admission)) => Either::Right(
+                async move {
+                    redirect.serve(stream, relay.drain()).await;
+                    drop(admission);
+                }
+                .boxed(),
+            ),
         }
     }
 }
 
-/// Reloads the certificate of a [`Server`] while it serves.
+/// Reloads the certificate and the keys of tokens of a [`Server`] while it serves.
 #[derive(Debug, Clone)]
-pub struct Reloader(Option<Arc<Tls>>);
+pub struct Reloader {
+    tls: Option<Arc<Tls>>,
+    keys: Option<Arc<KeyRing>>,
+}
 
 impl Reloader {
-    /// Reads the certificate again, for new connections. If it cannot be used, the log says why, and the old one stays.
+    /// Reads the certificate again, for new connections, and the keys of tokens, for new joins. What cannot be used is in
+    /// the log, and the old one stays.
     pub fn reload(&self) {
-        match &self.0 {
-            Some(tls) => tls.reload(),
-            None => info!("there is no certificate to reload"),
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+        if let Some(keys) = &self.keys {
+            keys.reload();
+        }
+        if self.tls.is_none() && self.keys.is_none() {
+            info!("there is no certificate to reload, and no key of tokens");
         }
     }
 }

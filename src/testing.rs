@@ -1,5 +1,13 @@
 //! A client for unit tests: an outbox with a socket in memory.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};

@@ -10,15 +10,22 @@
 
 mod harness;
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::routing::get;
 use harness::pki::{self, Pki};
-use harness::{Client, connect, refusal, soon};
+use harness::{Client, TestRelay, connect, refusal, soon};
 use serde_json::json;
-use signaling_relay::{Config, ConnectionInfo, Denial, Grant, JoinRequest, Opaque, Relay, Shutdown};
+use signaling_relay::{
+    Answer, Authorizer, Config, ConnectionInfo, Denial, Grant, JoinRequest, Opaque, Relay, Shutdown,
+};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -138,7 +145,7 @@ async fn a_relay_serves_what_an_owners_listeners_accept_plain_and_by_tls_of_its_
 
 #[tokio::test]
 async fn two_relays_in_one_process_know_nothing_of_each_other() {
-    let (one, other) = (harness::TestRelay::start().await, harness::TestRelay::start().await);
+    let (one, other) = (TestRelay::start().await, TestRelay::start().await);
     let (mut here, mut there) = (one.join("r").await, other.join("r").await);
     here.say(json!({"type": "message", "data": 1})).await;
     here.expect_error("peer_not_found").await;
@@ -149,4 +156,109 @@ async fn two_relays_in_one_process_know_nothing_of_each_other() {
     assert_eq!((other.relay.connections(), other.relay.rooms()), (1, 1));
     drop(there);
     other.stop().await;
+}
+
+/// Panics for clients of some names: at once, or in the decision that takes time.
+struct Shaky;
+
+impl Authorizer for Shaky {
+    fn authorize(&self, request: &JoinRequest) -> Answer {
+        match request.name.as_ref().map(|name| name.as_str()) {
+            Some("Now") => panic!("an authorizer panics at once"),
+            Some("Later") => Answer::Later(Box::pin(async { panic!("an authorizer panics later") })),
+            _ => Answer::Now(Ok(Grant::from(request))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_authorizer_that_panics_for_one_client_ends_that_connection_alone() {
+    let relay = TestRelay::start_as(Config::default(), |builder| builder.authorizer(Shaky)).await;
+    let (mut one, mut two) = relay.pair("r").await;
+    for name in ["Now", "Later"] {
+        let mut unlucky = relay.dial("/ws").await;
+        unlucky.join("elsewhere").await;
+        unlucky.say(json!({"type": "leave"})).await;
+        unlucky.say(json!({"type": "join", "room": "r", "name": name})).await;
+        unlucky.expect_cut().await;
+        assert!(relay.try_dial(&format!("/?room=r&name={name}")).await.is_err(), "{name}: the upgrade is not answered");
+        one.say(json!({"type": "message", "data": name})).await;
+        assert_eq!(two.expect("message").await["data"], name);
+    }
+    relay.join("r").await.close().await;
+    assert_eq!(one.expect("peer_joined").await["type"], two.expect("peer_joined").await["type"]);
+    one.close().await;
+    two.close().await;
+    let inside = Arc::clone(&relay.relay);
+    relay.stop().await;
+    assert_eq!((inside.connections(), inside.rooms()), (0, 0));
+}
+
+/// A stream that panics when it is read after it was told to.
+struct Brittle {
+    stream: DuplexStream,
+    breaks: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Brittle {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        assert!(!self.breaks.load(Ordering::SeqCst), "a stream panics");
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Brittle {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_member_whose_connection_panics_leaves_its_room_even_if_the_observer_panics_too() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seer = Arc::clone(&seen);
+    let relay = TestRelay::in_memory_as(Config::default(), |builder| {
+        builder.observer(move |event| {
+            seer.lock().unwrap().push(format!("{event:?}"));
+            panic!("an observer panics at each event");
+        })
+    });
+    let (mut one, mut two) = relay.pair("r").await;
+    let breaks = Arc::new(AtomicBool::new(false));
+    let (ours, stream) = duplex(4096);
+    let brittle = Brittle { stream, breaks: Arc::clone(&breaks) };
+    let served = tokio::spawn({
+        let relay = Arc::clone(&relay.relay);
+        async move { relay.serve_stream(Opaque(brittle), harness::relay::NOWHERE).await }
+    });
+    let mut unlucky = Client::dial(ours, "ws://localhost/?room=r", &[]).await.unwrap();
+    unlucky.expect_joined().await;
+    one.expect("peer_joined").await;
+    two.expect("peer_joined").await;
+    let id = unlucky.id.clone();
+    breaks.store(true, Ordering::SeqCst);
+    unlucky.say(json!({"type": "message", "data": 1})).await;
+    for other in [&mut one, &mut two] {
+        let left = other.expect("peer_left").await;
+        assert_eq!((&left["id"], &left["reason"]), (&json!(id), &json!("closed")));
+    }
+    unlucky.expect_cut().await;
+    soon("the end", served).await.expect("the panic ends within the relay");
+    one.say(json!({"type": "message", "data": 2})).await;
+    assert_eq!(two.expect("message").await["data"], 2);
+    assert_eq!((relay.relay.connections(), relay.relay.rooms()), (2, 1));
+    let last = seen.lock().unwrap().last().unwrap().clone();
+    assert!(last.contains("Disconnected") && last.contains("it panicked"), "{last}");
+    one.close().await;
+    two.close().await;
+    soon("the end", relay.relay.shutdown(Shutdown::ForGood)).await;
+    assert_eq!((relay.relay.connections(), relay.relay.rooms()), (0, 0));
 }

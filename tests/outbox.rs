@@ -370,7 +370,7 @@ fn whole_messages(bytes: &[u8]) -> Vec<u8> {
 fn who_comes_back_while_another_task_writes_to_the_old_connection_gets_each_message_once() {
     check(|| {
         let (old, old_socket) = outbox(3, true);
-        old.keep();
+        old.keep(None);
         let (sender, texts) = (sender(), [&b"aa"[..], b"bb"]);
         for text in texts {
             assert_eq!(old.push(sender, &Bytes::from_static(text), Waker::noop()), Pushed::Queued);

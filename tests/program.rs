@@ -225,6 +225,60 @@ fn flags_win_over_the_environment_and_port_0_is_printed_as_bound() {
     assert_eq!(program.end_by("-TERM").0, Some(0));
 }
 
+/// A frame of a client with the opcode and the FIN bit of `first`, masked with zeros.
+fn client_frame(first: u8, payload: &str) -> Vec<u8> {
+    let mut frame = vec![first, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(payload.as_bytes());
+    frame
+}
+
+/// How much the memory grows for each of 200 clients, each in a room of its own, who send `frames` and a ping, when all
+/// pings are answered.
+fn growth_for_each_who_sends(frames: &[u8]) -> u64 {
+    const CLIENTS: u64 = 200;
+    let program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let address = program.url.strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let mut stream = std::net::TcpStream::connect(&address).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                           Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+            write!(stream, "GET /?room=r{number} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n").unwrap();
+            read_until(&mut stream, "iceServers\":[]}");
+            stream
+        })
+        .collect();
+    let before = program.resident_bytes();
+    for client in &mut clients {
+        client.write_all(&[frames, &client_frame(0x89, "all is said")].concat()).unwrap();
+    }
+    for client in &mut clients {
+        read_until(client, "all is said");
+    }
+    program.resident_bytes().saturating_sub(before) / CLIENTS
+}
+
+fn read_until(stream: &mut std::net::TcpStream, end: &str) {
+    let mut heard = Vec::new();
+    while !heard.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        heard.push(byte[0]);
+    }
+}
+
+#[test]
+fn a_client_pins_little_more_memory_than_it_sends() {
+    let begun = client_frame(0x01, &"x".repeat(65));
+    let offer = client_frame(0x81, r#"{"type":"offer","sdp":"v=0"}"#);
+    let candidate = client_frame(0x81, r#"{"type":"offer_ice","iceCandidate":{"candidate":"candidate:1"}}"#);
+    for (what, frames) in [("a message that is not finished", begun), ("a held offer", [offer, candidate].concat())] {
+        let growth = growth_for_each_who_sends(&frames);
+        assert!(growth <= 16 * 1024, "{growth} bytes for {what} of {} bytes", frames.len());
+    }
+}
+
 #[tokio::test]
 async fn localhost_is_both_loopback_addresses_and_one_url() {
     let program = Program::start(&["--listen", "localhost:0"]);

@@ -186,6 +186,100 @@ async fn when_the_hold_is_over_the_place_is_gone() {
 }
 
 #[tokio::test]
+async fn a_host_that_comes_back_is_the_host_again_and_its_room_is_still_locked() {
+    let relay = TestRelay::start().await;
+    let (mut host, token) = resumable(&relay, "r").await;
+    let mut stays = relay.join("r").await;
+    host.expect("peer_joined").await;
+    host.say(json!({"type": "lock", "locked": true})).await;
+    for client in [&mut host, &mut stays] {
+        client.expect("room").await;
+    }
+    let id = host.id.clone();
+    drop(host);
+    hears_who(&mut stays, "peer_away", &id).await;
+    let mut visitor = relay.dial("/ws").await;
+    visitor.say(json!({"type": "join", "room": "r", "id": "visitor"})).await;
+    visitor.expect("waiting").await;
+    stays.say(json!({"type": "kick", "to": id})).await;
+    stays.expect_error("not_host").await;
+
+    let (mut host, resumed) = come_back(&relay, &token, 3).await;
+    assert_eq!((&resumed["host"], &resumed["locked"]), (&json!(id), &json!(true)));
+    assert!(resumed.get("password").is_none());
+    hears_who(&mut stays, "peer_back", &id).await;
+    hears_who(&mut host, "knock", "visitor").await;
+    host.say(json!({"type": "admit", "to": "visitor"})).await;
+    assert_eq!(visitor.expect_joined().await["host"], id);
+    for client in [&mut host, &mut stays] {
+        hears_who(client, "peer_joined", "visitor").await;
+    }
+}
+
+#[tokio::test]
+async fn who_was_kicked_does_not_come_back_with_its_token() {
+    let relay = TestRelay::start().await;
+    let mut host = relay.join("r").await;
+    for is_away in [false, true] {
+        let (mut kicked, token) = resumable(&relay, "r").await;
+        host.expect("peer_joined").await;
+        let id = kicked.id.clone();
+        let kick = json!({"type": "kick", "to": id});
+        if is_away {
+            drop(kicked);
+            hears_who(&mut host, "peer_away", &id).await;
+            host.say(kick).await;
+        } else {
+            host.say(kick).await;
+            kicked.expect_error("kicked").await;
+        }
+        assert_eq!(hears_who(&mut host, "peer_left", &id).await["reason"], "kicked");
+        let mut again = relay.dial("/ws").await;
+        again.say(resume(&token, 1)).await;
+        again.expect_error("resume_failed").await;
+    }
+    host.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn who_is_let_in_after_a_knock_has_a_place_and_who_still_knocks_has_none() {
+    let relay = TestRelay::start().await;
+    let mut host = relay.join("r").await;
+    host.say(json!({"type": "lock", "locked": true})).await;
+    host.expect("room").await;
+    let join = |id| json!({"type": "join", "room": "r", "id": id, "resume": true});
+
+    let mut gone = relay.dial("/ws").await;
+    gone.say(join("gone")).await;
+    gone.expect("waiting").await;
+    hears_who(&mut host, "knock", "gone").await;
+    drop(gone);
+    hears_who(&mut host, "knock_gone", "gone").await;
+
+    let mut guest = relay.dial("/ws").await;
+    guest.say(join("guest")).await;
+    guest.expect("waiting").await;
+    hears_who(&mut host, "knock", "guest").await;
+    guest.say(resume("no token", 0)).await;
+    guest.expect_error("already_joined").await;
+    guest.say(json!({"type": "message", "data": "too early"})).await;
+    guest.expect_error("not_joined").await;
+    host.say(json!({"type": "admit", "to": "guest"})).await;
+    let joined = guest.expect_joined().await;
+    let token = joined["resume"]["token"].as_str().unwrap().to_owned();
+    hears_who(&mut host, "peer_joined", "guest").await;
+    drop(guest);
+    hears_who(&mut host, "peer_away", "guest").await;
+    host.say(json!({"type": "message", "data": "meanwhile"})).await;
+
+    // `joined` is the first message to it, and what it said outside is the first one from it.
+    let (mut guest, resumed) = come_back(&relay, &token, 1).await;
+    assert_eq!((&resumed["received"], &resumed["locked"]), (&json!(1), &json!(true)));
+    assert_eq!(guest.expect("message").await["data"], "meanwhile");
+    hears_who(&mut host, "peer_back", "guest").await;
+}
+
+#[tokio::test]
 async fn a_resume_that_cannot_be_is_refused() {
     let relay = TestRelay::start().await;
     let mut stays = relay.join("r").await;

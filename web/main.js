@@ -10,6 +10,14 @@ let room = null;
 let refused = false;
 let left = false;
 
+/** The token of an invite link stays over a reload, but not in the address bar. */
+function takeToken() {
+	const token = new URLSearchParams(location.hash.slice(1)).get("token");
+	if (token) history.replaceState({ token }, "", location.href.split("#")[0]);
+}
+onhashchange = takeToken;
+takeToken();
+
 for (const dialog of $$("dialog")) {
 	dialog.prepend(make("h2", { dataset: { t: dialog.dataset.tLabel } }));
 	dialog.append(make("button", { className: "plain", dataset: { t: "close" }, onclick: () => dialog.close() }));
@@ -36,14 +44,14 @@ function join(name, person) {
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render };
-	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person }, hooks);
+	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token: history.state?.token }, hooks);
 	render();
 }
 
 function onentered() {
 	entry.close();
 	$("call").hidden = $("bar").hidden = false;
-	history.replaceState(null, "", inviteLink(room.room));
+	history.replaceState(history.state, "", inviteLink(room.room));
 	render();
 	$("mic").focus({ preventScroll: true });
 }

@@ -24,7 +24,7 @@ class Room {
 	/** Whether the first attempt to reach the relay has failed. */
 	unreachable = false;
 
-	constructor({ media, tiles, panels, url, room, name }, hooks) {
+	constructor({ media, tiles, panels, url, room, name, token }, hooks) {
 		this.#media = media;
 		this.#tiles = tiles;
 		this.#panels = panels;
@@ -39,7 +39,7 @@ class Room {
 		this.#channel.on("error", ({ code, message }) => Log.add("error", code, message));
 		this.#channel.on("goaway", () => Log.add("goaway"));
 		this.#call.send(media.tracks, media.described);
-		this.#channel.join(room, { name });
+		this.#channel.join(room, { name, token });
 	}
 
 	/** How things stand, as body[data-state] says it. */

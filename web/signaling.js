@@ -177,7 +177,8 @@ class SignalingChannel {
 
 	/**
 	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-	 * peer_joined, peer_left, peer_away, peer_back, host, offer, answer, offer_ice, answer_ice, message, error, goaway.
+	 * peer_joined, peer_left, peer_away, peer_back, host, room, waiting, knock, knock_gone, offer, answer, offer_ice,
+	 * answer_ice, message, error, goaway.
 	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
 	 * @returns {() => void} call it to stop listening
 	 */
@@ -188,15 +189,18 @@ class SignalingChannel {
 	}
 
 	/**
-	 * Enters a room, dialling the relay first. Keeps trying while it cannot be reached.
-	 * @param {{name?: string, id?: string, resume?: boolean}} [who] without an `id` the relay makes one
+	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
+	 * @param {{name?: string, id?: string, token?: string, password?: string, resume?: boolean}} [who] without an `id` the
+	 *     relay makes one
 	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
 	 */
-	join(room, { name, id, resume = true } = {}) {
+	join(room, { name, id, token, password, resume = true } = {}) {
 		this.leave();
 		this.#wanted = { room, resume };
 		if (name) this.#wanted.name = name;
 		if (id) this.#wanted.id = id;
+		if (token) this.#wanted.token = token;
+		if (password) this.#wanted.password = password;
 		this.#joinedBefore = false;
 		this.#ghostSinceMs = 0;
 		const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
@@ -253,6 +257,13 @@ class SignalingChannel {
 		this.leave();
 		this.#listeners.clear();
 	}
+
+	/** What the host may do; for others it is an `error`, `not_host`. */
+	kick = (to, message) => this.#write({ type: "kick", to, message });
+	lock = (locked = true) => this.#write({ type: "lock", locked });
+	admit = (to) => this.#write({ type: "admit", to });
+	deny = (to) => this.#write({ type: "deny", to });
+	makeHost = (to) => this.#write({ type: "make_host", to });
 
 	/** Dials now rather than when the delay is over: for a "try again" button. */
 	reconnect() {
@@ -315,12 +326,16 @@ class SignalingChannel {
 				this.#queues.get(message.id)?.drop();
 				this.#queues.delete(message.id);
 				break;
+			case "waiting": // for the host, who may take minutes
+				clearTimeout(this.#deadlineTimer);
+				break;
 			case "goaway":
 				this.#notBeforeMs = Number(message.retryAfterMs) || 0;
 				this.#token = null;
 				break;
 			case "error":
 				if (message.ref === PROBE_REF) return this.#answered();
+				if (message.code === "kicked") return this.#refuse(message);
 				if (this.state === "joining") return this.#refused(message);
 				if (this.#returned(message)) return;
 		}

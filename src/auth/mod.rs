@@ -4,6 +4,17 @@
 //! [`Denial`] the reason for the client. An answer may take time (a webhook, a directory): the client's next messages
 //! wait for it, and other clients do not.
 
+#[cfg_attr(not(feature = "auth"), path = "door_absent.rs")]
+pub(crate) mod door;
+#[cfg(feature = "auth")]
+pub(crate) mod keys;
+#[cfg(feature = "auth")]
+mod signature;
+#[cfg(feature = "auth")]
+pub(crate) mod token;
+#[cfg(feature = "auth")]
+pub(crate) mod webhook;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -60,6 +71,30 @@ pub enum Role {
     Guest,
     /// A host: it comes before members without this role, whenever they joined.
     Host,
+}
+
+impl Role {
+    /// Parses `host` or `guest`.
+    ///
+    /// # Errors
+    /// A sentence, if it is another text.
+    #[cfg(feature = "auth")]
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "host" => Ok(Self::Host),
+            "guest" => Ok(Self::Guest),
+            _ => Err("a role is \"host\" or \"guest\""),
+        }
+    }
+
+    /// Its name in tokens.
+    #[cfg(feature = "auth")]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        }
+    }
 }
 
 /// The permission to join, and what the client gets in the room.

@@ -5,8 +5,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{Args, CommandFactory, Parser};
 
+#[cfg(feature = "auth")]
+use super::invite::Invite;
+#[cfg(feature = "auth")]
+use crate::auth::webhook::AuthUrl;
 use crate::config::Config;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
@@ -14,21 +18,36 @@ use crate::limits;
 use crate::net::address::ListenAddress;
 use crate::protocol::IceServers;
 
-/// The settings on the command line and in the environment. Exits with code 2 and a line that says what is allowed if
-/// they are wrong, and with code 0 if they ask for help or for the version.
-pub fn from_command_line() -> Config {
+/// What the program is told to do.
+#[derive(Debug)]
+pub enum Task {
+    /// To serve with these settings.
+    Serve(Box<Config>),
+    /// To print an invite link.
+    #[cfg(feature = "auth")]
+    Invite(Invite),
+}
+
+/// The task on the command line and in the environment. Exits with code 2 and a line that says what is allowed if a
+/// setting is wrong, and with code 0 if help or the version is asked for.
+pub fn from_command_line() -> Task {
     from_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
-/// The settings in `arguments`, the first of which is the name of the program, and in the environment.
+/// The task in `arguments`, the first of which is the name of the program, and in the environment.
 ///
 /// # Errors
-/// When they are wrong, or ask for help or for the version.
-pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Config, clap::Error> {
-    let config = Config::from(Flags::try_parse_from(arguments)?);
+/// When a setting is wrong, or help or the version is asked for.
+pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Task, clap::Error> {
+    let line = Line::try_parse_from(arguments)?;
+    #[cfg(feature = "auth")]
+    if let Some(Subcommand::Invite(invite)) = line.command {
+        return Ok(Task::Invite(invite));
+    }
+    let config = Config::from(line.flags);
     match config.check() {
-        Ok(()) => Ok(config),
-        Err(error) => Err(Flags::command().error(ErrorKind::ValueValidation, error)),
+        Ok(()) => Ok(Task::Serve(config.into())),
+        Err(error) => Err(Line::command().error(ErrorKind::ValueValidation, error)),
     }
 }
 
@@ -42,15 +61,35 @@ A flag that may be given several times also accepts a list with commas.
 The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
 Ctrl-C or SIGTERM tells the clients and then ends the relay; a second one ends it at once.";
 
-/// The flags, and the text of `--help`. `-h` shows only the first paragraph of each flag.
+/// The command line, and the text of `--help`. `-h` shows only the first paragraph of each flag.
 #[derive(Debug, Parser)]
 #[command(
     name = "signaling-relay",
     version,
     about = "Carries WebRTC signaling between the browsers in a room, and serves a page to call with.",
     after_help = AFTER_HELP,
-    max_term_width = 100
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
 )]
+struct Line {
+    #[cfg(feature = "auth")]
+    #[command(subcommand)]
+    command: Option<Subcommand>,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// What the program does other than to serve.
+#[cfg(feature = "auth")]
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Print a link that lets somebody into a room of a relay with --token-secret-file.
+    Invite(Invite),
+}
+
+/// The flags of the relay.
+#[derive(Debug, Args)]
 struct Flags {
     /// Listen on this address; may be given several times.
     ///
@@ -114,6 +153,33 @@ struct Flags {
     #[cfg(feature = "page")]
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_WEB")]
     web: Option<PathBuf>,
+
+    /// Let in only who has a token (JWT) that is signed by HS256 with the secret in this file; may be given several times.
+    ///
+    /// White space around the secret does not count. Claims: `exp`; `room`, a name, a list, or a prefix that ends in `*`;
+    /// and if you like `nbf`, `sub` (the id), `name`, and `role` (host or guest). If there are several secrets and keys, any
+    /// will do. SIGHUP reads them again.
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_TOKEN_SECRET_FILE", value_delimiter = ',')]
+    token_secret_file: Vec<PathBuf>,
+
+    /// The same with the public key in this PEM file, of P-256 (ES256), RSA (RS256) or Ed25519 (EdDSA).
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_TOKEN_KEY_FILE", value_delimiter = ',')]
+    token_key_file: Vec<PathBuf>,
+
+    /// Ask this URL before each join, by POST; nobody joins when it does not answer.
+    ///
+    /// It gets {"room","id","name","token","address","origin"} in JSON, and answers with the status 200 and
+    /// {"allow":true}, if it likes with "id", "name" and "role", or {"allow":false,"message":"why"}.
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "URL", env = "SIGNALING_RELAY_AUTH_URL", hide_env_values = true)]
+    auth_url: Option<AuthUrl>,
+
+    /// Trust the certificate authorities in this PEM file for an --auth-url with https.
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_AUTH_CA")]
+    auth_ca: Option<PathBuf>,
 
     /// Allow this many peers in a room, 1 to 256.
     ///
@@ -262,6 +328,14 @@ impl From<Flags> for Config {
             redirect_from: flags.redirect_from,
             #[cfg(feature = "page")]
             web: flags.web,
+            #[cfg(feature = "auth")]
+            token_secret_file: flags.token_secret_file,
+            #[cfg(feature = "auth")]
+            token_key_file: flags.token_key_file,
+            #[cfg(feature = "auth")]
+            auth_url: flags.auth_url,
+            #[cfg(feature = "auth")]
+            auth_ca: flags.auth_ca,
             room_capacity: flags.room_capacity,
             max_message_bytes: flags.max_message_bytes,
             message_rate: flags.message_rate,
@@ -296,7 +370,12 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Config, String> {
-        from_arguments(std::iter::once(&"signaling-relay").chain(arguments)).map_err(|error| error.to_string())
+        match from_arguments(std::iter::once(&"signaling-relay").chain(arguments)) {
+            Ok(Task::Serve(config)) => Ok(*config),
+            #[cfg(feature = "auth")]
+            Ok(Task::Invite(invite)) => panic!("{invite:?}"),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn listen(arguments: &[&str]) -> Vec<String> {
@@ -336,6 +415,12 @@ mod tests {
             (["--allow-origin", "example.org"], "https://example.org"),
             (["--ice-servers", "stun:x"], "JSON array"),
             (["--ice-servers", "[{}]"], "urls"),
+            #[cfg(feature = "auth")]
+            (["--auth-url", "localhost:3000"], "such as http://localhost:3000"),
+            #[cfg(feature = "auth")]
+            (["--auth-url", "https://auth.example/"], "--auth-ca FILE"),
+            #[cfg(feature = "auth")]
+            (["--auth-ca", "ca.pem"], "https:// URL"),
         ] {
             let error = parse(&arguments).unwrap_err();
             assert!(error.contains(hint) && error.contains(arguments[0]), "{error}");

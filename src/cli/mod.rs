@@ -1,6 +1,8 @@
-//! The binary: its flags, banner, log and signals.
+//! The binary: its flags, invite links, banner, log and signals.
 
 pub mod banner;
 pub mod flags;
+#[cfg(feature = "auth")]
+pub mod invite;
 pub mod log;
 pub mod signals;

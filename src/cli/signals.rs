@@ -1,4 +1,4 @@
-//! The signals that end the relay or reload its certificate.
+//! The signals that end the relay, or reload its certificate and the keys of tokens.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::server::Server;
 pub enum Request {
     /// To shut the relay down, and to tell its clients.
     End(Shutdown),
-    /// To reload the certificate.
+    /// To reload the certificate and the keys of tokens.
     Reload,
 }
 
@@ -76,7 +76,8 @@ impl Signals {
     }
 }
 
-/// SIGINT (Ctrl-C at the terminal) and SIGTERM (from a service manager) end the relay, SIGHUP reloads the certificate.
+/// SIGINT (Ctrl-C at the terminal) and SIGTERM (from a service manager) end the relay, SIGHUP reloads the
+/// certificate and the keys of tokens.
 #[cfg(all(unix, not(signaling_relay_no_unix)))]
 mod system {
     use std::io::{self, IsTerminal};

@@ -20,7 +20,7 @@ use crate::auth::{Answer, Secret};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
 use crate::net::quota::{Admission, Excess};
-use crate::peer::Session;
+use crate::peer::{Entry, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
 use crate::room::Flushes;
@@ -165,13 +165,16 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    let request = session.request(join_from_query(query)?);
+    let join = join_from_query(query)?;
+    let wants_resume = join.resume;
+    let request = session.request(join);
     session.take_join()?;
     let answer = match session.authorize(&request) {
         Answer::Now(answer) => answer,
         Answer::Later(decision) => decision.await,
     };
-    Ok(session.enter(&request.room, answer, &mut Flushes::default())?)
+    let entry = Entry { room: request.room, password: None, is_by_url: true, wants_resume };
+    Ok(session.enter(&entry, None, answer, &mut Flushes::default())?)
 }
 
 /// Why a client cannot join the room that its URL names.
@@ -229,14 +232,16 @@ fn join_from_query(query: &str) -> Result<Join, Refusal> {
         Some("1") => true,
         Some(_) => return Err(Refusal::new(ErrorCode::BadMessage, "\"resume\" in the URL must be 1 or 0")),
     };
-    Ok(Join { room, name, id, token, resume })
+    // No password: proxies log queries.
+    Ok(Join { room, name, id, token, password: None, resume })
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         code if code.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::IdTaken => StatusCode::CONFLICT,
-        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Unauthorized | ErrorCode::WrongPassword => StatusCode::UNAUTHORIZED,
+        ErrorCode::Denied => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -75,7 +75,7 @@ impl Rules {
 
 /// The addresses that count as one: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
+pub(crate) struct Network(IpAddr);
 
 impl From<IpAddr> for Network {
     fn from(ip: IpAddr) -> Self {

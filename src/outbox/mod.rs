@@ -81,6 +81,13 @@ pub(crate) enum EndReason {
     GaveWay,
     /// Another connection of the client took its place.
     TakenOver,
+    /// The host of the room removed the client.
+    Kicked,
+    /// The client waited at a locked room that its URL names, and does not come in.
+    Denied {
+        /// Whether it may try again.
+        retryable: bool,
+    },
 }
 
 /// The frames that are queued for one client.
@@ -241,15 +248,10 @@ impl Outbox {
         state.shares.forget_if_idle(sender);
     }
 
-    /// Queues a message of the relay itself. It always fits, because each join first checks
-    /// [`room_for_announcements`](Self::room_for_announcements).
+    /// Queues a message of the relay itself. It always fits, because each join, each knock and each command of a host
+    /// first checks [`room_for_announcements`](Self::room_for_announcements).
     pub(crate) fn announce(&self, frame: Bytes) {
-        let mut state = self.lock();
-        if !state.is_closed {
-            state.announcements += 1;
-            state.announced_bytes += frame.len();
-            self.enqueue(&mut state, frame, Origin::Relay);
-        }
+        self.announce_to(&mut self.lock(), frame);
     }
 
     /// Whether `more` messages of the relay fit.
@@ -286,11 +288,13 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Numbers the messages from the next one on, and keeps what is written, until [`forget`](Self::forget).
-    pub(crate) fn keep(&self) {
+    /// Numbers the messages from the next one on, and keeps what is written, until [`forget`](Self::forget). Announces
+    /// `first` in the same moment, because another task may queue an error.
+    pub(crate) fn keep(&self, first: Option<Bytes>) {
         let mut state = self.lock();
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         state.kept = Some(Box::new(Kept::new(unnumbered)));
+        first.into_iter().for_each(|frame| self.announce_to(&mut state, frame));
     }
 
     /// Keeps nothing any more.
@@ -446,6 +450,14 @@ impl Outbox {
         }
         if state.shares.is_empty() {
             state.shares = Shares::default();
+        }
+    }
+
+    fn announce_to(&self, state: &mut State, frame: Bytes) {
+        if !state.is_closed {
+            state.announcements += 1;
+            state.announced_bytes += frame.len();
+            self.enqueue(state, frame, Origin::Relay);
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::observer::{Observer, RelayEvent};
 use super::resume::Places;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
+use crate::contain;
 use crate::limits::AUTHORIZE_DEADLINE;
 use crate::room::{IceServers, Rooms};
 
@@ -40,10 +41,11 @@ impl Context {
 }
 
 impl Context {
-    /// Sends an event to the observer, if there is one.
+    /// Sends an event to the observer, if there is one. A panic of the observer ends here: a session also sends events
+    /// while it is dropped because of another panic, and a second panic would abort the process.
     pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
         if let Some(observer) = &self.observer {
-            observer(&event());
+            contain::call("the observer", || observer(&event()));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One peer's protocol state and rate limits, without its socket.
 
 mod context;
-#[cfg(test)]
-mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod observer;
 mod rate;
 mod resume;
@@ -15,4 +15,4 @@ pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
 pub(crate) use rate::{EmptyFrames, RateLimiter};
 pub(crate) use resume::Places;
-pub(crate) use session::Session;
+pub(crate) use session::{Entry, Session};

@@ -1,6 +1,14 @@
 //! Compares sessions with a simple model of the protocol, without sockets. Whatever peers do, and however slowly they
 //! read: presence is exact, and no message is duplicated, reordered, or lost without an error to its sender.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::{self, Waker};
@@ -22,6 +30,9 @@ use crate::testing::{self, MemorySocket};
 const CAPACITY: usize = 3;
 const ROOMS: [&str; 3] = ["lobby", "红", "blue"];
 const PEERS: usize = 6;
+/// The messages of the relay itself, without errors.
+const ANNOUNCEMENTS: &[&str] =
+    &["joined", "peer_joined", "peer_left", "host", "room", "waiting", "knock", "knock_gone"];
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -43,6 +54,12 @@ enum Operation {
         bytes: usize,
         count: usize,
     },
+    /// Says what only a host may do.
+    Command {
+        peer: usize,
+        kind: &'static str,
+        to: usize,
+    },
     StopReading {
         peer: usize,
     },
@@ -59,6 +76,7 @@ enum Operation {
     },
 }
 
+#[cfg(test)]
 fn operation() -> impl Strategy<Value = Operation> {
     let peer = 0..PEERS;
     let kind = prop::sample::select(vec!["offer", "answer", "offer_ice", "answer_ice", "message"]);
@@ -66,6 +84,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     let bytes = prop_oneof![9 => 0..100_usize, 1 => HELD_BYTES / 3..HELD_BYTES];
     let count = prop_oneof![6 => Just(1), 1 => 1..2 * SHARE_MESSAGES];
     let ms = prop_oneof![1..20_u64, 90..300_u64];
+    let commands = vec!["lock", "lock", "unlock", "admit", "admit", "deny", "make_host", "kick"];
     prop_oneof![
         6 => (peer.clone(), 0..ROOMS.len()).prop_map(|(peer, room)| Operation::Join { peer, room }),
         1 => peer.clone().prop_map(|peer| Operation::Leave { peer }),
@@ -73,6 +92,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         14 => (peer.clone(), kind, to, bytes, count)
             .prop_map(|(peer, kind, to, bytes, count)| (peer, kind, to, if count > 1 { bytes % 100 } else { bytes }, count))
             .prop_map(|(peer, kind, to, bytes, count)| Operation::Say { peer, kind, to, bytes, count }),
+        4 => (peer.clone(), prop::sample::select(commands), 0..PEERS)
+            .prop_map(|(peer, kind, to)| Operation::Command { peer, kind, to }),
         2 => peer.clone().prop_map(|peer| Operation::StopReading { peer }),
         2 => (peer.clone(), 1..20_000_usize).prop_map(|(peer, bytes)| Operation::Read { peer, bytes }),
         1 => peer.prop_map(|peer| Operation::ReadOn { peer }),
@@ -84,6 +105,11 @@ fn operation() -> impl Strategy<Value = Operation> {
 #[derive(Default)]
 struct Model {
     rooms: HashMap<&'static str, Vec<usize>>,
+    locked: HashSet<&'static str>,
+    /// Those who wait at each room, in the order in which they came.
+    knocks: HashMap<&'static str, Vec<usize>>,
+    /// The members that a host chose, and when.
+    chosen: HashMap<usize, usize>,
     held: HashMap<&'static str, (usize, Vec<usize>, usize)>,
     /// The relay's own messages to each peer.
     told: HashMap<usize, Vec<Value>>,
@@ -116,16 +142,39 @@ impl Model {
         self.rooms.iter().find(|(_, members)| members.contains(&peer)).map(|(room, members)| (*room, members.clone()))
     }
 
+    fn host(&self, members: &[usize]) -> Option<usize> {
+        // Of equal ones, the last: the oldest.
+        members.iter().rev().copied().max_by_key(|member| self.chosen.get(member).copied().unwrap_or(0))
+    }
+
+    fn waits_at(&self, peer: usize) -> Option<&'static str> {
+        self.knocks.iter().find(|(_, waiting)| waiting.contains(&peer)).map(|(room, _)| *room)
+    }
+
+    fn is_full(&self, room: &str) -> bool {
+        self.rooms.get(room).map_or(0, Vec::len) >= if room == "lobby" { 2 } else { CAPACITY }
+    }
+
     fn join(&mut self, peer: usize, room: &'static str) {
-        if self.room_of(peer).is_some() {
+        if self.room_of(peer).is_some() || self.waits_at(peer).is_some() {
             return self.refuse(peer, None, "already_joined");
         }
-        let members = self.rooms.get(room).cloned().unwrap_or_default();
-        if members.len() >= if room == "lobby" { 2 } else { CAPACITY } {
+        if self.locked.contains(room) {
+            let host = self.host(&self.rooms[room]).unwrap();
+            self.tell(&[peer], &json!("waiting"));
+            self.tell(&[host], &json!({"knock": peer}));
+            return self.knocks.entry(room).or_default().push(peer);
+        }
+        if self.is_full(room) {
             return self.refuse(peer, None, "room_full");
         }
-        let host = members.first().unwrap_or(&peer);
-        self.tell(&[peer], &json!({"joined": peer, "room": room, "host": host, "peers": members}));
+        self.enter(peer, room);
+    }
+
+    fn enter(&mut self, peer: usize, room: &'static str) {
+        let members = self.rooms.get(room).cloned().unwrap_or_default();
+        let (host, locked) = (self.host(&members).unwrap_or(peer), self.locked.contains(room));
+        self.tell(&[peer], &json!({"joined": peer, "room": room, "host": host, "peers": members, "locked": locked}));
         if members.len() == 1 {
             let held = self.held.get(room).cloned();
             for number in held.iter().flat_map(|held| &held.1) {
@@ -137,26 +186,126 @@ impl Model {
         self.rooms.entry(room).or_default().push(peer);
     }
 
+    /// Ends the wait of `peer` at `room`.
+    fn take_knock(&mut self, room: &str, peer: usize) {
+        self.knocks.get_mut(room).unwrap().retain(|waiting| *waiting != peer);
+    }
+
+    fn knock_gone(&mut self, room: &str, peer: usize) {
+        let host = self.host(&self.rooms[room]).unwrap();
+        self.tell(&[host], &json!({"knock_gone": peer}));
+    }
+
+    fn tell_host(&mut self, room: &str) {
+        let members = self.rooms[room].clone();
+        let host = self.host(&members).unwrap();
+        self.tell(&members, &json!({"host": host}));
+        for knock in self.knocks.get(room).cloned().unwrap_or_default() {
+            self.tell(&[host], &json!({"knock": knock}));
+        }
+    }
+
     fn leave(&mut self, peer: usize, reason: &str) {
+        if let Some(room) = self.waits_at(peer) {
+            self.take_knock(room, peer);
+            return self.knock_gone(room, peer);
+        }
         let Some((room, members)) = self.room_of(peer) else {
             if reason == "left" {
                 self.refuse(peer, None, "not_joined");
             }
             return;
         };
+        let was_host = self.host(&members) == Some(peer);
         let rest: Vec<usize> = members.iter().copied().filter(|member| *member != peer).collect();
         if self.held.get(room).is_some_and(|held| held.0 == peer) {
             self.held.remove(room);
         }
+        self.chosen.remove(&peer);
         self.tell(&rest, &json!({"peer_left": peer, "reason": reason}));
-        if members[0] == peer && !rest.is_empty() {
-            self.tell(&rest, &json!({"host": rest[0]}));
-        }
         if rest.is_empty() {
-            self.rooms.remove(room)
-        } else {
-            self.rooms.insert(room, rest)
+            self.rooms.remove(room);
+            self.locked.remove(room);
+            for knock in self.knocks.remove(room).unwrap_or_default() {
+                self.refuse(knock, None, "denied");
+            }
+            return;
+        }
+        self.rooms.insert(room, rest);
+        if was_host {
+            self.tell_host(room);
+        }
+    }
+
+    /// Carries out a command; returns whether it was a kick.
+    fn command(&mut self, peer: usize, kind: &str, to: usize) -> bool {
+        let refusal = match self.room_of(peer) {
+            None => Some("not_joined"),
+            Some((_, members)) if self.host(&members) != Some(peer) => Some("not_host"),
+            Some((room, members)) => self.command_of_host(peer, room, &members, kind, to),
         };
+        if let Some(code) = refusal {
+            self.refuse(peer, None, code);
+        }
+        refusal.is_none() && kind == "kick"
+    }
+
+    fn command_of_host(
+        &mut self,
+        peer: usize,
+        room: &'static str,
+        members: &[usize],
+        kind: &str,
+        to: usize,
+    ) -> Option<&'static str> {
+        let knocks = self.knocks.get(room).cloned().unwrap_or_default();
+        let is_there = match kind {
+            "admit" | "deny" => knocks.contains(&to),
+            "kick" => members.contains(&to) && to != peer,
+            "make_host" => members.contains(&to),
+            _ => true,
+        };
+        if !is_there {
+            return Some("peer_not_found");
+        }
+        match kind {
+            "lock" => {
+                self.locked.insert(room);
+                self.tell(members, &json!({"room": true}));
+            }
+            "unlock" => {
+                self.locked.remove(room);
+                self.knocks.remove(room);
+                self.tell(members, &json!({"room": false}));
+                for knock in knocks {
+                    if self.is_full(room) {
+                        self.knock_gone(room, knock);
+                        self.refuse(knock, None, "room_full");
+                    } else {
+                        self.enter(knock, room);
+                    }
+                }
+            }
+            "admit" if self.is_full(room) => return Some("room_full"),
+            "admit" => {
+                self.take_knock(room, to);
+                self.enter(to, room);
+            }
+            "deny" => {
+                self.take_knock(room, to);
+                self.refuse(to, None, "denied");
+            }
+            "make_host" => {
+                let latest = self.chosen.values().max().copied().unwrap_or(0);
+                self.chosen.insert(to, latest + 1);
+                self.tell_host(room);
+            }
+            _ => {
+                self.leave(to, "kicked");
+                self.refuse(to, None, "kicked");
+            }
+        }
+        None
     }
 
     fn say(&mut self, peer: usize, kind: &str, to: Option<usize>, number: usize, bytes: usize) {
@@ -231,11 +380,16 @@ fn in_the_models_words(message: &Value) -> Value {
             let peers: Vec<usize> =
                 message["peers"].as_array().unwrap().iter().map(|peer| peer_of(&peer["id"])).collect();
             let (id, host) = (peer_of(&message["id"]), peer_of(&message["host"]));
-            json!({"joined": id, "room": message["room"], "host": host, "peers": peers})
+            let locked = message.get("locked").is_some();
+            json!({"joined": id, "room": message["room"], "host": host, "peers": peers, "locked": locked})
         }
         "peer_joined" => json!({"peer_joined": peer_of(&message["id"])}),
         "peer_left" => json!({"peer_left": peer_of(&message["id"]), "reason": message["reason"]}),
         "host" => json!({"host": peer_of(&message["id"])}),
+        "room" => json!({"room": message["locked"]}),
+        "waiting" => json!("waiting"),
+        "knock" => json!({"knock": peer_of(&message["id"])}),
+        "knock_gone" => json!({"knock_gone": peer_of(&message["id"])}),
         other => panic!("{other} is no announcement"),
     }
 }
@@ -260,6 +414,15 @@ impl World {
         Self { rooms, peers, model: Model::default(), excused: HashSet::new(), next: 0 }
     }
 
+    /// Ends the connection of `peer`; it may come again.
+    fn end(&mut self, peer: usize, reason: LeaveReason) {
+        if let Some((number, _)) = self.peers[peer].waits_with.take() {
+            self.excused.extend((0..PEERS).map(|receiver| (number, receiver)));
+        }
+        self.peers[peer].session.leave(reason, &mut Flushes::default());
+        self.excuse_whom_others_wait_for(peer);
+    }
+
     fn receive(&mut self, peer: usize, message: &Value) -> usize {
         let text = message.to_string();
         let session = &mut self.peers[peer].session;
@@ -270,7 +433,8 @@ impl World {
     async fn carry_out(&mut self, operation: &Operation) {
         match *operation {
             // A session that waits receives nothing.
-            Operation::Join { peer, .. } | Operation::Leave { peer } if self.peers[peer].session.is_waiting() => {}
+            Operation::Join { peer, .. } | Operation::Leave { peer } | Operation::Command { peer, .. }
+                if self.peers[peer].session.is_waiting() => {}
             Operation::Join { peer, room } => {
                 self.receive(peer, &json!({"type": "join", "room": ROOMS[room], "id": id(peer)}));
                 self.model.join(peer, ROOMS[room]);
@@ -281,12 +445,19 @@ impl World {
                 self.model.leave(peer, "left");
             }
             Operation::Vanish { peer } => {
-                if let Some((number, _)) = self.peers[peer].waits_with.take() {
-                    self.excused.extend((0..PEERS).map(|receiver| (number, receiver)));
-                }
-                self.peers[peer].session.leave(LeaveReason::Timeout, &mut Flushes::default());
-                self.excuse_whom_others_wait_for(peer);
+                self.end(peer, LeaveReason::Timeout);
                 self.model.leave(peer, "timeout");
+            }
+            Operation::Command { peer, kind, to } => {
+                let locked = kind == "lock";
+                let (kind, message) = match kind {
+                    "lock" | "unlock" => (kind, json!({"type": "lock", "locked": locked})),
+                    kind => (kind, json!({"type": kind, "to": id(to)})),
+                };
+                self.receive(peer, &message);
+                if self.model.command(peer, kind, to) {
+                    self.end(to, LeaveReason::Kicked);
+                }
             }
             Operation::Say { peer, kind, to, bytes, count } => {
                 for _ in 0..count {
@@ -366,11 +537,8 @@ impl World {
         let mut busy: HashMap<(usize, usize), usize> = HashMap::new();
         for (peer, Peer { heard, .. }) in self.peers.iter().enumerate() {
             let kind = |message: &&Value, kinds: &[&str]| kinds.contains(&message["type"].as_str().unwrap());
-            let announced: Vec<Value> = heard
-                .iter()
-                .filter(|one| kind(one, &["joined", "peer_joined", "peer_left", "host"]))
-                .map(in_the_models_words)
-                .collect();
+            let announced: Vec<Value> =
+                heard.iter().filter(|one| kind(one, ANNOUNCEMENTS)).map(in_the_models_words).collect();
             prop_assert_eq!(
                 announced,
                 self.model.told.get(&peer).cloned().unwrap_or_default(),
@@ -431,6 +599,7 @@ impl World {
     }
 }
 
+/// Carries the operations out, and checks what each peer was told.
 fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -447,6 +616,34 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
     })
 }
 
+/// The operation that four bytes select, about as often as [`operation`] does.
+#[cfg(fuzzing)]
+fn selected([what, who, one, other]: [u8; 4]) -> Operation {
+    let (peer, one, other) = (usize::from(who) % PEERS, usize::from(one), usize::from(other));
+    let kind = ["offer", "answer", "offer_ice", "answer_ice", "message"][one % 5];
+    let to = (other < 100).then_some(other % PEERS);
+    match what {
+        0..55 => Operation::Join { peer, room: one % ROOMS.len() },
+        55..65 => Operation::Leave { peer },
+        65..75 => Operation::Vanish { peer },
+        75..170 => Operation::Say { peer, kind, to, bytes: one, count: 1 },
+        170..185 => Operation::Say { peer, kind, to, bytes: one * HELD_BYTES / 256, count: 1 },
+        185..205 => Operation::Say { peer, kind, to, bytes: one % 100, count: 1 + other % (2 * SHARE_MESSAGES) },
+        205..220 => Operation::StopReading { peer },
+        220..235 => Operation::Read { peer, bytes: 1 + one * 80 + other },
+        235..245 => Operation::ReadOn { peer },
+        245.. => Operation::Wait { ms: 1 + one as u64 },
+    }
+}
+
+/// Runs the operations that `bytes` select, in place of random ones.
+#[cfg(fuzzing)]
+pub(crate) fn run_selected(bytes: &[u8]) {
+    let operations: Vec<Operation> = bytes.as_chunks().0.iter().copied().map(selected).collect();
+    run(&operations).unwrap_or_else(|error| panic!("{error}\n{operations:#?}"));
+}
+
+#[cfg(test)]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

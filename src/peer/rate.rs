@@ -263,4 +263,45 @@ mod tests {
         let mut empty = EmptyFrames::new(start);
         assert!((0..100_000).all(|n| !empty.exceeds(start + Duration::from_millis(10) * n)));
     }
+
+    #[test]
+    fn refusals_are_forgotten_when_the_whole_burst_is_back_and_not_before() {
+        let start = Instant::now();
+        let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
+        let refusals_until_exceeded = |rate: &mut RateLimiter, now: Instant| {
+            while rate.take_message(now) == RateDecision::Allowed {}
+            1 + (0..).take_while(|_| rate.take_message(now) == RateDecision::Limited).count()
+        };
+        assert_eq!(refusals_until_exceeded(&mut rate, start), REFUSALS as usize);
+        // The first refusal after that second is one too many already.
+        let soon = start + second(1);
+        assert_eq!((0..MESSAGE_RATE).filter(|_| rate.take_message(soon) == RateDecision::Allowed).count(), 100);
+        assert_eq!(rate.take_message(soon), RateDecision::Exceeded);
+        assert_eq!(refusals_until_exceeded(&mut rate, start + second(3600)), REFUSALS as usize);
+    }
+
+    /// Sends `count` empty frames in each window that begins at one of these times, and expects all to be allowed.
+    fn send_empty(empty: &mut EmptyFrames, windows: &[Instant], count: u32) {
+        for now in windows {
+            assert!((0..count).all(|_| !empty.exceeds(*now)));
+        }
+    }
+
+    #[test]
+    fn the_fourth_half_second_in_a_row_ends_the_connection_at_its_fifty_first_empty_frame() {
+        let start = Instant::now();
+        let half_second = |n: u32| start + Duration::from_millis(500) * n;
+        let mut empty = EmptyFrames::new(start);
+        send_empty(&mut empty, &[0, 1, 2].map(half_second), 51);
+        send_empty(&mut empty, &[half_second(3)], 50);
+        assert!(empty.exceeds(half_second(3)) && empty.exceeds(half_second(3)), "and at each further one");
+
+        let mut at_the_limit = EmptyFrames::new(start);
+        send_empty(&mut at_the_limit, &[0, 1, 2].map(half_second), 50);
+        send_empty(&mut at_the_limit, &[half_second(3)], 1000);
+
+        let mut with_pauses = EmptyFrames::new(start);
+        send_empty(&mut with_pauses, &[0, 2, 4].map(half_second), 51);
+        send_empty(&mut with_pauses, &[half_second(6)], 1000);
+    }
 }

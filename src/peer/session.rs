@@ -8,13 +8,17 @@
 //! outboxes, and each of these receivers is **blocked** until it has room or the sender gives up. [`crate::outbox`]
 //! defines full, stalled and busy.
 //!
+//! A session that is **outside** receives texts, and is in no room: its peer knocks at a locked room, whose host decides.
 //! [`super::resume`] says how a session gets the place of one whose connection is lost.
+
+mod outside;
 
 use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
+use std::thread;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -23,13 +27,16 @@ use super::context::Context;
 use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
 use super::resume::{Claim, Found, Parted, Place};
-use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
 use crate::limits::{PAUSE, STALL, TAKEN_MESSAGES};
 use crate::net::quota::Excess;
-use crate::outbox::{Outbox, Pushed};
+use crate::outbox::{Outbox, Pushed, frame};
 use crate::protocol::{self, Command, Join, Resume};
-use crate::room::names::{PeerId, RoomName};
-use crate::room::{Blocked, Entrant, ErrorCode, Event, Flushes, LeaveReason, Membership, Refusal, Signal};
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::{
+    Blocked, Entered, Entrant, ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal,
+};
+use outside::Outside;
 
 /// One peer's protocol state.
 #[derive(Debug)]
@@ -47,9 +54,11 @@ pub(crate) struct Session {
     /// The room that the peer is in or was in last, and its id there.
     place: Option<(RoomName, PeerId)>,
     waiting: Option<Box<Waiting>>,
-    /// Whether the join that is being decided asks for a place that survives a lost connection.
-    wants_resume: bool,
-    /// That place, if it has one.
+    /// The wait at a locked room. Only without a membership.
+    outside: Option<Box<Outside>>,
+    /// Whether the peer has been in a room, or at one that was locked.
+    has_come: bool,
+    /// The place that survives a lost connection, if the peer has one, or will have one once it is let in.
     resumable: Option<Box<Resumable>>,
     /// Whether an `error` was queued since the last [`take_answered`](Self::take_answered).
     has_answered: Cell<bool>,
@@ -88,9 +97,22 @@ enum What {
         patience: Patience,
     },
     /// The decision on a join.
-    Answer { room: RoomName, decision: Decision },
+    Answer { entry: Entry, decision: Decision },
     /// The place of another connection.
     Place(Claim),
+}
+
+/// What a join asks of the room itself: the authorizer does not see it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The room.
+    pub room: RoomName,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Whether the URL of the connection names the room.
+    pub is_by_url: bool,
+    /// Whether the client wants a place that survives a lost connection.
+    pub wants_resume: bool,
 }
 
 /// Whether to go on waiting for a blocked receiver. It advances only after all other tasks had a turn, because the
@@ -133,7 +155,8 @@ impl Session {
             membership: None,
             place: None,
             waiting: None,
-            wants_resume: false,
+            outside: None,
+            has_come: false,
             resumable: None,
             has_answered: Cell::new(false),
             why: None,
@@ -160,6 +183,11 @@ impl Session {
         self.waiting.is_some()
     }
 
+    /// Whether the peer still has to join its first room, and nothing keeps it from that.
+    pub(crate) fn must_join(&self) -> bool {
+        !self.has_come && !self.is_waiting()
+    }
+
     /// Whether an `error` was queued for this peer since the last call.
     pub(crate) fn take_answered(&self) -> bool {
         self.has_answered.take()
@@ -167,9 +195,10 @@ impl Session {
 
     /// When to call [`poll_waiting`](Self::poll_waiting) again at the latest.
     pub(crate) fn next_look(&self) -> Option<Instant> {
-        match &self.waiting.as_ref()?.what {
-            What::Room { next_look, .. } => Some(*next_look),
-            What::Answer { .. } | What::Place(_) => None,
+        match self.waiting.as_ref().map(|waiting| &waiting.what) {
+            Some(What::Room { next_look, .. }) => Some(*next_look),
+            Some(What::Answer { .. } | What::Place(_)) => None,
+            None => self.outside.as_ref().map(|outside| outside.deadline()),
         }
     }
 
@@ -185,6 +214,10 @@ impl Session {
         waker: &Waker,
         flushes: &mut Flushes,
     ) -> Result<(), Flood> {
+        if cfg!(signaling_relay_echo) {
+            self.echo(text);
+            return Ok(());
+        }
         let parsed = protocol::parse(text);
         let reference = parsed.reference.as_deref();
         // The message by which the peer joins is not counted, nor is `resume`.
@@ -197,6 +230,7 @@ impl Session {
                 Ok(Command::Join(join)) => self.ask_to_join(join, reference, flushes),
                 Ok(Command::Leave) => self.leave_on_purpose(flushes),
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
+                Ok(Command::Host(command)) => self.command(&command, flushes),
                 Err(refusal) => Err(refusal),
             },
             RateDecision::Limited => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
@@ -211,17 +245,20 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with what the session waits for; ready when it may receive the next text.
+    /// Goes on with what the session waits for, inside or outside; ready when it may receive the next text.
     pub(crate) fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+        if self.outside.is_some() {
+            self.poll_outside(cx, now, flushes);
+        }
         let Some(mut waiting) = self.waiting.take() else { return Poll::Ready(()) };
         let reference = waiting.reference.as_deref();
         match &mut waiting.what {
-            What::Answer { room, decision } => {
+            What::Answer { entry, decision } => {
                 let Poll::Ready(answer) = decision.as_mut().poll(cx) else {
                     self.waiting = Some(waiting);
                     return Poll::Pending;
                 };
-                if let Err(refusal) = self.enter(room, answer, flushes) {
+                if let Err(refusal) = self.enter(entry, reference, answer, flushes) {
                     self.refuse(&refusal, reference);
                 }
             }
@@ -258,8 +295,7 @@ impl Session {
     }
 
     /// The question to the authorizer whether this client may join.
-    pub(crate) fn request(&mut self, join: Join) -> JoinRequest {
-        self.wants_resume = join.resume;
+    pub(crate) fn request(&self, join: Join) -> JoinRequest {
         JoinRequest {
             room: join.room,
             id: join.id,
@@ -283,62 +319,89 @@ impl Session {
         self.context.authorize(request)
     }
 
-    /// Enters `room` if `answer` is a grant. The session must be in no room.
+    /// Enters a room if `answer` is a grant, or knocks if the room is locked. The session must be in no room. `reference`
+    /// is the `ref` of the join.
     ///
     /// # Errors
-    /// `unauthorized`, `unavailable`, `room_full`, `id_taken`, `internal`.
+    /// `unauthorized`, `unavailable`, `denied`, `wrong_password`, `rate_limited`, `room_full`, `id_taken`, `internal`.
     pub(crate) fn enter(
         &mut self,
-        room: &RoomName,
+        entry: &Entry,
+        reference: Option<&str>,
         answer: Result<Grant, Denial>,
         flushes: &mut Flushes,
     ) -> Result<(), Refusal> {
-        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter_with(room, grant, flushes));
+        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter_with(entry, reference, grant, flushes));
         if entered.as_ref().is_err_and(|refusal| is_a_guess(refusal.code)) {
             self.rate.charge_failed_join();
         }
         entered
     }
 
-    fn enter_with(&mut self, room: &RoomName, grant: Grant, flushes: &mut Flushes) -> Result<(), Refusal> {
+    fn enter_with(
+        &mut self,
+        entry: &Entry,
+        reference: Option<&str>,
+        grant: Grant,
+        flushes: &mut Flushes,
+    ) -> Result<(), Refusal> {
         let ice_servers = grant.ice_servers.as_ref().unwrap_or(&self.context.ice_servers);
         let places = &self.context.places;
-        let place = if self.wants_resume { places.open(&self.outbox, ice_servers)? } else { None };
+        let place = if entry.wants_resume { places.open(&self.outbox, ice_servers)? } else { None };
         let entrant = Entrant {
             id: grant.id.as_ref(),
+            is_identified: grant.is_identified,
             name: grant.name.as_ref(),
+            role: grant.role,
+            password: entry.password.as_ref(),
+            address: self.address,
             capacity: grant.capacity,
             ice_servers,
             resume: place.as_ref().map(|place| places.offer(place)),
             outbox: &self.outbox,
         };
-        let entered = self.context.rooms.enter(room, &entrant, flushes);
+        let entered = self.context.rooms.enter(&entry.room, &entrant, flushes);
         if let (Err(_), Some(place)) = (&entered, &place) {
             places.close(place);
         }
-        let (membership, heard) = entered?;
+        let entered = entered?;
+        // From now on, since a host may let the peer in before its session knows.
         self.resumable = place.map(|place| Box::new(Resumable { place, taken: 0, told: 0 }));
-        self.rate.charge(heard);
+        match entered {
+            Entered::Inside(membership, heard) => {
+                self.rate.charge(heard);
+                self.become_member(membership, grant.name);
+            }
+            Entered::Outside(knock) => {
+                // The host.
+                self.rate.charge(1);
+                self.outside = Some(Outside::new(knock, reference, entry.is_by_url, grant.name));
+                self.has_come = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn become_member(&mut self, membership: Membership, name: Option<PeerName>) {
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.context.observe(|| RelayEvent::Joined {
             connection: self.connection,
             room: room.clone(),
             id: id.clone(),
-            name: grant.name,
+            name,
         });
         self.place = Some((room, id));
         self.membership = Some(membership);
-        Ok(())
+        self.has_come = true;
     }
 
-    /// Leaves the room, if the peer is in one.
+    /// Leaves the room, if the peer is in one or outside of one.
     pub(crate) fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
         self.waiting = None;
+        self.look_outside();
+        self.close_place();
+        self.leave_outside(reason, flushes);
         let Some(membership) = self.membership.take() else { return };
-        if let Some(resumable) = self.resumable.take() {
-            self.context.places.close(&resumable.place);
-            self.outbox.forget();
-        }
         self.context.observe(|| RelayEvent::Left {
             connection: self.connection,
             room: membership.room().clone(),
@@ -346,6 +409,14 @@ impl Session {
             reason,
         });
         self.rate.charge(membership.leave(reason, flushes));
+    }
+
+    /// Gives up the promise that the place survives a lost connection.
+    fn close_place(&mut self) {
+        if let Some(resumable) = self.resumable.take() {
+            self.context.places.close(&resumable.place);
+            self.outbox.forget();
+        }
     }
 
     /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
@@ -358,9 +429,10 @@ impl Session {
         self.leave(reason, &mut Flushes::default());
     }
 
-    /// Leaves the place to the next connection of this peer, if it may come back.
+    /// Leaves the place to the next connection of this peer, if it may come back. Who still waits outside may not.
     fn part(&mut self) {
-        if self.resumable.is_none() {
+        self.look_outside();
+        if self.resumable.is_none() || self.membership.is_none() {
             return;
         }
         self.stop_waiting();
@@ -397,7 +469,7 @@ impl Session {
         waker: &Waker,
         flushes: &mut Flushes,
     ) -> Result<(), Refusal> {
-        self.check_no_membership()?;
+        self.check_in_no_room()?;
         let Resume { token, received } = resume;
         match self.context.places.find(token, *received, &self.outbox, waker, flushes) {
             Some(Found::Parted(place, parted)) => self.take_over(place, *parted),
@@ -418,6 +490,7 @@ impl Session {
         self.rate.continue_from(rate);
         self.place = Some((room, id));
         self.membership = Some(membership);
+        self.has_come = true;
         self.resumable = Some(Box::new(Resumable { place, taken, told: taken }));
     }
 
@@ -442,19 +515,31 @@ impl Session {
         }
     }
 
-    fn ask_to_join(&mut self, join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
-        self.check_no_membership()?;
+    /// Sends the text back, as the suite of `scripts/autobahn` expects of a server.
+    fn echo(&self, text: &str) {
+        self.outbox.answer(frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes())));
+        self.has_answered.set(true);
+    }
+
+    fn ask_to_join(&mut self, mut join: Join, reference: Option<&str>, flushes: &mut Flushes) -> Result<(), Refusal> {
+        self.check_in_no_room()?;
         // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
         if !self.outbox.room_for_join() {
             let message = "read the messages of your earlier joins first: then join again";
             return Err(Refusal::new(ErrorCode::Unavailable, message));
         }
         self.take_join()?;
+        let entry = Entry {
+            room: join.room.clone(),
+            password: join.password.take(),
+            is_by_url: false,
+            wants_resume: join.resume,
+        };
         let request = self.request(join);
         match self.authorize(&request) {
-            Answer::Now(answer) => self.enter(&request.room, answer, flushes)?,
+            Answer::Now(answer) => self.enter(&entry, reference, answer, flushes)?,
             Answer::Later(decision) => {
-                let what = What::Answer { room: request.room, decision };
+                let what = What::Answer { entry, decision };
                 self.waiting = Some(Box::new(Waiting { reference: reference.map(str::to_owned), what }));
             }
         }
@@ -462,8 +547,18 @@ impl Session {
     }
 
     fn leave_on_purpose(&mut self, flushes: &mut Flushes) -> Result<(), Refusal> {
-        self.membership()?;
+        self.look_outside();
+        if self.outside.is_none() {
+            self.membership()?;
+        }
         self.leave(LeaveReason::Left, flushes);
+        Ok(())
+    }
+
+    fn command(&mut self, command: &HostCommand<'_>, flushes: &mut Flushes) -> Result<(), Refusal> {
+        let sent = self.membership()?.command(command, flushes)?;
+        // `take_message` has counted the first one already.
+        self.rate.charge(sent.saturating_sub(1));
         Ok(())
     }
 
@@ -516,21 +611,32 @@ impl Session {
         }
     }
 
-    fn check_no_membership(&self) -> Result<(), Refusal> {
-        self.membership.as_ref().map_or(Ok(()), |membership| {
+    /// Checks that the peer neither is in a room nor waits at one.
+    fn check_in_no_room(&mut self) -> Result<(), Refusal> {
+        self.look_outside();
+        if let Some(outside) = &self.outside {
+            let message = format!("you wait to be let into the room {:?}: leave first", outside.room());
+            return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
+        }
+        if let Some(membership) = &self.membership {
             let message = format!("you are in the room {:?}: leave it first", membership.room().as_str());
-            Err(Refusal::new(ErrorCode::AlreadyJoined, message))
-        })
+            return Err(Refusal::new(ErrorCode::AlreadyJoined, message));
+        }
+        Ok(())
     }
 
-    fn membership(&self) -> Result<&Membership, Refusal> {
+    fn membership(&mut self) -> Result<&Membership, Refusal> {
+        if self.membership.is_none() {
+            self.look_outside();
+        }
         self.membership.as_ref().ok_or_else(|| Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first"))
     }
 }
 
 /// Whether a join that fails with this code may have been an attempt to find a room, rather than the relay's own trouble.
 fn is_a_guess(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::RoomFull | ErrorCode::IdTaken | ErrorCode::Unauthorized)
+    use ErrorCode::{IdTaken, RoomFull, Unauthorized, WrongPassword};
+    matches!(code, RoomFull | IdTaken | Unauthorized | WrongPassword)
 }
 
 fn resume_failed() -> Refusal {
@@ -548,7 +654,9 @@ impl From<Excess> for Refusal {
 impl Drop for Session {
     fn drop(&mut self) {
         self.leave(LeaveReason::Closed, &mut Flushes::default());
-        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused or lost".into());
+        let why = self.why.take().unwrap_or_else(|| {
+            if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
+        });
         self.context.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
     }
 }
@@ -661,6 +769,87 @@ mod tests {
         }
         let told = told();
         assert!(told <= MESSAGE_BURST as usize + 12, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_host_does_costs_as_much_as_it_delivers() {
+        let context = context(Open);
+        let mut host = Client::new(&context, usize::MAX);
+        host.answer(r#"{"type":"join","room":"r","id":"host"}"#);
+        let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+        for member in &mut members {
+            member.answer(r#"{"type":"join","room":"r"}"#);
+        }
+        let told = || members.iter().map(|member| member.hears().len()).sum::<usize>();
+        told();
+        host.hears();
+        let commands = [r#"{"type":"lock","locked":true}"#, r#"{"type":"make_host","to":"host"}"#];
+        for command in commands.iter().cycle() {
+            if host.answer(command).contains("rate_limited") {
+                break;
+            }
+        }
+        let told = told();
+        assert!(told > 0 && told <= MESSAGE_BURST as usize, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn knocking_again_and_again_costs_as_much_as_it_delivers() {
+        let context = context(Open);
+        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        while !visitor.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
+            visitor.answer(r#"{"type":"leave"}"#);
+        }
+        let told = host.hears().len();
+        assert!(told > 0 && told <= MESSAGE_BURST as usize / 2, "{told} deliveries for {MESSAGE_BURST} tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_turn() {
+        let context = context(Open);
+        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        assert_eq!(visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#), r#"{"type":"waiting"}"#);
+        assert!(!visitor.session.must_join() && visitor.session.place().is_none());
+        host.answer(r#"{"type":"admit","to":"visitor"}"#);
+        assert_eq!(visitor.answer(MESSAGE).matches("joined").count(), 1);
+        assert!(host.hears().concat().contains(r#""from":"visitor""#));
+        assert!(visitor.answer(r#"{"type":"join","room":"r"}"#).contains("already_joined"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_of_a_kicked_peer_arrives_even_before_its_connection_has_ended() {
+        let context = context(Open);
+        let (mut host, mut bully) = (Client::new(&context, 0), Client::new(&context, usize::MAX));
+        host.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
+        for _ in 0..=SHARE_MESSAGES {
+            bully.says(MESSAGE).unwrap();
+        }
+        assert!(bully.session.is_waiting());
+        host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+        host.socket.make_room(usize::MAX);
+        assert!(host.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+        assert!(bully.poll_waiting().is_ready());
+        assert!(bully.answer(MESSAGE).contains("not_joined"));
+        let heard = host.hears();
+        assert_eq!(heard.len(), 2 + SHARE_MESSAGES + 1);
+        assert_eq!(heard.last().unwrap(), r#"{"type":"peer_left","id":"bully","reason":"kicked"}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
+        let context = context(Open);
+        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#);
+        host.answer(r#"{"type":"admit","to":"visitor"}"#);
+        drop(visitor);
+        assert_eq!(host.hears(), [r#"{"type":"peer_left","id":"visitor","reason":"closed"}"#]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,6 +43,10 @@ enum RelayMessage<'a> {
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
         ice_servers: &'a IceServers,
+        #[serde(skip_serializing_if = "is_false")]
+        locked: bool,
+        #[serde(skip_serializing_if = "is_false")]
+        password: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<Resume<'a>>,
     },
@@ -53,6 +57,10 @@ enum RelayMessage<'a> {
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
         ice_servers: &'a IceServers,
+        #[serde(skip_serializing_if = "is_false")]
+        locked: bool,
+        #[serde(skip_serializing_if = "is_false")]
+        password: bool,
         received: u64,
         resume: Resume<'a>,
     },
@@ -71,6 +79,14 @@ enum RelayMessage<'a> {
         reason: LeaveReason,
     },
     Host {
+        id: &'a PeerId,
+    },
+    Room {
+        locked: bool,
+    },
+    Waiting,
+    Knock(Peer<'a>),
+    KnockGone {
         id: &'a PeerId,
     },
     Error {
@@ -102,14 +118,31 @@ impl<'a> From<ResumeOffer<'a>> for Resume<'a> {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl<'a> RelayMessage<'a> {
     fn from_event(event: &'a Event<'a>) -> Option<Self> {
         Some(match *event {
-            Event::Joined { id, room, host, peers, ice_servers, resume } => {
-                Self::Joined { id, room, host, peers, ice_servers, resume: resume.map(Resume::from) }
+            Event::Joined { id, room, host, peers, ice_servers, is_locked: locked, has_password: password, resume } => {
+                let resume = resume.map(Resume::from);
+                Self::Joined { id, room, host, peers, ice_servers, locked, password, resume }
             }
-            Event::Resumed { id, room, host, peers, ice_servers, received, resume } => {
-                Self::Resumed { id, room, host, peers, ice_servers, received, resume: resume.into() }
+            Event::Resumed {
+                id,
+                room,
+                host,
+                peers,
+                ice_servers,
+                is_locked: locked,
+                has_password: password,
+                received,
+                resume,
+            } => {
+                let resume = resume.into();
+                Self::Resumed { id, room, host, peers, ice_servers, locked, password, received, resume }
             }
             Event::Taken { received } => Self::Taken { received },
             Event::PeerAway { id } => Self::PeerAway { id },
@@ -117,6 +150,10 @@ impl<'a> RelayMessage<'a> {
             Event::PeerJoined(peer) => Self::PeerJoined(peer),
             Event::PeerLeft { id, reason } => Self::PeerLeft { id, reason },
             Event::Host { id } => Self::Host { id },
+            Event::Room { is_locked: locked } => Self::Room { locked },
+            Event::Waiting => Self::Waiting,
+            Event::Knock(peer) => Self::Knock(peer),
+            Event::KnockGone { id } => Self::KnockGone { id },
             Event::Error { refusal: Refusal { code, message, to }, reference } => {
                 Self::Error { code: *code, message, to: to.as_deref(), reference, retryable: code.is_retryable() }
             }
@@ -158,6 +195,10 @@ impl ErrorCode {
             Self::ResumeFailed => "resume_failed",
             Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
+            Self::WrongPassword => "wrong_password",
+            Self::Denied => "denied",
+            Self::Kicked => "kicked",
+            Self::NotHost => "not_host",
             Self::Internal => "internal",
         }
     }

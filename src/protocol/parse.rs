@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::scan::{self, Field, Fields, Invalid, decode_string};
-use super::{Command, ErrorCode, Join, Refusal, Resume, Signal, SignalKind};
+use super::{Command, ErrorCode, HostCommand, Join, Refusal, Resume, Signal, SignalKind};
 use crate::auth::Secret;
-use crate::limits::{NESTING_DEPTH, REF_BYTES};
+use crate::limits::{KICK_MESSAGE_BYTES, NESTING_DEPTH, PASSWORD_BYTES, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// One parsed text from a client.
@@ -65,8 +65,13 @@ impl<'a> Envelope<'a> {
             "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),
             "answer_ice" => self.signal(SignalKind::AnswerIce, text.len()),
             "message" => self.signal(SignalKind::Message, text.len()),
-            "joined" | "peer_joined" | "peer_left" | "host" | "error" | "goaway" | "resumed" | "taken"
-            | "peer_away" | "peer_back" => {
+            "kick" => self.kick(),
+            "lock" => self.lock(),
+            "admit" => Ok(Command::Host(HostCommand::Admit { to: self.to("admit")? })),
+            "deny" => Ok(Command::Host(HostCommand::Deny { to: self.to("deny")? })),
+            "make_host" => Ok(Command::Host(HostCommand::MakeHost { to: self.to("make_host")? })),
+            "joined" | "resumed" | "taken" | "peer_joined" | "peer_away" | "peer_back" | "peer_left" | "host"
+            | "room" | "waiting" | "knock" | "knock_gone" | "error" | "goaway" => {
                 Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay sends {kind:?}")))
             }
             _ => Err(Refusal::new(ErrorCode::UnknownType, format!("no message has the type {}", shortened(&kind)))),
@@ -80,12 +85,14 @@ impl<'a> Envelope<'a> {
         let name = self.string("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
         let id = self.string("id")?.map(|id| PeerId::parse(&id)).transpose()?;
         let token = self.string("token")?.map(Secret::new);
+        let password = self.short_string("password", PASSWORD_BYTES)?;
+        let password = password.filter(|password| !password.is_empty()).map(Secret::new);
         let resume = match self.get("resume") {
             None | Some("false") => false,
             Some("true") => true,
             Some(_) => return Err(bad_message("the field \"resume\" must be true or false")),
         };
-        Ok(Join { room: RoomName::parse(&room)?, name, id, token, resume })
+        Ok(Join { room: RoomName::parse(&room)?, name, id, token, password, resume })
     }
 
     fn resume(&self) -> Result<Resume, Refusal> {
@@ -99,6 +106,25 @@ impl<'a> Envelope<'a> {
             }
             _ => Err(bad_message("\"resume\" needs the field \"received\", a whole number")),
         }
+    }
+
+    fn kick(&self) -> Result<Command<'a>, Refusal> {
+        let message = self.short_string("message", KICK_MESSAGE_BYTES)?;
+        Ok(Command::Host(HostCommand::Kick { to: self.to("kick")?, message }))
+    }
+
+    fn lock(&self) -> Result<Command<'a>, Refusal> {
+        let is_locked = match self.get("locked") {
+            Some("true") => true,
+            Some("false") => false,
+            _ => return Err(bad_message("\"lock\" needs the field \"locked\", true or false")),
+        };
+        Ok(Command::Host(HostCommand::Lock { is_locked }))
+    }
+
+    /// The `to` of a message of the type `kind`, which needs it.
+    fn to(&self, kind: &str) -> Result<Cow<'a, str>, Refusal> {
+        self.string("to")?.ok_or_else(|| bad_message(format!("{kind:?} needs the field \"to\"")))
     }
 
     fn signal(&self, kind: SignalKind, bytes: usize) -> Result<Command<'a>, Refusal> {
@@ -116,13 +142,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn reference(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
-        let reference = self.string("ref")?;
-        match reference {
-            Some(reference) if reference.len() > REF_BYTES => {
-                Err(bad_message(format!("the field \"ref\" has at most {REF_BYTES} bytes")))
-            }
-            reference => Ok(reference),
-        }
+        self.short_string("ref", REF_BYTES)
     }
 
     fn get(&self, key: &str) -> Option<&'a str> {
@@ -134,6 +154,14 @@ impl<'a> Envelope<'a> {
         decode_string(json, json.contains('\\'))
             .map(Some)
             .ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
+    }
+
+    /// A string of at most `most` bytes.
+    fn short_string(&self, key: &str, most: usize) -> Result<Option<Cow<'a, str>>, Refusal> {
+        match self.string(key)? {
+            Some(text) if text.len() > most => Err(bad_message(format!("the field {key:?} has at most {most} bytes"))),
+            text => Ok(text),
+        }
     }
 
     fn key_that_stands_twice(&self) -> Option<Cow<'_, str>> {

@@ -22,12 +22,16 @@ pub enum Event<'a> {
         id: &'a PeerId,
         /// The room.
         room: &'a RoomName,
-        /// The id of the host, the oldest member.
+        /// The id of the host.
         host: &'a PeerId,
         /// The other members, oldest first.
         peers: &'a [Peer<'a>],
         /// The STUN and TURN servers that it may use.
         ice_servers: &'a IceServers,
+        /// Whether the room is locked.
+        is_locked: bool,
+        /// Whether the room has a password.
+        has_password: bool,
         /// How it can come back after its connection is lost, if it asked for that.
         resume: Option<ResumeOffer<'a>>,
     },
@@ -43,6 +47,10 @@ pub enum Event<'a> {
         peers: &'a [Peer<'a>],
         /// The STUN and TURN servers that it may use.
         ice_servers: &'a IceServers,
+        /// Whether the room is locked.
+        is_locked: bool,
+        /// Whether the room has a password.
+        has_password: bool,
         /// How many of the client's messages the relay has taken since `Joined`.
         received: u64,
         /// The same as in `Joined`.
@@ -75,6 +83,20 @@ pub enum Event<'a> {
     /// The room has a new host.
     Host {
         /// Its id.
+        id: &'a PeerId,
+    },
+    /// The room is locked or unlocked.
+    Room {
+        /// Whether it is locked now.
+        is_locked: bool,
+    },
+    /// The room is locked: the client waits until its host lets it in.
+    Waiting,
+    /// A client waits to be let in.
+    Knock(Peer<'a>),
+    /// A client that waited to be let in is gone.
+    KnockGone {
+        /// The id that it would have had.
         id: &'a PeerId,
     },
     /// A peer has sent a signal.
@@ -148,6 +170,38 @@ pub struct Signal<'a> {
     pub fields: Vec<(&'a str, &'a str)>,
 }
 
+/// What the host of a room may do there. Each `to` is an id as it was sent.
+#[derive(Debug)]
+pub enum HostCommand<'a> {
+    /// Remove a member from the room, and end its connection.
+    Kick {
+        /// The member.
+        to: Cow<'a, str>,
+        /// A sentence for it.
+        message: Option<Cow<'a, str>>,
+    },
+    /// Lock the room, or unlock it.
+    Lock {
+        /// Whether to lock it.
+        is_locked: bool,
+    },
+    /// Let somebody in who knocks.
+    Admit {
+        /// The id of the knock.
+        to: Cow<'a, str>,
+    },
+    /// Turn somebody away who knocks.
+    Deny {
+        /// The id of the knock.
+        to: Cow<'a, str>,
+    },
+    /// Make another member the host.
+    MakeHost {
+        /// The member.
+        to: Cow<'a, str>,
+    },
+}
+
 /// The STUN and TURN servers that a client may use, as `RTCConfiguration.iceServers` takes them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -170,6 +224,8 @@ pub enum LeaveReason {
     Policy,
     /// It was idle in a full `lobby`, and gave way to another peer.
     Idle,
+    /// The host removed it.
+    Kicked,
     /// The relay shuts down.
     Shutdown,
 }
@@ -208,6 +264,14 @@ pub enum ErrorCode {
     Unauthorized,
     /// Whether the client may join cannot be decided now.
     Unavailable,
+    /// The room has a password, and the client did not give it.
+    WrongPassword,
+    /// The client was not let into a locked room, or was kicked from it before.
+    Denied,
+    /// The host removed the client from the room.
+    Kicked,
+    /// Only the host of the room may do that.
+    NotHost,
     /// The relay itself failed.
     Internal,
 }

@@ -1,4 +1,4 @@
-//! One room: its members, and the offer that is held for the first peer that joins.
+//! One room: how clients enter and leave it, and how signals reach its members.
 //!
 //! A message locks only its room. The room queues frames in its members' outboxes under that lock, so that all members
 //! get them in the same order. They are written to the sockets after the lock is released.
@@ -7,85 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
-use thiserror::Error;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
 
 use super::delivery::{Blocked, Flushes, Relayed};
-use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal};
+use super::door::{Door, Verdict};
+use super::entrant::{Entrant, JoinError, Newcomer, Resumption};
+use super::event::{Encoder, ErrorCode, Event, LeaveReason, Peer, Refusal, Signal};
 use super::held::Held;
-use super::names::{LOBBY, PeerId, PeerName, RoomName};
+use super::host;
+use super::names::{LOBBY, PeerId, RoomName};
+use super::password::Password;
+use super::state::{Member, NEWCOMER, State};
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::{EndReason, Outbox, Pushed, SenderId};
-
-/// A client that enters a room.
-#[derive(Debug)]
-pub(crate) struct Entrant<'a> {
-    /// Its id; without one it gets a random id.
-    pub id: Option<&'a PeerId>,
-    /// Its display name.
-    pub name: Option<&'a PeerName>,
-    /// The capacity of the room for this client; without it, that of the table.
-    pub capacity: Option<usize>,
-    /// The STUN and TURN servers for this client.
-    pub ice_servers: &'a IceServers,
-    /// How it can come back, if it asked for that.
-    pub resume: Option<ResumeOffer<'a>>,
-    /// Its outbox.
-    pub outbox: &'a Arc<Outbox>,
-}
-
-/// A member that comes back on another connection.
-#[derive(Debug)]
-pub(crate) struct Returning<'a> {
-    /// The number of the last message that it has received.
-    pub received: u64,
-    /// How many of its messages the relay has taken.
-    pub taken: u64,
-    /// The STUN and TURN servers for this client.
-    pub ice_servers: &'a IceServers,
-    /// The same as when it entered.
-    pub resume: ResumeOffer<'a>,
-    /// The outbox of its new connection.
-    pub outbox: &'a Arc<Outbox>,
-}
-
-/// Why a member cannot come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResumeError {
-    /// It is no member any more.
-    Gone,
-    /// The messages that it needs were never sent, or are not kept any more.
-    NotKept,
-}
-
-/// Why a client cannot enter a room.
-#[derive(Debug, Error)]
-pub enum JoinError {
-    /// The room has reached this capacity.
-    #[error("the room is full: it takes {0}")]
-    Full(usize),
-    /// Another member has this id.
-    #[error("another peer in the room has this id")]
-    IdTaken,
-    /// A member has not read the messages about earlier joins and leaves.
-    #[error("a member of the room has not yet read about earlier joins and leaves: try again in a moment")]
-    Unavailable,
-    /// The operating system provides no randomness for an id.
-    #[error("cannot make an id: {0}")]
-    NoRandomness(#[from] getrandom::Error),
-}
-
-impl From<JoinError> for Refusal {
-    fn from(error: JoinError) -> Self {
-        let code = match error {
-            JoinError::Full(_) => ErrorCode::RoomFull,
-            JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable => ErrorCode::Unavailable,
-            JoinError::NoRandomness(_) => ErrorCode::Internal,
-        };
-        Self::new(code, error.to_string())
-    }
-}
+use crate::outbox::{EndReason, Pushed, SenderId};
 
 /// One room.
 #[derive(Debug)]
@@ -94,38 +28,16 @@ pub(super) struct Room {
     /// Whether idle members give way to newcomers when the room is full. Everybody who opens the bare URL shares `lobby`;
     /// members of other rooms chose them.
     idle_give_way: bool,
-    encode: Encoder,
+    pub(super) encode: Encoder,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Oldest first: the first one is the host.
-    members: Vec<Member>,
-    held: Option<Held>,
-    /// How many clients have entered so far.
-    entered: u64,
-    /// Whether the room is empty and about to be removed: then no client can enter.
-    is_closed: bool,
-}
-
-#[derive(Debug)]
-struct Member {
-    id: PeerId,
-    /// Its number in this room: another member may have had the same id before.
-    serial: u64,
-    name: Option<PeerName>,
-    outbox: Arc<Outbox>,
-    /// Whether its connection was lost: it keeps its place for a while.
-    is_away: bool,
-    /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
-    active: Instant,
-}
-
-impl Member {
-    fn as_peer(&self) -> Peer<'_> {
-        Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away }
-    }
+/// What became of a client that may come to the room, and the number that it has there.
+pub(super) enum Arrival {
+    /// It is a member; how many others were told.
+    Inside(u64, usize),
+    /// It knocks, and the host was told.
+    Outside(u64, oneshot::Receiver<Verdict>),
 }
 
 impl Room {
@@ -134,136 +46,119 @@ impl Room {
         Self { name, idle_give_way, encode, state: Mutex::default() }
     }
 
-    /// Adds a member with this `id`: sends it `joined` and the held offer, and `peer_joined` to the others. Returns the
-    /// newcomer's number in this room, and how many others were told; none if the room is about to be removed, and a
-    /// new room has to take its name.
+    /// Lets a client in that has this `id` here, or lets it knock; none if the room is about to be removed, and a new
+    /// room has to take its name.
     pub(super) fn enter(
         &self,
         id: &PeerId,
         capacity: usize,
         entrant: &Entrant<'_>,
         flushes: &mut Flushes,
-    ) -> Option<Result<(u64, usize), JoinError>> {
+    ) -> Option<Result<Arrival, JoinError>> {
         let mut state = self.lock();
         if state.is_closed {
             return None;
         }
-        self.give_up_unread(&mut state, 1 + 2, flushes);
-        let mut checked = state.check(id, capacity);
-        if let (Err(JoinError::Full(_)), true) = (&checked, self.idle_give_way) {
-            checked = self.make_way(&mut state, id, capacity, flushes);
+        self.give_up_unread(&mut state, NEWCOMER, flushes);
+        if state.members.is_empty() {
+            self.close_door(&mut state, LeaveReason::Timeout);
         }
-        if let Err(error) = checked {
+        let arrived = self.arrive(&mut state, id, capacity, entrant, flushes);
+        if arrived.is_err() {
             state.close_if_empty();
-            return Some(Err(error));
         }
-        state.entered += 1;
-        let (name, outbox) = (entrant.name.cloned(), Arc::clone(entrant.outbox));
-        let newcomer =
-            Member { id: id.clone(), serial: state.entered, name, outbox, is_away: false, active: Instant::now() };
-        let peers: Vec<Peer<'_>> = state.members.iter().map(Member::as_peer).collect();
-        let host = &state.members.first().unwrap_or(&newcomer).id;
-        let Entrant { ice_servers, resume, .. } = *entrant;
-        let joined = Event::Joined { id, room: &self.name, host, peers: &peers, ice_servers, resume };
-        if resume.is_some() {
-            newcomer.outbox.keep();
-        }
-        (self.encode)(&joined).into_iter().for_each(|frame| newcomer.outbox.announce(frame));
-        if let (Some(held), 1) = (&state.held, state.members.len()) {
-            newcomer.outbox.announce(held.frames());
-        }
-        flushes.add(&newcomer.outbox);
-        self.announce(&state, &Event::PeerJoined(newcomer.as_peer()), flushes);
-        let heard = state.members.len();
-        state.members.push(newcomer);
-        Some(Ok((state.entered, heard)))
+        Some(arrived)
     }
 
-    /// Removes a member and tells the others. Returns how many remain, and whether the room is now closed.
+    fn arrive(
+        &self,
+        state: &mut State,
+        id: &PeerId,
+        capacity: usize,
+        entrant: &Entrant<'_>,
+        flushes: &mut Flushes,
+    ) -> Result<Arrival, JoinError> {
+        let mut must_knock = false;
+        if let Some(door) = &mut state.door {
+            door.check(id, entrant)?;
+            must_knock = door.is_closed_to(entrant.role);
+        }
+        if !must_knock {
+            match state.check(id, entrant.is_identified, capacity) {
+                Err(JoinError::Full(_)) if self.idle_give_way => {
+                    self.make_way(state, (id, entrant.is_identified), capacity, flushes)?;
+                }
+                checked => checked?,
+            }
+        }
+        let newcomer = state.newcomer(id, capacity, entrant);
+        let serial = newcomer.member.serial;
+        if must_knock {
+            return Ok(Arrival::Outside(serial, self.knock(state, newcomer, flushes)?));
+        }
+        if let (Some(secret), []) = (entrant.password, state.members.as_slice()) {
+            state.door.get_or_insert_default().set_password(Password::new(secret.clone()));
+        }
+        Ok(Arrival::Inside(serial, self.add(state, newcomer, flushes)))
+    }
+
+    /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others. Returns how
+    /// many others were told.
+    pub(super) fn add(&self, state: &mut State, newcomer: Newcomer, flushes: &mut Flushes) -> usize {
+        let Newcomer { member, ice_servers, resume, .. } = newcomer;
+        self.take_id_from_knock(state, &member.id, flushes);
+        // The same person, whose last connection is lost: `check` has let nobody else with that id pass.
+        if let Some(position) = state.members.iter().position(|away| away.id == member.id) {
+            self.remove(state, position, LeaveReason::Timeout, flushes);
+        }
+        state.members.push(member);
+        let host = state.host();
+        let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), host) else { return 0 };
+        let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
+        let door = state.door.as_deref();
+        let joined = Event::Joined {
+            id: &newcomer.id,
+            room: &self.name,
+            host: &host.id,
+            peers: &peers,
+            ice_servers: &ice_servers,
+            is_locked: door.is_some_and(|door| door.is_locked),
+            has_password: door.is_some_and(Door::has_password),
+            resume: resume.as_ref().map(Resumption::offer),
+        };
+        let joined = (self.encode)(&joined);
+        if resume.is_some() {
+            newcomer.outbox.keep(joined);
+        } else {
+            joined.into_iter().for_each(|frame| newcomer.outbox.announce(frame));
+        }
+        flushes.add(&newcomer.outbox);
+        if let (Some(held), [_]) = (&state.held, others) {
+            newcomer.outbox.announce(held.frames());
+        }
+        self.announce(others, &Event::PeerJoined(newcomer.as_peer()), flushes);
+        if host.serial == newcomer.serial {
+            if !others.is_empty() {
+                self.announce(others, &Event::Host { id: &host.id }, flushes);
+            }
+            self.tell_knocks(state, host, flushes);
+        }
+        others.len()
+    }
+
+    /// Removes a member, or somebody who knocks, and tells the others. Returns how many were told, and whether the room
+    /// is now closed.
     pub(super) fn leave(&self, serial: u64, reason: LeaveReason, flushes: &mut Flushes) -> (usize, bool) {
         let mut state = self.lock();
         let Some(position) = state.members.iter().position(|member| member.serial == serial) else {
-            return (0, false);
+            return (usize::from(self.end_knock(&mut state, serial, flushes)), false);
         };
         self.remove(&mut state, position, reason, flushes);
-        (state.members.len(), state.close_if_empty())
-    }
-
-    /// Keeps the place of a member whose connection is lost: what is for it waits. Tells the others if `tell` is set, and
-    /// returns how many they are; none if the place cannot be kept.
-    pub(super) fn hold(&self, serial: u64, tell: bool, flushes: &mut Flushes) -> Option<usize> {
-        let mut state = self.lock();
-        let member = state.members.iter_mut().find(|member| member.serial == serial)?;
-        member.outbox = Arc::new(member.outbox.part()?);
-        if tell { self.mark_away(&mut state, serial, flushes) } else { Some(0) }
-    }
-
-    /// Tells the others that a member is away, unless they know; returns how many they are, and none if they have no room
-    /// for that, or it is no member any more.
-    pub(super) fn tell_away(&self, serial: u64, flushes: &mut Flushes) -> Option<usize> {
-        self.mark_away(&mut self.lock(), serial, flushes)
-    }
-
-    fn mark_away(&self, state: &mut State, serial: u64, flushes: &mut Flushes) -> Option<usize> {
-        if state.members.iter().any(|member| member.serial == serial && member.is_away) {
-            return Some(0);
+        let is_closed = state.close_if_empty();
+        if is_closed {
+            self.close_door(&mut state, reason);
         }
-        // `peer_away` now, and `peer_back` later.
-        self.give_up_unread(state, 2, flushes);
-        let position = state.members.iter().position(|member| member.serial == serial)?;
-        let reserved = state.reserved() + 2;
-        let others = || state.members.iter().enumerate().filter(|(at, _)| *at != position).map(|(_, member)| member);
-        if !others().all(|member| member.outbox.room_for_announcements(reserved)) {
-            return None;
-        }
-        let id = state.members.get(position)?.id.clone();
-        let heard = self.announce_to_others(state, position, &Event::PeerAway { id: &id }, flushes);
-        state.members.get_mut(position)?.is_away = true;
-        Some(heard)
-    }
-
-    /// Gives a member its place on another connection: `resumed`, and what it has not received. Returns how many others
-    /// were told.
-    ///
-    /// # Errors
-    /// [`ResumeError`]; then nothing has happened.
-    pub(super) fn resume(
-        &self,
-        serial: u64,
-        returning: &Returning<'_>,
-        flushes: &mut Flushes,
-    ) -> Result<usize, ResumeError> {
-        let mut state = self.lock();
-        let position = state.members.iter().position(|member| member.serial == serial).ok_or(ResumeError::Gone)?;
-        let (Some(member), Some(host)) = (state.members.get(position), state.members.first()) else {
-            return Err(ResumeError::Gone);
-        };
-        let Returning { received, taken, ice_servers, resume, outbox } = *returning;
-        if !member.outbox.can_resume_after(received) {
-            return Err(ResumeError::NotKept);
-        }
-        let others = state.members.iter().filter(|other| other.serial != serial);
-        let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
-        let (id, room, host) = (&member.id, &self.name, &host.id);
-        let resumed = Event::Resumed { id, room, host, peers: &peers, ice_servers, received: taken, resume };
-        member.outbox.move_to(outbox, received, (self.encode)(&resumed).unwrap_or_default());
-        let was_away = member.is_away;
-        let id = id.clone();
-        if let Some(member) = state.members.get_mut(position) {
-            (member.outbox, member.is_away) = (Arc::clone(outbox), false);
-        }
-        flushes.add(outbox);
-        Ok(if was_away { self.announce_to_others(&state, position, &Event::PeerBack { id: &id }, flushes) } else { 0 })
-    }
-
-    /// Removes those members that are away and have no room left for `more` announcements.
-    fn give_up_unread(&self, state: &mut State, more: usize, flushes: &mut Flushes) {
-        loop {
-            let most = state.reserved() + more;
-            let is_full = |member: &Member| member.is_away && !member.outbox.room_for_announcements(most);
-            let Some(position) = state.members.iter().position(is_full) else { return };
-            self.remove(state, position, LeaveReason::Timeout, flushes);
-        }
+        (state.members.len(), is_closed)
     }
 
     /// Ends the connection of the member that was idle for longest, if that is [`LOBBY_IDLE`] at least, so that the
@@ -271,7 +166,7 @@ impl Room {
     fn make_way(
         &self,
         state: &mut State,
-        id: &PeerId,
+        (id, is_identified): (&PeerId, bool),
         capacity: usize,
         flushes: &mut Flushes,
     ) -> Result<(), JoinError> {
@@ -281,23 +176,31 @@ impl Room {
         };
         let outbox = Arc::clone(&member.outbox);
         // Whether there is room for one more is not the only question: nobody gives way to one who cannot enter anyway.
-        state.check(id, capacity + 1)?;
+        state.check(id, is_identified, capacity + 1)?;
         self.remove(state, position, LeaveReason::Idle, flushes);
         outbox.end(EndReason::GaveWay);
         Ok(())
     }
 
     /// Removes the member at `position`, and tells the others.
-    fn remove(&self, state: &mut State, position: usize, reason: LeaveReason, flushes: &mut Flushes) {
+    pub(super) fn remove(
+        &self,
+        state: &mut State,
+        position: usize,
+        reason: LeaveReason,
+        flushes: &mut Flushes,
+    ) -> Member {
+        let was_host = host::position(&state.members) == Some(position);
         let member = state.members.remove(position);
         Held::note_leave(&mut state.held, &member.id);
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
-            self.announce(state, &Event::PeerLeft { id: &member.id, reason }, flushes);
-            if let (0, Some(host)) = (position, state.members.first()) {
-                self.announce(state, &Event::Host { id: &host.id }, flushes);
+            self.announce(&state.members, &Event::PeerLeft { id: &member.id, reason }, flushes);
+            if was_host {
+                self.announce_host(state, flushes);
             }
         }
+        member
     }
 
     /// Pushes a signal into the outboxes of its receivers.
@@ -313,7 +216,7 @@ impl Room {
         let Some(frame) = (self.encode)(&Event::Signal { from, signal }) else { return Ok(Relayed::default()) };
         let mut relayed = Relayed::default();
         let mut state = self.lock();
-        if self.idle_give_way {
+        if self.idle_give_way || state.has_kicked {
             state.note_activity(serial, signal.to.as_deref())?;
         }
         Held::note_progress(&mut state.held, signal, from);
@@ -326,7 +229,8 @@ impl Room {
         } else {
             let alone = state.members.len() == 1;
             let held = Held::hold(&mut state.held, signal, from, &frame, alone);
-            for member in state.members.iter().filter(|member| member.id != *from) {
+            // By the number rather than the id, which is one more place in memory to look at for each member.
+            for member in state.members.iter().filter(|member| member.serial != serial) {
                 relayed.push(member, sender, &frame, waker, flushes);
             }
             if relayed.receivers == 0 && !held {
@@ -344,7 +248,7 @@ impl Room {
     /// full, `is_late` decides from whether the outbox is stalled: if it returns true, the sender gives up.
     pub(super) fn relay_again(
         &self,
-        sender: SenderId,
+        (serial, sender): (u64, SenderId),
         blocked: &Blocked,
         frame: &Bytes,
         waker: &Waker,
@@ -352,6 +256,9 @@ impl Room {
         is_late: impl FnOnce(bool) -> bool,
     ) -> Option<Pushed> {
         let state = self.lock();
+        if state.has_kicked && !state.has_member(serial) {
+            return None;
+        }
         let Member { outbox, .. } = state.members.iter().find(|member| member.serial == blocked.serial)?;
         flushes.add(outbox);
         Some(match outbox.push(sender, frame, waker) {
@@ -368,67 +275,23 @@ impl Room {
         self.lock().is_closed
     }
 
-    fn announce(&self, state: &State, event: &Event<'_>, flushes: &mut Flushes) {
+    /// Tells all of `members`.
+    pub(super) fn announce(&self, members: &[Member], event: &Event<'_>, flushes: &mut Flushes) {
         let Some(frame) = (self.encode)(event) else { return };
-        for member in &state.members {
+        for member in members {
             member.outbox.announce(frame.clone());
             flushes.add(&member.outbox);
         }
     }
 
-    /// Tells all members but the one at `position`; returns how many they are.
-    fn announce_to_others(&self, state: &State, position: usize, event: &Event<'_>, flushes: &mut Flushes) -> usize {
-        let Some(frame) = (self.encode)(event) else { return 0 };
-        for (_, member) in state.members.iter().enumerate().filter(|(at, _)| *at != position) {
-            member.outbox.announce(frame.clone());
-            flushes.add(&member.outbox);
-        }
-        state.members.len().saturating_sub(1)
+    /// Tells one member.
+    pub(super) fn tell(&self, member: &Member, event: &Event<'_>, flushes: &mut Flushes) {
+        self.announce(std::slice::from_ref(member), event, flushes);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so the room is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn check(&self, id: &PeerId, capacity: usize) -> Result<(), JoinError> {
-        // The id comes first: a client that is in the room already learns that, rather than that the room is full.
-        if self.members.iter().any(|member| member.id == *id) {
-            return Err(JoinError::IdTaken);
-        }
-        if self.members.len() >= capacity {
-            return Err(JoinError::Full(capacity));
-        }
-        // One `peer_joined` now, and what the newcomer may cause later.
-        let announcements = 1 + 2 + self.reserved();
-        if !self.members.iter().all(|member| member.outbox.room_for_announcements(announcements)) {
-            return Err(JoinError::Unavailable);
-        }
-        Ok(())
-    }
-
-    /// Notes that the member `serial` and the receivers of its signal (`to`, or all others) are not idle.
-    fn note_activity(&mut self, serial: u64, to: Option<&str>) -> Result<(), Refusal> {
-        if !self.members.iter().any(|member| member.serial == serial) {
-            return Err(Refusal::new(ErrorCode::NotJoined, "you were idle, and gave way to somebody else"));
-        }
-        let now = Instant::now();
-        let takes_part = |member: &Member| member.serial == serial || to.is_none_or(|to| member.id.as_str() == to);
-        self.members.iter_mut().filter(|member| takes_part(member)).for_each(|member| member.active = now);
-        Ok(())
-    }
-
-    /// How many more announcements the members may cause: a `peer_left` and a `host` each, and a `peer_back` each that is
-    /// away. Room for them is left in every outbox.
-    fn reserved(&self) -> usize {
-        2 * self.members.len() + self.members.iter().filter(|member| member.is_away).count()
-    }
-
-    fn close_if_empty(&mut self) -> bool {
-        self.is_closed |= self.members.is_empty();
-        self.is_closed
     }
 }
 
@@ -449,7 +312,7 @@ impl Relayed {
     }
 }
 
-fn not_found(to: &str, from: &PeerId) -> Refusal {
+pub(super) fn not_found(to: &str, from: &PeerId) -> Refusal {
     let message = if to == from.as_str() { "that is your own id" } else { "nobody in this room has that id" };
     Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to: Some(to.to_owned()) }
 }

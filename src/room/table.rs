@@ -4,16 +4,21 @@
 //! the table is locked only to find, add or remove a room. A [`Membership`] ends when it is left or dropped, so that
 //! exactly one `peer_left` follows each `peer_joined`.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use tokio::sync::oneshot;
 
 use super::delivery::{Blocked, Flushes, Relayed};
-use super::event::{Encoder, LeaveReason, Refusal, Signal};
+use super::door::{self, Verdict};
+use super::entrant::{Entrant, JoinError};
+use super::event::{Encoder, HostCommand, LeaveReason, Refusal, Signal};
 use super::names::{LOBBY, PeerId, RoomName};
-use super::room::{Entrant, JoinError, ResumeError, Returning, Room};
+use super::returning::{ResumeError, Returning};
+use super::room::{Arrival, Room};
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{Pushed, SenderId};
 
@@ -38,7 +43,7 @@ impl Rooms {
     }
 
     /// Whether there are no rooms.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -48,8 +53,8 @@ impl Rooms {
         self.encode
     }
 
-    /// Enters a room: sends the newcomer `joined` and the held offer, and `peer_joined` to the others. Returns also how
-    /// many others were told.
+    /// Enters a room: sends the newcomer `joined` and the held offer, and `peer_joined` to the others. If the room is
+    /// locked, the client knocks instead.
     ///
     /// # Errors
     /// [`JoinError`]; then nobody is told anything.
@@ -58,7 +63,7 @@ impl Rooms {
         name: &RoomName,
         entrant: &Entrant<'_>,
         flushes: &mut Flushes,
-    ) -> Result<(Membership, usize), JoinError> {
+    ) -> Result<Entered, JoinError> {
         let id = entrant.id.cloned().map_or_else(PeerId::random, Ok)?;
         let usual = if name.as_str() == LOBBY { LOBBY_CAPACITY.min(self.capacity) } else { self.capacity };
         let capacity = entrant.capacity.unwrap_or(usual);
@@ -66,9 +71,12 @@ impl Rooms {
             let new = || Arc::new(Room::new(name.clone(), self.encode));
             let room = Arc::clone(&*self.table.entry(name.clone()).or_insert_with(new));
             match room.enter(&id, capacity, entrant, flushes) {
-                Some(Ok((serial, heard))) => {
-                    let sender = entrant.outbox.id();
-                    return Ok((Membership::new(Arc::clone(self), room, id, sender, serial), heard));
+                Some(Ok(arrival)) => {
+                    let place = |serial| Membership::new(Arc::clone(self), room, id, entrant.outbox.id(), serial);
+                    return Ok(match arrival {
+                        Arrival::Inside(serial, heard) => Entered::Inside(place(serial), heard),
+                        Arrival::Outside(serial, verdict) => Entered::Outside(Knock { place: place(serial), verdict }),
+                    });
                 }
                 Some(Err(error)) => {
                     if room.is_closed() {
@@ -85,6 +93,61 @@ impl Rooms {
     fn remove(&self, room: &Arc<Room>) {
         self.table.remove_if(&room.name, |_, there| Arc::ptr_eq(there, room));
     }
+}
+
+/// What became of a client that enters a room.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    /// It is a member; how many others were told.
+    Inside(Membership, usize),
+    /// It waits outside, and the host was told.
+    Outside(Knock),
+}
+
+/// A client that waits at a locked room. It gives up when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Knock {
+    /// The place that it has in the room once it is let in.
+    place: Membership,
+    verdict: oneshot::Receiver<Verdict>,
+}
+
+impl Knock {
+    /// The room.
+    pub(crate) fn room(&self) -> &RoomName {
+        self.place.room()
+    }
+
+    /// Ready when the client is in the room, or with the reason why it is not; there is no reason if the relay shuts down.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Refusal>>> {
+        Pin::new(&mut self.verdict).poll(cx).map(in_words)
+    }
+
+    /// The same, without waiting; none if it is not decided.
+    pub(crate) fn verdict(&mut self) -> Option<Result<(), Option<Refusal>>> {
+        match self.verdict.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Ok(verdict) => Some(in_words(Ok(verdict))),
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(None)),
+        }
+    }
+
+    /// Gives up because it took too long, unless it was decided meanwhile.
+    pub(crate) fn expire(&mut self, flushes: &mut Flushes) -> Result<(), Option<Refusal>> {
+        if self.place.room.expire_knock(self.place.serial, flushes) {
+            return Err(Some(door::denied("nobody let you in in time")));
+        }
+        self.verdict().unwrap_or(Err(None))
+    }
+
+    /// The place in the room, to use it or to leave it.
+    pub(crate) fn into_place(self) -> Membership {
+        self.place
+    }
+}
+
+fn in_words(verdict: Result<Verdict, oneshot::error::RecvError>) -> Result<(), Option<Refusal>> {
+    verdict.map_err(|_| None)?.map_err(Some)
 }
 
 /// A membership in a room. It ends when it is dropped.
@@ -121,6 +184,14 @@ impl Membership {
         self.room.relay((self.serial, self.sender), &self.id, signal, waker, flushes)
     }
 
+    /// Carries out what only the host may do. Returns how many messages that sent.
+    ///
+    /// # Errors
+    /// `not_host`, `peer_not_found`, `room_full`, `unavailable`.
+    pub(crate) fn command(&self, command: &HostCommand<'_>, flushes: &mut Flushes) -> Result<usize, Refusal> {
+        self.room.command(self.serial, command, flushes)
+    }
+
     /// Tries again to relay to `blocked`; none if that member has left. If the share is still full, `is_late` decides
     /// from whether the outbox is stalled: if it returns true, the sender gives up, and the receiver is busy for it.
     pub(crate) fn relay_again(
@@ -131,7 +202,7 @@ impl Membership {
         flushes: &mut Flushes,
         is_late: impl FnOnce(bool) -> bool,
     ) -> Option<Pushed> {
-        self.room.relay_again(self.sender, blocked, frame, waker, flushes, is_late)
+        self.room.relay_again((self.serial, self.sender), blocked, frame, waker, flushes, is_late)
     }
 
     /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set,
@@ -184,6 +255,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::auth::Role;
     use crate::limits::{HELD_BYTES, LOBBY_IDLE};
     use crate::protocol::{self, Command};
     use crate::room::{ErrorCode, IceServers, LeaveReason};
@@ -228,14 +300,20 @@ mod tests {
         let (id, ice_servers) = (PeerId::parse(id).unwrap(), IceServers::default());
         let entrant = Entrant {
             id: Some(&id),
+            is_identified: false,
             name: None,
+            role: Role::Guest,
+            password: None,
+            address: None,
             capacity: None,
             ice_servers: &ice_servers,
             resume: None,
             outbox: &outbox,
         };
-        let (membership, _) = rooms.enter(&RoomName::parse(room).unwrap(), &entrant, &mut Flushes::default())?;
-        Ok(Somebody { membership, socket })
+        match rooms.enter(&RoomName::parse(room).unwrap(), &entrant, &mut Flushes::default())? {
+            Entered::Inside(membership, _) => Ok(Somebody { membership, socket }),
+            Entered::Outside(_) => panic!("{room} is locked"),
+        }
     }
 
     fn enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Somebody {
@@ -326,6 +404,21 @@ mod tests {
         c.says(ANSWER).unwrap();
         drop(c);
         assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "it has been answered");
+    }
+
+    #[test]
+    fn an_answer_to_somebody_else_leaves_the_held_offer_and_one_to_its_sender_does_not() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        a.says(OFFER).unwrap();
+        let (b, c) = (enter(&rooms, "r", "b"), enter(&rooms, "r", "c"));
+        c.says(r#"{"type":"answer","sdp":"v=0","to":"b"}"#).unwrap();
+        drop((b, c));
+        let d = enter(&rooms, "r", "d");
+        assert_eq!(d.hears().len(), 2, "it is still held");
+        d.says(r#"{"type":"answer","sdp":"v=0","to":"a"}"#).unwrap();
+        drop(d);
+        assert_eq!(enter(&rooms, "r", "e").hears().len(), 1, "it has been answered");
     }
 
     #[test]

@@ -64,9 +64,11 @@ impl End {
             Self::Slow => LeaveReason::Slow,
             Self::Told(EndReason::Restart | EndReason::Shutdown) => LeaveReason::Shutdown,
             Self::Told(EndReason::GaveWay) => LeaveReason::Idle,
+            Self::Told(EndReason::Kicked) => LeaveReason::Kicked,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
+            | Self::Told(EndReason::Denied { .. })
             | Self::Binary
             | Self::BadUtf8
             | Self::TooLarge
@@ -96,8 +98,12 @@ impl End {
             Self::Timeout => (CloseCode::Policy, "no sign of life"),
             Self::Slow => (CloseCode::Again, "too slow to read"),
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
-            Self::Refused { retryable: true } => (CloseCode::Again, "the room takes nobody just now"),
-            Self::Refused { retryable: false } => (CloseCode::Policy, "the join was refused"),
+            Self::Refused { retryable: true } | Self::Told(EndReason::Denied { retryable: true }) => {
+                (CloseCode::Again, "the room takes nobody just now")
+            }
+            Self::Refused { retryable: false } | Self::Told(EndReason::Denied { retryable: false }) => {
+                (CloseCode::Policy, "the join was refused")
+            }
             Self::Binary => (CloseCode::Unsupported, "binary messages are not understood"),
             Self::BadUtf8 => (CloseCode::Invalid, "a text was not UTF-8"),
             Self::TooLarge => (CloseCode::Size, "a message was too large"),
@@ -109,6 +115,7 @@ impl End {
             // Not one of the codes on which a client comes back: it would take the place of another.
             Self::Told(EndReason::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
             Self::Told(EndReason::TakenOver) => (CloseCode::from(TAKEN_OVER), "another connection took this place"),
+            Self::Told(EndReason::Kicked) => (CloseCode::Policy, "the host removed you from the room"),
         };
         Some(frame::close(Some(code), reason))
     }
@@ -150,6 +157,8 @@ impl fmt::Display for End {
             Self::Unfinished => f.write_str("a message that was not finished"),
             Self::Told(EndReason::GaveWay) => f.write_str("idle, and gave way to another client"),
             Self::Told(EndReason::TakenOver) => f.write_str("another connection took its place"),
+            Self::Told(EndReason::Kicked) => f.write_str("kicked by the host of its room"),
+            Self::Told(EndReason::Denied { .. }) => f.write_str("not let into a locked room"),
             Self::Told(_) => f.write_str("the relay shuts down"),
         }
     }

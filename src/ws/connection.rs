@@ -387,9 +387,9 @@ impl Clock {
         }
     }
 
-    /// When the client must have joined; none while the relay decides on its join.
+    /// When the client must have joined; none while the relay or a host decides on its join.
     fn join_deadline(&self, session: &Session) -> Option<Instant> {
-        (session.place().is_none() && !session.is_waiting()).then(|| self.opened + JOIN_DEADLINE)
+        session.must_join().then(|| self.opened + JOIN_DEADLINE)
     }
 
     fn message_deadline(&self) -> Option<Instant> {

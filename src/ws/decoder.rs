@@ -52,7 +52,7 @@ pub(super) enum Item<'a> {
 
 /// What a client must not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Violation {
+pub(crate) enum Violation {
     /// Frames that break RFC 6455; how.
     Frame(&'static str),
     /// A binary message.
@@ -231,6 +231,33 @@ fn close_of(payload: &[u8]) -> Result<Option<(CloseCode, String)>, Violation> {
     }
 }
 
+/// What a decoder of messages of at most `max_message_bytes` finds in a stream that arrives in these chunks: the items
+/// before the first violation, and that violation.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn decoded_in_chunks<'a>(
+    max_message_bytes: usize,
+    chunks: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<String>, Option<Violation>) {
+    let (mut decoder, mut items, mut waiting) = (Decoder::new(max_message_bytes), Vec::new(), Vec::new());
+    for chunk in chunks {
+        waiting.extend_from_slice(chunk);
+        loop {
+            let taken = match decoder.decode(&mut waiting) {
+                Ok((taken, item)) => {
+                    items.extend(item.map(|item| format!("{item:?}")));
+                    taken
+                }
+                Err(violation) => return (items, Some(violation)),
+            };
+            if taken == 0 {
+                break;
+            }
+            waiting.drain(..taken);
+        }
+    }
+    (items, None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,19 +285,8 @@ mod tests {
 
     /// The items that a decoder finds in `input` when `chunk` bytes arrive at a time.
     fn decoded(input: &[u8], chunk: usize) -> Result<Vec<String>, Violation> {
-        let (mut decoder, mut items, mut waiting) = (Decoder::new(1000), Vec::new(), Vec::new());
-        for chunk in input.chunks(chunk) {
-            waiting.extend_from_slice(chunk);
-            loop {
-                let (taken, item) = decoder.decode(&mut waiting)?;
-                items.extend(item.map(|item| format!("{item:?}")));
-                if taken == 0 {
-                    break;
-                }
-                waiting.drain(..taken);
-            }
-        }
-        Ok(items)
+        let (items, violation) = decoded_in_chunks(1000, input.chunks(chunk));
+        violation.map_or(Ok(items), Err)
     }
 
     fn violation(input: &[u8]) -> Violation {

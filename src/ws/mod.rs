@@ -8,4 +8,6 @@ mod transport;
 pub(crate) use close::End;
 pub(crate) use close::linger;
 pub(crate) use connection::Connection;
+#[cfg(fuzzing)]
+pub(crate) use decoder::decoded_in_chunks;
 pub use transport::{Opaque, Transport};

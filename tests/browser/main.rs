@@ -15,6 +15,8 @@ mod disk;
 mod fifty_lines;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hosting;
+mod invited;
 mod lan;
 mod looks;
 mod own_page;

@@ -149,6 +149,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         assert!(!frame.reason.is_empty(), "a reason is given");
     }
 
+    /// Reads until the stream ends without a close frame.
+    pub async fn expect_cut(mut self) {
+        loop {
+            match soon("the end of the stream", self.socket.next()).await {
+                Some(Ok(Message::Close(close))) => panic!("closed: {close:?}"),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            }
+        }
+    }
+
     /// Reads until the relay closes with this code, and hangs up when it does.
     pub async fn expect_goodbye(mut self, code: u16) {
         self.expect_close_code(code).await;

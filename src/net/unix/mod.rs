@@ -3,7 +3,7 @@
 #[cfg(feature = "tls")]
 pub(crate) mod files;
 pub(crate) mod listener;
-#[cfg(feature = "lan")]
+#[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) mod own;
 pub(crate) mod systemd;
 
@@ -12,8 +12,12 @@ pub(crate) use files::create_for_owner_only;
 #[cfg(feature = "tls")]
 pub(crate) use files::{file_version, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
+#[cfg(any(feature = "lan", feature = "auth"))]
+pub(crate) use own::open_own;
+#[cfg(feature = "auth")]
+pub(crate) use own::open_secret;
 #[cfg(feature = "lan")]
-pub(crate) use own::{check_own_folder, create_own_folder, open_own};
+pub(crate) use own::{check_own_folder, create_own_folder};
 pub(crate) use systemd::inherited_listeners;
 
 use std::io;

@@ -11,6 +11,9 @@ use anyhow::{Context, ensure};
 const OWNER_ONLY: u32 = 0o700;
 /// The permission to write, of users who are not the owner.
 const OTHERS_WRITE: u32 = 0o022;
+/// The permission to read, of users who are neither the owner of a file nor in its group.
+#[cfg(feature = "auth")]
+const OTHERS_READ: u32 = 0o004;
 /// The user id of root, who can read and write every file.
 const ROOT: u32 = 0;
 
@@ -40,6 +43,25 @@ pub(crate) fn check_own_folder(folder: &Path) -> anyhow::Result<()> {
 pub(crate) fn open_own(path: &Path) -> anyhow::Result<File> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     check_own(path, &file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens a file as [`open_own`] does, that not every user of this machine can read. (A group may: that is how
+/// container runtimes and Debian hand out secrets.)
+///
+/// # Errors
+/// When it cannot be opened, belongs to another user, or can be written or read by others.
+#[cfg(feature = "auth")]
+pub(crate) fn open_secret(path: &Path) -> anyhow::Result<File> {
+    let file = open_own(path)?;
+    let mode = file.metadata()?.mode();
+    ensure!(
+        mode & OTHERS_READ == 0,
+        "every user of this machine can read {path} (mode {:o}), so it is no secret; `chmod 600 {path}`, and make a new \
+         secret if others use this machine",
+        mode & 0o7777,
+        path = path.display()
+    );
     Ok(file)
 }
 
@@ -94,6 +116,21 @@ mod tests {
         ] {
             let said = said(folder, file);
             assert!(said.contains(named) && said.contains("chmod go-w"), "{folder:o} {file:o}: {said}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "auth")]
+    fn what_every_user_can_read_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        fs::write(&file, "").unwrap();
+        for (mode, is_secret) in [(0o600, true), (0o400, true), (0o640, true), (0o644, false), (0o604, false)] {
+            fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            match open_secret(&file) {
+                Ok(_) => assert!(is_secret, "{mode:o}"),
+                Err(error) => assert!(!is_secret && error.to_string().contains("chmod 600"), "{mode:o}: {error}"),
+            }
         }
     }
 

@@ -1,0 +1,38 @@
+"""Compares the result of the Autobahn test suite with what is expected of it. For Python 2.7, which runs the suite."""
+
+from __future__ import print_function
+
+import fnmatch
+import json
+import sys
+
+
+def expectations(path):
+    """The lines of the file, as (pattern, verdict, close code); a later line counts more."""
+    with open(path) as lines:
+        words = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    return [tuple(word[:3]) for word in words]
+
+
+def main(expected_path, result_path):
+    expected = expectations(expected_path)
+    with open(result_path) as result:
+        cases = json.load(result)["relay"]
+    matched, differences = set(), []
+    for case, result in sorted(cases.items()):
+        line = [line for line in expected if fnmatch.fnmatchcase(case, line[0])][-1]
+        matched.add(line)
+        _, verdict, code = line
+        got = (result["behavior"], result["remoteCloseCode"])
+        if got[0] != verdict or (code != "any" and str(got[1]) != code):
+            differences.append("%s: %s, closed with %s; expected: %s, %s" % (case, got[0], got[1], verdict, code))
+    differences += ["%s: there is no such case" % line[0] for line in expected if line not in matched]
+    for difference in differences:
+        print(difference)
+    passed = sum(result["behavior"] == "OK" for result in cases.values())
+    print("%d cases, %d passed, %d differences from %s" % (len(cases), passed, len(differences), expected_path))
+    return 1 if differences or len(cases) != 301 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
