@@ -6,6 +6,7 @@ const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
 const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
+/** @type {Room|null} */
 let room = null;
 let refused = false;
 let left = false;
@@ -18,10 +19,6 @@ function takeToken() {
 onhashchange = takeToken;
 takeToken();
 
-for (const dialog of $$("dialog")) {
-	dialog.prepend(make("h2", { dataset: { t: dialog.dataset.tLabel } }));
-	dialog.append(make("button", { className: "plain", dataset: { t: "close" }, onclick: () => dialog.close() }));
-}
 I18n.use(Store.get("lang"));
 for (const kind of Object.keys(media.chosen)) media.chosen[kind] = Store.get(kind);
 tiles.setSpeaker(media.chosen.speaker);
@@ -34,6 +31,7 @@ const entry = new Entry(media, {
 	onchoose: choose,
 });
 
+/** The address that brings others into the room. */
 function inviteLink(name) {
 	return new URL(`.?${new URLSearchParams({ room: name })}`, location).href;
 }
@@ -41,8 +39,8 @@ function inviteLink(name) {
 function join(name, person) {
 	Store.set("name", person);
 	refused = left = false;
-	delete page.problem;
-	quit();
+	delete document.body.dataset.problem;
+	room?.leave();
 	const hooks = { onentered, onrefused, onstate: render };
 	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token: history.state?.token }, hooks);
 	render();
@@ -59,16 +57,18 @@ function onentered() {
 function onrefused({ code, message, retryable }) {
 	refused = true;
 	const known = ["room_full", "bad_room"].includes(code) ? code : "refused";
-	page.problem = code;
+	document.body.dataset.problem = code;
 	const { room: name } = room;
-	quit();
+	room.leave();
+	room = null;
 	entry.tell({ problem: known, message, retry: retryable ? () => join(name, $("name").value.trim()) : undefined });
 	render();
 }
 
 function hangUp() {
 	if (!room) return;
-	quit();
+	room.leave();
+	room = null;
 	left = true;
 	media.stopAll();
 	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
@@ -81,29 +81,26 @@ function hangUp() {
 }
 
 function render() {
+	const body = document.body.dataset;
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
-	page.state = state;
-	page.others = $$(".tile:not([data-peer=self])").length;
+	body.state = state;
+	body.others = String($$(".tile:not([data-peer=self])").length);
 	const words = room?.words ?? (state === "entry" ? "" : t(`s_${state}`));
 	if ($("status").textContent !== words) $("status").textContent = words;
 	const inCall = !$("call").hidden;
 	$("title").textContent = inCall && room ? room.room : t("app");
 	document.title = inCall && room ? `${room.room} · ${words}` : t("app");
 	if (room?.unreachable && !inCall && !entry.trouble) {
-		page.problem = "unreachable";
+		body.problem = "unreachable";
 		entry.tell({ problem: "unreachable", url: relayUrl, retry: () => room?.retry(), cancel: giveUp });
 	}
-	if (inCall) delete page.problem;
-}
-
-function quit() {
-	room?.leave();
-	room = null;
+	if (inCall) delete body.problem;
 }
 
 function giveUp() {
-	quit();
-	delete page.problem;
+	room?.leave();
+	room = null;
+	delete document.body.dataset.problem;
 	entry.tell(null);
 	render();
 }
@@ -119,7 +116,7 @@ function onmedia() {
 	const notices = deviceProblems(media).map((what) => {
 		const devices = what.device.split(" ");
 		const retry = () => media.start(Object.fromEntries(devices.map((device) => [device, true])));
-		return notice(what, retry, () => dismiss(devices));
+		return notice(what, what.problem === "insecure" ? null : retry, () => dismiss(devices));
 	});
 	$("call-notices").replaceChildren(...notices);
 }
@@ -139,8 +136,21 @@ async function choose(kind, deviceId) {
 	}
 }
 
+async function toggleMic() {
+	entry.wanted.microphone = true;
+	if (media.microphone) return media.setMuted(!media.muted);
+	media.muted = false;
+	await media.start({ microphone: true });
+}
+
+async function toggleCam() {
+	entry.wanted.camera = !media.camera;
+	if (media.camera) media.stop("camera");
+	else await media.start({ camera: true });
+}
+
 async function toggleShare() {
-	if (media.screen) media.stop("screen");
+	if (media.screen) media.stopScreen();
 	else if (LocalMedia.canShareScreen) await media.shareScreen();
 }
 
@@ -161,8 +171,8 @@ function more(open = $("more").ariaExpanded !== "true") {
 }
 
 const keys = {
-	m: ["microphone", () => entry.toggle("microphone")],
-	v: ["camera", () => entry.toggle("camera")],
+	m: ["microphone", toggleMic],
+	v: ["camera", toggleCam],
 	s: ["share", toggleShare],
 	c: ["chat", () => panels.toggle("chat")],
 	i: ["invite", invite],
@@ -198,13 +208,19 @@ function speak() {
 	render();
 }
 
-const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", full: "f", hangup: "x", "help-open": "?" };
-for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
+$("mic").onclick = toggleMic;
+$("cam").onclick = toggleCam;
+$("share").onclick = toggleShare;
+$("invite-open").onclick = invite;
 $("settings-open").onclick = () => $("settings").showModal();
+$("help-open").onclick = keys["?"][1];
+$("full").onclick = keys.f[1];
+$("hangup").onclick = hangUp;
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
-copyBy("link-copy", () => $("link").value);
-copyBy("alone-copy", () => inviteLink(room.room));
+$("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
+$("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
+for (const button of $$("[data-close]")) button.onclick = () => button.closest("dialog").close();
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
 	Store.set("lang", lang);

@@ -6,7 +6,7 @@ const MOST_CHARACTERS = 2_000;
 const LINK = /https?:\/\/[^\s<>"'“”‘’（）《》，。；]+/gi;
 
 class Panels {
-	/** @type {"chat"|"details"|null} */
+	/** Which one is open. @type {"chat"|"details"|null} */
 	open = null;
 	#unread = 0;
 	#opener = null;
@@ -18,7 +18,7 @@ class Panels {
 		$("chat-open").onclick = () => this.toggle("chat");
 		$("details-open").onclick = () => this.toggle("details");
 		$("panel-close").onclick = () => this.toggle(null);
-		copyBy("log-copy", Log.text);
+		$("log-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, Log.text());
 		$("chat-form").onsubmit = (event) => {
 			event.preventDefault();
 			const text = $("chat-text").value.trim();
@@ -95,7 +95,7 @@ class Panels {
 	render() {
 		if (this.open) $("panel-title").textContent = t(this.open);
 		$("unread").hidden = this.#unread === 0;
-		$("unread").textContent = this.#unread > 99 ? "99+" : this.#unread;
+		$("unread").textContent = this.#unread > 99 ? "99+" : String(this.#unread);
 		$("chat-list").dataset.empty = t("chat_empty");
 	}
 

@@ -61,6 +61,7 @@ class Room {
 		this.#channel.reconnect();
 	}
 
+	/** Hangs up, or gives up joining. */
 	leave() {
 		this.#timers.forEach(clearInterval);
 		this.#channel.close();
@@ -88,14 +89,14 @@ class Room {
 
 	#relayState({ state, retryInMs, code, reason }) {
 		Log.add("relay", state, ...(state === "waiting" ? [`code=${code}`, reason, `again in ${retryInMs} ms`] : []));
-		page.relay = state;
+		document.body.dataset.relay = state;
 		if (state === "waiting" && !this.#entered) this.unreachable = true;
 		this.#hooks.onstate();
 	}
 
 	#joined({ id, peers, again }) {
 		Log.add("joined", id, `others=${peers.length}`);
-		page.id = id;
+		document.body.dataset.id = id;
 		if (again) toast(t("back"));
 		if (!this.#entered) {
 			this.#entered = true;

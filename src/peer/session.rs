@@ -793,12 +793,18 @@ mod tests {
         assert!(told > 0 && told <= MESSAGE_BURST as usize, "{told} deliveries for {MESSAGE_BURST} tokens");
     }
 
+    /// The host of the room `r`, which it has locked, and a client that is in no room yet.
+    fn at_a_locked_room(context: &Arc<Context>) -> (Client, Client) {
+        let (mut host, visitor) = (Client::new(context, usize::MAX), Client::new(context, usize::MAX));
+        host.answer(r#"{"type":"join","room":"r"}"#);
+        host.answer(r#"{"type":"lock","locked":true}"#);
+        (host, visitor)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn knocking_again_and_again_costs_as_much_as_it_delivers() {
         let context = context(Open);
-        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
-        host.answer(r#"{"type":"join","room":"r"}"#);
-        host.answer(r#"{"type":"lock","locked":true}"#);
+        let (host, mut visitor) = at_a_locked_room(&context);
         while !visitor.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
             visitor.answer(r#"{"type":"leave"}"#);
         }
@@ -809,9 +815,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_turn() {
         let context = context(Open);
-        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
-        host.answer(r#"{"type":"join","room":"r"}"#);
-        host.answer(r#"{"type":"lock","locked":true}"#);
+        let (mut host, mut visitor) = at_a_locked_room(&context);
         assert_eq!(visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#), r#"{"type":"waiting"}"#);
         assert!(!visitor.session.must_join() && visitor.session.place().is_none());
         host.answer(r#"{"type":"admit","to":"visitor"}"#);
@@ -843,9 +847,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
         let context = context(Open);
-        let (mut host, mut visitor) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
-        host.answer(r#"{"type":"join","room":"r"}"#);
-        host.answer(r#"{"type":"lock","locked":true}"#);
+        let (mut host, mut visitor) = at_a_locked_room(&context);
         visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#);
         host.answer(r#"{"type":"admit","to":"visitor"}"#);
         drop(visitor);

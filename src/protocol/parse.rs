@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
+use smallvec::SmallVec;
 
 use super::scan::{self, Field, Fields, Invalid, decode_string};
 use super::{Command, ErrorCode, HostCommand, Join, Refusal, Resume, Signal, SignalKind};
@@ -42,8 +43,7 @@ fn why_invalid(text: &str, invalid: Invalid) -> Refusal {
     }
 }
 
-/// A flat JSON object whose keys and values are kept as they were written. (serde's internally tagged enums cannot
-/// hold a `RawValue`: serde-rs/serde#545.)
+/// A flat JSON object whose keys and values are kept as they were written.
 struct Envelope<'a> {
     fields: Fields<'a>,
 }
@@ -164,27 +164,15 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Sorts the names, so that ten thousand of them in one message cost little more than to read them.
     fn key_that_stands_twice(&self) -> Option<Cow<'_, str>> {
-        if let [fields @ .., _] = self.fields.as_slice()
-            && fields.len() < 8
-        {
-            let is_repeated = |(at, field): &(usize, &Field<'_>)| {
-                self.fields.iter().skip(at + 1).any(|later| is_same_name(field, later))
-            };
-            return fields.iter().enumerate().find(is_repeated).map(|(_, field)| field.name());
-        }
-        // Sorted, so that ten thousand keys in one message cost little more than to read them.
-        let mut names: Vec<Cow<'_, str>> = self.fields.iter().map(Field::name).collect();
+        let mut names: SmallVec<[Cow<'_, str>; 8]> = self.fields.iter().map(Field::name).collect();
         names.sort_unstable();
         names.windows(2).find_map(|pair| match pair {
             [one, next] if one == next => Some(one.clone()),
             _ => None,
         })
     }
-}
-
-fn is_same_name(one: &Field<'_>, other: &Field<'_>) -> bool {
-    if one.is_escaped || other.is_escaped { one.name() == other.name() } else { one.key == other.key }
 }
 
 /// The payload field of a signal, the kind of value that it must have, and a check for that.
