@@ -140,7 +140,7 @@ class Call {
 	#heardHello(from, { token, proofs, media }) {
 		const proven = this.#whoProved(from, proofs);
 		if (proven && proven.id !== from) this.#rename(proven, from);
-		const member = this.members.get(from) ?? this.#admit(from);
+		const member = this.#admit(from);
 		if (!member) return;
 		// No proof: the first contact, or they have forgotten us.
 		if (!proven && typeof token === "string") member.theirToken = token.slice(0, 99);
@@ -165,10 +165,10 @@ class Call {
 		member.link.resume();
 	}
 
-	/** A stranger becomes a member, and the newcomer of the two makes the first offer. */
+	/** The member `id`. A stranger becomes one, and the newcomer of the two makes the first offer. */
 	#admit(id) {
 		const stranger = this.#forgetStranger(id);
-		if (!stranger) return null;
+		if (!stranger) return this.members.get(id);
 		const member = {
 			id,
 			key: this.#nextKey++,
@@ -209,7 +209,7 @@ class Call {
 	}
 
 	#signal(message) {
-		const member = this.members.get(message.from) ?? this.#admit(message.from);
+		const member = this.#admit(message.from);
 		if (!member) return;
 		const { link } = member;
 		const rebuilt = message.session && link.remoteSession && message.session !== link.remoteSession;
@@ -224,7 +224,7 @@ class Call {
 	/** Others may say anything: take what fits. */
 	#message(from, data) {
 		if (data?.kind === "hello") return this.#heardHello(from, data);
-		const member = this.members.get(from) ?? this.#admit(from);
+		const member = this.#admit(from);
 		if (!member) return;
 		if (data?.kind === "media") this.#setMedia(member, data.media);
 		if (data?.kind === "chat" && typeof data.text === "string") this.#notify("chat", { member, text: data.text });

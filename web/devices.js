@@ -30,9 +30,9 @@ class DevicePickers {
 			this.#labels[kind].textContent = name;
 			const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
 			const options = real.map(({ deviceId, label }, at) =>
-				make("option", { value: deviceId, textContent: label || `${name} ${at + 1}` }),
+				make("option", { value: deviceId }, label || `${name} ${at + 1}`),
 			);
-			select.replaceChildren(make("option", { value: "", textContent: t("default_device") }), ...options);
+			select.replaceChildren(make("option", { value: "" }, t("default_device")), ...options);
 			const inUse = this.#media[kind]?.getSettings?.().deviceId;
 			const wish = this.#media.chosen[kind] || (real.length > 1 ? inUse : "");
 			select.value = real.some(({ deviceId }) => deviceId === wish) ? wish : "";
@@ -66,10 +66,10 @@ function notice({ device, problem, ...values }, retry, cancel) {
 		"div",
 		{ className: "notice", dataset: { device, problem } },
 		make("strong", {}, t(key, values)),
-		make("p", { textContent: t(`${key}_text`, values) }),
+		make("p", {}, t(`${key}_text`, values)),
 	);
-	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick, textContent: t(text) }));
-	if (retry) button("retry", retry);
+	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick }, t(text)));
+	if (retry && problem !== "insecure") button("retry", retry);
 	if (cancel) button("cancel", cancel);
 	return element;
 }

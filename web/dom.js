@@ -8,6 +8,8 @@ const MOST_TOASTS = 3;
 
 const $ = (id) => document.getElementById(id);
 const $$ = (css) => document.querySelectorAll(css);
+/** The page's state, for the style sheet. */
+const page = document.body.dataset;
 
 /** Makes an element with these DOM properties; strings become text. */
 function make(tag, { dataset = {}, ...properties } = {}, ...children) {
@@ -33,7 +35,7 @@ function icon(name) {
 
 /** A round button with an icon; its label shows on hover and is read aloud. */
 function tool(iconName, onclick) {
-	return furnish(make("button", { type: "button", onclick, dataset: { icon: iconName } }));
+	return furnish(make("button", { onclick, dataset: { icon: iconName } }));
 }
 
 function furnish(button) {
@@ -58,21 +60,24 @@ function toast(text) {
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
-/** Copies, and says so on the button. Insecure pages have only the old way. */
-async function copyFrom(button, text) {
-	let copied = true;
-	try {
-		await navigator.clipboard.writeText(text);
-	} catch {
-		const area = make("textarea", { value: text, className: "offscreen" });
-		button.after(area);
-		area.select();
-		copied = document.execCommand("copy");
-		area.remove();
-		button.focus();
-	}
-	button.textContent = t(copied ? "copied" : "copy_failed");
-	setTimeout(() => (button.textContent = t(button.dataset.t)), 2_000);
+/** Lets a button copy `text()`, and say so. Insecure pages have only the old way. */
+function copyBy(id, text) {
+	const button = $(id);
+	button.onclick = async () => {
+		let copied = true;
+		try {
+			await navigator.clipboard.writeText(text());
+		} catch {
+			const area = make("textarea", { value: text(), className: "offscreen" });
+			button.after(area);
+			area.select();
+			copied = document.execCommand("copy");
+			area.remove();
+			button.focus();
+		}
+		button.textContent = t(copied ? "copied" : "copy_failed");
+		setTimeout(() => (button.textContent = t(button.dataset.t)), 2_000);
+	};
 }
 
 /** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */
@@ -102,8 +107,8 @@ const Log = {
 	},
 	problem: (error) => Log.add(error.name, error.message),
 	text() {
-		const page = `${location.protocol}//…${location.pathname} secure=${isSecureContext} framed=${globalThis.top !== globalThis}`;
-		return [navigator.userAgent, page, new Date().toISOString().slice(0, 10), ...Log.lines].join("\n");
+		const where = `${location.protocol}//…${location.pathname} secure=${isSecureContext} framed=${globalThis.top !== globalThis}`;
+		return [navigator.userAgent, where, new Date().toISOString().slice(0, 10), ...Log.lines].join("\n");
 	},
 	onchange: null,
 };

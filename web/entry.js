@@ -42,8 +42,8 @@ class Entry {
 			this.#join();
 		};
 		$("watch").onclick = () => this.#watch();
-		$("preview-mic").onclick = () => this.#toggle("microphone");
-		$("preview-cam").onclick = () => this.#toggle("camera");
+		$("preview-mic").onclick = () => this.toggle("microphone");
+		$("preview-cam").onclick = () => this.toggle("camera");
 	}
 
 	async open({ left = false } = {}) {
@@ -99,7 +99,7 @@ class Entry {
 	}
 
 	#notices() {
-		const notices = deviceProblems(this.#media).map((what) => notice(what, what.problem === "insecure" ? null : () => this.ask()));
+		const notices = deviceProblems(this.#media).map((what) => notice(what, () => this.ask()));
 		if (this.trouble) {
 			const { retry, cancel, ...what } = this.trouble;
 			notices.unshift(notice({ device: "relay", ...what }, retry ?? null, cancel));
@@ -109,19 +109,14 @@ class Entry {
 		if ($("notices").textContent !== text) $("notices").replaceChildren(...notices);
 	}
 
-	async #toggle(device) {
+	/** Before the call and in it. */
+	async toggle(device) {
 		const media = this.#media;
-		if (device === "microphone" && media.microphone) {
-			media.setMuted(!media.muted);
-		} else if (media[device]) {
-			this.wanted[device] = false;
-			media.stop(device);
-		} else {
-			this.wanted[device] = true;
-			if (device === "microphone") media.muted = false;
-			await this.ask();
-		}
-		this.render();
+		if (device === "microphone" && media.microphone) return media.setMuted(!media.muted);
+		this.wanted[device] = !media[device];
+		if (media[device]) return media.stop(device);
+		if (device === "microphone") media.muted = false;
+		await ($("entry").hidden ? media.start({ [device]: true }) : this.ask());
 	}
 
 	async #join() {

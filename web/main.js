@@ -6,7 +6,6 @@ const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
 const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
-/** @type {Room|null} */
 let room = null;
 let refused = false;
 let left = false;
@@ -19,6 +18,10 @@ function takeToken() {
 onhashchange = takeToken;
 takeToken();
 
+for (const dialog of $$("dialog")) {
+	dialog.prepend(make("h2", { dataset: { t: dialog.dataset.tLabel } }));
+	dialog.append(make("button", { className: "plain", dataset: { t: "close" }, onclick: () => dialog.close() }));
+}
 I18n.use(Store.get("lang"));
 for (const kind of Object.keys(media.chosen)) media.chosen[kind] = Store.get(kind);
 tiles.setSpeaker(media.chosen.speaker);
@@ -31,7 +34,6 @@ const entry = new Entry(media, {
 	onchoose: choose,
 });
 
-/** The address that brings others into the room. */
 function inviteLink(name) {
 	return new URL(`.?${new URLSearchParams({ room: name })}`, location).href;
 }
@@ -39,8 +41,8 @@ function inviteLink(name) {
 function join(name, person) {
 	Store.set("name", person);
 	refused = left = false;
-	delete document.body.dataset.problem;
-	room?.leave();
+	delete page.problem;
+	quit();
 	const hooks = { onentered, onrefused, onstate: render };
 	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token: history.state?.token }, hooks);
 	render();
@@ -57,18 +59,16 @@ function onentered() {
 function onrefused({ code, message, retryable }) {
 	refused = true;
 	const known = ["room_full", "bad_room"].includes(code) ? code : "refused";
-	document.body.dataset.problem = code;
+	page.problem = code;
 	const { room: name } = room;
-	room.leave();
-	room = null;
+	quit();
 	entry.tell({ problem: known, message, retry: retryable ? () => join(name, $("name").value.trim()) : undefined });
 	render();
 }
 
 function hangUp() {
 	if (!room) return;
-	room.leave();
-	room = null;
+	quit();
 	left = true;
 	media.stopAll();
 	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
@@ -81,26 +81,29 @@ function hangUp() {
 }
 
 function render() {
-	const body = document.body.dataset;
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
-	body.state = state;
-	body.others = String($$(".tile:not([data-peer=self])").length);
+	page.state = state;
+	page.others = $$(".tile:not([data-peer=self])").length;
 	const words = room?.words ?? (state === "entry" ? "" : t(`s_${state}`));
 	if ($("status").textContent !== words) $("status").textContent = words;
 	const inCall = !$("call").hidden;
 	$("title").textContent = inCall && room ? room.room : t("app");
 	document.title = inCall && room ? `${room.room} · ${words}` : t("app");
 	if (room?.unreachable && !inCall && !entry.trouble) {
-		body.problem = "unreachable";
+		page.problem = "unreachable";
 		entry.tell({ problem: "unreachable", url: relayUrl, retry: () => room?.retry(), cancel: giveUp });
 	}
-	if (inCall) delete body.problem;
+	if (inCall) delete page.problem;
+}
+
+function quit() {
+	room?.leave();
+	room = null;
 }
 
 function giveUp() {
-	room?.leave();
-	room = null;
-	delete document.body.dataset.problem;
+	quit();
+	delete page.problem;
 	entry.tell(null);
 	render();
 }
@@ -116,7 +119,7 @@ function onmedia() {
 	const notices = deviceProblems(media).map((what) => {
 		const devices = what.device.split(" ");
 		const retry = () => media.start(Object.fromEntries(devices.map((device) => [device, true])));
-		return notice(what, what.problem === "insecure" ? null : retry, () => dismiss(devices));
+		return notice(what, retry, () => dismiss(devices));
 	});
 	$("call-notices").replaceChildren(...notices);
 }
@@ -136,21 +139,8 @@ async function choose(kind, deviceId) {
 	}
 }
 
-async function toggleMic() {
-	entry.wanted.microphone = true;
-	if (media.microphone) return media.setMuted(!media.muted);
-	media.muted = false;
-	await media.start({ microphone: true });
-}
-
-async function toggleCam() {
-	entry.wanted.camera = !media.camera;
-	if (media.camera) media.stop("camera");
-	else await media.start({ camera: true });
-}
-
 async function toggleShare() {
-	if (media.screen) media.stopScreen();
+	if (media.screen) media.stop("screen");
 	else if (LocalMedia.canShareScreen) await media.shareScreen();
 }
 
@@ -171,8 +161,8 @@ function more(open = $("more").ariaExpanded !== "true") {
 }
 
 const keys = {
-	m: ["microphone", toggleMic],
-	v: ["camera", toggleCam],
+	m: ["microphone", () => entry.toggle("microphone")],
+	v: ["camera", () => entry.toggle("camera")],
 	s: ["share", toggleShare],
 	c: ["chat", () => panels.toggle("chat")],
 	i: ["invite", invite],
@@ -208,19 +198,13 @@ function speak() {
 	render();
 }
 
-$("mic").onclick = toggleMic;
-$("cam").onclick = toggleCam;
-$("share").onclick = toggleShare;
-$("invite-open").onclick = invite;
+const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", full: "f", hangup: "x", "help-open": "?" };
+for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
 $("settings-open").onclick = () => $("settings").showModal();
-$("help-open").onclick = keys["?"][1];
-$("full").onclick = keys.f[1];
-$("hangup").onclick = hangUp;
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
-$("link-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, $("link").value);
-$("alone-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, inviteLink(room.room));
-for (const button of $$("[data-close]")) button.onclick = () => button.closest("dialog").close();
+copyBy("link-copy", () => $("link").value);
+copyBy("alone-copy", () => inviteLink(room.room));
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
 	Store.set("lang", lang);

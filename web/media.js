@@ -36,11 +36,6 @@ class LocalMedia {
 		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
 	}
 
-	/** Whether browsers let this page near a camera at all. */
-	static get secure() {
-		return Boolean(navigator.mediaDevices?.getUserMedia);
-	}
-
 	static get canShareScreen() {
 		return Boolean(navigator.mediaDevices?.getDisplayMedia);
 	}
@@ -120,12 +115,7 @@ class LocalMedia {
 		this.#drop("screen");
 		this.screen = stream.getVideoTracks()[0];
 		this.screen.contentHint = "detail";
-		this.screen.onended = () => this.stopScreen(); // the browser's own "stop sharing" bar
-		this.onchange();
-	}
-
-	stopScreen() {
-		this.#drop("screen");
+		this.screen.onended = () => this.stop("screen"); // the browser's own "stop sharing" bar
 		this.onchange();
 	}
 
@@ -166,7 +156,7 @@ class LocalMedia {
 
 	/** @returns {Promise<string|null>} what went wrong, in a word */
 	async #ask(kinds) {
-		if (!LocalMedia.secure) return "insecure";
+		if (!navigator.mediaDevices?.getUserMedia) return "insecure";
 		const asked = this.#asked;
 		const constraints = (exact) => {
 			const want = (kind, base) =>

@@ -6,7 +6,7 @@ const MOST_CHARACTERS = 2_000;
 const LINK = /https?:\/\/[^\s<>"'“”‘’（）《》，。；]+/gi;
 
 class Panels {
-	/** Which one is open. @type {"chat"|"details"|null} */
+	/** @type {"chat"|"details"|null} */
 	open = null;
 	#unread = 0;
 	#opener = null;
@@ -18,7 +18,7 @@ class Panels {
 		$("chat-open").onclick = () => this.toggle("chat");
 		$("details-open").onclick = () => this.toggle("details");
 		$("panel-close").onclick = () => this.toggle(null);
-		$("log-copy").onclick = ({ currentTarget }) => copyFrom(currentTarget, Log.text());
+		copyBy("log-copy", Log.text);
 		$("chat-form").onsubmit = (event) => {
 			event.preventDefault();
 			const text = $("chat-text").value.trim();
@@ -95,7 +95,7 @@ class Panels {
 	render() {
 		if (this.open) $("panel-title").textContent = t(this.open);
 		$("unread").hidden = this.#unread === 0;
-		$("unread").textContent = this.#unread > 99 ? "99+" : String(this.#unread);
+		$("unread").textContent = this.#unread > 99 ? "99+" : this.#unread;
 		$("chat-list").dataset.empty = t("chat_empty");
 	}
 
@@ -125,7 +125,7 @@ function linked(text) {
 			continue;
 		}
 		if (url.username || url.password) continue; // https://bank.example@evil.example
-		parts.push(text.slice(end, match.index), make("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow", textContent: shown }));
+		parts.push(text.slice(end, match.index), make("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, shown));
 		end = match.index + shown.length;
 	}
 	parts.push(text.slice(end));

@@ -23,11 +23,8 @@ function sha256(text) {
 	const state = [...START];
 	const w = new Int32Array(64);
 	for (let block = 0; block < view.byteLength; block += 64) {
-		for (let i = 0; i < 64; i += 1) {
-			if (i < 16) {
-				w[i] = view.getInt32(block + i * 4);
-				continue;
-			}
+		for (let i = 0; i < 16; i += 1) w[i] = view.getInt32(block + i * 4);
+		for (let i = 16; i < 64; i += 1) {
 			const s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >>> 3);
 			const s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >>> 10);
 			w[i] = w[i - 16] + s0 + w[i - 7] + s1;
@@ -66,6 +63,5 @@ function proofOf(secret, from, to) {
 function safetyNumber({ local, remote }) {
 	if (!local || !remote) return "";
 	const hash = sha256([local, remote].map((fingerprint) => fingerprint.toUpperCase()).sort().join(" "));
-	const group = (at) => String(parseInt(hash.slice(at, at + 8), 16) % 1000).padStart(3, "0");
-	return [0, 8, 16, 24, 32, 40, 48, 56].map(group).join(" ");
+	return hash.replace(/.{8}/g, (part) => ` ${String(parseInt(part, 16) % 1000).padStart(3, "0")}`).trim();
 }

@@ -89,14 +89,14 @@ class Room {
 
 	#relayState({ state, retryInMs, code, reason }) {
 		Log.add("relay", state, ...(state === "waiting" ? [`code=${code}`, reason, `again in ${retryInMs} ms`] : []));
-		document.body.dataset.relay = state;
+		page.relay = state;
 		if (state === "waiting" && !this.#entered) this.unreachable = true;
 		this.#hooks.onstate();
 	}
 
 	#joined({ id, peers, again }) {
 		Log.add("joined", id, `others=${peers.length}`);
-		document.body.dataset.id = id;
+		page.id = id;
 		if (again) toast(t("back"));
 		if (!this.#entered) {
 			this.#entered = true;

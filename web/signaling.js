@@ -196,11 +196,8 @@ class SignalingChannel {
 	 */
 	join(room, { name, id, token, password, resume = true } = {}) {
 		this.leave();
-		this.#wanted = { room, resume };
-		if (name) this.#wanted.name = name;
-		if (id) this.#wanted.id = id;
-		if (token) this.#wanted.token = token;
-		if (password) this.#wanted.password = password;
+		const said = (value) => value || undefined;
+		this.#wanted = { room, resume, name: said(name), id: said(id), token: said(token), password: said(password) };
 		this.#joinedBefore = false;
 		this.#ghostSinceMs = 0;
 		const joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
@@ -300,7 +297,7 @@ class SignalingChannel {
 		socket.onmessage = mine(({ data }) => this.#read(data));
 		socket.onclose = mine(({ code, reason }) => {
 			if (code === 4001) return this.#refuse({ code: "taken_over", message: reason });
-			if (this.state === "connecting") reason ||= `no relay there, or without --allow-origin ${globalThis.origin}`;
+			if (this.state === "connecting") reason ||= `no relay there, or it needs --allow-origin ${globalThis.origin ?? ""}`;
 			this.#lost({ code, reason });
 		});
 	}

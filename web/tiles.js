@@ -29,7 +29,7 @@ class Tiles {
 			connection: who.connection,
 			audio: who.audio ? "on" : "off",
 			video: { camera: "on", screen: "screen", off: "off" }[who.video],
-			present: String(who.present ?? true),
+			present: who.present ?? true,
 		});
 		element.ariaLabel = shown;
 		tile.label.textContent = shown;
@@ -87,7 +87,7 @@ class Tiles {
 				$("play")?.remove();
 				for (const tile of this.#tiles.values()) tile.video.play().catch(() => {});
 			};
-			document.body.append(make("button", { id: "play", type: "button", className: "primary", onclick: again, textContent: t("play") }));
+			document.body.append(make("button", { id: "play", className: "primary", onclick: again }, t("play")));
 		}
 	}
 
