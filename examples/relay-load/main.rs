@@ -32,6 +32,7 @@ use clap::Parser;
 use crate::modes::churn::{self, Churn};
 use crate::modes::idle::Idle;
 use crate::modes::plan::Plan;
+use crate::modes::stall;
 use crate::modes::talk::Talk;
 use crate::net::Net;
 use crate::options::{Command, Common, Options};
@@ -67,6 +68,16 @@ fn main() -> Result<ExitCode> {
             let mut churn = Churn::new(&mut net, common.connections, schedule(&common), common.bytes)?;
             net.run(&mut churn)?;
             tell(&common, churn.summary())
+        }
+        Command::Stall(options::Stall { common, what }) => {
+            let duration = Duration::from_secs_f64(common.duration);
+            let found = stall::run(target(&common)?, what, common.connections, duration, common.pid)?;
+            if common.json {
+                println!("{}", serde_json::to_string(&found)?)
+            } else {
+                print!("{found}")
+            }
+            Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Forwarder(options) => forwarder::run(options.listen).map(|()| ExitCode::SUCCESS),
         Command::Table(options) => {
@@ -108,6 +119,10 @@ fn schedule(common: &Common) -> Schedule {
 }
 
 fn net(common: &Common, members: usize, room_size: usize) -> Result<Net> {
+    Net::new(target(common)?, common.dialect.dialect(members), members, room_size)
+}
+
+fn target(common: &Common) -> Result<Target> {
     let (scheme, host) = common.url.split_once("://").context("the URL has no ws:// or wss://")?;
     let host = host.trim_end_matches('/').to_owned();
     let address = host.to_socket_addrs().with_context(|| format!("{host} is not HOST:PORT"))?.next();
@@ -117,8 +132,7 @@ fn net(common: &Common, members: usize, room_size: usize) -> Result<Net> {
         "wss" => bail!("wss:// needs --insecure or --ca FILE"),
         _ => bail!("the URL begins with neither ws:// nor wss://"),
     };
-    let target = Target { address: address.context("the host has no address")?, host, tls };
-    Net::new(target, common.dialect.dialect(members), members, room_size)
+    Ok(Target { address: address.context("the host has no address")?, host, tls })
 }
 
 /// Prints what was found.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::dialect::DialectName;
 use crate::message::DESCRIPTION_BYTES;
+use crate::modes::stall::What;
 
 /// Loads a signaling relay, counts every message, and tells what it cost.
 ///
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Flood(Flood),
     /// One member of each room reads slowly or not at all beside live ones, who are measured
     Slow(Slow),
+    /// Clients that begin something and do not finish it, beside visitors, who are measured
+    Stall(Stall),
     /// Serve as the least that a relay can do, over plain TCP: the physical limit
     Forwarder(Forwarder),
     /// Print what runs, one JSON object a line, say beside each other
@@ -146,6 +149,16 @@ pub(crate) struct Slow {
     /// Messages a second of all live members together
     #[arg(long, default_value_t = 1000.0)]
     pub(crate) rate: f64,
+}
+
+/// The options of `stall`.
+#[derive(Debug, Args)]
+pub(crate) struct Stall {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What is begun; `--duration` is how long the server has to end it
+    #[arg(long, value_enum)]
+    pub(crate) what: What,
 }
 
 /// The options of `forwarder`.

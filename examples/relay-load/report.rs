@@ -80,6 +80,13 @@ impl Latency {
     }
 }
 
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p90, p99, p99_9, max } = self;
+        write!(f, "p50 {p50:.0}, p90 {p90:.0}, p99 {p99:.0}, p99.9 {p99_9:.0}, max {max:.0}")
+    }
+}
+
 /// What the server used, for each million done and for each connection.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Cost {
@@ -116,8 +123,8 @@ impl fmt::Display for Summary {
         let what = if self.mode == "churn" { "visits" } else { "deliveries" };
         writeln!(f, "{}: {} connections in rooms of {}", self.mode, self.connections, self.room_size)?;
         writeln!(f, "  {} {what} in {:.1} s, {:.0} a second", self.done, self.seconds, self.per_second)?;
-        if let Some(Latency { p50, p90, p99, p99_9, max }) = self.latency {
-            writeln!(f, "  latency in us: p50 {p50:.0}, p90 {p90:.0}, p99 {p99:.0}, p99.9 {p99_9:.0}, max {max:.0}")?;
+        if let Some(latency) = &self.latency {
+            writeln!(f, "  latency in us: {latency}")?;
         }
         write_tally(f, "messages", &self.tally)?;
         if let Some(flood) = &self.flood {

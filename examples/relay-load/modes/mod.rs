@@ -6,4 +6,5 @@ pub(crate) mod idle;
 pub(crate) mod pace;
 pub(crate) mod plan;
 pub(crate) mod slow;
+pub(crate) mod stall;
 pub(crate) mod talk;
