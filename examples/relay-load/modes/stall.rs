@@ -184,7 +184,8 @@ impl Stalled {
         }
         for event in &events {
             let index = event.token().0;
-            let Some(client) = &mut self.clients[index] else { continue };
+            let Some(slot) = self.clients.get_mut(index) else { continue };
+            let Some(client) = slot else { continue };
             if event.is_writable() && client.began.elapsed() < PATIENCE {
                 // Once: what is written is small, and the event comes when the socket is connected.
                 self.poll.registry().reregister(client.stream.tcp(), event.token(), Interest::READABLE)?;
@@ -194,7 +195,7 @@ impl Stalled {
             }
             if event.is_readable() && client.is_ended() {
                 self.last_after = self.last_after.max(client.began.elapsed());
-                self.clients[index] = None;
+                *slot = None;
                 self.ended += 1;
             }
         }
@@ -286,7 +287,7 @@ fn enter(mut stream: impl Read + Write, host: &str) -> Result<()> {
             read => read?,
         };
         ensure!(read > 0, io::Error::from(ErrorKind::UnexpectedEof));
-        answer.extend_from_slice(&buffer[..read]);
+        answer.extend_from_slice(buffer.get(..read).unwrap_or_default());
     }
     Ok(())
 }
