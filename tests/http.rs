@@ -315,15 +315,69 @@ async fn a_client_that_reads_too_slowly_does_not_get_all_of_a_file() {
     assert!(elapsed >= end && elapsed < end + Duration::from_secs(3), "{elapsed:?}");
 }
 
+/// Ways to ask for what is not served: outside the folder, or a file of the page by another name.
+const ODD_PATHS: [&str; 41] = [
+    "/nothing",
+    "/index.html/",
+    "/index.html%00",
+    "/index.html%00.js",
+    "/index.html.",
+    "/index.html~",
+    "/index.html::$DATA",
+    "/INDEX.HTML",
+    "/index%2ehtml",
+    "/./index.html",
+    "/x/../index.html",
+    "/%2f/index.html",
+    "//",
+    "//index.html",
+    "///etc/passwd",
+    "/ws/",
+    "/wss",
+    "/Healthz",
+    "/healthz/",
+    "/.gitignore",
+    "/.git/config",
+    "/src/main.rs",
+    "/web/index.html",
+    "/Cargo.toml",
+    "/certs/authority.key",
+    "/../Cargo.toml",
+    "/../../../../../../etc/passwd",
+    "/..;/etc/passwd",
+    "/....//....//etc/passwd",
+    "/..\\..\\etc\\passwd",
+    "/..%5c..%5cetc%5cpasswd",
+    "/%2e%2e/Cargo.toml",
+    "/%2e%2e%2fCargo.toml",
+    "/..%2f..%2fetc%2fpasswd",
+    "/.%2e/.%2e/etc/passwd",
+    "/%252e%252e/Cargo.toml",
+    "/%c0%ae%c0%ae/Cargo.toml",
+    "/%uff0e%uff0e/Cargo.toml",
+    "/proc/self/environ",
+    "/C:/Windows/win.ini",
+    "/~root",
+];
+
 #[tokio::test]
-async fn unknown_paths_are_not_found_and_other_methods_not_allowed() {
-    let relay = TestRelay::start().await;
-    for path in
-        ["/nothing", "/index.html/", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "/.gitignore", "//", "/ws/", "/Healthz"]
-    {
-        let response = get(&relay, path).await;
-        assert!(response.starts_with("HTTP/1.1 404"), "{path}: {response}");
+async fn what_is_outside_the_page_is_not_found_by_any_of_forty_odd_paths() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("page");
+    std::fs::create_dir(&folder).unwrap();
+    file(&folder, "index.html", "mine");
+    file(outside.path(), "Cargo.toml", "outside");
+    for relay in [TestRelay::start().await, TestRelay::start_with(serving(&folder)).await] {
+        for path in ODD_PATHS {
+            let response = get(&relay, path).await;
+            assert!(response.starts_with("HTTP/1.1 404"), "{path}: {response}");
+        }
     }
+}
+
+#[tokio::test]
+async fn other_methods_are_not_allowed() {
+    let relay = TestRelay::start().await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
         let response = relay.raw(&request(&format!("{method} /"), "")).await;
         assert!(response.starts_with("HTTP/1.1 405"), "{method}: {response}");

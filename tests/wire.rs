@@ -146,6 +146,42 @@ async fn signals_go_to_one_or_to_all_others_and_never_back() {
 }
 
 #[tokio::test]
+async fn nothing_crosses_into_a_room_from_those_who_are_elsewhere_left_or_never_joined() {
+    let relay = TestRelay::start().await;
+    let (mut one, mut two) = relay.pair("r").await;
+    let mut elsewhere = relay.join("other").await;
+    let mut gone = relay.join("r").await;
+    gone.say(json!({"type": "leave"})).await;
+    for member in [&mut one, &mut two] {
+        member.expect("peer_joined").await;
+        member.expect("peer_left").await;
+    }
+    let mut stranger = relay.dial("/ws").await;
+    for message in [
+        json!({"type": "offer", "sdp": ""}),
+        json!({"type": "answer", "sdp": ""}),
+        json!({"type": "offer_ice", "iceCandidate": null}),
+        json!({"type": "answer_ice", "iceCandidate": null}),
+        json!({"type": "message", "data": 1}),
+    ] {
+        let mut addressed = message.clone();
+        addressed["to"] = json!(two.id);
+        let mut forged = message.clone();
+        forged["from"] = json!(one.id);
+        for message in [message, addressed.clone(), forged] {
+            gone.say(message.clone()).await;
+            gone.expect_error("not_joined").await;
+            stranger.say(message).await;
+            stranger.expect_error("not_joined").await;
+        }
+        elsewhere.say(addressed).await;
+        elsewhere.expect_error("peer_not_found").await;
+    }
+    one.expect_nothing().await;
+    two.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn a_payload_passes_byte_for_byte_and_from_is_the_relays_word() {
     let relay = TestRelay::start().await;
     let (mut one, mut two) = relay.pair("r").await;
