@@ -381,9 +381,22 @@ async fn the_log_has_no_token_and_no_secret_even_at_trace() {
         let stream = harness::connect(([127, 0, 0, 1], relay.port()).into()).await;
         harness::get(stream, "localhost", &format!("/?token={token}")).await;
     }
+    let (password, wrong) = ("the password of the room", "a wrong password of it");
+    let join = |room: &str, password: &str| json!({"type": "join", "room": room, "token": good(), "resume": true, "password": password});
+    let heard = conversation(&relay, "/ws", &[join("r", password)]).await;
+    let place = heard[0]["resume"]["token"].as_str().unwrap().to_owned();
+    conversation(&relay, "/ws", &[join("r", wrong)]).await;
+    let unknown = "0123456789abcdef0123456789abcdef";
+    let resume = |token: &str, received: Value| json!({"type": "resume", "token": token, "received": received});
+    let attempts = [resume(unknown, json!(1)), resume(&place, json!("x")), resume(&place, json!(1))];
+    let heard = conversation(&relay, "/ws", &attempts).await;
+    assert_eq!(heard[2]["type"], "resumed", "{heard:?}");
     relay.signal("INT");
     relay.end().await;
     let log = std::fs::read_to_string(log).unwrap();
+    for secret in [password, wrong, unknown, &place, "\"allow\""] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is not at trace: {log}");
     for token in [&good(), &expired, &elsewhere] {
         for part in token.split('.').skip(1) {
