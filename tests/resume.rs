@@ -20,7 +20,7 @@ use futures_util::{SinkExt, StreamExt};
 use harness::client::frame;
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
-use signaling_relay::{Config, RelayEvent, Shutdown};
+use signaling_relay::{Config, Grant, JoinRequest, RelayBuilder, RelayEvent, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::time::{advance, sleep, timeout};
@@ -388,6 +388,65 @@ async fn an_observer_hears_of_a_place_that_is_away_and_back() {
     assert_eq!(soon("back", heard.recv()).await, Some(("back", id.clone())));
     client.close().await;
     assert_eq!(soon("left", heard.recv()).await, Some(("left", id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_hears_at_once_that_a_member_that_is_away_was_removed() {
+    let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let observer = move |event: &RelayEvent| {
+        let told = match event {
+            RelayEvent::Joined { id, .. } => format!("{id} joined"),
+            RelayEvent::Left { id, reason, .. } => format!("{id} left: {reason:?}"),
+            _ => return,
+        };
+        events.send(told).unwrap_or(());
+    };
+    let identify = |request: JoinRequest| async move {
+        let mut grant = Grant::from(&request);
+        grant.is_identified = true;
+        Ok(grant)
+    };
+    let with = |builder: RelayBuilder| builder.observer(observer).authorizer(identify);
+    let relay = TestRelay::in_memory_as(Config::default(), with);
+    let mut host = relay.dial("/ws").await;
+    host.join_with_id("r", "host").await;
+    let join = json!({"type": "join", "room": "r", "id": "bob", "resume": true});
+    for _ in 0..2 {
+        let mut bob = relay.dial("/ws").await;
+        bob.say(join.clone()).await;
+        bob.expect_joined().await;
+        drop(bob);
+        while host.hear().await["type"] != "peer_away" {}
+    }
+    host.say(json!({"type": "kick", "to": "bob"})).await;
+    while host.hear().await["reason"] != "kicked" {}
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        told.push(soon("an event", heard.recv()).await.unwrap());
+    }
+    assert_eq!(told, ["host joined", "bob joined", "bob left: Timeout", "bob joined", "bob left: Kicked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_places_of_an_address_are_held_as_it_may_have_connections() {
+    let relay = TestRelay::in_memory(Config { address_connections: 2, ..Config::default() });
+    let mut stays = relay.join("r").await;
+    let mut tokens = Vec::new();
+    for outcome in ["peer_away", "peer_away", "peer_left"] {
+        let (client, token) = resumable(&relay, "r").await;
+        stays.expect("peer_joined").await;
+        drop(client);
+        assert_eq!(stays.hear().await["type"], outcome);
+        tokens.push(token);
+    }
+    // They are in nobody's way who comes back, and who is back makes room for another one.
+    let (client, _) = come_back(&relay, &tokens[0], 1).await;
+    stays.expect("peer_back").await;
+    drop(client);
+    stays.expect("peer_away").await;
+    let mut gone = relay.dial("/ws").await;
+    gone.say(resume(&tokens[2], 1)).await;
+    gone.expect_error("resume_failed").await;
 }
 
 #[tokio::test]

@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Context, Places, RateLimiter, Session};
+use super::{Context, RateLimiter, Session};
 use crate::auth::Open;
-use crate::drain::Drain;
 use crate::outbox::{EndReason, Outbox};
 use crate::protocol;
 use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
-use crate::testing::MemorySocket;
+use crate::testing::{MemorySocket, places_held_for};
 
 const PEOPLE: usize = 4;
 const HOLD: Duration = Duration::from_secs(30);
@@ -127,7 +126,7 @@ impl World {
     async fn new() -> Self {
         let context = Arc::new(Context {
             rooms: Arc::new(Rooms::new(4 * PEOPLE, protocol::encode)),
-            places: Arc::new(Places::new(HOLD, Arc::new(Drain::new()))),
+            places: places_held_for(HOLD),
             authorizer: Arc::new(Open),
             ice_servers: IceServers::default(),
             observer: None,

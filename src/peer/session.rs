@@ -365,6 +365,8 @@ impl Session {
             places.close(place);
         }
         let entered = entered?;
+        // The observer hears that an earlier place of the same person ended before it hears of the new one.
+        flushes.give_up_removed();
         // From now on, since a host may let the peer in before its session knows.
         self.resumable = place.map(|place| Box::new(Resumable { place, taken: 0, told: 0 }));
         match entered {
@@ -439,10 +441,16 @@ impl Session {
         let (Some(membership), Some(resumable)) = (self.membership.take(), self.resumable.take()) else { return };
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.context.observe(|| RelayEvent::Away { connection: self.connection, room, id });
-        let rate = self.rate.take();
+        let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { place, taken, .. } = *resumable;
-        let parted =
-            Parted { context: Arc::clone(&self.context), connection: self.connection, membership, rate, taken };
+        let parted = Parted {
+            context: Arc::clone(&self.context),
+            connection: self.connection,
+            address,
+            membership,
+            rate,
+            taken,
+        };
         self.context.places.part(&place, Box::new(parted));
     }
 
