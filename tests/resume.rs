@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use harness::client::frame;
+use harness::places::{HOLD, come_back, hears_who, resumable, resume};
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Grant, JoinRequest, RelayBuilder, RelayEvent, Shutdown};
@@ -26,37 +27,6 @@ use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::time::{advance, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-
-const HOLD: Duration = Duration::from_secs(30);
-
-/// Somebody who may come back, and the token.
-async fn resumable(relay: &TestRelay, room: &str) -> (Client, String) {
-    let mut client = relay.dial("/ws").await;
-    client.say(json!({"type": "join", "room": room, "resume": true})).await;
-    let joined = client.expect_joined().await;
-    assert_eq!(joined["resume"]["holdMs"], HOLD.as_millis() as u64);
-    let token = joined["resume"]["token"].as_str().unwrap();
-    assert!(token.len() >= 32, "128 bits at least");
-    (client, token.to_owned())
-}
-
-fn resume(token: &str, received: u64) -> Value {
-    json!({"type": "resume", "token": token, "received": received})
-}
-
-/// A new connection that asks for the place.
-async fn come_back(relay: &TestRelay, token: &str, received: u64) -> (Client, Value) {
-    let mut client = relay.dial("/ws").await;
-    client.say(resume(token, received)).await;
-    let resumed = client.expect("resumed").await;
-    (client, resumed)
-}
-
-async fn hears_who(client: &mut Client, kind: &str, id: &str) -> Value {
-    let message = client.expect(kind).await;
-    assert_eq!(message["id"], id, "{message}");
-    message
-}
 
 #[tokio::test]
 async fn who_comes_back_has_the_same_id_and_gets_what_was_said_meanwhile() {
