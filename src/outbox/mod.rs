@@ -372,6 +372,11 @@ impl Outbox {
         state.wake_owner();
     }
 
+    /// Why the connection was asked to end, if it was.
+    pub(crate) fn ended(&self) -> Option<EndReason> {
+        self.lock().end
+    }
+
     /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`]).
     pub(crate) fn close(&self, last: Bytes) {
         let mut state = self.lock();

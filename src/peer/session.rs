@@ -30,7 +30,7 @@ use super::resume::{Claim, Found, Parted, Place};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
 use crate::limits::{PAUSE, STALL, TAKEN_MESSAGES};
 use crate::net::quota::Excess;
-use crate::outbox::{Outbox, Pushed, frame};
+use crate::outbox::{EndReason, Outbox, Pushed, frame};
 use crate::protocol::{self, Command, Join, Resume};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
@@ -425,6 +425,12 @@ impl Session {
     /// is held. Keeps `why` for the observer.
     pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
         self.why = Some(why.into());
+        // The room may have removed the peer just before its connection was lost.
+        let (reason, is_lost) = match self.outbox.ended() {
+            Some(EndReason::Kicked) => (LeaveReason::Kicked, false),
+            Some(EndReason::GaveWay) => (LeaveReason::Idle, false),
+            _ => (reason, is_lost),
+        };
         if is_lost {
             self.part();
         }
@@ -860,6 +866,27 @@ mod tests {
         host.answer(r#"{"type":"admit","to":"visitor"}"#);
         drop(visitor);
         assert_eq!(host.hears(), [r#"{"type":"peer_left","id":"visitor","reason":"closed"}"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let observer = move |event: &RelayEvent| {
+            if let RelayEvent::Left { reason, .. } = event {
+                let _ = tell.send(*reason);
+            }
+        };
+        let mut context = Arc::into_inner(context(Open)).unwrap();
+        context.observer = Some(Box::new(observer));
+        let context = Arc::new(context);
+        let (mut host, mut bully) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        bully.says(r#"{"type":"join","room":"r","id":"bully","resume":true}"#).unwrap();
+        host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+        bully.session.end(LeaveReason::Closed, true, "lost");
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [LeaveReason::Kicked]);
+        assert_eq!(context.places.len(), 0);
+        assert_eq!(host.hears().len(), 3, "`joined`, `peer_joined` and one `peer_left`");
     }
 
     #[tokio::test(start_paused = true)]
