@@ -10,6 +10,8 @@
 
 mod harness;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -393,4 +395,154 @@ async fn only_the_pong_to_the_last_ping_on_its_own_connection_makes_room() {
         _ = read_until_ping(&mut unread) => sender.catch_up().await,
     };
     assert_eq!(heard, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn what_came_before_resumed_on_a_connection_is_not_counted_on_either_side() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (client, token) = resumable(&relay, "r").await;
+    let id = client.id.clone();
+    stays.expect("peer_joined").await;
+    lose(client, &mut stays).await;
+    let mut client = relay.dial("/ws").await;
+    client.say_text("not JSON").await;
+    client.expect_error("bad_json").await;
+    client.say(resume("unknown", 1)).await;
+    client.expect_error("resume_failed").await;
+    client.say(resume(&token, 1)).await;
+    let resumed = client.expect("resumed").await;
+    assert_eq!((&resumed["received"], &resumed["iceServers"]), (&json!(0), &json!([])));
+    assert_eq!(resumed["resume"]["holdMs"], HOLD.as_millis() as u64);
+    stays.expect("peer_back").await;
+    client.say(json!({"type": "message", "data": "one"})).await;
+    stays.expect("message").await;
+    for data in ["two", "three"] {
+        stays.say(json!({"type": "message", "data": data})).await;
+        assert_eq!(client.expect("message").await["data"], data);
+    }
+    client.id = id;
+    lose(client, &mut stays).await;
+    // `joined` and the first of the two.
+    let (mut client, resumed) = come_back(&relay, &token, 2).await;
+    assert_eq!(resumed["received"], 1);
+    assert_eq!(client.expect("message").await["data"], "three");
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn who_needs_messages_that_are_not_kept_any_more_joins_anew() {
+    // What may be kept for one is four shares.
+    let relay = TestRelay::start_with(Config { room_capacity: 2, ..Config::default() }).await;
+    let mut sender = relay.join("r").await;
+    let (mut receiver, token) = resumable(&relay, "r").await;
+    sender.expect("peer_joined").await;
+    for _ in 0..12 {
+        sender.say(json!({"type": "message", "data": "x".repeat(60_000)})).await;
+        receiver.expect("message").await;
+    }
+    let mut again = relay.dial("/ws").await;
+    again.say(resume(&token, 1)).await;
+    again.expect_error("resume_failed").await;
+    // Nothing has happened to the place of the connection that lives.
+    sender.expect_nothing().await;
+    sender.say(json!({"type": "message", "data": "still there"})).await;
+    receiver.expect("message").await;
+    lose(receiver, &mut sender).await;
+    again.say(resume(&token, 1)).await;
+    again.expect_error("resume_failed").await;
+    assert_eq!(sender.expect("peer_left").await["reason"], "timeout");
+    again.join("r").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_gives_no_more_to_say_at_once() {
+    let relay = TestRelay::in_memory(Config { message_rate: 1, ..Config::default() });
+    let mut stays = relay.join("r").await;
+    let (mut client, token) = resumable(&relay, "r").await;
+    stays.expect("peer_joined").await;
+    let mut received = 1;
+    loop {
+        client.say(json!({"type": "nonsense"})).await;
+        received += 1;
+        if client.expect("error").await["code"] == "rate_limited" {
+            break;
+        }
+    }
+    assert!(received > 10, "{received}");
+    lose(client, &mut stays).await;
+    let (mut client, _) = come_back(&relay, &token, received).await;
+    client.say(json!({"type": "nonsense"})).await;
+    client.expect_error("rate_limited").await;
+}
+
+#[tokio::test]
+async fn who_comes_back_is_not_asked_again_whether_it_may_enter() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let once = move |request: JoinRequest| {
+        let first = counter.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if first { Ok(Grant::from(&request)) } else { Err(Denial::Unauthorized("once".into())) } }
+    };
+    let relay = TestRelay::start_as(Config::default(), |builder| builder.authorizer(once)).await;
+    let (client, token) = resumable(&relay, "r").await;
+    come_back(&relay, &token, 1).await;
+    drop(client);
+    let mut client = relay.dial("/ws").await;
+    client.say(resume(&token, 1)).await;
+    client.expect("resumed").await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// Comes, is lost and comes back so many times, each time by the dice in another way.
+async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
+    let mut place: Option<String> = None;
+    for round in 0..rounds {
+        let mut client = relay.dial("/ws").await;
+        if let Some(token) = place.take() {
+            client.say(resume(&token, 1)).await;
+            place = Some(token);
+        } else {
+            client.say(json!({"type": "join", "room": "r", "id": format!("p{who}"), "resume": true})).await;
+        }
+        let first = loop {
+            match soon("an answer", client.socket.next()).await {
+                Some(Ok(Message::Text(text))) => break serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => break Value::Null,
+            }
+        };
+        match first["type"].as_str() {
+            Some("joined") => place = Some(first["resume"]["token"].as_str().unwrap().to_owned()),
+            Some("resumed") => {}
+            _ => place = None,
+        }
+        // Whoever is the host now throws somebody out.
+        let kick = json!({"type": "kick", "to": format!("p{}", (who + 1 + round % 5) % 6)});
+        let _ = client.socket.send(Message::text(kick.to_string())).await;
+        match (who + round) % 4 {
+            0 => client.close().await,
+            1 => {
+                let _ = client.socket.close(Some(CloseFrame { code: 4000.into(), reason: "".into() })).await;
+            }
+            // It is taken over.
+            2 => {
+                tokio::spawn(async move { while let Some(Ok(_)) = client.socket.next().await {} });
+            }
+            _ => drop(client),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn however_many_come_go_return_and_are_kicked_at_once_nothing_stays_behind() {
+    let config = Config { hold_ms: 50, address_upgrades: 0, address_joins: 0, ..Config::default() };
+    let relay = Arc::new(TestRelay::start_with(config).await);
+    let restless: Vec<_> = (0..6).map(|who| tokio::spawn(comes_and_goes(Arc::clone(&relay), who, 150))).collect();
+    for one in restless {
+        one.await.unwrap();
+    }
+    let inner = Arc::clone(&relay.relay);
+    Arc::into_inner(relay).unwrap().stop().await;
+    assert_eq!((inner.rooms(), inner.connections()), (0, 0));
 }

@@ -228,6 +228,12 @@ impl Quotas {
         (!exceeds).then_some(place)
     }
 
+    /// How many places are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
     /// Whether a line about a refusal may be logged. The client at `ip` is not admitted.
     pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, excess: Excess) -> bool {
         let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));

@@ -155,6 +155,12 @@ impl Places {
         self.by_token.len()
     }
 
+    /// How many of them are held without a connection.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.quotas.held()
+    }
+
     /// What the client is told about its place.
     pub(crate) fn offer<'a>(&self, place: &'a Place) -> ResumeOffer<'a> {
         ResumeOffer { token: &place.token, hold_ms: self.hold.as_millis() as u64 }
