@@ -869,6 +869,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away() {
+        for has_parted in [false, true] {
+            let context = context(Open);
+            let (mut stays, mut old) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+            stays.says(r#"{"type":"join","room":"r"}"#).unwrap();
+            let joined = old.answer(r#"{"type":"join","room":"r","id":"phone","resume":true}"#);
+            let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+            stays.hears();
+            let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
+            let mut new = Client::new(&context, usize::MAX);
+            assert_eq!(new.answer(&resume), "", "the old one has to part first");
+            if has_parted {
+                old.session.end(LeaveReason::Closed, true, "taken over");
+                assert_eq!(stays.hears().len(), 0);
+                new.session.end(LeaveReason::Closed, true, "lost");
+            } else {
+                new.session.end(LeaveReason::Closed, true, "lost");
+                old.session.end(LeaveReason::Closed, true, "taken over");
+            }
+            assert_eq!(stays.hears(), [r#"{"type":"peer_away","id":"phone"}"#]);
+            assert_eq!((context.places.len(), context.places.held()), (1, 1));
+            assert!(Client::new(&context, usize::MAX).answer(&resume).contains(r#""type":"resumed""#));
+            assert_eq!(context.places.held(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
         let (tell, told) = std::sync::mpsc::channel();
         let observer = move |event: &RelayEvent| {
