@@ -214,9 +214,9 @@ async fn who_answers_no_ping_is_away_and_who_sends_too_much_at_once_has_left() {
     stays.expect("peer_joined").await;
     let start = Instant::now();
     let message = loop {
-        match timeout(Duration::from_secs(60), stays.socket.next()).await.unwrap().unwrap().unwrap() {
-            Message::Text(text) => break serde_json::from_str::<Value>(&text).unwrap(),
-            _ => {}
+        let message = timeout(Duration::from_secs(60), stays.socket.next()).await.unwrap().unwrap().unwrap();
+        if let Message::Text(text) = message {
+            break serde_json::from_str::<Value>(&text).unwrap();
         }
     };
     assert_eq!(message, json!({"type": "peer_away", "id": silent.id}));
