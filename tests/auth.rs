@@ -10,6 +10,7 @@
 
 mod harness;
 
+use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
+use futures_util::stream;
 use harness::pki::Pki;
 use harness::{Process, TestRelay, binary, file, run, soon, text, tool};
 use ring::hmac;
@@ -392,7 +394,7 @@ async fn the_log_has_no_token_and_no_secret_even_at_trace() {
     let heard = conversation(&relay, "/ws", &attempts).await;
     assert_eq!(heard[2]["type"], "resumed", "{heard:?}");
     relay.signal("INT");
-    relay.end().await;
+    assert_eq!(relay.end().await, Some(0));
     let log = std::fs::read_to_string(log).unwrap();
     for secret in [password, wrong, unknown, &place, "\"allow\""] {
         assert!(!log.contains(secret), "{secret}: {log}");
@@ -527,6 +529,9 @@ async fn verdict(room: &str) -> Response {
         "nothing" => "".into_response(),
         "list" => "[true]".into_response(),
         "text" => json(json!({"allow": "true"})),
+        "neither" => json(json!({"id": "ana"})),
+        // A head, and a body that never comes.
+        "stalled" => Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()).into_response(),
         "twice" => r#"{"allow":false,"allow":true}"#.into_response(),
         "cut" => r#"{"allow":true"#.into_response(),
         "more" => r#"{"allow":true} and more"#.into_response(),
@@ -578,6 +583,7 @@ async fn whatever_else_the_webhook_says_opens_no_door() {
         "nothing",
         "list",
         "text",
+        "neither",
         "twice",
         "cut",
         "more",
@@ -614,12 +620,16 @@ async fn while_the_webhook_is_silent_about_one_the_others_come_and_go() {
     waiting.say(json!({"type": "join", "room": "silent", "ref": "join"})).await;
     waiting.say(late).await;
     soon("the question", webhook.asked.recv()).await.unwrap();
+    let mut stalled = relay.dial("/ws").await;
+    stalled.say(json!({"type": "join", "room": "stalled"})).await;
+    soon("the question", webhook.asked.recv()).await.unwrap();
     let (mut alice, mut bob) = relay.pair("open").await;
     alice.say(json!({"type": "message", "data": "hello"})).await;
     assert_eq!(bob.expect("message").await["data"], "hello");
     // What it sent meanwhile is answered after the join, which is refused after 5 s.
     assert_eq!(waiting.expect_error("unavailable").await["ref"], "join");
     assert_eq!(waiting.expect_error("not_joined").await["ref"], "late");
+    stalled.expect_error("unavailable").await;
 }
 
 #[tokio::test]
