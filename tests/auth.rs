@@ -196,6 +196,21 @@ async fn clocks_may_differ_by_a_minute() {
 }
 
 #[tokio::test]
+async fn while_keys_are_rotated_any_of_them_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (SECRET, "another secret altogether");
+    let files = [("old", old), ("new", new)].map(|(name, secret)| secret_file(folder.path(), name, secret));
+    let relay = TestRelay::start_with(Config { token_secret_file: files.to_vec(), ..Config::default() }).await;
+    for secret in [old, new] {
+        lets_in(&relay, &hs256(secret, &claims(json!({})))).await;
+        let expired = hs256(secret, &claims(json!({"exp": 1})));
+        keeps_out(&relay, json!({ "token": expired }), "expired").await;
+    }
+    let third = hs256("a third secret altogether", &claims(json!({})));
+    keeps_out(&relay, json!({ "token": third }), "not signed with a key").await;
+}
+
+#[tokio::test]
 async fn a_token_may_be_for_several_rooms() {
     let (relay, _folder) = guarded().await;
     let token = hs256(SECRET, &claims(json!({"room": ["a", "team-*"]})));
