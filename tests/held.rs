@@ -19,7 +19,7 @@ use harness::client::{frame, frame_header};
 use harness::places::{HOLD, come_back, hears_who, resumable, resume};
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
-use signaling_relay::{Config, Denial, Grant, JoinRequest, limits};
+use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayBuilder, RelayEvent, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, advance, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -499,7 +499,8 @@ async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
     let mut place: Option<String> = None;
     for round in 0..rounds {
         let mut client = relay.dial("/ws").await;
-        if let Some(token) = place.take() {
+        // Sometimes it has lost its token, and displaces itself.
+        if let Some(token) = place.take().filter(|_| round % 7 != 0) {
             client.say(resume(&token, 1)).await;
             place = Some(token);
         } else {
@@ -517,11 +518,20 @@ async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
             Some("resumed") => {}
             _ => place = None,
         }
-        // Whoever is the host now throws somebody out.
-        let kick = json!({"type": "kick", "to": format!("p{}", (who + 1 + round % 5) % 6)});
-        let _ = client.socket.send(Message::text(kick.to_string())).await;
+        // Whoever is the host now throws somebody out, or locks the room for a while.
+        let to = format!("p{}", (who + 1 + round % 5) % 6);
+        let command = match round % 5 {
+            0 => json!({"type": "lock", "locked": true}),
+            1 => json!({"type": "lock", "locked": false}),
+            2 => json!({"type": "make_host", "to": to}),
+            3 => json!({"type": "admit", "to": to}),
+            _ => json!({"type": "kick", "to": to}),
+        };
+        let _ = client.socket.send(Message::text(command.to_string())).await;
         match (who + round) % 4 {
-            0 => client.close().await,
+            0 => {
+                let _ = client.socket.close(None).await;
+            }
             1 => {
                 let _ = client.socket.close(Some(CloseFrame { code: 4000.into(), reason: "".into() })).await;
             }
@@ -537,7 +547,23 @@ async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn however_many_come_go_return_and_are_kicked_at_once_nothing_stays_behind() {
     let config = Config { hold_ms: 50, address_upgrades: 0, address_joins: 0, ..Config::default() };
-    let relay = Arc::new(TestRelay::start_with(config).await);
+    let (joined, left) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let panicked = Arc::new(AtomicUsize::new(0));
+    let (joins, leaves, panics) = (Arc::clone(&joined), Arc::clone(&left), Arc::clone(&panicked));
+    let observer = move |event: &RelayEvent| match event {
+        RelayEvent::Joined { .. } => drop(joins.fetch_add(1, Ordering::SeqCst)),
+        RelayEvent::Left { .. } => drop(leaves.fetch_add(1, Ordering::SeqCst)),
+        RelayEvent::Disconnected { why, .. } if why.contains("panicked") => drop(panics.fetch_add(1, Ordering::SeqCst)),
+        _ => {}
+    };
+    let identify = |request: JoinRequest| async move {
+        let mut grant = Grant::from(&request);
+        // Half of them are persons: who is kicked as one stays out.
+        grant.is_identified = grant.id.as_ref().is_some_and(|id| id.as_str() < "p3");
+        Ok(grant)
+    };
+    let with = |builder: RelayBuilder| builder.observer(observer).authorizer(identify);
+    let relay = Arc::new(TestRelay::start_as(config, with).await);
     let restless: Vec<_> = (0..6).map(|who| tokio::spawn(comes_and_goes(Arc::clone(&relay), who, 150))).collect();
     for one in restless {
         one.await.unwrap();
@@ -545,4 +571,7 @@ async fn however_many_come_go_return_and_are_kicked_at_once_nothing_stays_behind
     let inner = Arc::clone(&relay.relay);
     Arc::into_inner(relay).unwrap().stop().await;
     assert_eq!((inner.rooms(), inner.connections()), (0, 0));
+    let (joined, left) = (joined.load(Ordering::SeqCst), left.load(Ordering::SeqCst));
+    assert_eq!((joined, panicked.load(Ordering::SeqCst)), (left, 0));
+    assert!(joined > 20, "{joined}");
 }

@@ -225,7 +225,7 @@ impl Quotas {
         let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned() };
         let (most, most_at_address) = (self.max_connections, self.rules.connections);
         let exceeds = (most > 0 && held > most) || (most_at_address > 0 && at_address > most_at_address);
-        (!exceeds).then_some(place)
+        if exceeds { None } else { Some(place) }
     }
 
     /// How many places are held.

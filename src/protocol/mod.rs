@@ -145,7 +145,7 @@
 //! A peer that is away counts towards the capacity, and keeps its id, its turn as the host, its rates and its held offer.
 //! Messages to it wait, as much as a share holds; then the senders get `peer_busy`, at once. If a client is away when so
 //! many come and go that their [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS) do not fit, its place ends (`timeout`). So
-//! does a place at once if its address has as many held places as it may have connections.
+//! does a place at once if as many are held already, of its address or in all, as there may be connections.
 //!
 //! The relay keeps what it has sent until it knows that it has arrived, within the bound of what may wait for the client. No
 //! client has to acknowledge anything: a ping carries the number of the last message before it, and the pong proves it.
