@@ -496,7 +496,7 @@ async fn who_comes_back_is_not_asked_again_whether_it_may_enter() {
 
 /// Comes, is lost and comes back so many times, each time by the dice in another way.
 async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
-    let mut place: Option<String> = None;
+    let (mut place, mut old): (Option<String>, Option<Client>) = (None, None);
     for round in 0..rounds {
         let mut client = relay.dial("/ws").await;
         // Sometimes it has lost its token, and displaces itself.
@@ -513,6 +513,7 @@ async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
                 _ => break Value::Null,
             }
         };
+        drop(old.take());
         match first["type"].as_str() {
             Some("joined") => place = Some(first["resume"]["token"].as_str().unwrap().to_owned()),
             Some("resumed") => {}
@@ -521,11 +522,13 @@ async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
         // Whoever is the host now throws somebody out, or locks the room for a while.
         let to = format!("p{}", (who + 1 + round % 5) % 6);
         let command = match round % 5 {
-            0 => json!({"type": "lock", "locked": true}),
+            0 => json!({"type": "lock", "locked": round % 10 == 0}),
             1 => json!({"type": "lock", "locked": false}),
             2 => json!({"type": "make_host", "to": to}),
             3 => json!({"type": "admit", "to": to}),
-            _ => json!({"type": "kick", "to": to}),
+            // Seldom a person, who then stays out.
+            _ if round % 50 == 4 => json!({"type": "kick", "to": to}),
+            _ => json!({"type": "kick", "to": format!("p{}", 3 + (who + round) % 3)}),
         };
         let _ = client.socket.send(Message::text(command.to_string())).await;
         match (who + round) % 4 {
@@ -536,9 +539,7 @@ async fn comes_and_goes(relay: Arc<TestRelay>, who: usize, rounds: usize) {
                 let _ = client.socket.close(Some(CloseFrame { code: 4000.into(), reason: "".into() })).await;
             }
             // It is taken over.
-            2 => {
-                tokio::spawn(async move { while let Some(Ok(_)) = client.socket.next().await {} });
-            }
+            2 => old = Some(client),
             _ => drop(client),
         }
     }
