@@ -139,8 +139,8 @@ impl Relay {
         self.drain.websockets()
     }
 
-    /// How many addresses the limits for each address know of: those that have a connection, or have used a part of their
-    /// limits that has not refilled yet.
+    /// How many addresses the limits for each address know of: those that have a connection or a held place, or have used a
+    /// part of their limits that has not refilled yet.
     pub fn addresses(&self) -> usize {
         self.quotas.addresses()
     }

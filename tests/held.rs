@@ -576,3 +576,30 @@ async fn however_many_come_go_return_and_are_kicked_at_once_nothing_stays_behind
     assert_eq!((joined, panicked.load(Ordering::SeqCst)), (left, 0));
     assert!(joined > 20, "{joined}");
 }
+
+#[tokio::test]
+async fn who_comes_back_sees_who_else_is_away() {
+    let relay = TestRelay::start().await;
+    let mut stays = relay.join("r").await;
+    let (bob, bobs) = join_resumable(&relay, json!({"room": "r", "id": "bob"})).await;
+    let (carol, carols) = join_resumable(&relay, json!({"room": "r", "id": "carol"})).await;
+    for _ in 0..2 {
+        stays.expect("peer_joined").await;
+    }
+    lose(bob, &mut stays).await;
+    lose(carol, &mut stays).await;
+    // `joined` and carol's `peer_joined`.
+    let (mut bob, resumed) = come_back(&relay, &bobs, 2).await;
+    assert_eq!(resumed["peers"], json!([{"id": stays.id}, {"id": "carol", "away": true}]));
+    hears_who(&mut bob, "peer_away", "carol").await;
+    // Carol was told of bob before she was lost herself: away and back come in turn.
+    let (mut carol, resumed) = come_back(&relay, &carols, 1).await;
+    assert_eq!(resumed["peers"], json!([{"id": stays.id}, {"id": "bob"}]));
+    for kind in ["peer_away", "peer_back"] {
+        hears_who(&mut carol, kind, "bob").await;
+    }
+    for client in [&mut bob, &mut stays] {
+        while client.hear().await != json!({"type": "peer_back", "id": "carol"}) {}
+        client.expect_nothing().await;
+    }
+}

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::client::frame;
+use harness::client::{AnyStream, frame};
+use harness::pki::{self, Pki};
 use harness::places::{HOLD, come_back, hears_who, resumable, resume};
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use signaling_relay::{Config, Grant, JoinRequest, RelayBuilder, RelayEvent, Shut
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::time::{advance, sleep, timeout};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -492,7 +494,8 @@ async fn carry(
 /// A client that comes back by itself, says numbered messages to the others, and checks what it hears.
 struct Member {
     network: std::net::SocketAddr,
-    socket: Option<Client<TcpStream>>,
+    tls: Option<TlsConnector>,
+    socket: Option<Client>,
     id: String,
     token: String,
     others: Vec<String>,
@@ -542,8 +545,14 @@ impl Member {
 
     async fn come_back(&mut self) {
         let stream = TcpStream::connect(self.network).await.unwrap();
-        let url = format!("ws://{}/ws", self.network);
-        let Ok(mut client) = Client::dial(stream, &url, &[]).await else { return };
+        let stream: AnyStream = match &self.tls {
+            Some(tls) => match pki::shake_hands(tls, stream, "localhost").await {
+                Ok(stream) => Box::new(stream),
+                Err(_) => return,
+            },
+            None => Box::new(stream),
+        };
+        let Ok(mut client) = Client::dial(stream, "ws://localhost/ws", &[]).await else { return };
         let resume = resume(&self.token, self.received).to_string();
         if client.socket.send(Message::text(resume)).await.is_err() {
             return;
@@ -615,7 +624,7 @@ impl Member {
 }
 
 /// How many times the members had to come back.
-async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
+async fn talk_over_a_bad_network(messages: u64, seed: u64, pki: Option<&Pki>) -> u64 {
     const MEMBERS: u64 = 3;
     let config = Config {
         message_rate: 0,
@@ -625,18 +634,21 @@ async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
         address_bytes: 0,
         ..Config::default()
     };
-    let relay = TestRelay::start_with(config).await;
+    let relay = match pki {
+        Some(pki) => TestRelay::start_tls(pki, config).await,
+        None => TestRelay::start_with(config).await,
+    };
     let network = bad_network(relay.address(), Dice(seed)).await;
     let mut members = Vec::new();
     let ids: Vec<String> = (0..MEMBERS).map(|number| format!("m{number}")).collect();
     for id in &ids {
         // The first connection is a good one.
-        let stream = TcpStream::connect(relay.address()).await.unwrap();
-        let mut client = Client::dial(stream, &format!("ws://{}/ws", relay.address()), &[]).await.unwrap();
+        let mut client = relay.dial("/ws").await;
         client.say(json!({"type": "join", "room": "r", "id": id, "resume": true})).await;
         let joined = client.expect_joined().await;
         members.push(Member {
             network,
+            tls: pki.map(Pki::client),
             socket: Some(client),
             id: id.clone(),
             token: joined["resume"]["token"].as_str().unwrap().to_owned(),
@@ -678,12 +690,20 @@ async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_messages_over_a_network_that_breaks_all_the_time_arrive_once_and_in_order() {
     let resumed =
-        timeout(Duration::from_secs(120), talk_over_a_bad_network(10_000, 7)).await.expect("all arrive in time");
+        timeout(Duration::from_secs(120), talk_over_a_bad_network(10_000, 7, None)).await.expect("all arrive in time");
     assert!(resumed > 20, "the network broke only {resumed} times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_they_do_so_too() {
+    let pki = Pki::new();
+    let talk = talk_over_a_bad_network(4_000, 5, Some(&pki));
+    let resumed = timeout(Duration::from_secs(120), talk).await.expect("all arrive in time");
+    assert!(resumed > 10, "the network broke only {resumed} times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: cargo test --test resume -- --ignored"]
 async fn a_million_messages_over_such_a_network_arrive_as_well() {
-    talk_over_a_bad_network(1_000_000, 11).await;
+    talk_over_a_bad_network(1_000_000, 11, None).await;
 }
