@@ -508,7 +508,7 @@ impl Outbox {
             drop(batch);
             state = self.lock();
             state.is_writing = false;
-            state.remove_written(taken, 2 * self.max_bytes);
+            state.remove_written(taken, self.max_bytes);
             state.note_progress(taken, sink.taken_below());
             if std::mem::take(&mut state.wake_owner_after) {
                 state.wake_owner();
@@ -594,8 +594,8 @@ impl State {
         frame::ping(number.to_string().as_bytes())
     }
 
-    /// Removes what was written from the queue; keeps it if the client may resume, `most` bytes at most.
-    fn remove_written(&mut self, bytes: usize, most: usize) {
+    /// Removes what was written from the queue. Keeps it if the client may resume, within `bound` bytes if it can.
+    fn remove_written(&mut self, bytes: usize, bound: usize) {
         self.written += bytes;
         while let Some(first) = self.queue.front()
             && first.frame.len() <= self.written
@@ -604,18 +604,18 @@ impl State {
             if let Some(queued) = self.queue.pop_front() {
                 self.release(queued.frame.len(), queued.origin);
                 if let Some(kept) = &mut self.kept {
-                    Self::keep_written(kept, queued, most);
+                    Self::keep_written(kept, queued, bound);
                     self.ping |= kept.wants_ping();
                 }
             }
         }
     }
 
-    fn keep_written(kept: &mut Kept, queued: Queued, most: usize) {
+    fn keep_written(kept: &mut Kept, queued: Queued, bound: usize) {
         if queued.is_message() {
             match kept.unnumbered.checked_sub(1) {
                 Some(rest) => kept.unnumbered = rest,
-                None => kept.keep(queued, most),
+                None => kept.keep(queued, bound),
             }
         }
     }
