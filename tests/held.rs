@@ -603,3 +603,29 @@ async fn who_comes_back_sees_who_else_is_away() {
         client.expect_nothing().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_more_comings_and_goings_again_than_may_wait_joins_anew() {
+    let relay = TestRelay::in_memory(Config { message_rate: 0, address_joins: 0, ..Config::default() });
+    let (mut client, token) = resumable(&relay, "r").await;
+    let mut restless = relay.dial("/ws").await;
+    let mut received = 1;
+    while received <= limits::ANNOUNCEMENTS as u64 {
+        restless.join_with_id("r", "restless").await;
+        restless.say(json!({"type": "leave"})).await;
+        for kind in ["peer_joined", "peer_left"] {
+            hears_who(&mut client, kind, "restless").await;
+            received += 1;
+        }
+    }
+    let mut again = relay.dial("/ws").await;
+    again.say(resume(&token, 0)).await;
+    again.expect_error("resume_failed").await;
+    // Otherwise nobody could join the room until it has read them.
+    restless.join_with_id("r", "restless").await;
+    client.expect("peer_joined").await;
+    again.say(resume(&token, received)).await;
+    again.expect("resumed").await;
+    again.expect("peer_joined").await;
+    again.expect_nothing().await;
+}

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::Queued;
+use super::{Origin, Queued};
 use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
 
 /// What a kept frame costs besides its bytes: its entry here, and the header of its allocation.
@@ -105,6 +105,12 @@ impl Kept {
         (self.forgotten..=self.sent() + self.in_flight.max(in_flight as u64)).contains(&received)
     }
 
+    /// How many of the kept messages above the number `received` are the relay's own, other than errors.
+    pub(super) fn announcements_after(&self, received: u64) -> usize {
+        let known = received.min(self.sent()).saturating_sub(self.forgotten) as usize;
+        self.frames.iter().skip(known).filter(|queued| matches!(queued.origin, Origin::Relay)).count()
+    }
+
     /// Notes that the connection is lost, and that `in_flight` of the messages in the queue may have arrived all the same.
     pub(super) fn note_loss(&mut self, in_flight: usize) {
         self.pinged = None;
@@ -133,7 +139,6 @@ impl Kept {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::Origin;
     use super::*;
 
     fn keep(kept: &mut Kept, count: usize) {

@@ -317,11 +317,15 @@ impl Outbox {
         true
     }
 
-    /// Whether a client that has received the messages up to the number `received` can get all the others.
+    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept,
+    /// and there is room for them, so that the client does not keep others from joining its room.
     pub(crate) fn can_resume_after(&self, received: u64) -> bool {
         let state = self.lock();
-        let in_flight = state.in_flight();
-        state.kept.as_ref().is_some_and(|kept| kept.can_resume_after(received, in_flight))
+        let (in_flight, waiting) = (state.in_flight(), state.announcements);
+        state.kept.as_ref().is_some_and(|kept| {
+            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
+            fit && kept.can_resume_after(received, in_flight)
+        })
     }
 
     /// Moves what waits, and what is kept, to a new outbox that has no connection; none if nothing is kept. Its client

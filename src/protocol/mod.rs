@@ -135,7 +135,7 @@
 //! | a new connection to `/ws` sends `resume` with the token, and the number of the last message that the client has | `resumed`, then each later message once; the others get `peer_back` |
 //! | the same while the old connection is open | the same, but nobody else is told; the old connection is closed with 4001, and nothing more is read from it. Of several, the last one keeps the place |
 //! | the time is over | `peer_left` with the reason `timeout` |
-//! | there is no such token, or `received` is beyond what was sent or before what is kept | `resume_failed`; the connection stays. A place that is held ends in the second case (`timeout`) |
+//! | there is no such token, or `received` is beyond what was sent or before what is kept, or so far back that the [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS) after it do not fit | `resume_failed`; the connection stays. A place that is held ends, but for the first case (`timeout`) |
 //! | `token` or `received` is missing or of the wrong kind | `bad_message`; the place stays |
 //!
 //! The client sends again what comes after `resumed.received`, and nothing before it has `resumed`. `taken` tells earlier
