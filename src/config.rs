@@ -66,8 +66,9 @@ pub struct Config {
     pub message_rate: u32,
     /// Bytes a second that one connection may send, after a burst of 16 times as many; 0 means no limit.
     pub byte_rate: u32,
-    /// Connections that one address may have open at a time; 0 means no limit. An IPv6 address counts by its /64, and a
-    /// trusted proxy's clients count by their own addresses.
+    /// Connections that one address may have open at a time; 0 means no limit. As many of its places may be held at a time
+    /// ([`hold_ms`](Self::hold_ms)). An IPv6 address counts by its /64, and a trusted proxy's clients count by their own
+    /// addresses.
     pub address_connections: u32,
     /// WebSocket upgrades a second by one address, after a burst of 10 times as many, and the same number of TLS
     /// handshakes; 0 means no limit.

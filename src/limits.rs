@@ -123,7 +123,8 @@ pub const BYTE_RATE: u32 = 256 * 1024;
 pub const REFUSALS: u32 = 200;
 
 /// Connections of any kind that one address may have open at a time: each person in an office of a hundred, behind one
-/// address, with a tab to spare. IPv6 addresses count by their /64, which is what one customer gets at least.
+/// address, with a tab to spare. As many of its places are held at a time, so that all of them can come back. IPv6
+/// addresses count by their /64, which is what one customer gets at least.
 pub const ADDRESS_CONNECTIONS: u32 = 256;
 /// WebSocket upgrades a second by one address, and likewise TLS handshakes: 256 tabs that return after a restart are
 /// well below the burst, and each handshake costs a signature and a key exchange.

@@ -96,7 +96,8 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
-        let drain = Arc::new(Drain::new());
+        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&config));
+        let hold = Duration::from_millis(config.hold_ms);
         Ok(Relay {
             page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
@@ -104,13 +105,13 @@ impl RelayBuilder {
             keys,
             context: Arc::new(Context {
                 rooms: Arc::new(Rooms::new(config.room_capacity, protocol::encode)),
-                places: Arc::new(Places::new(Duration::from_millis(config.hold_ms), Arc::clone(&drain))),
+                places: Arc::new(Places::new(hold, Arc::clone(&drain), Arc::clone(&quotas))),
                 authorizer,
                 ice_servers: config.ice_servers.clone(),
                 observer: self.observer,
             }),
             drain,
-            quotas: Quotas::new(&config),
+            quotas,
             config,
         })
     }
@@ -138,8 +139,8 @@ impl Relay {
         self.drain.websockets()
     }
 
-    /// How many addresses the limits for each address know of: those that have a connection, or have used a part of their
-    /// limits that has not refilled yet.
+    /// How many addresses the limits for each address know of: those that have a connection or a held place, or have used a
+    /// part of their limits that has not refilled yet.
     pub fn addresses(&self) -> usize {
         self.quotas.addresses()
     }

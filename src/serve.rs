@@ -23,7 +23,8 @@ use crate::ws::{Connection, End, Transport};
 
 impl Relay {
     /// Serves one stream: HTTP requests, and a WebSocket after an upgrade. Wrap a stream of your own type (your own
-    /// TLS, a tunnel) in [`Opaque`](crate::Opaque).
+    /// TLS, a tunnel) in [`Opaque`](crate::Opaque). If this future is dropped, the client leaves its room: its place is
+    /// held only when the stream itself ends.
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
         self.drain().serve(self.admit_and_serve(stream, connection.into())).await;
     }

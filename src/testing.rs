@@ -13,14 +13,21 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::drain::Drain;
 use crate::limits::HOLD_MS;
+use crate::net::quota::Quotas;
 use crate::outbox::{Outbox, Sink};
 use crate::peer::Places;
 
 /// Places that are held for the usual time.
 pub(crate) fn places() -> Arc<Places> {
-    Arc::new(Places::new(Duration::from_millis(HOLD_MS), Arc::new(Drain::new())))
+    places_held_for(Duration::from_millis(HOLD_MS))
+}
+
+/// Places that are held for this long.
+pub(crate) fn places_held_for(hold: Duration) -> Arc<Places> {
+    Arc::new(Places::new(hold, Arc::new(Drain::new()), Quotas::new(&Config::default())))
 }
 
 /// A socket in memory that accepts as many bytes as a test allows.

@@ -10,6 +10,7 @@
 
 mod harness;
 
+use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
+use futures_util::stream;
 use harness::pki::Pki;
 use harness::{Process, TestRelay, binary, file, run, soon, text, tool};
 use ring::hmac;
@@ -191,6 +193,21 @@ async fn a_token_that_is_not_good_is_refused_with_what_is_wrong() {
 async fn clocks_may_differ_by_a_minute() {
     let (relay, _folder) = guarded().await;
     lets_in(&relay, &hs256(SECRET, &claims(json!({"exp": now() - 40, "nbf": now() + 40})))).await;
+}
+
+#[tokio::test]
+async fn while_keys_are_rotated_any_of_them_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (SECRET, "another secret altogether");
+    let files = [("old", old), ("new", new)].map(|(name, secret)| secret_file(folder.path(), name, secret));
+    let relay = TestRelay::start_with(Config { token_secret_file: files.to_vec(), ..Config::default() }).await;
+    for secret in [old, new] {
+        lets_in(&relay, &hs256(secret, &claims(json!({})))).await;
+        let expired = hs256(secret, &claims(json!({"exp": 1})));
+        keeps_out(&relay, json!({ "token": expired }), "expired").await;
+    }
+    let third = hs256("a third secret altogether", &claims(json!({})));
+    keeps_out(&relay, json!({ "token": third }), "not signed with a key").await;
 }
 
 #[tokio::test]
@@ -381,9 +398,22 @@ async fn the_log_has_no_token_and_no_secret_even_at_trace() {
         let stream = harness::connect(([127, 0, 0, 1], relay.port()).into()).await;
         harness::get(stream, "localhost", &format!("/?token={token}")).await;
     }
+    let (password, wrong) = ("the password of the room", "a wrong password of it");
+    let join = |room: &str, password: &str| json!({"type": "join", "room": room, "token": good(), "resume": true, "password": password});
+    let heard = conversation(&relay, "/ws", &[join("r", password)]).await;
+    let place = heard[0]["resume"]["token"].as_str().unwrap().to_owned();
+    conversation(&relay, "/ws", &[join("r", wrong)]).await;
+    let unknown = "0123456789abcdef0123456789abcdef";
+    let resume = |token: &str, received: Value| json!({"type": "resume", "token": token, "received": received});
+    let attempts = [resume(unknown, json!(1)), resume(&place, json!("x")), resume(&place, json!(1))];
+    let heard = conversation(&relay, "/ws", &attempts).await;
+    assert_eq!(heard[2]["type"], "resumed", "{heard:?}");
     relay.signal("INT");
-    relay.end().await;
+    assert_eq!(relay.end().await, Some(0));
     let log = std::fs::read_to_string(log).unwrap();
+    for secret in [password, wrong, unknown, &place, "\"allow\""] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is not at trace: {log}");
     for token in [&good(), &expired, &elsewhere] {
         for part in token.split('.').skip(1) {
@@ -514,6 +544,9 @@ async fn verdict(room: &str) -> Response {
         "nothing" => "".into_response(),
         "list" => "[true]".into_response(),
         "text" => json(json!({"allow": "true"})),
+        "neither" => json(json!({"id": "ana"})),
+        // A head, and a body that never comes.
+        "stalled" => Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()).into_response(),
         "twice" => r#"{"allow":false,"allow":true}"#.into_response(),
         "cut" => r#"{"allow":true"#.into_response(),
         "more" => r#"{"allow":true} and more"#.into_response(),
@@ -565,6 +598,7 @@ async fn whatever_else_the_webhook_says_opens_no_door() {
         "nothing",
         "list",
         "text",
+        "neither",
         "twice",
         "cut",
         "more",
@@ -601,12 +635,16 @@ async fn while_the_webhook_is_silent_about_one_the_others_come_and_go() {
     waiting.say(json!({"type": "join", "room": "silent", "ref": "join"})).await;
     waiting.say(late).await;
     soon("the question", webhook.asked.recv()).await.unwrap();
+    let mut stalled = relay.dial("/ws").await;
+    stalled.say(json!({"type": "join", "room": "stalled"})).await;
+    soon("the question", webhook.asked.recv()).await.unwrap();
     let (mut alice, mut bob) = relay.pair("open").await;
     alice.say(json!({"type": "message", "data": "hello"})).await;
     assert_eq!(bob.expect("message").await["data"], "hello");
     // What it sent meanwhile is answered after the join, which is refused after 5 s.
     assert_eq!(waiting.expect_error("unavailable").await["ref"], "join");
     assert_eq!(waiting.expect_error("not_joined").await["ref"], "late");
+    stalled.expect_error("unavailable").await;
 }
 
 #[tokio::test]

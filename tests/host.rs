@@ -556,6 +556,30 @@ async fn a_person_who_was_kicked_stays_out_until_the_room_is_empty() {
     assert_eq!(show(&mut bully, "guest bully").await["type"], "joined");
 }
 
+#[tokio::test]
+async fn a_person_who_is_kicked_while_away_does_not_come_in_by_a_knock_either() {
+    let relay = by_token();
+    let (mut teacher, _) = enter_with(&relay, "host teacher").await;
+    let mut bully = relay.dial("/ws").await;
+    bully.say(json!({"type": "join", "room": "r", "token": "guest bully", "resume": true})).await;
+    bully.expect("joined").await;
+    teacher.expect("peer_joined").await;
+    teacher.say(json!({"type": "lock", "locked": true})).await;
+    teacher.expect("room").await;
+    drop(bully);
+    teacher.expect("peer_away").await;
+    let mut knocks = relay.dial("/ws").await;
+    assert_eq!(show(&mut knocks, "guest bully").await["type"], "waiting");
+    teacher.expect("knock").await;
+    teacher.say(json!({"type": "kick", "to": "bully"})).await;
+    assert_eq!(teacher.hear().await, json!({"type": "peer_left", "id": "bully", "reason": "kicked"}));
+    assert_eq!(teacher.hear().await, json!({"type": "knock_gone", "id": "bully"}));
+    knocks.expect_error("denied").await;
+    teacher.say(json!({"type": "lock", "locked": false})).await;
+    teacher.expect("room").await;
+    teacher.expect_nothing().await;
+}
+
 /// Joins the room `r` with a password; the first message that comes back.
 async fn say_password(client: &mut Client, password: &str) -> Value {
     client.say(json!({"type": "join", "room": "r", "password": password})).await;

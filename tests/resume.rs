@@ -17,46 +17,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::client::frame;
+use harness::client::{AnyStream, frame};
+use harness::pki::{self, Pki};
+use harness::places::{HOLD, come_back, hears_who, resumable, resume};
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
-use signaling_relay::{Config, RelayEvent, Shutdown};
+use signaling_relay::{Config, Grant, JoinRequest, RelayBuilder, RelayEvent, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::time::{advance, sleep, timeout};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-
-const HOLD: Duration = Duration::from_secs(30);
-
-/// Somebody who may come back, and the token.
-async fn resumable(relay: &TestRelay, room: &str) -> (Client, String) {
-    let mut client = relay.dial("/ws").await;
-    client.say(json!({"type": "join", "room": room, "resume": true})).await;
-    let joined = client.expect_joined().await;
-    assert_eq!(joined["resume"]["holdMs"], HOLD.as_millis() as u64);
-    let token = joined["resume"]["token"].as_str().unwrap();
-    assert!(token.len() >= 32, "128 bits at least");
-    (client, token.to_owned())
-}
-
-fn resume(token: &str, received: u64) -> Value {
-    json!({"type": "resume", "token": token, "received": received})
-}
-
-/// A new connection that asks for the place.
-async fn come_back(relay: &TestRelay, token: &str, received: u64) -> (Client, Value) {
-    let mut client = relay.dial("/ws").await;
-    client.say(resume(token, received)).await;
-    let resumed = client.expect("resumed").await;
-    (client, resumed)
-}
-
-async fn hears_who(client: &mut Client, kind: &str, id: &str) -> Value {
-    let message = client.expect(kind).await;
-    assert_eq!(message["id"], id, "{message}");
-    message
-}
 
 #[tokio::test]
 async fn who_comes_back_has_the_same_id_and_gets_what_was_said_meanwhile() {
@@ -390,6 +362,65 @@ async fn an_observer_hears_of_a_place_that_is_away_and_back() {
     assert_eq!(soon("left", heard.recv()).await, Some(("left", id)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_observer_hears_at_once_that_a_member_that_is_away_was_removed() {
+    let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let observer = move |event: &RelayEvent| {
+        let told = match event {
+            RelayEvent::Joined { id, .. } => format!("{id} joined"),
+            RelayEvent::Left { id, reason, .. } => format!("{id} left: {reason:?}"),
+            _ => return,
+        };
+        events.send(told).unwrap_or(());
+    };
+    let identify = |request: JoinRequest| async move {
+        let mut grant = Grant::from(&request);
+        grant.is_identified = true;
+        Ok(grant)
+    };
+    let with = |builder: RelayBuilder| builder.observer(observer).authorizer(identify);
+    let relay = TestRelay::in_memory_as(Config::default(), with);
+    let mut host = relay.dial("/ws").await;
+    host.join_with_id("r", "host").await;
+    let join = json!({"type": "join", "room": "r", "id": "bob", "resume": true});
+    for _ in 0..2 {
+        let mut bob = relay.dial("/ws").await;
+        bob.say(join.clone()).await;
+        bob.expect_joined().await;
+        drop(bob);
+        while host.hear().await["type"] != "peer_away" {}
+    }
+    host.say(json!({"type": "kick", "to": "bob"})).await;
+    while host.hear().await["reason"] != "kicked" {}
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        told.push(soon("an event", heard.recv()).await.unwrap());
+    }
+    assert_eq!(told, ["host joined", "bob joined", "bob left: Timeout", "bob joined", "bob left: Kicked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_places_of_an_address_are_held_as_it_may_have_connections() {
+    let relay = TestRelay::in_memory(Config { address_connections: 2, ..Config::default() });
+    let mut stays = relay.join("r").await;
+    let mut tokens = Vec::new();
+    for outcome in ["peer_away", "peer_away", "peer_left"] {
+        let (client, token) = resumable(&relay, "r").await;
+        stays.expect("peer_joined").await;
+        drop(client);
+        assert_eq!(stays.hear().await["type"], outcome);
+        tokens.push(token);
+    }
+    // They are in nobody's way who comes back, and who is back makes room for another one.
+    let (client, _) = come_back(&relay, &tokens[0], 1).await;
+    stays.expect("peer_back").await;
+    drop(client);
+    stays.expect("peer_away").await;
+    let mut gone = relay.dial("/ws").await;
+    gone.say(resume(&tokens[2], 1)).await;
+    gone.expect_error("resume_failed").await;
+}
+
 #[tokio::test]
 async fn places_do_not_keep_a_relay_from_ending() {
     let mut relay = TestRelay::start().await;
@@ -463,7 +494,8 @@ async fn carry(
 /// A client that comes back by itself, says numbered messages to the others, and checks what it hears.
 struct Member {
     network: std::net::SocketAddr,
-    socket: Option<Client<TcpStream>>,
+    tls: Option<TlsConnector>,
+    socket: Option<Client>,
     id: String,
     token: String,
     others: Vec<String>,
@@ -513,8 +545,14 @@ impl Member {
 
     async fn come_back(&mut self) {
         let stream = TcpStream::connect(self.network).await.unwrap();
-        let url = format!("ws://{}/ws", self.network);
-        let Ok(mut client) = Client::dial(stream, &url, &[]).await else { return };
+        let stream: AnyStream = match &self.tls {
+            Some(tls) => match pki::shake_hands(tls, stream, "localhost").await {
+                Ok(stream) => Box::new(stream),
+                Err(_) => return,
+            },
+            None => Box::new(stream),
+        };
+        let Ok(mut client) = Client::dial(stream, "ws://localhost/ws", &[]).await else { return };
         let resume = resume(&self.token, self.received).to_string();
         if client.socket.send(Message::text(resume)).await.is_err() {
             return;
@@ -586,7 +624,7 @@ impl Member {
 }
 
 /// How many times the members had to come back.
-async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
+async fn talk_over_a_bad_network(messages: u64, seed: u64, pki: Option<&Pki>) -> u64 {
     const MEMBERS: u64 = 3;
     let config = Config {
         message_rate: 0,
@@ -596,18 +634,21 @@ async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
         address_bytes: 0,
         ..Config::default()
     };
-    let relay = TestRelay::start_with(config).await;
+    let relay = match pki {
+        Some(pki) => TestRelay::start_tls(pki, config).await,
+        None => TestRelay::start_with(config).await,
+    };
     let network = bad_network(relay.address(), Dice(seed)).await;
     let mut members = Vec::new();
     let ids: Vec<String> = (0..MEMBERS).map(|number| format!("m{number}")).collect();
     for id in &ids {
         // The first connection is a good one.
-        let stream = TcpStream::connect(relay.address()).await.unwrap();
-        let mut client = Client::dial(stream, &format!("ws://{}/ws", relay.address()), &[]).await.unwrap();
+        let mut client = relay.dial("/ws").await;
         client.say(json!({"type": "join", "room": "r", "id": id, "resume": true})).await;
         let joined = client.expect_joined().await;
         members.push(Member {
             network,
+            tls: pki.map(Pki::client),
             socket: Some(client),
             id: id.clone(),
             token: joined["resume"]["token"].as_str().unwrap().to_owned(),
@@ -649,12 +690,20 @@ async fn talk_over_a_bad_network(messages: u64, seed: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_messages_over_a_network_that_breaks_all_the_time_arrive_once_and_in_order() {
     let resumed =
-        timeout(Duration::from_secs(120), talk_over_a_bad_network(10_000, 7)).await.expect("all arrive in time");
+        timeout(Duration::from_secs(120), talk_over_a_bad_network(10_000, 7, None)).await.expect("all arrive in time");
     assert!(resumed > 20, "the network broke only {resumed} times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_they_do_so_too() {
+    let pki = Pki::new();
+    let talk = talk_over_a_bad_network(4_000, 5, Some(&pki));
+    let resumed = timeout(Duration::from_secs(120), talk).await.expect("all arrive in time");
+    assert!(resumed > 10, "the network broke only {resumed} times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: cargo test --test resume -- --ignored"]
 async fn a_million_messages_over_such_a_network_arrive_as_well() {
-    talk_over_a_bad_network(1_000_000, 11).await;
+    talk_over_a_bad_network(1_000_000, 11, None).await;
 }

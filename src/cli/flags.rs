@@ -220,7 +220,8 @@ struct Flags {
     /// Let one address have this many connections open at a time; 0 means no limit.
     ///
     /// Everybody behind one NAT has one address, so raise it for a larger office. An IPv6 address counts by its /64. The
-    /// clients of a --trusted-proxy count by their own addresses.
+    /// clients of a --trusted-proxy count by their own addresses. As many places of an address are held at a time (see
+    /// --hold-ms).
     #[arg(
         long,
         value_name = "CONNECTIONS",

@@ -30,6 +30,8 @@ pub(crate) struct Quotas {
     max_connections: usize,
     /// The connections in all.
     open: AtomicUsize,
+    /// The places in all that are held for clients whose connections are lost.
+    held: AtomicUsize,
     addresses: DashMap<Network, Arc<Address>>,
     /// When the table was last swept, in nanoseconds of the rules' clock.
     swept: AtomicU64,
@@ -156,6 +158,7 @@ impl Quotas {
             rules: Arc::new(Rules::new(config)),
             max_connections: config.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
             open: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             addresses: DashMap::new(),
             swept: AtomicU64::new(0),
             lines: Ration::default(),
@@ -213,6 +216,24 @@ impl Quotas {
         if most > 0 && open > most { Err(Excess::Connections(most)) } else { Ok(admission) }
     }
 
+    /// Counts a place that is held for a client of `address` whose connection is lost; none if it may not be held. There may
+    /// be as many as connections, for an address and in all. They are counted apart: otherwise those who come back could not
+    /// connect, because their own places were in their way.
+    pub(crate) fn hold(self: &Arc<Self>, address: Option<&Arc<Address>>) -> Option<HeldPlace> {
+        let held = self.held.fetch_add(1, Relaxed) + 1;
+        let at_address = address.map_or(0, |address| address.held.fetch_add(1, Relaxed) + 1);
+        let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned() };
+        let (most, most_at_address) = (self.max_connections, self.rules.connections);
+        let exceeds = (most > 0 && held > most) || (most_at_address > 0 && at_address > most_at_address);
+        if exceeds { None } else { Some(place) }
+    }
+
+    /// How many places are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
     /// Whether a line about a refusal may be logged. The client at `ip` is not admitted.
     pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, excess: Excess) -> bool {
         let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
@@ -250,6 +271,13 @@ impl Quotas {
         self.addresses.iter().for_each(|address| address.say_left_out(address.lines.left_out.swap(0, Relaxed)));
     }
 
+    fn forget_if_unused(&self, address: &Address) {
+        let now = self.rules.nanos(Instant::now());
+        if address.is_unused(now) {
+            self.addresses.remove_if(&address.network, |_, address| address.is_unused(now));
+        }
+    }
+
     fn sweep_if_due(&self) {
         let (now, swept) = (self.rules.nanos(Instant::now()), self.swept.load(Relaxed));
         let is_old = u128::from(now.saturating_sub(swept)) >= limits::ADDRESS_SWEEP.as_nanos();
@@ -267,12 +295,12 @@ impl Quotas {
         self.addresses.retain(|_, address| {
             address.say_left_out_if_allowed();
             let keeps = !address.is_unused(now);
-            idle += usize::from(keeps && address.connections.load(Relaxed) == 0);
+            idle += usize::from(keeps && !address.is_in_use());
             keeps
         });
         // Half of them, so that the next sweep is far away.
         if idle > limits::ADDRESSES / 2 {
-            self.addresses.retain(|_, address| address.connections.load(Relaxed) > 0);
+            self.addresses.retain(|_, address| address.is_in_use());
         }
     }
 }
@@ -336,11 +364,25 @@ impl Drop for Admission {
         }
         let Some(address) = &self.address else { return };
         address.connections.fetch_sub(1, Relaxed);
-        let now = quotas.rules.nanos(Instant::now());
-        if address.is_unused(now) {
-            quotas.addresses.remove_if(&address.network, |_, address| address.is_unused(now));
-        }
+        quotas.forget_if_unused(address);
         quotas.sweep_if_due();
+    }
+}
+
+/// A place that is held for a client whose connection is lost, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldPlace {
+    quotas: Arc<Quotas>,
+    address: Option<Arc<Address>>,
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.quotas.held.fetch_sub(1, Relaxed);
+        if let Some(address) = &self.address {
+            address.held.fetch_sub(1, Relaxed);
+            self.quotas.forget_if_unused(address);
+        }
     }
 }
 
@@ -350,6 +392,8 @@ pub(crate) struct Address {
     network: Network,
     rules: Arc<Rules>,
     connections: AtomicU32,
+    /// Places that are held for clients whose connections are lost.
+    held: AtomicU32,
     upgrades: Bucket,
     handshakes: Bucket,
     joins: Bucket,
@@ -363,6 +407,7 @@ impl Address {
             network,
             rules,
             connections: AtomicU32::new(0),
+            held: AtomicU32::new(0),
             upgrades: Bucket::default(),
             handshakes: Bucket::default(),
             joins: Bucket::default(),
@@ -429,12 +474,15 @@ impl Address {
         bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(excess)
     }
 
+    /// Whether it has a connection, or a place is held for one.
+    fn is_in_use(&self) -> bool {
+        self.connections.load(Relaxed) > 0 || self.held.load(Relaxed) > 0
+    }
+
     /// Whether it is the same as an address that never had a client.
     fn is_unused(&self, now: u64) -> bool {
         let buckets = [&self.upgrades, &self.handshakes, &self.joins, &self.bytes, &self.lines.bucket];
-        self.connections.load(Relaxed) == 0
-            && self.lines.left_out.load(Relaxed) == 0
-            && buckets.iter().all(|bucket| bucket.is_full(now))
+        !self.is_in_use() && self.lines.left_out.load(Relaxed) == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
     }
 }
 
@@ -498,6 +546,23 @@ mod tests {
         admit(&quotas, "192.0.2.2").unwrap();
         drop(one);
         admit(&quotas, HOME).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_places_are_held_as_there_may_be_connections_and_neither_is_in_the_way_of_the_other() {
+        let quotas = quotas(Config { address_connections: 2, max_connections: Some(3), ..Config::default() });
+        let (home, other) = (admit(&quotas, HOME).unwrap(), admit(&quotas, "192.0.2.2").unwrap());
+        let hold = |admission: &Admission| quotas.hold(admission.address());
+        let (one, _two) = (hold(&home).unwrap(), hold(&home).unwrap());
+        assert!(hold(&home).is_none());
+        let _second = admit(&quotas, HOME).unwrap();
+        let three = hold(&other).unwrap();
+        assert!(hold(&other).is_none() && quotas.hold(None).is_none(), "as many in all");
+        drop((one, three));
+        assert!(hold(&home).is_some());
+        drop((home, other));
+        let _last = quotas.hold(None).unwrap();
+        assert_eq!(quotas.addresses(), 1);
     }
 
     #[tokio::test(start_paused = true)]

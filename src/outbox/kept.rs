@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::Queued;
+use super::{Origin, Queued};
 use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
 
 /// What a kept frame costs besides its bytes: its entry here, and the header of its allocation.
@@ -53,15 +53,16 @@ impl Kept {
         self.bytes
     }
 
-    /// Keeps a frame that was written. `most` bytes may be kept: beyond them, the oldest frames are forgotten even if it
-    /// is not known whether they have arrived. Only the relay's own messages can have that effect, because a peer's
-    /// message is refused when there is no room for it.
-    pub(super) fn keep(&mut self, queued: Queued, most: usize) {
+    /// Keeps a frame that was written. Beyond `bound` bytes, those that are proven to have arrived are forgotten. Beyond
+    /// twice as many, the oldest are forgotten even if it is not known whether they have arrived: only the relay's own
+    /// messages can have that effect, because a peer's message is refused when there is no room for it.
+    pub(super) fn keep(&mut self, queued: Queued, bound: usize) {
         self.since_ping.0 += 1;
         self.since_ping.1 += queued.frame.len();
         self.bytes += queued.frame.len() + ENTRY_BYTES;
         self.frames.push_back(queued);
-        while self.bytes > most && self.forget_oldest() {}
+        while self.bytes > bound && self.forget_confirmed() {}
+        while self.bytes / 2 > bound && self.forget_oldest() {}
     }
 
     /// Whether so much is unconfirmed that the relay should ask for a pong: half of a share.
@@ -104,6 +105,12 @@ impl Kept {
         (self.forgotten..=self.sent() + self.in_flight.max(in_flight as u64)).contains(&received)
     }
 
+    /// How many of the kept messages above the number `received` are the relay's own, other than errors.
+    pub(super) fn announcements_after(&self, received: u64) -> usize {
+        let known = received.min(self.sent()).saturating_sub(self.forgotten) as usize;
+        self.frames.iter().skip(known).filter(|queued| matches!(queued.origin, Origin::Relay)).count()
+    }
+
     /// Notes that the connection is lost, and that `in_flight` of the messages in the queue may have arrived all the same.
     pub(super) fn note_loss(&mut self, in_flight: usize) {
         self.pinged = None;
@@ -132,7 +139,6 @@ impl Kept {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::Origin;
     use super::*;
 
     fn keep(kept: &mut Kept, count: usize) {
@@ -184,12 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn more_than_may_be_kept_is_forgotten() {
+    fn more_than_may_be_kept_is_forgotten_and_sooner_what_has_arrived() {
         let mut kept = Kept::default();
-        for _ in 0..5 {
+        let keep = |kept: &mut Kept| {
             kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Error }, 2 * (4 + ENTRY_BYTES));
-        }
-        assert_eq!((kept.sent(), kept.frames.len()), (5, 2));
+        };
+        (0..7).for_each(|_| keep(&mut kept));
+        assert_eq!((kept.sent(), kept.frames.len()), (7, 4));
         assert!(!kept.can_resume_after(2, 0) && kept.can_resume_after(3, 0));
+        kept.ping(0);
+        assert!(kept.pong(7) && kept.frames.len() == 4);
+        keep(&mut kept);
+        assert_eq!((kept.sent(), kept.frames.len()), (8, 2));
     }
 }

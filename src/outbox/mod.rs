@@ -317,11 +317,15 @@ impl Outbox {
         true
     }
 
-    /// Whether a client that has received the messages up to the number `received` can get all the others.
+    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept,
+    /// and there is room for them, so that the client does not keep others from joining its room.
     pub(crate) fn can_resume_after(&self, received: u64) -> bool {
         let state = self.lock();
-        let in_flight = state.in_flight();
-        state.kept.as_ref().is_some_and(|kept| kept.can_resume_after(received, in_flight))
+        let (in_flight, waiting) = (state.in_flight(), state.announcements);
+        state.kept.as_ref().is_some_and(|kept| {
+            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
+            fit && kept.can_resume_after(received, in_flight)
+        })
     }
 
     /// Moves what waits, and what is kept, to a new outbox that has no connection; none if nothing is kept. Its client
@@ -370,6 +374,11 @@ impl Outbox {
         let mut state = self.lock();
         state.end.get_or_insert(reason);
         state.wake_owner();
+    }
+
+    /// Why the connection was asked to end, if it was.
+    pub(crate) fn ended(&self) -> Option<EndReason> {
+        self.lock().end
     }
 
     /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`]).
@@ -503,7 +512,7 @@ impl Outbox {
             drop(batch);
             state = self.lock();
             state.is_writing = false;
-            state.remove_written(taken, 2 * self.max_bytes);
+            state.remove_written(taken, self.max_bytes);
             state.note_progress(taken, sink.taken_below());
             if std::mem::take(&mut state.wake_owner_after) {
                 state.wake_owner();
@@ -589,8 +598,8 @@ impl State {
         frame::ping(number.to_string().as_bytes())
     }
 
-    /// Removes what was written from the queue; keeps it if the client may resume, `most` bytes at most.
-    fn remove_written(&mut self, bytes: usize, most: usize) {
+    /// Removes what was written from the queue. Keeps it if the client may resume, within `bound` bytes if it can.
+    fn remove_written(&mut self, bytes: usize, bound: usize) {
         self.written += bytes;
         while let Some(first) = self.queue.front()
             && first.frame.len() <= self.written
@@ -599,18 +608,18 @@ impl State {
             if let Some(queued) = self.queue.pop_front() {
                 self.release(queued.frame.len(), queued.origin);
                 if let Some(kept) = &mut self.kept {
-                    Self::keep_written(kept, queued, most);
+                    Self::keep_written(kept, queued, bound);
                     self.ping |= kept.wants_ping();
                 }
             }
         }
     }
 
-    fn keep_written(kept: &mut Kept, queued: Queued, most: usize) {
+    fn keep_written(kept: &mut Kept, queued: Queued, bound: usize) {
         if queued.is_message() {
             match kept.unnumbered.checked_sub(1) {
                 Some(rest) => kept.unnumbered = rest,
-                None => kept.keep(queued, most),
+                None => kept.keep(queued, bound),
             }
         }
     }

@@ -51,6 +51,11 @@ impl RateLimiter {
         Self { address, ..self }
     }
 
+    /// The client's address; none if that is not limited.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.address.as_ref()
+    }
+
     /// What the client may send, for its next connection: this one has ended.
     pub(crate) fn take(&mut self) -> Self {
         let rest = Self::new(0, 0, self.messages.refilled);

@@ -25,9 +25,10 @@ use super::observer::RelayEvent;
 use super::rate::RateLimiter;
 use crate::auth::Secret;
 use crate::drain::Drain;
+use crate::net::quota::{Address, HeldPlace, Quotas};
 use crate::outbox::{EndReason, Outbox};
 use crate::room::{
-    ErrorCode, Flushes, IceServers, LeaveReason, Membership, Refusal, ResumeError, ResumeOffer, Returning,
+    Absence, ErrorCode, Flushes, IceServers, LeaveReason, Membership, Refusal, ResumeError, ResumeOffer, Returning,
 };
 
 /// The places of a relay, by their tokens: one for each member that asked for it.
@@ -35,6 +36,8 @@ pub(crate) struct Places {
     /// How long a place is held without a connection. Zero: there are no places.
     hold: Duration,
     drain: Arc<Drain>,
+    /// How many may be held at a time, for an address and in all.
+    quotas: Arc<Quotas>,
     /// The hash of the table is keyed and secret, so the time of a look-up tells nothing about a token.
     by_token: DashMap<Box<str>, Arc<Place>>,
 }
@@ -58,8 +61,16 @@ struct State {
     claimant: Option<Claimant>,
     /// How many claims and holds there were, to number them.
     count: u64,
-    /// The number of the hold, and what ends its task when it is dropped.
-    hold: Option<(u64, oneshot::Sender<()>)>,
+    hold: Option<Hold>,
+}
+
+/// The time in which a place waits for a connection.
+#[derive(Debug)]
+struct Hold {
+    number: u64,
+    /// Ends the task of the hold when it is dropped.
+    _keep: oneshot::Sender<()>,
+    _quota: HeldPlace,
 }
 
 /// A connection that waits until the session of the old one has parted.
@@ -76,6 +87,8 @@ pub(crate) struct Parted {
     pub(crate) context: Arc<Context>,
     /// The number of the last connection, for the observer.
     pub(crate) connection: u64,
+    /// The address of the last connection; none if that is not limited.
+    pub(crate) address: Option<Arc<Address>>,
     pub(crate) membership: Membership,
     /// What the client may still send.
     pub(crate) rate: RateLimiter,
@@ -112,9 +125,9 @@ impl Parted {
 }
 
 impl Places {
-    /// No places yet; each will be held for `hold`, unless the relay shuts down.
-    pub(crate) fn new(hold: Duration, drain: Arc<Drain>) -> Self {
-        Self { hold, drain, by_token: DashMap::new() }
+    /// No places yet; each will be held for `hold`, unless the relay shuts down, and as many at a time as `quotas` allows.
+    pub(crate) fn new(hold: Duration, drain: Arc<Drain>, quotas: Arc<Quotas>) -> Self {
+        Self { hold, drain, quotas, by_token: DashMap::new() }
     }
 
     /// A new place with a token of 128 random bits for the client of `outbox`; none if places are turned off.
@@ -142,6 +155,12 @@ impl Places {
         self.by_token.len()
     }
 
+    /// How many of them are held without a connection.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.quotas.held()
+    }
+
     /// What the client is told about its place.
     pub(crate) fn offer<'a>(&self, place: &'a Place) -> ResumeOffer<'a> {
         ResumeOffer { token: &place.token, hold_ms: self.hold.as_millis() as u64 }
@@ -155,21 +174,30 @@ impl Places {
 
     /// Takes what a session left whose connection is lost: for the connection that waits for the place, or to hold it.
     pub(crate) fn part(self: &Arc<Self>, place: &Arc<Place>, mut parted: Box<Parted>) {
+        // Dropped after the lock: they may give up other places.
+        let mut flushes = Flushes::default();
         let mut state = place.lock();
         state.owner = Weak::new();
         let is_claimed = state.claimant.is_some();
         // A relay that restarts knows no tokens.
         let is_over = self.drain.has_begun();
-        let told = if is_over { None } else { parted.membership.hold(!is_claimed, &mut Flushes::default()) };
+        let quota = if is_claimed { None } else { self.quotas.hold(parted.address.as_ref()) };
+        let absence = Arc::new(Held { places: Arc::clone(self), place: Arc::clone(place) });
+        let told = if is_over || !(is_claimed || quota.is_some()) {
+            None
+        } else {
+            parted.membership.hold(absence, !is_claimed, &mut flushes)
+        };
         let Some(told) = told else {
             self.end(place, &mut state);
             return parted.leave(if is_over { LeaveReason::Shutdown } else { LeaveReason::Timeout });
         };
         parted.rate.charge(told);
         state.parted = Some(parted);
-        match &state.claimant {
-            Some(claimant) => claimant.waker.wake_by_ref(),
-            None => self.hold(place, &mut state),
+        if let Some(claimant) = &state.claimant {
+            claimant.waker.wake_by_ref();
+        } else if let Some(quota) = quota {
+            self.hold(place, &mut state, quota);
         }
     }
 
@@ -236,10 +264,10 @@ impl Places {
     }
 
     /// Holds a place that has no connection, until it is taken or the time is over.
-    fn hold(self: &Arc<Self>, place: &Arc<Place>, state: &mut State) {
+    fn hold(self: &Arc<Self>, place: &Arc<Place>, state: &mut State, quota: HeldPlace) {
         state.count += 1;
         let (number, (keep, taken)) = (state.count, oneshot::channel());
-        state.hold = Some((number, keep));
+        state.hold = Some(Hold { number, _keep: keep, _quota: quota });
         let (places, place, until) = (Arc::clone(self), Arc::clone(place), Instant::now() + self.hold);
         self.drain.spawn(async move {
             let reason = tokio::select! {
@@ -254,7 +282,7 @@ impl Places {
     /// Gives a place up if it is still in the hold with this number.
     fn give_up(&self, place: &Place, number: u64, reason: LeaveReason) {
         let mut state = place.lock();
-        if state.hold.take_if(|(hold, _)| *hold == number).is_none() {
+        if state.hold.take_if(|hold| hold.number == number).is_none() {
             return;
         }
         self.end(place, &mut state);
@@ -276,6 +304,29 @@ impl Places {
 impl fmt::Debug for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Places").field("count", &self.by_token.len()).finish_non_exhaustive()
+    }
+}
+
+/// A place whose member has no connection.
+struct Held {
+    places: Arc<Places>,
+    place: Arc<Place>,
+}
+
+impl Absence for Held {
+    fn end(&self, reason: LeaveReason) {
+        let mut state = self.place.lock();
+        // Another session may have it by now, and learns that it is gone from the room.
+        let Some(parted) = state.parted.take() else { return };
+        state.hold = None;
+        self.places.end(&self.place, &mut state);
+        parted.leave(reason);
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
     }
 }
 
@@ -318,17 +369,21 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        // Dropped after the lock: they may give up other places.
+        let mut flushes = Flushes::default();
         let mut state = self.place.lock();
         if state.claimant.take_if(|claimant| claimant.number == self.number).is_none() {
             return;
         }
         // The old session has parted, and the new one does not come: nobody has the place.
         let Some(mut parted) = state.parted.take() else { return };
-        match parted.membership.tell_away(&mut Flushes::default()) {
-            Some(told) => {
+        let quota = self.places.quotas.hold(parted.address.as_ref());
+        let held = quota.and_then(|quota| Some((quota, parted.membership.tell_away(&mut flushes)?)));
+        match held {
+            Some((quota, told)) => {
                 parted.rate.charge(told);
                 state.parted = Some(parted);
-                self.places.hold(&self.place, &mut state);
+                self.places.hold(&self.place, &mut state, quota);
             }
             None => {
                 self.places.end(&self.place, &mut state);

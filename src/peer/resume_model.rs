@@ -1,8 +1,8 @@
 //! Property tests of places that survive a lost connection: whatever is cut, and however often, each message arrives
 //! once and in order or its sender hears why not, and everybody hears who is away, who is back and who has left.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::task::{self, Waker};
 use std::time::Duration;
 
@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Context, Places, RateLimiter, Session};
+use super::{Context, RateLimiter, RelayEvent, Session};
 use crate::auth::Open;
-use crate::drain::Drain;
 use crate::outbox::{EndReason, Outbox};
 use crate::protocol;
 use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
-use crate::testing::MemorySocket;
+use crate::testing::{MemorySocket, places_held_for};
 
 const PEOPLE: usize = 4;
 const HOLD: Duration = Duration::from_secs(30);
@@ -56,6 +55,11 @@ enum Operation {
         who: usize,
         bytes: usize,
     },
+    /// Throws somebody out, if it is the host.
+    Kick {
+        who: usize,
+        to: usize,
+    },
     Wait {
         ms: u64,
     },
@@ -75,6 +79,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (who.clone(), few.clone(), few, any::<bool>())
             .prop_map(|(who, up, down, noticed)| Operation::Cut { who, up, down, noticed }),
         4 => (who.clone(), unread).prop_map(|(who, unread)| Operation::Return { who, unread }),
+        1 => (who.clone(), who.clone()).prop_map(|(who, to)| Operation::Kick { who, to }),
         1 => (who, 0..3_000_usize).prop_map(|(who, bytes)| Operation::Slow { who, bytes }),
         2 => ms.prop_map(|ms| Operation::Wait { ms }),
     ]
@@ -121,19 +126,28 @@ struct World {
     context: Arc<Context>,
     people: Vec<Person>,
     next: usize,
+    /// The ids of those who were kicked, as the observer heard it.
+    kicked: Arc<Mutex<HashSet<String>>>,
 }
 
 impl World {
     async fn new() -> Self {
+        let kicked = Arc::new(Mutex::new(HashSet::new()));
+        let heard = Arc::clone(&kicked);
+        let observer = move |event: &RelayEvent| {
+            if let RelayEvent::Left { id, reason: LeaveReason::Kicked, .. } = event {
+                assert!(heard.lock().unwrap().insert(id.to_string()), "{id} was kicked twice");
+            }
+        };
         let context = Arc::new(Context {
             rooms: Arc::new(Rooms::new(4 * PEOPLE, protocol::encode)),
-            places: Arc::new(Places::new(HOLD, Arc::new(Drain::new()))),
+            places: places_held_for(HOLD),
             authorizer: Arc::new(Open),
             ice_servers: IceServers::default(),
-            observer: None,
+            observer: Some(Box::new(observer)),
         });
         let people = (0..PEOPLE).map(|_| Person::default()).collect();
-        let mut world = Self { context, people, next: 0 };
+        let mut world = Self { context, people, next: 0, kicked };
         for who in 0..PEOPLE {
             world.join(who);
         }
@@ -195,6 +209,16 @@ impl World {
                     line.socket.make_room(bytes);
                 }
             }
+            Operation::Kick { who, to } => {
+                let number = self.next;
+                self.next += 1;
+                let to = &self.people[to].life().id;
+                let text = json!({"type": "kick", "to": to, "ref": number.to_string()}).to_string();
+                if let Some(line) = &mut self.people[who].line {
+                    line.up.push_back(text.clone());
+                }
+                self.people[who].life().said.push(Said { text, to: String::new(), number });
+            }
             Operation::Wait { ms } => {
                 advance(Duration::from_millis(ms)).await;
                 for _ in 0..3 {
@@ -241,7 +265,8 @@ impl World {
         if first["type"] == "error" {
             assert_eq!(first["code"], "resume_failed");
             let is_late = person.lost.is_some_and(|lost| lost.elapsed() >= HOLD);
-            assert!(unread > 0 || is_late, "a place that should be there is gone");
+            let is_kicked = self.kicked.lock().unwrap().contains(&person.life().id);
+            assert!(unread > 0 || is_late || is_kicked, "a place that should be there is gone");
             for mut ghost in person.ghosts.drain(..) {
                 ghost.session.end(LeaveReason::Closed, false, "left alone");
             }
@@ -263,8 +288,11 @@ impl World {
         for _ in 0..2 {
             for person in &mut self.people {
                 person.ghosts.retain_mut(|ghost| ghost.takes_turn().is_none());
-                if let Some(line) = &mut person.line {
-                    assert_eq!(line.takes_turn(), None, "the last connection keeps the place");
+                let end = person.line.as_mut().and_then(Line::takes_turn);
+                if end == Some(EndReason::Kicked) {
+                    (person.line, person.lost) = (None, Some(Instant::now()));
+                } else {
+                    assert_eq!(end, None, "the last connection keeps the place");
                 }
             }
         }
@@ -272,23 +300,25 @@ impl World {
 
     /// Everybody comes back and reads, until nothing moves any more.
     async fn settle(&mut self) {
-        for who in 0..PEOPLE {
-            if self.people[who].line.is_none() {
-                self.come_back(who, 0);
-            }
-        }
         loop {
+            for who in 0..PEOPLE {
+                if self.people[who].line.is_none() {
+                    self.come_back(who, 0);
+                }
+            }
             let before: Vec<usize> =
                 self.people.iter().map(|person| person.lives.last().unwrap().heard.len()).collect();
             // Twice, because those who come first in a round read before the others have said anything.
             for who in (0..PEOPLE).chain(0..PEOPLE) {
-                self.people[who].line.as_ref().unwrap().socket.make_room(usize::MAX);
+                if let Some(line) = &self.people[who].line {
+                    line.socket.make_room(usize::MAX);
+                }
                 self.carry(who, usize::MAX, usize::MAX);
             }
             advance(Duration::from_millis(300)).await;
             self.everybody_has_a_turn();
             let is_quiet = |(person, before): (&Person, &usize)| {
-                let line = person.line.as_ref().unwrap();
+                let Some(line) = &person.line else { return false };
                 !line.session.is_waiting() && line.up.is_empty() && person.lives.last().unwrap().heard.len() == *before
             };
             if self.people.iter().zip(&before).all(is_quiet) {
@@ -347,7 +377,9 @@ fn check_messages(sender: &Life, receiver: &Life, are_there: bool) -> Result<(),
     if !are_there || sender.id == receiver.id {
         return Ok(());
     }
-    let errors = |number| sender.heard.iter().filter(|one| one["type"] == "error" && reference(one) == number).count();
+    // Only `kicked` answers nothing.
+    let errors = sender.heard.iter().filter(|one| one["type"] == "error" && one["code"] != "kicked");
+    let errors = |number| errors.clone().filter(|one| reference(one) == number).count();
     for said in sender.said.iter().filter(|said| said.to == receiver.id) {
         let arrived = usize::from(heard.binary_search(&said.number).is_ok());
         let refused = errors(said.number);
@@ -406,7 +438,7 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
         let World { context, people, .. } = world;
         drop(people);
         prop_assert!(context.rooms.is_empty());
-        prop_assert_eq!(context.places.len(), 0);
+        prop_assert_eq!((context.places.len(), context.places.held()), (0, 0));
         Ok(())
     })
 }

@@ -30,7 +30,7 @@ use super::resume::{Claim, Found, Parted, Place};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
 use crate::limits::{PAUSE, STALL, TAKEN_MESSAGES};
 use crate::net::quota::Excess;
-use crate::outbox::{Outbox, Pushed, frame};
+use crate::outbox::{EndReason, Outbox, Pushed, frame};
 use crate::protocol::{self, Command, Join, Resume};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
@@ -365,6 +365,8 @@ impl Session {
             places.close(place);
         }
         let entered = entered?;
+        // The observer hears that an earlier place of the same person ended before it hears of the new one.
+        flushes.give_up_removed();
         // From now on, since a host may let the peer in before its session knows.
         self.resumable = place.map(|place| Box::new(Resumable { place, taken: 0, told: 0 }));
         match entered {
@@ -423,6 +425,12 @@ impl Session {
     /// is held. Keeps `why` for the observer.
     pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
         self.why = Some(why.into());
+        // The room may have removed the peer just before its connection was lost.
+        let (reason, is_lost) = match self.outbox.ended() {
+            Some(EndReason::Kicked) => (LeaveReason::Kicked, false),
+            Some(EndReason::GaveWay) => (LeaveReason::Idle, false),
+            _ => (reason, is_lost),
+        };
         if is_lost {
             self.part();
         }
@@ -439,10 +447,16 @@ impl Session {
         let (Some(membership), Some(resumable)) = (self.membership.take(), self.resumable.take()) else { return };
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.context.observe(|| RelayEvent::Away { connection: self.connection, room, id });
-        let rate = self.rate.take();
+        let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { place, taken, .. } = *resumable;
-        let parted =
-            Parted { context: Arc::clone(&self.context), connection: self.connection, membership, rate, taken };
+        let parted = Parted {
+            context: Arc::clone(&self.context),
+            connection: self.connection,
+            address,
+            membership,
+            rate,
+            taken,
+        };
         self.context.places.part(&place, Box::new(parted));
     }
 
@@ -852,6 +866,54 @@ mod tests {
         host.answer(r#"{"type":"admit","to":"visitor"}"#);
         drop(visitor);
         assert_eq!(host.hears(), [r#"{"type":"peer_left","id":"visitor","reason":"closed"}"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away() {
+        for has_parted in [false, true] {
+            let context = context(Open);
+            let (mut stays, mut old) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+            stays.says(r#"{"type":"join","room":"r"}"#).unwrap();
+            let joined = old.answer(r#"{"type":"join","room":"r","id":"phone","resume":true}"#);
+            let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+            stays.hears();
+            let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
+            let mut new = Client::new(&context, usize::MAX);
+            assert_eq!(new.answer(&resume), "", "the old one has to part first");
+            if has_parted {
+                old.session.end(LeaveReason::Closed, true, "taken over");
+                assert_eq!(stays.hears().len(), 0);
+                new.session.end(LeaveReason::Closed, true, "lost");
+            } else {
+                new.session.end(LeaveReason::Closed, true, "lost");
+                old.session.end(LeaveReason::Closed, true, "taken over");
+            }
+            assert_eq!(stays.hears(), [r#"{"type":"peer_away","id":"phone"}"#]);
+            assert_eq!((context.places.len(), context.places.held()), (1, 1));
+            assert!(Client::new(&context, usize::MAX).answer(&resume).contains(r#""type":"resumed""#));
+            assert_eq!(context.places.held(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let observer = move |event: &RelayEvent| {
+            if let RelayEvent::Left { reason, .. } = event {
+                let _ = tell.send(*reason);
+            }
+        };
+        let mut context = Arc::into_inner(context(Open)).unwrap();
+        context.observer = Some(Box::new(observer));
+        let context = Arc::new(context);
+        let (mut host, mut bully) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        host.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        bully.says(r#"{"type":"join","room":"r","id":"bully","resume":true}"#).unwrap();
+        host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+        bully.session.end(LeaveReason::Closed, true, "lost");
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [LeaveReason::Kicked]);
+        assert_eq!(context.places.len(), 0);
+        assert_eq!(host.hears().len(), 3, "`joined`, `peer_joined` and one `peer_left`");
     }
 
     #[tokio::test(start_paused = true)]

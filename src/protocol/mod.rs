@@ -135,7 +135,7 @@
 //! | a new connection to `/ws` sends `resume` with the token, and the number of the last message that the client has | `resumed`, then each later message once; the others get `peer_back` |
 //! | the same while the old connection is open | the same, but nobody else is told; the old connection is closed with 4001, and nothing more is read from it. Of several, the last one keeps the place |
 //! | the time is over | `peer_left` with the reason `timeout` |
-//! | there is no such token, or `received` is beyond what was sent or before what is kept | `resume_failed`; the connection stays. A place that is held ends in the second case (`timeout`) |
+//! | there is no such token, or `received` is beyond what was sent or before what is kept, or so far back that the [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS) after it do not fit | `resume_failed`; the connection stays. A place that is held ends, but for the first case (`timeout`) |
 //! | `token` or `received` is missing or of the wrong kind | `bad_message`; the place stays |
 //!
 //! The client sends again what comes after `resumed.received`, and nothing before it has `resumed`. `taken` tells earlier
@@ -144,7 +144,8 @@
 //!
 //! A peer that is away counts towards the capacity, and keeps its id, its turn as the host, its rates and its held offer.
 //! Messages to it wait, as much as a share holds; then the senders get `peer_busy`, at once. If a client is away when so
-//! many come and go that their [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS) do not fit, its place ends (`timeout`).
+//! many come and go that their [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS) do not fit, its place ends (`timeout`). So
+//! does a place at once if as many are held already, of its address or in all, as there may be connections.
 //!
 //! The relay keeps what it has sent until it knows that it has arrived, within the bound of what may wait for the client. No
 //! client has to acknowledge anything: a ping carries the number of the last message before it, and the pong proves it.

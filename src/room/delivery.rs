@@ -5,25 +5,43 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::event::LeaveReason;
 use super::names::PeerId;
+use super::returning::Absence;
 use crate::outbox::Outbox;
 
-/// The outboxes that have new frames. They are flushed when no lock is held: each once for all messages of one read.
+/// What is left to do when no lock is held: the outboxes that have new frames are flushed, each once for all messages of
+/// one read; and members that were removed while they were away are given up.
 #[derive(Debug, Default)]
-pub(crate) struct Flushes(SmallVec<[Arc<Outbox>; 8]>);
+pub(crate) struct Flushes {
+    outboxes: SmallVec<[Arc<Outbox>; 8]>,
+    removed: Vec<(Arc<dyn Absence>, LeaveReason)>,
+}
 
 impl Flushes {
-    /// Writes as much of each outbox as its socket accepts now.
+    /// Writes as much of each outbox as its socket accepts now, and gives up the members that were removed.
     pub(crate) fn flush(&mut self) {
-        for outbox in self.0.drain(..) {
+        for outbox in self.outboxes.drain(..) {
             outbox.flush();
+        }
+        self.give_up_removed();
+    }
+
+    /// Gives up the members that were removed.
+    pub(crate) fn give_up_removed(&mut self) {
+        for (absence, reason) in self.removed.drain(..) {
+            absence.end(reason);
         }
     }
 
     pub(super) fn add(&mut self, outbox: &Arc<Outbox>) {
-        if !self.0.iter().any(|other| Arc::ptr_eq(other, outbox)) {
-            self.0.push(Arc::clone(outbox));
+        if !self.outboxes.iter().any(|other| Arc::ptr_eq(other, outbox)) {
+            self.outboxes.push(Arc::clone(outbox));
         }
+    }
+
+    pub(super) fn add_removed(&mut self, absence: Arc<dyn Absence>, reason: LeaveReason) {
+        self.removed.push((absence, reason));
     }
 }
 

@@ -71,9 +71,19 @@ impl Room {
         }
         member.outbox.end(EndReason::Kicked);
         if member.standing.is_identified {
-            state.door.get_or_insert_default().ban(&member.id);
+            self.keep_out(state, &member.id, flushes);
         }
         Ok(state.members.len() + 1)
+    }
+
+    /// Keeps the person with this id out, even if it knocks already because its first connection was lost.
+    fn keep_out(&self, state: &mut State, id: &PeerId, flushes: &mut Flushes) {
+        let door = state.door.get_or_insert_default();
+        door.ban(id);
+        if let Some(visitor) = door.take(id.as_str()) {
+            self.tell_knock_gone(state, &visitor, flushes);
+            visitor.refuse(JoinError::Banned.into());
+        }
     }
 
     fn set_lock(&self, state: &mut State, is_locked: bool, flushes: &mut Flushes) -> Result<usize, Refusal> {

@@ -26,5 +26,5 @@ pub(crate) use entrant::Entrant;
 pub use event::{
     ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind,
 };
-pub(crate) use returning::{ResumeError, Returning};
+pub(crate) use returning::{Absence, ResumeError, Returning};
 pub(crate) use table::{Entered, Knock, Membership, Rooms};

@@ -1,5 +1,6 @@
 //! Members whose connection is lost: their places are held, and they come back on another connection.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::delivery::Flushes;
@@ -8,6 +9,12 @@ use super::event::{Event, IceServers, LeaveReason, Peer, ResumeOffer};
 use super::room::Room;
 use super::state::{Member, State};
 use crate::outbox::Outbox;
+
+/// What is kept outside of the room for a member whose connection is lost.
+pub(crate) trait Absence: fmt::Debug + Send + Sync {
+    /// Gives it up, because somebody else removed the member for this reason. It is called when no lock is held.
+    fn end(&self, reason: LeaveReason);
+}
 
 /// A member that comes back on another connection.
 #[derive(Debug)]
@@ -35,11 +42,18 @@ pub(crate) enum ResumeError {
 
 impl Room {
     /// Keeps the place of a member whose connection is lost: what is for it waits. Tells the others if `tell` is set, and
-    /// returns how many they are; none if the place cannot be kept.
-    pub(super) fn hold(&self, serial: u64, tell: bool, flushes: &mut Flushes) -> Option<usize> {
+    /// returns how many they are; none if the place cannot be kept. `absence` learns if the member is removed.
+    pub(super) fn hold(
+        &self,
+        serial: u64,
+        absence: Arc<dyn Absence>,
+        tell: bool,
+        flushes: &mut Flushes,
+    ) -> Option<usize> {
         let mut state = self.lock();
         let member = state.members.iter_mut().find(|member| member.serial == serial)?;
         member.outbox = Arc::new(member.outbox.part()?);
+        member.absence = Some(absence);
         if tell { self.mark_away(&mut state, serial, flushes) } else { Some(0) }
     }
 
@@ -104,7 +118,7 @@ impl Room {
         member.outbox.move_to(outbox, received, (self.encode)(&resumed).unwrap_or_default());
         let (id, was_away) = (member.id.clone(), member.is_away);
         if let Some(member) = state.members.get_mut(position) {
-            (member.outbox, member.is_away) = (Arc::clone(outbox), false);
+            (member.outbox, member.absence, member.is_away) = (Arc::clone(outbox), None, false);
         }
         flushes.add(outbox);
         // The same person may knock, who would have taken the place.

@@ -153,6 +153,10 @@ impl Room {
         let Some(position) = state.members.iter().position(|member| member.serial == serial) else {
             return (usize::from(self.end_knock(&mut state, serial, flushes)), false);
         };
+        // It leaves itself, so nobody has to be told that it is removed.
+        if let Some(member) = state.members.get_mut(position) {
+            member.absence = None;
+        }
         self.remove(&mut state, position, reason, flushes);
         let is_closed = state.close_if_empty();
         if is_closed {
@@ -191,7 +195,10 @@ impl Room {
         flushes: &mut Flushes,
     ) -> Member {
         let was_host = host::position(&state.members) == Some(position);
-        let member = state.members.remove(position);
+        let mut member = state.members.remove(position);
+        if let Some(absence) = member.absence.take() {
+            flushes.add_removed(absence, reason);
+        }
         Held::note_leave(&mut state.held, &member.id);
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {

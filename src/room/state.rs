@@ -10,10 +10,12 @@ use super::event::{ErrorCode, Peer, Refusal};
 use super::held::Held;
 use super::host::{self, Standing};
 use super::names::{PeerId, PeerName};
+use super::returning::Absence;
 use crate::outbox::Outbox;
 
-/// What a newcomer needs in each outbox: a `peer_joined` now, and later a `peer_left` and a `host`.
-pub(super) const NEWCOMER: usize = 1 + 2;
+/// What a newcomer needs in each outbox: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a
+/// `host`.
+pub(super) const NEWCOMER: usize = 2 + 2;
 
 /// The state of a room.
 #[derive(Debug, Default)]
@@ -39,8 +41,10 @@ pub(super) struct Member {
     pub(super) serial: u64,
     name: Option<PeerName>,
     pub(super) outbox: Arc<Outbox>,
-    /// Whether its connection was lost: it keeps its place for a while.
+    /// Whether the others know that its connection was lost: it keeps its place for a while.
     pub(super) is_away: bool,
+    /// What is kept for it outside of the room while it has no connection.
+    pub(super) absence: Option<Arc<dyn Absence>>,
     pub(super) standing: Standing,
     /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
     pub(super) active: Instant,
@@ -66,6 +70,7 @@ impl State {
             name: entrant.name.cloned(),
             outbox: Arc::clone(entrant.outbox),
             is_away: false,
+            absence: None,
             standing: Standing::new(entrant.role, entrant.is_identified),
             active: Instant::now(),
         };

@@ -17,7 +17,7 @@ use super::door::{self, Verdict};
 use super::entrant::{Entrant, JoinError};
 use super::event::{Encoder, HostCommand, LeaveReason, Refusal, Signal};
 use super::names::{LOBBY, PeerId, RoomName};
-use super::returning::{ResumeError, Returning};
+use super::returning::{Absence, ResumeError, Returning};
 use super::room::{Arrival, Room};
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{Pushed, SenderId};
@@ -206,9 +206,10 @@ impl Membership {
     }
 
     /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set,
-    /// and returns how many they are; none if the place cannot be kept: leave it then.
-    pub(crate) fn hold(&self, tell: bool, flushes: &mut Flushes) -> Option<usize> {
-        self.room.hold(self.serial, tell, flushes)
+    /// and returns how many they are; none if the place cannot be kept: leave it then. `absence` learns if the member is
+    /// removed from the room.
+    pub(crate) fn hold(&self, absence: Arc<dyn Absence>, tell: bool, flushes: &mut Flushes) -> Option<usize> {
+        self.room.hold(self.serial, absence, tell, flushes)
     }
 
     /// Tells the others that this member is away; returns how many they are, and none if the place cannot be kept.
@@ -296,13 +297,17 @@ mod tests {
 
     /// Enters with a socket that accepts this many bytes.
     fn try_enter_with(rooms: &Arc<Rooms>, room: &str, id: &str, bytes: usize) -> Result<Somebody, JoinError> {
+        try_enter_as(rooms, room, id, bytes, Role::Guest)
+    }
+
+    fn try_enter_as(rooms: &Arc<Rooms>, room: &str, id: &str, bytes: usize, role: Role) -> Result<Somebody, JoinError> {
         let (socket, outbox) = MemorySocket::with_outbox(bytes);
         let (id, ice_servers) = (PeerId::parse(id).unwrap(), IceServers::default());
         let entrant = Entrant {
             id: Some(&id),
             is_identified: false,
             name: None,
-            role: Role::Guest,
+            role,
             password: None,
             address: None,
             capacity: None,
@@ -314,6 +319,20 @@ mod tests {
             Entered::Inside(membership, _) => Ok(Somebody { membership, socket }),
             Entered::Outside(_) => panic!("{room} is locked"),
         }
+    }
+
+    #[test]
+    fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
+        let (rooms, name) = (rooms(), RoomName::parse("r").unwrap());
+        let _reads_nothing = try_enter_with(&rooms, "r", "a", 0).unwrap();
+        // So that all of the room is used: who has no role causes two messages, who has it four.
+        enter(&rooms, "r", "b").leaves(LeaveReason::Left);
+        let room = Arc::clone(&*rooms.table.get(&name).unwrap());
+        while let Ok(host) = try_enter_as(&rooms, "r", "host", usize::MAX, Role::Host) {
+            assert!(room.lock().have_room(0));
+            host.leaves(LeaveReason::Left);
+        }
+        assert!(room.lock().have_room(0));
     }
 
     fn enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Somebody {

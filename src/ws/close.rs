@@ -174,3 +174,48 @@ pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
         sleep(PACE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_held_for_who_was_lost_and_not_for_who_left_or_broke_a_rule() {
+        let closed = |code: u16| End::Closed(Some((CloseCode::from(code), String::new())));
+        let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
+        for end in [
+            End::HungUp,
+            End::Lost(lost()),
+            End::Timeout,
+            End::Slow,
+            End::Told(EndReason::TakenOver),
+            closed(1002),
+            closed(1005),
+            closed(1011),
+            closed(4000),
+        ] {
+            assert!(end.is_loss(), "{end}");
+        }
+        for end in [
+            End::Closed(None),
+            closed(1000),
+            closed(1001),
+            End::BadFrame("reserved"),
+            End::NoJoin,
+            End::Refused { retryable: true },
+            End::Binary,
+            End::BadUtf8,
+            End::TooLarge,
+            End::Flood,
+            End::EmptyFrames,
+            End::Unfinished,
+            End::Told(EndReason::Restart),
+            End::Told(EndReason::Shutdown),
+            End::Told(EndReason::GaveWay),
+            End::Told(EndReason::Kicked),
+            End::Told(EndReason::Denied { retryable: false }),
+        ] {
+            assert!(!end.is_loss(), "{end}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod pki;
+pub mod places;
 pub mod process;
 pub mod relay;
 pub mod tools;
