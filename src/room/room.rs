@@ -111,7 +111,7 @@ impl Room {
         if let Some(position) = state.members.iter().position(|away| away.id == member.id) {
             self.remove(state, position, LeaveReason::Timeout, flushes);
         }
-        state.members.push(member);
+        state.push(member);
         let host = state.host();
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), host) else { return 0 };
         let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
