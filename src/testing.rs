@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+#[cfg(test)]
+use proptest::test_runner::Config as ProptestConfig;
+
 use crate::drain::Drain;
 use crate::limits::HOLD_MS;
 use crate::outbox::{Outbox, Sink};
@@ -21,6 +24,14 @@ use crate::peer::Places;
 /// Places that are held for the usual time.
 pub(crate) fn places() -> Arc<Places> {
     Arc::new(Places::new(Duration::from_millis(HOLD_MS), Arc::new(Drain::new())))
+}
+
+/// How many cases a property test tries: `usual`, or as many as `PROPTEST_CASES` says. A case that fails is printed, and
+/// not written to a file.
+#[cfg(test)]
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// A socket in memory that accepts as many bytes as a test allows.

@@ -289,7 +289,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(crate::testing::cases(20_000))]
 
         #[test]
         fn an_object_is_what_serde_json_takes_for_one(pieces in prop::collection::vec(piece(), 0..12), braces: bool) {
