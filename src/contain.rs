@@ -32,7 +32,6 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-#[cfg(feature = "cli")]
 mod tests {
     use super::*;
     use crate::testing;

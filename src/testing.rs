@@ -35,7 +35,7 @@ pub(crate) fn cases(usual: u32) -> ProptestConfig {
 }
 
 /// What `work` writes to the log.
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
 pub(crate) fn log_of(work: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);

@@ -468,6 +468,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::testing;
 
     const HOME: &str = "192.0.2.1";
 
@@ -664,18 +665,17 @@ mod tests {
         assert_eq!(lines(ip("192.0.2.2"), Excess::All(1)), 0);
     }
 
-    #[cfg(feature = "cli")]
     #[tokio::test(start_paused = true)]
     async fn the_log_says_how_many_lines_were_left_out_and_says_it_once() {
         let quotas = quotas(Config::default());
         let home = admit(&quotas, HOME).unwrap();
-        let lines = |count: u32| crate::testing::log_of(|| (0..count).for_each(|_| drop(home.may_log())));
+        let lines = |count: u32| testing::log_of(|| (0..count).for_each(|_| drop(home.may_log())));
         assert_eq!(lines(limits::ADDRESS_LINES) + &lines(7), "", "not before a line that is logged");
         advance(Duration::from_secs(1)).await;
         let said = lines(1);
         assert!(said.contains("left out lines about this address lines=7"), "{said}");
         assert_eq!(lines(3), "");
-        let report = || crate::testing::log_of(|| quotas.report_left_out());
+        let report = || testing::log_of(|| quotas.report_left_out());
         let said = report();
         assert!(said.contains("lines=3") && said.contains(HOME), "{said}");
         assert_eq!(report(), "");

@@ -435,6 +435,21 @@ mod tests {
     }
 
     #[test]
+    fn a_held_offer_is_dropped_when_its_sender_offers_again_to_others_and_not_when_somebody_else_does() {
+        let rooms = rooms();
+        let a = enter(&rooms, "r", "a");
+        a.says(OFFER).unwrap();
+        let b = enter(&rooms, "r", "b");
+        b.says(OFFER).unwrap();
+        drop(b);
+        let c = enter(&rooms, "r", "c");
+        assert_eq!(c.hears().len(), 2, "b's offer was for a, and a's is still held");
+        a.says(OFFER).unwrap();
+        drop(c);
+        assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "the second offer was for c alone");
+    }
+
+    #[test]
     fn a_broadcast_that_reaches_nobody_and_is_not_held_is_refused() {
         let rooms = rooms();
         let a = enter(&rooms, "r", "a");
@@ -451,6 +466,10 @@ mod tests {
         assert_eq!(a.says(&offer(HELD_BYTES)), Ok(0));
         assert_eq!(a.says(OFFER_ICE).unwrap_err().code, ErrorCode::PeerNotFound);
         assert_eq!(a.says(&offer(HELD_BYTES + 1)).unwrap_err().code, ErrorCode::PeerNotFound);
+        for candidates in 0..3 {
+            assert_eq!(a.says(&offer(HELD_BYTES - candidates * OFFER_ICE.len())), Ok(0));
+            assert_eq!((0..4).filter(|_| a.says(OFFER_ICE).is_ok()).count(), candidates, "as many as fit behind it");
+        }
     }
 
     #[tokio::test(start_paused = true)]
