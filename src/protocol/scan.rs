@@ -312,6 +312,31 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_allowed_as_white_space_between_tokens_and_nowhere_else() {
+        assert!(fields("{\n\t\"a b\":\r\n\"c d\" }", 1).is_ok());
+        for control in 0..b' ' {
+            for count in 1..=2 {
+                let controls = String::from_utf8(vec![control; count]).unwrap();
+                // Also behind many other bytes, which are looked at in chunks.
+                for before in [0, 255, 1000] {
+                    let text = format!("{{\"a\":\"{}{controls}\"}}", "x".repeat(before));
+                    assert_eq!(fields(&text, 1), Err(Invalid::NotAnObject), "{control} after {before}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_has_digits_wherever_it_needs_them_and_no_zero_before_them() {
+        for number in ["0", "-0", "10", "1.5", "0.05", "1e9", "1E+20", "-1.5e-30"] {
+            assert!(fields(&format!("{{\"a\":{number}}}"), 1).is_ok(), "{number}");
+        }
+        for number in ["-", "+1", "01", "-01", "1.", ".5", "1.e5", "1e", "1e+", "0x1", "1,5", "--1", "1e1.5"] {
+            assert_eq!(fields(&format!("{{\"a\":{number}}}"), 1), Err(Invalid::NotAnObject), "{number}");
+        }
+    }
+
+    #[test]
     fn fields_keep_their_order_and_their_text() {
         let text = r#" { "x" : [1] , "sd\u0070":"v=0\r\n","":{"y":2.50},"é":null } "#;
         let field = |key, is_escaped, value| Field { key, is_escaped, value };

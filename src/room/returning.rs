@@ -165,7 +165,7 @@ mod tests {
         }
         host.hears();
         let gone = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;
-        (0..)
+        (0..ANNOUNCEMENTS)
             .find(|_| {
                 drop(enter(&rooms, "visitor"));
                 host.hears().iter().any(|text| text == gone)
