@@ -173,11 +173,12 @@ mod tests {
     #[test]
     fn so_do_the_bytes_of_half_a_share() {
         let mut kept = Kept::default();
-        let most = SHARE_BYTES / 2 - 1;
-        kept.keep(Queued { frame: vec![0; most].into(), origin: Origin::Relay }, usize::MAX);
-        assert!(!kept.wants_ping());
-        kept.keep(Queued { frame: Bytes::from_static(b"x"), origin: Origin::Relay }, usize::MAX);
-        assert!(kept.wants_ping());
+        keep(&mut kept, 2);
+        assert_eq!(kept.since_ping, (2, 8));
+        for (bytes, wants) in [(SHARE_BYTES / 2 - 1, false), (SHARE_BYTES / 2, true)] {
+            kept.since_ping = (0, bytes);
+            assert_eq!(kept.wants_ping(), wants);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ struct Wire(Arc<Mutex<Line>>);
 struct Line {
     taken: Vec<u8>,
     room: usize,
+    /// How many bytes one write accepts.
+    at_once: Option<usize>,
     /// How many frames each write offered.
     offered: Vec<usize>,
     /// Whether a layer in between (TLS) holds what it was given.
@@ -58,13 +60,12 @@ impl Sink for Wire {
             return Poll::Pending;
         }
         line.offered.push(frames.len());
-        let before = line.taken.len();
-        for frame in frames {
-            let bytes = frame.len().min(line.room);
-            line.taken.extend_from_slice(&frame[..bytes]);
-            line.room -= bytes;
-        }
-        Poll::Ready(Ok(line.taken.len() - before))
+        let text = frames.iter().flat_map(|frame| frame.iter().copied());
+        let most = line.at_once.unwrap_or(usize::MAX).min(line.room);
+        let text: Vec<u8> = text.take(most).collect();
+        line.room -= text.len();
+        line.taken.extend_from_slice(&text);
+        Poll::Ready(Ok(text.len()))
     }
 
     fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -252,6 +253,67 @@ fn a_write_offers_so_many_frames_and_bytes_and_at_least_one_frame() {
 }
 
 #[test]
+fn a_socket_that_accepts_a_few_bytes_at_a_time_gets_the_rest_from_where_it_stopped() {
+    let write = |at_once| {
+        let (wire, outbox) = Wire::with_outbox(usize::MAX);
+        wire.0.lock().unwrap().at_once = Some(at_once);
+        for text in [&b"one"[..], b"two", b"three"] {
+            outbox.announce(Bytes::copy_from_slice(text));
+        }
+        take_turn(&outbox);
+        assert_eq!(wire.taken(), b"onetwothree", "{at_once} at once");
+        wire.0.lock().unwrap().offered.clone()
+    };
+    assert_eq!(write(3), [3, 2, 1, 1]);
+    assert_eq!(write(4), [3, 2, 1]);
+    assert_eq!(write(7), [3, 1]);
+}
+
+#[test]
+fn what_no_write_has_offered_cannot_have_arrived() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    outbox.keep(None);
+    outbox.announce(bytes(1));
+    assert!(outbox.can_resume_after(0) && !outbox.can_resume_after(1));
+    wire.make_room(1);
+    take_turn(&outbox);
+    assert!(outbox.can_resume_after(1) && !outbox.can_resume_after(2));
+}
+
+/// A socket that, while it is written to, asks from which messages the client may go on.
+struct Curious(Weak<Outbox>, Arc<Mutex<Vec<bool>>>);
+
+impl Sink for Curious {
+    fn poll_write(&self, _: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let outbox = self.0.upgrade().unwrap();
+        self.1.lock().unwrap().extend((0..4).map(|received| outbox.can_resume_after(received)));
+        Poll::Ready(Ok(frames.iter().map(|frame| frame.len()).sum()))
+    }
+
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_direct(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn all_that_a_write_under_way_offers_may_have_arrived() {
+    let (outbox, answers) = (Arc::new(Outbox::new(0)), Arc::default());
+    outbox.connect(Box::new(Curious(Arc::downgrade(&outbox), Arc::clone(&answers))));
+    outbox.keep(None);
+    (0..2).for_each(|_| outbox.announce(bytes(1)));
+    take_turn(&outbox);
+    assert_eq!(*answers.lock().unwrap(), [true, true, true, false]);
+}
+
+#[test]
 fn a_task_writes_so_much_for_another_connection_and_leaves_the_rest_to_it() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     let most = WRITES_FOR_OTHERS * WRITE_FRAMES;
@@ -271,6 +333,20 @@ fn only_the_connections_task_writes_to_a_stream_that_is_not_direct() {
     assert_eq!(wire.taken(), b"");
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"x");
+}
+
+#[test]
+fn the_connections_task_is_woken_for_a_new_frame_only_where_nobody_else_may_write_and_the_socket_is_writable() {
+    for (is_indirect, room, wakes) in [(false, 1, 0), (true, 1, 1), (true, 0, 0)] {
+        let (wire, outbox) = Wire::with_outbox(room);
+        wire.0.lock().unwrap().is_indirect = is_indirect;
+        let task = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&task));
+        outbox.announce(bytes(1));
+        outbox.poll_write(&mut Context::from_waker(&waker)).unwrap();
+        outbox.announce(bytes(1));
+        assert_eq!(task.0.load(Relaxed), wakes, "{is_indirect} {room}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
