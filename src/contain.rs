@@ -32,38 +32,18 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-#[cfg(feature = "cli")]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::testing;
 
     #[test]
     fn a_panic_is_logged_with_its_text() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let log = testing::log_of(|| {
             let panic = contained(async { panic!("no room {}", "for this") }).now_or_never();
             assert_eq!(panic, Some(()), "it ends");
             call("the observer", || panic!("a fixed text"));
             call("the observer", || {});
         });
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = log.lines().collect();
         assert_eq!(lines.len(), 2, "{log}");
         assert!(lines[0].contains("ERROR") && lines[0].contains("no room for this"), "{log}");

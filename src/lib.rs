@@ -121,6 +121,10 @@ pub mod limits;
 mod mount;
 mod net;
 mod outbox;
+// Not in `outbox`, which `tests/outbox.rs` compiles with loom's lock.
+#[cfg(test)]
+#[path = "outbox/tests.rs"]
+mod outbox_tests;
 mod peer;
 pub mod protocol;
 mod relay;

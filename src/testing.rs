@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+#[cfg(test)]
+use proptest::test_runner::Config as ProptestConfig;
+
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::limits::HOLD_MS;
@@ -28,6 +31,38 @@ pub(crate) fn places() -> Arc<Places> {
 /// Places that are held for this long.
 pub(crate) fn places_held_for(hold: Duration) -> Arc<Places> {
     Arc::new(Places::new(hold, Arc::new(Drain::new()), Quotas::new(&Config::default())))
+}
+
+/// How many cases a property test tries: `usual`, or as many as `PROPTEST_CASES` says. A case that fails is printed, and
+/// not written to a file.
+#[cfg(test)]
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// What `work` writes to the log.
+#[cfg(test)]
+pub(crate) fn log_of(work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let text = log.0.lock().unwrap().clone();
+    String::from_utf8(text).unwrap()
 }
 
 /// A socket in memory that accepts as many bytes as a test allows.

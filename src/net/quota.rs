@@ -516,6 +516,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::testing;
 
     const HOME: &str = "192.0.2.1";
 
@@ -529,13 +530,12 @@ mod tests {
 
     /// How often `take` succeeds before it fails, and the failure.
     fn how_often(take: impl Fn() -> Result<(), Excess>) -> (usize, Excess) {
-        let mut count = 0;
-        loop {
-            match take() {
-                Ok(()) => count += 1,
-                Err(excess) => return (count, excess),
+        for count in 0..100_000 {
+            if let Err(excess) = take() {
+                return (count, excess);
             }
         }
+        panic!("there is no limit");
     }
 
     #[tokio::test(start_paused = true)]
@@ -672,19 +672,83 @@ mod tests {
         assert_eq!(quotas.addresses(), 0);
     }
 
+    fn numbered(number: usize) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::from_bits((0x2001 << 112) | ((number as u128) << 64)))
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn the_table_is_bounded_however_many_addresses_come_and_go() {
+    async fn the_table_is_bounded_however_many_addresses_come_and_go_and_those_with_connections_do_not_count() {
+        const STAY: usize = 100;
         let quotas = quotas(Config::default());
-        let stays = admit(&quotas, HOME).unwrap();
-        for number in 0..3 * limits::ADDRESSES as u128 {
-            let ip = IpAddr::V6(Ipv6Addr::from_bits((0x2001 << 112) | (number << 64)));
-            quotas.admit(Some(ip)).unwrap().take_upgrade().unwrap();
-            assert!(quotas.addresses.len() <= limits::ADDRESSES + 2, "{}", quotas.addresses.len());
+        let stay: Vec<_> = (0..STAY).map(|number| quotas.admit(Some(numbered(number))).unwrap()).collect();
+        let mut largest = 0;
+        for number in STAY..2 * limits::ADDRESSES {
+            quotas.admit(Some(numbered(number))).unwrap().take_upgrade().unwrap();
+            largest = largest.max(quotas.addresses.len());
         }
-        assert!(quotas.addresses.contains_key(&Network::from(HOME.parse::<IpAddr>().unwrap())));
-        drop(stays);
+        assert_eq!(largest, limits::ADDRESSES + STAY);
+        assert!((0..STAY).all(|number| quotas.addresses.contains_key(&Network::from(numbered(number)))));
+        drop(stay);
         advance(limits::ADDRESS_SWEEP).await;
         assert_eq!(quotas.addresses(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_as_many_idle_addresses_as_the_table_holds_survive_a_sweep_and_of_more_none() {
+        const HALF: usize = limits::ADDRESSES / 2;
+        let quotas = quotas(Config::default());
+        let _stays = admit(&quotas, HOME).unwrap();
+        let comes_and_goes = |number| quotas.admit(Some(numbered(number))).unwrap().take_upgrade().unwrap();
+        (0..HALF).for_each(comes_and_goes);
+        assert_eq!(quotas.addresses(), HALF + 1);
+        comes_and_goes(HALF);
+        assert_eq!(quotas.addresses(), 1);
+    }
+
+    #[test]
+    fn who_asked_for_more_than_there_is_waits_and_who_asked_too_often_waits_as_long_as_it_takes() {
+        for excess in [Excess::Connections(1), Excess::All(1)] {
+            assert_eq!((excess.retry_after(), excess.is_rate()), (limits::REFUSED_RETRY.as_secs() + 1, false));
+        }
+        let wait = Duration::from_millis(2_500);
+        for excess in [Excess::Upgrades(wait), Excess::Handshakes(wait), Excess::Joins(wait)] {
+            assert_eq!((excess.retry_after(), excess.is_rate()), (3, true));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_about_refusals_are_rationed_by_address_and_those_about_a_full_relay_for_all_together() {
+        let quotas = quotas(Config { address_connections: 1, ..Config::default() });
+        let ip = |text: &str| Some(text.parse().unwrap());
+        let lines = |ip, excess| (0..10_000).filter(|_| quotas.may_log_refusal(ip, excess)).count();
+        let most = limits::ADDRESS_LINES as usize;
+        assert_eq!(lines(ip("192.0.2.2"), Excess::Connections(1)), 10_000, "it has no connection");
+        let _home = admit(&quotas, HOME).unwrap();
+        assert_eq!(lines(ip(HOME), Excess::Connections(1)), most);
+        assert_eq!(lines(ip(HOME), Excess::All(1)), most);
+        assert_eq!(lines(ip("192.0.2.2"), Excess::All(1)), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_log_says_how_many_lines_were_left_out_and_says_it_once() {
+        let quotas = quotas(Config::default());
+        let home = admit(&quotas, HOME).unwrap();
+        let lines = |count: u32| {
+            testing::log_of(|| {
+                for _ in 0..count {
+                    home.may_log();
+                }
+            })
+        };
+        assert_eq!(lines(limits::ADDRESS_LINES) + &lines(7), "", "not before a line that is logged");
+        advance(Duration::from_secs(1)).await;
+        let said = lines(1);
+        assert!(said.contains("left out lines about this address lines=7"), "{said}");
+        assert_eq!(lines(3), "");
+        let report = || testing::log_of(|| quotas.report_left_out());
+        let said = report();
+        assert!(said.contains("lines=3") && said.contains(HOME), "{said}");
+        assert_eq!(report(), "");
     }
 
     #[tokio::test(start_paused = true)]

@@ -79,6 +79,7 @@ mod tests {
         assert!(is_pong(&pong(b"7")) && !is_pong(&ping(b"7")));
         assert_eq!(close(None, "").as_ref(), b"\x88\x00");
         assert_eq!(close(Some(CloseCode::Policy), "no").as_ref(), b"\x88\x04\x03\xf0no");
-        assert_eq!(close(Some(CloseCode::Policy), &"x".repeat(200)).len(), 4);
+        assert_eq!(close(Some(CloseCode::Policy), &"x".repeat(123)).len(), 2 + 125);
+        assert_eq!(close(Some(CloseCode::Policy), &"x".repeat(124)).len(), 4);
     }
 }

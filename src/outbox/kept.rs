@@ -177,6 +177,33 @@ mod tests {
     }
 
     #[test]
+    fn so_do_the_bytes_of_half_a_share() {
+        let mut kept = Kept::default();
+        keep(&mut kept, 2);
+        assert_eq!(kept.since_ping, (2, 8));
+        for (bytes, wants) in [(SHARE_BYTES / 2 - 1, false), (SHARE_BYTES / 2, true)] {
+            kept.since_ping = (0, bytes);
+            assert_eq!(kept.wants_ping(), wants);
+        }
+    }
+
+    #[test]
+    fn a_ping_is_of_use_while_something_is_unconfirmed_and_none_is_on_its_way() {
+        let mut kept = Kept::default();
+        assert!(!kept.may_ping());
+        keep(&mut kept, 2);
+        assert!(kept.may_ping());
+        let number = kept.ping(0);
+        assert!(!kept.may_ping());
+        kept.pong(number);
+        assert!(!kept.may_ping(), "all is confirmed");
+        keep(&mut kept, 1);
+        assert!(kept.may_ping());
+        kept.resume_after(3, 0);
+        assert!(!kept.may_ping(), "the client said that it has all");
+    }
+
+    #[test]
     fn what_was_not_received_is_sent_again_from_any_point() {
         for received in 0..=7 {
             let mut kept = Kept::default();

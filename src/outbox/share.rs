@@ -97,3 +97,99 @@ impl Share {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: SenderId = SenderId(1);
+    const OTHER: SenderId = SenderId(2);
+
+    #[test]
+    fn a_share_is_forgotten_once_it_is_empty_and_no_other_share_is() {
+        let mut shares = Shares::default();
+        shares.entry(ONE).add(5);
+        shares.entry(ONE).add(5);
+        shares.entry(OTHER);
+        shares.release(ONE, 5);
+        assert!(shares.0.len() == 2 && !shares.is_empty(), "it has a message");
+        shares.release(ONE, 5);
+        assert_eq!(shares.0.iter().map(|share| share.sender).collect::<Vec<_>>(), [OTHER]);
+        shares.forget_if_idle(OTHER);
+        assert!(shares.is_empty());
+    }
+
+    #[test]
+    fn a_share_takes_so_many_bytes_and_an_empty_one_takes_a_message_of_any_size() {
+        let mut shares = Shares::default();
+        let share = shares.entry(ONE);
+        assert!(share.fits(SHARE_BYTES + 1));
+        share.add(SHARE_BYTES - 1);
+        assert!(share.fits(1) && !share.fits(2));
+        share.release(SHARE_BYTES - 1);
+        assert!(share.fits(SHARE_BYTES + 1));
+    }
+
+    #[test]
+    fn a_share_takes_so_many_messages() {
+        let mut shares = Shares::default();
+        let share = shares.entry(ONE);
+        for _ in 0..SHARE_MESSAGES {
+            assert!(share.fits(1));
+            share.add(1);
+        }
+        assert!(!share.fits(1));
+    }
+
+    #[test]
+    fn a_receiver_is_busy_until_the_share_is_at_most_half_full_in_messages_and_in_bytes() {
+        let mut shares = Shares::default();
+        let share = shares.entry(ONE);
+        (0..SHARE_MESSAGES).for_each(|_| share.add(1));
+        share.set_busy();
+        (SHARE_MESSAGES / 2..SHARE_MESSAGES).for_each(|_| {
+            assert!(share.is_busy);
+            share.release(1);
+        });
+        assert!(!share.is_busy);
+
+        let share = shares.entry(OTHER);
+        share.add(SHARE_BYTES / 2);
+        share.add(1);
+        share.add(0);
+        share.set_busy();
+        share.release(0);
+        assert!(share.is_busy);
+        share.release(1);
+        assert!(!share.is_busy);
+    }
+
+    #[test]
+    fn a_receiver_stays_busy_for_those_for_whom_it_was_and_never_for_one_with_an_empty_share() {
+        let mut earlier = Shares::default();
+        earlier.entry(ONE).add(5);
+        earlier.entry(OTHER).add(5);
+        earlier.entry(ONE).set_busy();
+        let mut shares = Shares::default();
+        shares.entry(ONE).add(5);
+        shares.entry(OTHER).add(5);
+        shares.take_busy(&earlier);
+        assert!(shares.entry(ONE).is_busy && !shares.entry(OTHER).is_busy);
+        shares.release(OTHER, 5);
+        shares.entry(OTHER).set_busy();
+        assert!(!shares.entry(OTHER).is_busy, "nothing would end that");
+    }
+
+    #[test]
+    fn an_empty_share_is_remembered_while_its_sender_waits_or_is_refused() {
+        let mut shares = Shares::default();
+        shares.entry(ONE).wait(Waker::noop());
+        shares.entry(OTHER).is_busy = true;
+        shares.forget_if_idle(ONE);
+        shares.forget_if_idle(OTHER);
+        assert_eq!(shares.0.len(), 2);
+        shares.wake_all();
+        shares.forget_if_idle(ONE);
+        assert_eq!(shares.0.len(), 1);
+    }
+}

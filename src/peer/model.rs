@@ -645,7 +645,7 @@ pub(crate) fn run_selected(bytes: &[u8]) {
 
 #[cfg(test)]
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::cases(100))]
 
     #[test]
     fn whatever_peers_do_and_however_slowly_they_read_each_is_told_what_the_protocol_says(

@@ -182,9 +182,48 @@ impl EmptyFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::limits::{ADDRESS_BURST_SECONDS, ADDRESS_BYTES_BURST_SECONDS};
+    use crate::net::quota::Quotas;
 
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)
+    }
+
+    /// The address of a client that is still connected, for the tests of these limits.
+    fn address(config: Config) -> Arc<Address> {
+        let quotas = Quotas::new(&Config { max_connections: Some(0), ..config });
+        let admission = quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
+        Arc::clone(admission.address().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_at_one_address_share_its_bytes_and_its_joins() {
+        let address = address(Config { address_bytes: 1_000, address_joins: 1, ..Config::default() });
+        let limiter = || RateLimiter::new(0, 0, Instant::now()).sharing(Some(Arc::clone(&address)));
+        let (mut one, mut other) = (limiter(), limiter());
+        one.take_bytes(1_000 * ADDRESS_BYTES_BURST_SECONDS as usize + 500, Instant::now());
+        assert_eq!(other.next_read(Instant::now()), Some(Instant::now() + Duration::from_millis(500)));
+        one.charge_failed_join();
+        assert_eq!(other.take_join(), Ok(()), "the tenth of ten");
+        assert_eq!(one.take_join(), Err(Excess::Joins(second(1))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_comes_back_goes_on_with_its_rates_and_counts_for_its_new_address() {
+        let now = Instant::now();
+        let old = address(Config { address_joins: 0, ..Config::default() });
+        let mut before = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, now).sharing(Some(Arc::clone(&old)));
+        while before.take_message(now) == RateDecision::Allowed {}
+        let parted = before.take();
+        drop(before);
+        assert_eq!(Arc::strong_count(&old), 1, "a place without a connection has no address");
+
+        let new = address(Config { address_joins: 1, ..Config::default() });
+        let mut after = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, now).sharing(Some(new));
+        after.continue_from(parted);
+        assert_eq!(after.take_message(now), RateDecision::Limited);
+        assert!((0..=ADDRESS_BURST_SECONDS).any(|_| after.take_join().is_err()));
     }
 
     #[test]
@@ -218,7 +257,7 @@ mod tests {
         let start = Instant::now();
         let mut rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start);
         let mut sent = 0;
-        while rate.take_message(start) == RateDecision::Allowed {
+        while sent < MESSAGE_BURST && rate.take_message(start) == RateDecision::Allowed {
             rate.charge(9);
             sent += 1;
         }
@@ -252,7 +291,7 @@ mod tests {
     fn empty_frames_without_end_are_too_many_within_two_seconds() {
         let start = Instant::now();
         let mut empty = EmptyFrames::new(start);
-        let after = (0..).map(|n| start + Duration::from_millis(5) * n).find(|now| empty.exceeds(*now)).unwrap();
+        let after = (0..1000).map(|n| start + Duration::from_millis(5) * n).find(|now| empty.exceeds(*now)).unwrap();
         let elapsed = after - start;
         assert!(elapsed > second(1) && elapsed <= second(2), "{elapsed:?}");
     }

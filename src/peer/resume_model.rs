@@ -444,7 +444,7 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::cases(100))]
 
     #[test]
     fn whatever_is_cut_nothing_is_lost_doubled_or_out_of_order(

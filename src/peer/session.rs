@@ -676,7 +676,7 @@ impl Drop for Session {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -685,41 +685,42 @@ mod tests {
     use crate::room::{IceServers, Rooms};
     use crate::testing::{self, MemorySocket};
 
-    struct Client {
-        session: Session,
+    /// A client whose session has no task: a test carries its texts, and gives it its turns.
+    pub(in crate::peer) struct Client {
+        pub(in crate::peer) session: Session,
         socket: MemorySocket,
     }
 
     impl Client {
-        fn new(context: &Arc<Context>, room: usize) -> Self {
+        pub(in crate::peer) fn new(context: &Arc<Context>, room: usize) -> Self {
             let (socket, outbox) = MemorySocket::with_outbox(room);
             let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
             Self { session: Session::new(Arc::clone(context), 1, outbox, rate, None, None), socket }
         }
 
-        fn says(&mut self, text: &str) -> Result<(), Flood> {
+        pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
             self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default())
         }
 
         /// The texts that the relay has sent to it since the last call.
-        fn hears(&self) -> Vec<String> {
+        pub(in crate::peer) fn hears(&self) -> Vec<String> {
             self.session.outbox().flush();
             self.socket.texts()
         }
 
         /// What the relay answers to `text`; empty when it answers nothing.
-        fn answer(&mut self, text: &str) -> String {
+        pub(in crate::peer) fn answer(&mut self, text: &str) -> String {
             self.says(text).unwrap();
             self.hears().concat()
         }
 
-        fn poll_waiting(&mut self) -> Poll<()> {
+        pub(in crate::peer) fn poll_waiting(&mut self) -> Poll<()> {
             let mut cx = task::Context::from_waker(Waker::noop());
             self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default())
         }
     }
 
-    fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
+    pub(in crate::peer) fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
         Arc::new(Context {
             rooms: Arc::new(Rooms::new(8, protocol::encode)),
             places: testing::places(),
@@ -953,6 +954,23 @@ mod tests {
         assert!(sender.poll_waiting().is_ready());
         assert_eq!(receiver.hears().len(), 2 + SHARE_MESSAGES + 1);
         assert_eq!(sender.hears().len(), 1, "nothing but `joined`");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_is_paused_when_somebody_else_is_kicked_still_gets_its_message_through() {
+        let context = context(Open);
+        let [mut receiver, mut sender, mut bully] = [0, usize::MAX, usize::MAX].map(|room| Client::new(&context, room));
+        receiver.says(r#"{"type":"join","room":"r","id":"host"}"#).unwrap();
+        sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
+        let message = r#"{"type":"message","data":1,"to":"host"}"#;
+        (0..=SHARE_MESSAGES).for_each(|_| sender.says(message).unwrap());
+        assert!(sender.session.is_waiting());
+        receiver.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+        receiver.socket.make_room(usize::MAX);
+        assert!(receiver.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+        assert!(sender.poll_waiting().is_ready());
+        assert_eq!(receiver.hears().iter().filter(|text| text.contains(r#""data":1"#)).count(), SHARE_MESSAGES + 1);
     }
 
     #[tokio::test(start_paused = true)]

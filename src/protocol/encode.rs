@@ -214,3 +214,23 @@ impl Serialize for ErrorCode {
         serializer.serialize_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_says_that_a_room_is_locked_or_has_a_password_only_if_that_is_so() {
+        let (id, room, ice_servers) = (PeerId::parse("a").unwrap(), RoomName::lobby(), IceServers::default());
+        for (is_locked, has_password) in [(false, false), (true, false), (false, true)] {
+            let (id, room, peers, ice_servers) = (&id, &room, &[], &ice_servers);
+            let joined =
+                Event::Joined { id, room, host: id, peers, ice_servers, is_locked, has_password, resume: None };
+            let frame = encode(&joined).unwrap();
+            let text = String::from_utf8_lossy(&frame);
+            assert_eq!(text.contains(r#""locked":true"#), is_locked, "{text}");
+            assert_eq!(text.contains(r#""password":true"#), has_password, "{text}");
+            assert!(!text.contains("false") && !text.contains("null"), "{text}");
+        }
+    }
+}

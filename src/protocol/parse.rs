@@ -303,6 +303,8 @@ mod tests {
         ] {
             assert_eq!(refusal(text).code, ErrorCode::BadMessage, "{text}");
         }
+        let fitting_ref = format!(r#"{{"type":"leave","ref":"{}"}}"#, "x".repeat(64));
+        assert_eq!(parse(&fitting_ref).reference.map(|reference| reference.len()), Some(64));
         let long_ref = format!(r#"{{"type":"leave","ref":"{}"}}"#, "x".repeat(65));
         assert_eq!(refusal(&long_ref).code, ErrorCode::BadMessage);
         let long_name = format!(r#"{{"type":"join","room":"r","name":"{}"}}"#, "x".repeat(65));
@@ -324,8 +326,15 @@ mod tests {
 
     #[test]
     fn types_that_clients_do_not_say_are_unknown() {
-        for kind in ["", "Offer", "welcome", "joined", "peer_joined", "peer_left", "host", "error", "goaway"] {
-            assert_eq!(refusal(&format!(r#"{{"type":"{kind}"}}"#)).code, ErrorCode::UnknownType, "{kind}");
+        for kind in ["", "Offer", "welcome"] {
+            let refusal = refusal(&format!(r#"{{"type":"{kind}"}}"#));
+            assert_eq!(refusal.code, ErrorCode::UnknownType, "{kind}");
+            assert!(refusal.message.starts_with("no message has the type"), "{}", refusal.message);
+        }
+        for kind in ["joined", "peer_joined", "peer_left", "host", "error", "goaway"] {
+            let refusal = refusal(&format!(r#"{{"type":"{kind}"}}"#));
+            assert_eq!(refusal.code, ErrorCode::UnknownType, "{kind}");
+            assert!(refusal.message.starts_with("only the relay sends"), "{}", refusal.message);
         }
     }
 
@@ -353,5 +362,30 @@ mod tests {
         assert_eq!(join.room, RoomName::parse("会议").unwrap());
         assert_eq!(join.name, None);
         assert_eq!(join.id, Some(PeerId::parse("tab_1").unwrap()));
+    }
+
+    #[test]
+    fn an_empty_password_is_no_password() {
+        let password = |json: &str| match parse(&format!(r#"{{"type":"join","room":"r","password":{json}}}"#)).message {
+            Ok(Command::Join(join)) => join.password,
+            other => panic!("no join: {other:?}"),
+        };
+        assert_eq!(password(r#""""#), None);
+        assert_eq!(password(r#""x""#), Some(Secret::new("x")));
+    }
+
+    #[test]
+    fn a_resume_needs_a_whole_number_however_large() {
+        let received =
+            |json: &str| match parse(&format!(r#"{{"type":"resume","token":"t","received":{json}}}"#)).message {
+                Ok(Command::Resume(resume)) => resume.map(|resume| resume.received).map_err(|refusal| refusal.code),
+                other => panic!("no resume: {other:?}"),
+            };
+        for (json, number) in [("0", 0), ("12", 12), ("18446744073709551616", u64::MAX)] {
+            assert_eq!(received(json), Ok(number));
+        }
+        for json in ["-1", "1.0", "1e3", r#""1""#, r#""""#, "null", "true", "[]"] {
+            assert_eq!(received(json), Err(ErrorCode::BadMessage), "{json}");
+        }
     }
 }

@@ -289,7 +289,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(crate::testing::cases(20_000))]
 
         #[test]
         fn an_object_is_what_serde_json_takes_for_one(pieces in prop::collection::vec(piece(), 0..12), braces: bool) {
@@ -308,6 +308,31 @@ mod tests {
             bytes[at] = byte;
             let text = String::from_utf8(bytes).unwrap();
             prop_assert_eq!(fields(&text, 128).is_ok(), is_object(&text), "{:?}", text);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_allowed_as_white_space_between_tokens_and_nowhere_else() {
+        assert!(fields("{\n\t\"a b\":\r\n\"c d\" }", 1).is_ok());
+        for control in 0..b' ' {
+            for count in 1..=2 {
+                let controls = String::from_utf8(vec![control; count]).unwrap();
+                // Also behind many other bytes, which are looked at in chunks.
+                for before in [0, 255, 1000] {
+                    let text = format!("{{\"a\":\"{}{controls}\"}}", "x".repeat(before));
+                    assert_eq!(fields(&text, 1), Err(Invalid::NotAnObject), "{control} after {before}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_has_digits_wherever_it_needs_them_and_no_zero_before_them() {
+        for number in ["0", "-0", "10", "1.5", "0.05", "1e9", "1E+20", "-1.5e-30"] {
+            assert!(fields(&format!("{{\"a\":{number}}}"), 1).is_ok(), "{number}");
+        }
+        for number in ["-", "+1", "01", "-01", "1.", ".5", "1.e5", "1e", "1e+", "0x1", "1,5", "--1", "1e1.5"] {
+            assert_eq!(fields(&format!("{{\"a\":{number}}}"), 1), Err(Invalid::NotAnObject), "{number}");
         }
     }
 

@@ -122,3 +122,19 @@ impl Door {
 pub(super) fn denied(message: &'static str) -> Refusal {
     Refusal::new(ErrorCode::Denied, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_persons_as_are_remembered_stay_out_and_then_the_first_one_may_come_again() {
+        let mut door = Door::default();
+        let person = |n: usize| PeerId::parse(&format!("person-{n}")).unwrap();
+        (0..BANNED).for_each(|n| door.ban(&person(n)));
+        assert!((0..BANNED).all(|n| door.banned.contains(&person(n))));
+        door.ban(&person(BANNED));
+        assert!(!door.banned.contains(&person(0)));
+        assert!((1..=BANNED).all(|n| door.banned.contains(&person(n))));
+    }
+}

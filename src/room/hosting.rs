@@ -217,3 +217,89 @@ fn deny(state: &mut State, from: &PeerId, to: &str) -> Result<usize, Refusal> {
     visitor.refuse(denied("the host did not let you in"));
     Ok(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::table::Rooms;
+    use super::super::table::tests::{Coming, Somebody, rooms};
+    use super::*;
+    use crate::limits::ANNOUNCEMENTS;
+
+    const LOCK: HostCommand<'_> = HostCommand::Lock { is_locked: true };
+    const UNLOCK: HostCommand<'_> = HostCommand::Lock { is_locked: false };
+
+    fn enter(rooms: &Arc<Rooms>, id: &str) -> Somebody {
+        Coming::new(id).enters(rooms).unwrap()
+    }
+
+    #[test]
+    fn a_command_counts_each_message_that_it_sends() {
+        let rooms = rooms(4);
+        let [host, _b, _c] = ["host", "b", "c"].map(|id| enter(&rooms, id));
+        assert_eq!(host.commands(&LOCK), Ok(3));
+        let _knocks = ["x", "y"].map(|id| Coming::new(id).knocks(&rooms).unwrap());
+        assert_eq!(host.commands(&HostCommand::MakeHost { to: "host".into() }), Ok(3 + 2), "`host`, and the knocks");
+        assert_eq!(host.commands(&HostCommand::Deny { to: "y".into() }), Ok(1));
+        assert_eq!(host.commands(&HostCommand::Admit { to: "x".into() }), Ok(1 + 3));
+        assert_eq!(host.commands(&HostCommand::Kick { to: "c".into(), message: None }), Ok(3 + 1));
+        let _knocks = ["v", "w"].map(|id| Coming::new(id).knocks(&rooms).unwrap());
+        assert_eq!(host.commands(&UNLOCK), Ok(3 + (1 + 3) + 2), "one comes in, and the next one finds the room full");
+    }
+
+    #[test]
+    fn a_member_that_reads_nothing_makes_the_room_refuse_commands_before_its_outbox_is_full() {
+        let rooms = rooms(4);
+        let host = enter(&rooms, "host");
+        let _stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+        // It has its `joined`, and a `room` for each command; later it needs two for each of the two members.
+        for _ in 0..ANNOUNCEMENTS - 1 - 4 {
+            host.commands(&LOCK).unwrap();
+        }
+        assert_eq!(host.commands(&LOCK).unwrap_err().code, ErrorCode::Unavailable);
+    }
+
+    #[test]
+    fn a_host_that_reads_nothing_makes_the_room_refuse_knocks_before_its_outbox_is_full() {
+        let rooms = rooms(4);
+        let host = Coming { reads: 0, ..Coming::new("host") }.enters(&rooms).unwrap();
+        host.commands(&LOCK).unwrap();
+        // It has `joined` and `room`, and two messages for each knock that was given up. A knock needs three; later the
+        // host's own leave needs two.
+        for _ in 0..=(ANNOUNCEMENTS - 2 - 3 - 2) / 2 {
+            drop(Coming::new("visitor").knocks(&rooms).unwrap());
+        }
+        assert!(matches!(Coming::new("visitor").knocks(&rooms), Err(JoinError::Unavailable)));
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_given_up_rather_than_to_refuse_a_command() {
+        let rooms = rooms(4);
+        let (host, away) = (enter(&rooms, "host"), Coming { may_resume: true, ..Coming::new("away") });
+        let away = away.enters(&rooms).unwrap();
+        host.commands(&LOCK).unwrap();
+        let _knocks = ["x", "y", "z"].map(|id| Coming::new(id).knocks(&rooms).unwrap());
+        assert_eq!(away.is_cut(), Some(1));
+        host.hears();
+        // A `room` and the three knocks; later two for each member, one for `peer_back`, and two for each knock.
+        for _ in 0..=ANNOUNCEMENTS - 4 - (4 + 1 + 6) {
+            host.commands(&LOCK).unwrap();
+        }
+        assert!(host.hears().iter().all(|text| text.contains(r#""type":"room""#)));
+        host.commands(&LOCK).unwrap();
+        assert_eq!(host.hears()[0], r#"{"type":"peer_left","id":"away","reason":"timeout"}"#);
+    }
+
+    #[test]
+    fn one_who_was_let_in_just_before_its_time_was_over_is_in() {
+        let rooms = rooms(4);
+        let host = enter(&rooms, "host");
+        host.commands(&LOCK).unwrap();
+        let [mut in_time, mut late] = ["in_time", "late"].map(|id| Coming::new(id).knocks(&rooms).unwrap());
+        host.commands(&HostCommand::Admit { to: "in_time".into() }).unwrap();
+        assert_eq!(in_time.expire(&mut Flushes::default()), Ok(()));
+        let denied = late.expire(&mut Flushes::default()).unwrap_err().unwrap();
+        assert_eq!(denied.code, ErrorCode::Denied);
+    }
+}

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn an_empty_name_is_no_name() {
         assert_eq!(PeerName::parse(""), Ok(None));
-        assert!(PeerName::parse("小明").unwrap().is_some());
+        assert_eq!(PeerName::parse("小明").unwrap().unwrap().as_str(), "小明");
         assert_eq!(PeerName::parse(&"x".repeat(65)), Err(NameError::NameTooLong));
         assert_eq!(PeerName::parse("a\u{7}"), Err(NameError::NameControl));
     }

@@ -137,7 +137,11 @@ mod tests {
         assert!(matches!(try_at(&mut password, "open sesame", "192.0.2.1"), Err(JoinError::TooManyGuesses)));
         assert!(try_at(&mut password, "open sesame", &address(0)).is_ok(), "one that is counted by itself");
         advance(WRONG_PASSWORDS_FOR).await;
-        assert!(try_at(&mut password, "open sesame", "192.0.2.1").is_ok());
+        for _ in 0..WRONG_PASSWORDS {
+            assert!(matches!(try_at(&mut password, "wrong", "192.0.2.1"), Err(JoinError::WrongPassword)));
+        }
+        assert!(matches!(try_at(&mut password, "open sesame", "192.0.2.1"), Err(JoinError::TooManyGuesses)));
+        assert!(try_at(&mut password, "open sesame", "192.0.2.2").is_ok(), "each counts by itself again");
     }
 
     #[test]

@@ -145,3 +145,88 @@ impl Room {
         before.len() + after.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::HostCommand;
+    use super::super::table::Rooms;
+    use super::super::table::tests::{Coming, Somebody, rooms};
+    use super::*;
+    use crate::limits::ANNOUNCEMENTS;
+
+    fn enter(rooms: &Arc<Rooms>, id: &str) -> Somebody {
+        Coming { may_resume: true, ..Coming::new(id) }.enters(rooms).unwrap()
+    }
+
+    #[test]
+    fn each_member_that_is_away_is_announced_to_the_others_once() {
+        let rooms = rooms(4);
+        let [one, two, three] = ["one", "two", "three"].map(|id| enter(&rooms, id));
+        three.hears();
+        assert_eq!((two.is_cut(), two.is_cut(), one.is_cut()), (Some(2), Some(0), Some(2)));
+        let away = |id: &str| format!(r#"{{"type":"peer_away","id":"{id}"}}"#);
+        assert_eq!(three.hears(), [away("two"), away("one")]);
+    }
+
+    /// How many visitors may come and go while a member is away, before it is given up. Before that it is sent `others`
+    /// more messages.
+    fn visits_until_given_up(others: usize) -> usize {
+        let rooms = rooms(8);
+        let [host, away, _third] = ["host", "away", "third"].map(|id| enter(&rooms, id));
+        away.is_cut();
+        for _ in 0..others {
+            host.membership.command(&HostCommand::MakeHost { to: "host".into() }, &mut Flushes::default()).unwrap();
+        }
+        host.hears();
+        let gone = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;
+        (0..ANNOUNCEMENTS)
+            .find(|_| {
+                drop(enter(&rooms, "visitor"));
+                host.hears().iter().any(|text| text == gone)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_given_up_when_what_it_must_hear_about_the_others_does_not_fit() {
+        // A newcomer needs four; later each of three members needs two, and `peer_back` one. Each visit takes two.
+        let room = ANNOUNCEMENTS - 4 - 6 - 1;
+        assert_eq!([0, 1].map(visits_until_given_up), [0, 1].map(|others| (room - others) / 2 + 1));
+    }
+
+    #[test]
+    fn so_is_a_host_that_is_away_while_others_knock_and_the_next_host_hears_of_those_who_wait() {
+        let rooms = rooms(8);
+        let [away, next] = ["away", "next"].map(|id| enter(&rooms, id));
+        away.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+        let _waits = Coming::new("waits").knocks(&rooms).unwrap();
+        away.is_cut();
+        next.hears();
+        // Whoever comes needs four; later each of two members needs two, `peer_back` one, and who waits two.
+        for _ in 0..=(ANNOUNCEMENTS - 4 - 4 - 1 - 2) / 2 {
+            drop(Coming::new("visitor").knocks(&rooms).unwrap());
+        }
+        assert_eq!(next.hears(), [""; 0]);
+        let _visitor = Coming::new("visitor").knocks(&rooms).unwrap();
+        let left = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;
+        let (host, knock) = (r#"{"type":"host","id":"next"}"#, |id: &str| format!(r#"{{"type":"knock","id":"{id}"}}"#));
+        assert_eq!(next.hears(), [left, host, &knock("waits"), &knock("visitor")]);
+    }
+
+    #[test]
+    fn a_place_is_not_kept_if_a_member_has_not_read_enough_to_be_told() {
+        let is_cut_after = |commands: usize| {
+            let rooms = rooms(8);
+            let host = enter(&rooms, "host");
+            let _stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+            let member = enter(&rooms, "member");
+            for _ in 0..commands {
+                host.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+            }
+            member.is_cut()
+        };
+        // It has `joined` and `peer_joined`. `peer_away` and `peer_back` are two; later each of three members needs two.
+        let most = ANNOUNCEMENTS - 2 - 2 - 6;
+        assert_eq!((is_cut_after(most), is_cut_after(most + 1)), (Some(2), None));
+    }
+}

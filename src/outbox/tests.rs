@@ -1,0 +1,474 @@
+//! What the outbox promises to one task after the other. (`tests/outbox.rs` checks what several do at once.)
+
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, advance};
+
+use crate::limits::{
+    ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES,
+    WRITES_FOR_OTHERS,
+};
+use crate::outbox::{Outbox, Pushed, SenderId, Sink, frame};
+
+/// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
+#[derive(Clone, Default)]
+struct Wire(Arc<Mutex<Line>>);
+
+#[derive(Default)]
+struct Line {
+    taken: Vec<u8>,
+    room: usize,
+    /// How many bytes one write accepts.
+    at_once: Option<usize>,
+    /// How many frames each write offered.
+    offered: Vec<usize>,
+    /// Whether a layer in between (TLS) holds what it was given.
+    holds_back: bool,
+    taken_below: u64,
+    is_indirect: bool,
+    is_shut: bool,
+}
+
+impl Wire {
+    fn with_outbox(room: usize) -> (Self, Outbox) {
+        let wire = Self::default();
+        wire.0.lock().unwrap().room = room;
+        let outbox = Outbox::new(0);
+        outbox.connect(Box::new(wire.clone()));
+        (wire, outbox)
+    }
+
+    fn make_room(&self, more: usize) {
+        let mut line = self.0.lock().unwrap();
+        line.room = line.room.saturating_add(more);
+    }
+
+    fn taken(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap().taken)
+    }
+}
+
+impl Sink for Wire {
+    fn poll_write(&self, _: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut line = self.0.lock().unwrap();
+        if line.room == 0 {
+            return Poll::Pending;
+        }
+        line.offered.push(frames.len());
+        let text = frames.iter().flat_map(|frame| frame.iter().copied());
+        let most = line.at_once.unwrap_or(usize::MAX).min(line.room);
+        let text: Vec<u8> = text.take(most).collect();
+        line.room -= text.len();
+        line.taken.extend_from_slice(&text);
+        Poll::Ready(Ok(text.len()))
+    }
+
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.lock().unwrap().holds_back { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().unwrap().is_shut = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_direct(&self) -> bool {
+        !self.0.lock().unwrap().is_indirect
+    }
+
+    fn taken_below(&self) -> u64 {
+        self.0.lock().unwrap().taken_below
+    }
+}
+
+fn sender() -> SenderId {
+    Outbox::new(0).id()
+}
+
+fn bytes(count: usize) -> Bytes {
+    vec![b'x'; count].into()
+}
+
+fn push(outbox: &Outbox, sender: SenderId, count: usize) -> Pushed {
+    outbox.push(sender, &bytes(count), Waker::noop())
+}
+
+/// A turn of the connection's task.
+fn take_turn(outbox: &Outbox) -> crate::outbox::Status {
+    outbox.poll_write(&mut Context::from_waker(Waker::noop())).unwrap()
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn an_outbox_that_is_full_as_a_whole_refuses_a_message_without_a_pause_until_some_are_written() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    let [one, other] = [(); 2].map(|()| sender());
+    assert_eq!(push(&outbox, one, SHARE_BYTES - 1), Pushed::Queued);
+    assert_eq!(push(&outbox, other, 2), Pushed::Busy);
+    assert_eq!(push(&outbox, other, 1), Pushed::Queued);
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    for _ in 0..3 {
+        assert_eq!(push(&outbox, other, SHARE_BYTES), Pushed::Queued);
+        take_turn(&outbox);
+    }
+}
+
+#[test]
+fn who_is_away_makes_nobody_wait() {
+    let (_wire, outbox) = Wire::with_outbox(0);
+    outbox.keep(None);
+    let away = outbox.part().unwrap();
+    let sender = sender();
+    (0..SHARE_MESSAGES).for_each(|_| assert_eq!(push(&away, sender, 1), Pushed::Queued));
+    assert_eq!(push(&away, sender, 1), Pushed::Busy);
+    assert!(outbox.part().is_none(), "it has moved");
+}
+
+#[test]
+fn as_many_announcements_fit_as_are_not_written_yet() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    for round in 0..3 {
+        assert!(outbox.room_for_announcements(ANNOUNCEMENTS) && !outbox.room_for_announcements(ANNOUNCEMENTS + 1));
+        (0..ANNOUNCEMENTS - 2).for_each(|_| outbox.announce(bytes(1)));
+        assert!(outbox.room_for_join() && outbox.room_for_announcements(2), "round {round}");
+        outbox.announce(bytes(1));
+        assert!(!outbox.room_for_join() && outbox.room_for_announcements(1), "round {round}");
+        wire.make_room(ANNOUNCEMENTS - 1);
+        take_turn(&outbox);
+    }
+}
+
+#[test]
+fn who_has_not_read_the_bytes_of_earlier_joins_may_not_join_again() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    (0..3).for_each(|_| outbox.announce(bytes(ANNOUNCED_BYTES / 2)));
+    assert!(!outbox.room_for_join());
+    wire.make_room(ANNOUNCED_BYTES / 2);
+    take_turn(&outbox);
+    assert!(outbox.room_for_join());
+    outbox.announce(bytes(1));
+    assert!(!outbox.room_for_join());
+}
+
+#[test]
+fn a_client_that_does_not_read_its_errors_is_read_from_again_when_half_of_them_are_written() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let is_answered = || outbox.poll_answered(&Context::from_waker(&waker)).is_ready();
+    for _ in 0..2 {
+        (1..ERROR_MESSAGES).for_each(|_| outbox.answer(bytes(1)));
+        assert!(is_answered());
+        outbox.answer(bytes(1));
+        assert!(!is_answered());
+        let before = wakes.0.load(Relaxed);
+        let write_one = || {
+            wire.make_room(1);
+            let _ = outbox.poll_write(&mut Context::from_waker(&waker));
+        };
+        (1..ERROR_MESSAGES / 2).for_each(|_| write_one());
+        assert_eq!(wakes.0.load(Relaxed), before);
+        write_one();
+        assert_eq!(wakes.0.load(Relaxed), before + 1);
+        assert!(is_answered());
+        (0..ERROR_MESSAGES / 2).for_each(|_| write_one());
+        assert_eq!(wakes.0.load(Relaxed), before + 1, "once");
+    }
+}
+
+#[test]
+fn a_ping_and_a_pong_go_first_and_only_the_last_ping_is_answered() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    outbox.ping();
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), *frame::ping(b""));
+    outbox.pong(b"1");
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), *frame::pong(b"1"));
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), b"");
+    outbox.announce(bytes(3));
+    outbox.ping();
+    outbox.pong(b"2");
+    outbox.pong(b"3");
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), [&frame::pong(b"3")[..], &frame::ping(b""), b"xxx"].concat());
+}
+
+#[test]
+fn no_control_frame_goes_into_another_frame() {
+    let (wire, outbox) = Wire::with_outbox(2);
+    outbox.announce(Bytes::from_static(b"first"));
+    outbox.announce(Bytes::from_static(b"second"));
+    take_turn(&outbox);
+    outbox.ping();
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), [b"first", &frame::ping(b"")[..], b"second"].concat());
+}
+
+#[test]
+fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_whose_place_has_moved() {
+    for (room, expected) in [(0, &b"close"[..]), (2, b"firstclose")] {
+        let (wire, outbox) = Wire::with_outbox(room);
+        outbox.keep(Some(Bytes::from_static(b"first")));
+        outbox.announce(Bytes::from_static(b"second"));
+        take_turn(&outbox);
+        outbox.part().unwrap();
+        outbox.close(Bytes::from_static(b"close"));
+        wire.make_room(usize::MAX);
+        take_turn(&outbox);
+        assert_eq!(wire.taken(), expected);
+    }
+}
+
+#[test]
+fn a_write_offers_so_many_frames_and_bytes_and_at_least_one_frame() {
+    let offered = |sizes: &[usize]| {
+        let (wire, outbox) = Wire::with_outbox(usize::MAX);
+        sizes.iter().for_each(|size| outbox.announce(bytes(*size)));
+        take_turn(&outbox);
+        wire.0.lock().unwrap().offered.clone()
+    };
+    assert_eq!(offered(&[1; 2 * WRITE_FRAMES + 1]), [WRITE_FRAMES, WRITE_FRAMES, 1]);
+    assert_eq!(offered(&[WRITE_BYTES / 2, WRITE_BYTES / 2, 1]), [2, 1]);
+    assert_eq!(offered(&[WRITE_BYTES / 2, WRITE_BYTES / 2 + 1, 1]), [1, 2]);
+    assert_eq!(offered(&[WRITE_BYTES + 1, WRITE_BYTES + 1]), [1, 1]);
+}
+
+#[test]
+fn a_socket_that_accepts_a_few_bytes_at_a_time_gets_the_rest_from_where_it_stopped() {
+    let write = |at_once| {
+        let (wire, outbox) = Wire::with_outbox(usize::MAX);
+        wire.0.lock().unwrap().at_once = Some(at_once);
+        for text in [&b"one"[..], b"two", b"three"] {
+            outbox.announce(Bytes::copy_from_slice(text));
+        }
+        take_turn(&outbox);
+        assert_eq!(wire.taken(), b"onetwothree", "{at_once} at once");
+        wire.0.lock().unwrap().offered.clone()
+    };
+    assert_eq!(write(3), [3, 2, 1, 1]);
+    assert_eq!(write(4), [3, 2, 1]);
+    assert_eq!(write(7), [3, 1]);
+}
+
+#[test]
+fn what_no_write_has_offered_cannot_have_arrived() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    outbox.keep(None);
+    outbox.announce(bytes(1));
+    assert!(outbox.can_resume_after(0) && !outbox.can_resume_after(1));
+    wire.make_room(1);
+    take_turn(&outbox);
+    assert!(outbox.can_resume_after(1) && !outbox.can_resume_after(2));
+}
+
+/// A socket that, while it is written to, asks from which messages the client may go on.
+struct Curious(Weak<Outbox>, Arc<Mutex<Vec<bool>>>);
+
+impl Sink for Curious {
+    fn poll_write(&self, _: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let outbox = self.0.upgrade().unwrap();
+        self.1.lock().unwrap().extend((0..4).map(|received| outbox.can_resume_after(received)));
+        Poll::Ready(Ok(frames.iter().map(|frame| frame.len()).sum()))
+    }
+
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_direct(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn all_that_a_write_under_way_offers_may_have_arrived() {
+    let (outbox, answers) = (Arc::new(Outbox::new(0)), Arc::default());
+    outbox.connect(Box::new(Curious(Arc::downgrade(&outbox), Arc::clone(&answers))));
+    outbox.keep(None);
+    (0..2).for_each(|_| outbox.announce(bytes(1)));
+    take_turn(&outbox);
+    assert_eq!(*answers.lock().unwrap(), [true, true, true, false]);
+}
+
+#[test]
+fn a_task_writes_so_much_for_another_connection_and_leaves_the_rest_to_it() {
+    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    let most = WRITES_FOR_OTHERS * WRITE_FRAMES;
+    (0..2 * most).for_each(|_| outbox.announce(bytes(1)));
+    outbox.flush();
+    assert_eq!(wire.taken().len(), most);
+    take_turn(&outbox);
+    assert_eq!(wire.taken().len(), most);
+}
+
+#[test]
+fn only_the_connections_task_writes_to_a_stream_that_is_not_direct() {
+    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    wire.0.lock().unwrap().is_indirect = true;
+    outbox.announce(bytes(1));
+    outbox.flush();
+    assert_eq!(wire.taken(), b"");
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), b"x");
+}
+
+#[test]
+fn the_connections_task_is_woken_for_a_new_frame_only_where_nobody_else_may_write_and_the_socket_is_writable() {
+    for (is_indirect, room, wakes) in [(false, 1, 0), (true, 1, 1), (true, 0, 0)] {
+        let (wire, outbox) = Wire::with_outbox(room);
+        wire.0.lock().unwrap().is_indirect = is_indirect;
+        let task = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&task));
+        outbox.announce(bytes(1));
+        outbox.poll_write(&mut Context::from_waker(&waker)).unwrap();
+        outbox.announce(bytes(1));
+        assert_eq!(task.0.load(Relaxed), wakes, "{is_indirect} {room}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_is_stalled_since_its_socket_accepted_the_last_byte() {
+    let (wire, outbox) = Wire::with_outbox(1);
+    let start = Instant::now();
+    outbox.announce(bytes(3));
+    assert_eq!(take_turn(&outbox).stalled_since, Some(start));
+    advance(STALL - Duration::from_millis(1)).await;
+    let status = take_turn(&outbox);
+    assert_eq!((status.stalled_since, status.read_at, outbox.is_stalled()), (Some(start), None, false));
+    advance(Duration::from_millis(1)).await;
+    assert!(outbox.is_stalled());
+    wire.make_room(1);
+    let now = Some(Instant::now());
+    let status = take_turn(&outbox);
+    assert_eq!((status.stalled_since, status.read_at), (now, now));
+    advance(STALL).await;
+    wire.0.lock().unwrap().taken_below += 1;
+    let now = Some(Instant::now());
+    let status = take_turn(&outbox);
+    assert_eq!((status.stalled_since, status.read_at), (now, now), "TLS had buffered that byte");
+    wire.make_room(1);
+    assert_eq!(take_turn(&outbox).stalled_since, None);
+}
+
+#[test]
+fn what_tls_holds_back_is_flushed_later_although_nothing_is_queued() {
+    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    wire.0.lock().unwrap().holds_back = true;
+    outbox.announce(bytes(1));
+    assert!(take_turn(&outbox).stalled_since.is_some());
+    wire.0.lock().unwrap().holds_back = false;
+    assert!(take_turn(&outbox).stalled_since.is_none());
+}
+
+#[test]
+fn an_outbox_that_is_closed_takes_nothing_more_and_one_that_is_discarded_writes_nothing_more() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    outbox.announce(bytes(1));
+    outbox.close(Bytes::from_static(b"close"));
+    outbox.close(Bytes::from_static(b"again"));
+    outbox.announce(bytes(1));
+    outbox.answer(bytes(1));
+    assert_eq!(push(&outbox, sender(), 1), Pushed::Closed);
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), b"xclose");
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(outbox.poll_shutdown(&mut cx).is_ready() && wire.0.lock().unwrap().is_shut);
+
+    let (wire, outbox) = Wire::with_outbox(0);
+    outbox.announce(bytes(1));
+    outbox.ping();
+    outbox.pong(b"");
+    outbox.discard();
+    assert_eq!(push(&outbox, sender(), 1), Pushed::Closed);
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), b"");
+}
+
+#[test]
+fn a_client_that_may_resume_is_asked_what_has_arrived_each_time_that_half_of_a_share_is_unconfirmed() {
+    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    outbox.keep(None);
+    let sender = sender();
+    let half = SHARE_MESSAGES / 2;
+    let say = |count: usize| {
+        (0..count).for_each(|_| {
+            assert_eq!(push(&outbox, sender, 1), Pushed::Queued);
+            take_turn(&outbox);
+        });
+        take_turn(&outbox);
+        wire.taken()
+    };
+    let ping = |number: usize| frame::ping(number.to_string().as_bytes());
+    assert_eq!(say(half - 1), vec![b'x'; half - 1], "not yet");
+    assert_eq!(say(1), [b"x", &ping(half)[..]].concat());
+    assert_eq!(say(half), vec![b'x'; half], "one at a time");
+    assert!(!outbox.confirm(b"1") && !outbox.confirm(b"") && !outbox.confirm(b"x"));
+    assert!(outbox.confirm(half.to_string().as_bytes()) && !outbox.confirm(half.to_string().as_bytes()));
+    assert_eq!(say(0), *ping(2 * half), "as much is unconfirmed again");
+    outbox.forget();
+    assert!(!outbox.confirm((2 * half).to_string().as_bytes()) && !outbox.can_resume_after(2 * half as u64));
+    assert!(outbox.part().is_none());
+}
+
+#[test]
+fn a_sender_waits_while_what_is_kept_needs_the_room_and_the_pong_wakes_it() {
+    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    outbox.keep(None);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let [one, other] = [(); 2].map(|()| sender());
+    assert_eq!(push(&outbox, one, SHARE_BYTES / 4), Pushed::Queued);
+    take_turn(&outbox);
+    assert_eq!(wire.taken().len(), SHARE_BYTES / 4, "and no ping");
+    assert_eq!(outbox.push(other, &bytes(SHARE_BYTES), &waker), Pushed::Full);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), *frame::ping(b"1"));
+    assert_eq!(outbox.push(other, &bytes(SHARE_BYTES), &waker), Pushed::Full);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), b"", "one ping at a time");
+    assert_eq!(wakes.0.load(Relaxed), 0);
+    assert!(outbox.confirm(b"1"));
+    assert_eq!(wakes.0.load(Relaxed), 1);
+    assert_eq!(outbox.push(other, &bytes(SHARE_BYTES), &waker), Pushed::Queued);
+    assert_eq!(push(&outbox, one, 1), Pushed::Busy, "what waits needs the room, and no pong will make any");
+}
+
+#[test]
+fn the_relays_own_messages_are_kept_up_to_twice_the_bound() {
+    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    outbox.keep(None);
+    let write = |count: usize| {
+        (0..count).for_each(|_| outbox.announce(bytes(1024 - 64)));
+        take_turn(&outbox);
+        wire.taken();
+    };
+    write(2 * SHARE_BYTES / 1024);
+    assert!(outbox.can_resume_after(0));
+    write(1);
+    assert!(!outbox.can_resume_after(0) && outbox.can_resume_after(1));
+}
