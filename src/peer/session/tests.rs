@@ -1,0 +1,362 @@
+//! One peer after the other, without sockets.
+
+use std::time::Duration;
+
+use super::*;
+use crate::auth::{Authorizer, Open};
+use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS, SHARE_MESSAGES};
+use crate::room::{IceServers, Rooms};
+use crate::testing::{self, MemorySocket};
+
+/// A client whose session has no task: a test carries its texts, and gives it its turns.
+pub(in crate::peer) struct Client {
+    pub(in crate::peer) session: Session,
+    socket: MemorySocket,
+}
+
+impl Client {
+    pub(in crate::peer) fn new(context: &Arc<Context>, room: usize) -> Self {
+        let (socket, outbox) = MemorySocket::with_outbox(room);
+        let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
+        Self { session: Session::new(Arc::clone(context), 1, outbox, rate, None, None), socket }
+    }
+
+    pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
+        self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default())
+    }
+
+    /// The texts that the relay has sent to it since the last call.
+    pub(in crate::peer) fn hears(&self) -> Vec<String> {
+        self.session.outbox().flush();
+        self.socket.texts()
+    }
+
+    /// What the relay answers to `text`; empty when it answers nothing.
+    pub(in crate::peer) fn answer(&mut self, text: &str) -> String {
+        self.says(text).unwrap();
+        self.hears().concat()
+    }
+
+    pub(in crate::peer) fn poll_waiting(&mut self) -> Poll<()> {
+        let mut cx = task::Context::from_waker(Waker::noop());
+        self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default())
+    }
+}
+
+pub(in crate::peer) fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
+    Arc::new(Context {
+        rooms: Arc::new(Rooms::new(8, protocol::encode)),
+        places: testing::places(),
+        authorizer: Arc::new(authorizer),
+        ice_servers: IceServers::default(),
+        observer: None,
+    })
+}
+
+fn client() -> Client {
+    Client::new(&context(Open), usize::MAX)
+}
+
+const MESSAGE: &str = r#"{"type":"message","data":1,"ref":"m"}"#;
+
+#[test]
+fn a_peer_joins_leaves_and_joins_again() {
+    let mut client = client();
+    assert!(client.answer(r#"{"type":"join","room":"one"}"#).contains("joined"));
+    assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("already_joined"));
+    assert_eq!(client.session.place().unwrap().0.as_str(), "one");
+    assert_eq!(client.answer(r#"{"type":"leave"}"#), "");
+    assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("joined"));
+    assert_eq!(client.session.place().unwrap().0.as_str(), "two");
+}
+
+#[test]
+fn what_needs_a_room_is_refused_outside_of_one() {
+    let mut client = client();
+    for text in [r#"{"type":"leave"}"#, r#"{"type":"offer","sdp":""}"#, r#"{"type":"message","data":1,"to":"x"}"#] {
+        assert!(client.answer(text).contains("not_joined"), "{text}");
+    }
+    assert!(client.session.place().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_is_refused_and_then_ended() {
+    let mut client = client();
+    for _ in 0..MESSAGE_BURST {
+        client.answer(r#"{"type":"leave"}"#);
+    }
+    for _ in 0..REFUSALS {
+        let error = client.answer(r#"{"type":"leave","ref":"x"}"#);
+        assert!(error.contains("rate_limited") && error.contains(r#""ref":"x""#), "{error}");
+    }
+    assert_eq!(client.says(r#"{"type":"leave"}"#), Err(Flood));
+}
+
+#[tokio::test(start_paused = true)]
+async fn joins_and_leaves_cost_as_much_as_they_deliver() {
+    let context = context(Open);
+    let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+    for member in &mut members {
+        member.answer(r#"{"type":"join","room":"r"}"#);
+    }
+    let mut churner = Client::new(&context, usize::MAX);
+    let told = || members.iter().map(|member| member.hears().len()).sum::<usize>();
+    told();
+    while !churner.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
+        churner.answer(r#"{"type":"leave"}"#);
+    }
+    let told = told();
+    assert!(told <= MESSAGE_BURST as usize + 12, "{told} deliveries for {MESSAGE_BURST} tokens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_host_does_costs_as_much_as_it_delivers() {
+    let context = context(Open);
+    let mut host = Client::new(&context, usize::MAX);
+    host.answer(r#"{"type":"join","room":"r","id":"host"}"#);
+    let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+    for member in &mut members {
+        member.answer(r#"{"type":"join","room":"r"}"#);
+    }
+    let told = || members.iter().map(|member| member.hears().len()).sum::<usize>();
+    told();
+    host.hears();
+    let commands = [r#"{"type":"lock","locked":true}"#, r#"{"type":"make_host","to":"host"}"#];
+    for command in commands.iter().cycle() {
+        if host.answer(command).contains("rate_limited") {
+            break;
+        }
+    }
+    let told = told();
+    assert!(told > 0 && told <= MESSAGE_BURST as usize, "{told} deliveries for {MESSAGE_BURST} tokens");
+}
+
+/// The host of the room `r`, which it has locked, and a client that is in no room yet.
+fn at_a_locked_room(context: &Arc<Context>) -> (Client, Client) {
+    let (mut host, visitor) = (Client::new(context, usize::MAX), Client::new(context, usize::MAX));
+    host.answer(r#"{"type":"join","room":"r"}"#);
+    host.answer(r#"{"type":"lock","locked":true}"#);
+    (host, visitor)
+}
+
+#[tokio::test(start_paused = true)]
+async fn knocking_again_and_again_costs_as_much_as_it_delivers() {
+    let context = context(Open);
+    let (host, mut visitor) = at_a_locked_room(&context);
+    while !visitor.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
+        visitor.answer(r#"{"type":"leave"}"#);
+    }
+    let told = host.hears().len();
+    assert!(told > 0 && told <= MESSAGE_BURST as usize / 2, "{told} deliveries for {MESSAGE_BURST} tokens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_turn() {
+    let context = context(Open);
+    let (mut host, mut visitor) = at_a_locked_room(&context);
+    assert_eq!(visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#), r#"{"type":"waiting"}"#);
+    assert!(!visitor.session.must_join() && visitor.session.place().is_none());
+    host.answer(r#"{"type":"admit","to":"visitor"}"#);
+    assert_eq!(visitor.answer(MESSAGE).matches("joined").count(), 1);
+    assert!(host.hears().concat().contains(r#""from":"visitor""#));
+    assert!(visitor.answer(r#"{"type":"join","room":"r"}"#).contains("already_joined"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_kicked_peer_arrives_even_before_its_connection_has_ended() {
+    let context = context(Open);
+    let (mut host, mut bully) = (Client::new(&context, 0), Client::new(&context, usize::MAX));
+    host.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
+    for _ in 0..=SHARE_MESSAGES {
+        bully.says(MESSAGE).unwrap();
+    }
+    assert!(bully.session.is_waiting());
+    host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+    host.socket.make_room(usize::MAX);
+    assert!(host.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+    assert!(bully.poll_waiting().is_ready());
+    assert!(bully.answer(MESSAGE).contains("not_joined"));
+    let heard = host.hears();
+    assert_eq!(heard.len(), 2 + SHARE_MESSAGES + 1);
+    assert_eq!(heard.last().unwrap(), r#"{"type":"peer_left","id":"bully","reason":"kicked"}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
+    let context = context(Open);
+    let (mut host, mut visitor) = at_a_locked_room(&context);
+    visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#);
+    host.answer(r#"{"type":"admit","to":"visitor"}"#);
+    drop(visitor);
+    assert_eq!(host.hears(), [r#"{"type":"peer_left","id":"visitor","reason":"closed"}"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away() {
+    for has_parted in [false, true] {
+        let context = context(Open);
+        let (mut stays, mut old) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        stays.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        let joined = old.answer(r#"{"type":"join","room":"r","id":"phone","resume":true}"#);
+        let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+        stays.hears();
+        let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
+        let mut new = Client::new(&context, usize::MAX);
+        assert_eq!(new.answer(&resume), "", "the old one has to part first");
+        if has_parted {
+            old.session.end(LeaveReason::Closed, true, "taken over");
+            assert_eq!(stays.hears().len(), 0);
+            new.session.end(LeaveReason::Closed, true, "lost");
+        } else {
+            new.session.end(LeaveReason::Closed, true, "lost");
+            old.session.end(LeaveReason::Closed, true, "taken over");
+        }
+        assert_eq!(stays.hears(), [r#"{"type":"peer_away","id":"phone"}"#]);
+        assert_eq!((context.places.len(), context.places.held()), (1, 1));
+        assert!(Client::new(&context, usize::MAX).answer(&resume).contains(r#""type":"resumed""#));
+        assert_eq!(context.places.held(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let observer = move |event: &RelayEvent| {
+        if let RelayEvent::Left { reason, .. } = event {
+            let _ = tell.send(*reason);
+        }
+    };
+    let mut context = Arc::into_inner(context(Open)).unwrap();
+    context.observer = Some(Box::new(observer));
+    let context = Arc::new(context);
+    let (mut host, mut bully) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+    host.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    bully.says(r#"{"type":"join","room":"r","id":"bully","resume":true}"#).unwrap();
+    host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+    bully.session.end(LeaveReason::Closed, true, "lost");
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [LeaveReason::Kicked]);
+    assert_eq!(context.places.len(), 0);
+    assert_eq!(host.hears().len(), 3, "`joined`, `peer_joined` and one `peer_left`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_again_and_again_for_a_held_offer_has_to_read_it() {
+    let context = context(Open);
+    let (mut alone, mut joiner) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    alone.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    alone.says(&format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(60_000))).unwrap();
+    for _ in 0..100 {
+        joiner.says(r#"{"type":"join","room":"r"}"#).unwrap();
+        joiner.says(r#"{"type":"leave"}"#).unwrap();
+    }
+    joiner.socket.make_room(usize::MAX);
+    assert!(joiner.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+    let heard = joiner.hears();
+    let count = |what: &str| heard.iter().filter(|text| text.contains(what)).count();
+    assert_eq!((count(r#""type":"offer""#), count(r#""code":"unavailable""#)), (5, 95));
+    assert!(joiner.answer(r#"{"type":"join","room":"r"}"#).contains(r#""type":"joined""#), "it has read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_share_pauses_its_sender_until_the_receiver_reads() {
+    let context = context(Open);
+    let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    for _ in 0..SHARE_MESSAGES {
+        sender.says(MESSAGE).unwrap();
+        assert!(!sender.session.is_waiting());
+    }
+    sender.says(MESSAGE).unwrap();
+    assert!(sender.session.is_waiting());
+    assert!(sender.poll_waiting().is_pending());
+    receiver.socket.make_room(usize::MAX);
+    let mut cx = task::Context::from_waker(Waker::noop());
+    assert!(receiver.session.outbox().poll_flush(&mut cx).is_ready());
+    assert!(sender.poll_waiting().is_ready());
+    assert_eq!(receiver.hears().len(), 2 + SHARE_MESSAGES + 1);
+    assert_eq!(sender.hears().len(), 1, "nothing but `joined`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_paused_when_somebody_else_is_kicked_still_gets_its_message_through() {
+    let context = context(Open);
+    let [mut receiver, mut sender, mut bully] = [0, usize::MAX, usize::MAX].map(|room| Client::new(&context, room));
+    receiver.says(r#"{"type":"join","room":"r","id":"host"}"#).unwrap();
+    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
+    let message = r#"{"type":"message","data":1,"to":"host"}"#;
+    (0..=SHARE_MESSAGES).for_each(|_| sender.says(message).unwrap());
+    assert!(sender.session.is_waiting());
+    receiver.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
+    receiver.socket.make_room(usize::MAX);
+    assert!(receiver.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+    assert!(sender.poll_waiting().is_ready());
+    assert_eq!(receiver.hears().iter().filter(|text| text.contains(r#""data":1"#)).count(), SHARE_MESSAGES + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_share_is_read() {
+    let context = context(Open);
+    let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    receiver.says(r#"{"type":"join","room":"r","id":"slow"}"#).unwrap();
+    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    for _ in 0..=SHARE_MESSAGES {
+        sender.says(MESSAGE).unwrap();
+    }
+    assert!(sender.poll_waiting().is_pending());
+    tokio::time::advance(STALL).await;
+    assert!(sender.poll_waiting().is_ready());
+    let busy = sender.hears().pop().unwrap();
+    assert!(busy.contains(r#""code":"peer_busy""#) && busy.contains(r#""to":"slow""#), "{busy}");
+    assert!(busy.contains(r#""ref":"m""#) && busy.contains(r#""retryable":true"#), "{busy}");
+    assert!(sender.answer(MESSAGE).contains("peer_busy"), "at once from then on");
+    assert!(!sender.session.is_waiting());
+    let frame = 2 + r#"{"type":"message","from":"","data":1,"ref":"m"}"#.len() + 32;
+    let before = 400;
+    receiver.socket.make_room(before + frame * SHARE_MESSAGES / 2);
+    let mut cx = task::Context::from_waker(Waker::noop());
+    let _ = receiver.session.outbox().poll_flush(&mut cx);
+    assert_eq!(sender.answer(MESSAGE), "", "it takes messages again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_reads_too_slowly_pauses_its_sender_for_250_ms() {
+    let context = context(Open);
+    let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    for _ in 0..=SHARE_MESSAGES {
+        sender.says(MESSAGE).unwrap();
+    }
+    let start = Instant::now();
+    while sender.poll_waiting().is_pending() {
+        receiver.socket.make_room(1);
+        let _ = receiver.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop()));
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    assert!(start.elapsed() >= PAUSE && start.elapsed() < PAUSE * 2, "{:?}", start.elapsed());
+    assert!(sender.hears().concat().contains("peer_busy"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
+    let slowly = |request: JoinRequest| async move {
+        tokio::time::sleep(Duration::from_secs(if request.room.as_str() == "never" { 60 } else { 1 })).await;
+        if request.room.as_str() == "no" {
+            Err(Denial::Unauthorized("not you".into()))
+        } else {
+            Ok(Grant::from(&request))
+        }
+    };
+    let mut client = Client::new(&context(slowly), usize::MAX);
+    for (room, answer) in [("no", "unauthorized"), ("never", "unavailable"), ("yes", "joined")] {
+        client.says(&format!(r#"{{"type":"join","room":"{room}","ref":"j"}}"#)).unwrap();
+        assert!(client.session.is_waiting() && client.hears().is_empty());
+        let session = &mut client.session;
+        std::future::poll_fn(|cx| session.poll_waiting(cx, Instant::now(), &mut Flushes::default())).await;
+        let heard = client.hears().concat();
+        assert!(heard.contains(answer), "{heard}");
+    }
+}
