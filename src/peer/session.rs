@@ -9,9 +9,11 @@
 //! defines full, stalled and busy.
 //!
 //! A session that is **outside** receives texts, and is in no room: its peer knocks at a locked room, whose host decides.
-//! [`super::resume`] says how a session gets the place of one whose connection is lost.
+//! A session whose place survives a lost connection leaves it to the next one (`returning.rs`), and [`super::resume`]
+//! keeps it meanwhile.
 
 mod outside;
+mod returning;
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,17 +28,18 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
-use super::resume::{Claim, Found, Parted, Place};
+use super::resume::Claim;
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
-use crate::limits::{PAUSE, STALL, TAKEN_MESSAGES};
+use crate::limits::{PAUSE, STALL};
 use crate::net::quota::Excess;
 use crate::outbox::{EndReason, Outbox, Pushed, frame};
-use crate::protocol::{self, Command, Join, Resume};
+use crate::protocol::{self, Command, Join};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
     Blocked, Entered, Entrant, ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal,
 };
 use outside::Outside;
+use returning::{Resumable, resume_failed};
 
 /// One peer's protocol state.
 #[derive(Debug)]
@@ -64,16 +67,6 @@ pub(crate) struct Session {
     has_answered: Cell<bool>,
     /// Why its connection ended, for the observer.
     why: Option<Box<str>>,
-}
-
-/// The place of a peer that survives a lost connection.
-#[derive(Debug)]
-struct Resumable {
-    place: Arc<Place>,
-    /// How many of the peer's messages the relay has taken since it joined.
-    taken: u64,
-    /// How many of them the peer knows of.
-    told: u64,
 }
 
 /// The peer went on sending although it was limited: its connection must end.
@@ -368,7 +361,7 @@ impl Session {
         // The observer hears that an earlier place of the same person ended before it hears of the new one.
         flushes.give_up_removed();
         // From now on, since a host may let the peer in before its session knows.
-        self.resumable = place.map(|place| Box::new(Resumable { place, taken: 0, told: 0 }));
+        self.resumable = place.map(Resumable::new);
         match entered {
             Entered::Inside(membership, heard) => {
                 self.rate.charge(heard);
@@ -413,14 +406,6 @@ impl Session {
         self.rate.charge(membership.leave(reason, flushes));
     }
 
-    /// Gives up the promise that the place survives a lost connection.
-    fn close_place(&mut self) {
-        if let Some(resumable) = self.resumable.take() {
-            self.context.places.close(&resumable.place);
-            self.outbox.forget();
-        }
-    }
-
     /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
     /// is held. Keeps `why` for the observer.
     pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
@@ -437,29 +422,6 @@ impl Session {
         self.leave(reason, &mut Flushes::default());
     }
 
-    /// Leaves the place to the next connection of this peer, if it may come back. Who still waits outside may not.
-    fn part(&mut self) {
-        self.look_outside();
-        if self.resumable.is_none() || self.membership.is_none() {
-            return;
-        }
-        self.stop_waiting();
-        let (Some(membership), Some(resumable)) = (self.membership.take(), self.resumable.take()) else { return };
-        let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.context.observe(|| RelayEvent::Away { connection: self.connection, room, id });
-        let (address, rate) = (self.rate.address().cloned(), self.rate.take());
-        let Resumable { place, taken, .. } = *resumable;
-        let parted = Parted {
-            context: Arc::clone(&self.context),
-            connection: self.connection,
-            address,
-            membership,
-            rate,
-            taken,
-        };
-        self.context.places.part(&place, Box::new(parted));
-    }
-
     /// Gives up on the receivers for which the peer is paused: they are busy. The message counts as taken, so the peer
     /// must hear about it.
     fn stop_waiting(&mut self) {
@@ -471,52 +433,6 @@ impl Session {
                 if let Err(refusal) = outcome {
                     self.refuse(&refusal, waiting.reference.as_deref());
                 }
-            }
-        }
-    }
-
-    /// Asks for the place of an earlier connection.
-    fn resume(
-        &mut self,
-        resume: &Resume,
-        reference: Option<&str>,
-        waker: &Waker,
-        flushes: &mut Flushes,
-    ) -> Result<(), Refusal> {
-        self.check_in_no_room()?;
-        let Resume { token, received } = resume;
-        match self.context.places.find(token, *received, &self.outbox, waker, flushes) {
-            Some(Found::Parted(place, parted)) => self.take_over(place, *parted),
-            Some(Found::Claimed(claim)) => {
-                let (reference, what) = (reference.map(str::to_owned), What::Place(claim));
-                self.waiting = Some(Box::new(Waiting { reference, what }));
-            }
-            None => return Err(resume_failed()),
-        }
-        Ok(())
-    }
-
-    /// Goes on where an earlier session has parted.
-    fn take_over(&mut self, place: Arc<Place>, parted: Parted) {
-        let Parted { membership, rate, taken, .. } = parted;
-        let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.context.observe(|| RelayEvent::Back { connection: self.connection, room: room.clone(), id: id.clone() });
-        self.rate.continue_from(rate);
-        self.place = Some((room, id));
-        self.membership = Some(membership);
-        self.has_come = true;
-        self.resumable = Some(Box::new(Resumable { place, taken, told: taken }));
-    }
-
-    /// Counts a message that the relay has taken, and tells the peer from time to time.
-    fn count_taken(&mut self) {
-        let Some(resumable) = &mut self.resumable else { return };
-        resumable.taken += 1;
-        if resumable.taken - resumable.told >= TAKEN_MESSAGES {
-            resumable.told = resumable.taken;
-            if let Some(frame) = (self.context.rooms.encoder())(&Event::Taken { received: resumable.taken }) {
-                self.outbox.answer(frame);
-                self.has_answered.set(true);
             }
         }
     }
@@ -651,10 +567,6 @@ impl Session {
 fn is_a_guess(code: ErrorCode) -> bool {
     use ErrorCode::{IdTaken, RoomFull, Unauthorized, WrongPassword};
     matches!(code, RoomFull | IdTaken | Unauthorized | WrongPassword)
-}
-
-fn resume_failed() -> Refusal {
-    Refusal::new(ErrorCode::ResumeFailed, "the place is gone, or its messages are not kept any more: join again")
 }
 
 /// A client beyond a limit of its address learns that by the code for too many messages.
