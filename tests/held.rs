@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use harness::client::{frame, frame_header};
-use harness::places::{HOLD, come_back, hears_who, resumable, resume};
+use harness::places::{HOLD, cannot_come_back, come_back, hears_who, resumable, resume};
 use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayBuilder, RelayEvent, limits};
@@ -128,9 +128,7 @@ async fn when_a_hold_ends_the_others_hear_it_once_and_the_id_and_the_seat_are_fr
     let mut other = relay.dial("/ws").await;
     other.join_with_id("r", "bob").await;
     hears_who(&mut stays, "peer_joined", "bob").await;
-    let mut late = relay.dial("/ws").await;
-    late.say(resume(&token, 1)).await;
-    late.expect_error("resume_failed").await;
+    cannot_come_back(&relay, &token).await;
     hold_ends().await;
     stays.expect_nothing().await;
 }
@@ -226,9 +224,7 @@ async fn who_answers_no_ping_is_away_and_who_sends_too_much_at_once_has_left() {
     let too_large = frame_header(0x81, limits::MESSAGE_BYTES as u64 + 1);
     back.socket.get_mut().write_all(&too_large).await.unwrap();
     assert_eq!(stays.expect("peer_left").await["reason"], "policy");
-    let mut again = relay.dial("/ws").await;
-    again.say(resume(&token, 1)).await;
-    again.expect_error("resume_failed").await;
+    cannot_come_back(&relay, &token).await;
 }
 
 #[tokio::test]

@@ -17,25 +17,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use harness::pki::Pki;
-use harness::{Client, TestRelay, soon};
+use harness::{Client, Dice, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::Config;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
 const MEMBERS: usize = 3;
-
-/// Numbers that look random and are the same in each run (Marsaglia's xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 /// What is known of what another member says.
 #[derive(Default)]

@@ -19,8 +19,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use harness::client::{AnyStream, frame};
 use harness::pki::{self, Pki};
-use harness::places::{HOLD, come_back, hears_who, resumable, resume};
-use harness::{Client, TestRelay, soon};
+use harness::places::{HOLD, cannot_come_back, come_back, hears_who, resumable, resume};
+use harness::{Client, Dice, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Grant, JoinRequest, RelayBuilder, RelayEvent, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -100,9 +100,7 @@ async fn who_leaves_or_breaks_a_rule_has_no_place_any_more() {
         stays.expect("peer_joined").await;
         client.socket.close(close).await.unwrap();
         assert_eq!(stays.expect("peer_left").await["reason"], reason);
-        let mut again = relay.dial("/ws").await;
-        again.say(resume(&token, 1)).await;
-        again.expect_error("resume_failed").await;
+        cannot_come_back(&relay, &token).await;
     }
     let (mut client, _) = resumable(&relay, "r").await;
     client.say(json!({"type": "leave"})).await;
@@ -206,9 +204,7 @@ async fn who_was_kicked_does_not_come_back_with_its_token() {
             kicked.expect_error("kicked").await;
         }
         assert_eq!(hears_who(&mut host, "peer_left", &id).await["reason"], "kicked");
-        let mut again = relay.dial("/ws").await;
-        again.say(resume(&token, 1)).await;
-        again.expect_error("resume_failed").await;
+        cannot_come_back(&relay, &token).await;
     }
     host.expect_nothing().await;
 }
@@ -435,18 +431,6 @@ async fn places_do_not_keep_a_relay_from_ending() {
     let inner = Arc::clone(&relay.relay);
     relay.stopped().await;
     assert_eq!((inner.rooms(), inner.connections()), (0, 0));
-}
-
-/// Numbers that look random and are the same in each run (Marsaglia's xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 /// A network that loses each connection after a random number of bytes. The relay notices at once, or only later.

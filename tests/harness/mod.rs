@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
 
 pub mod client;
+pub mod dice;
 pub mod pki;
 pub mod places;
 pub mod process;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 pub use client::{AnyStream, Client, connect, get, get_bytes, refusal};
+pub use dice::Dice;
 pub use process::{Process, binary, run};
 pub use relay::TestRelay;
 pub use tools::{file, text, tool};

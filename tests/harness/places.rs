@@ -34,6 +34,13 @@ pub async fn come_back(relay: &TestRelay, token: &str, received: u64) -> (Client
     (client, resumed)
 }
 
+/// A new connection asks for the place, which is gone.
+pub async fn cannot_come_back(relay: &TestRelay, token: &str) {
+    let mut client = relay.dial("/ws").await;
+    client.say(resume(token, 1)).await;
+    client.expect_error("resume_failed").await;
+}
+
 /// The next message, which must be of this type and about this peer.
 pub async fn hears_who(client: &mut Client, kind: &str, id: &str) -> Value {
     let message = client.expect(kind).await;
