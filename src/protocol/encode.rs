@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::outbox::frame;
 use crate::room::names::{PeerId, RoomName};
-use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind};
+use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View};
 
 /// Encodes `event` as one text frame.
 pub fn encode(event: &Event<'_>) -> Option<Bytes> {
@@ -126,21 +126,13 @@ fn is_false(value: &bool) -> bool {
 impl<'a> RelayMessage<'a> {
     fn from_event(event: &'a Event<'a>) -> Option<Self> {
         Some(match *event {
-            Event::Joined { id, room, host, peers, ice_servers, is_locked: locked, has_password: password, resume } => {
+            Event::Joined { view, resume } => {
+                let View { id, room, host, peers, ice_servers, is_locked: locked, has_password: password } = view;
                 let resume = resume.map(Resume::from);
                 Self::Joined { id, room, host, peers, ice_servers, locked, password, resume }
             }
-            Event::Resumed {
-                id,
-                room,
-                host,
-                peers,
-                ice_servers,
-                is_locked: locked,
-                has_password: password,
-                received,
-                resume,
-            } => {
+            Event::Resumed { view, received, resume } => {
+                let View { id, room, host, peers, ice_servers, is_locked: locked, has_password: password } = view;
                 let resume = resume.into();
                 Self::Resumed { id, room, host, peers, ice_servers, locked, password, received, resume }
             }
@@ -224,8 +216,10 @@ mod tests {
         let (id, room, ice_servers) = (PeerId::parse("a").unwrap(), RoomName::lobby(), IceServers::default());
         for (is_locked, has_password) in [(false, false), (true, false), (false, true)] {
             let (id, room, peers, ice_servers) = (&id, &room, &[], &ice_servers);
-            let joined =
-                Event::Joined { id, room, host: id, peers, ice_servers, is_locked, has_password, resume: None };
+            let joined = Event::Joined {
+                view: View { id, room, host: id, peers, ice_servers, is_locked, has_password },
+                resume: None,
+            };
             let frame = encode(&joined).unwrap();
             let text = String::from_utf8_lossy(&frame);
             assert_eq!(text.contains(r#""locked":true"#), is_locked, "{text}");

@@ -241,7 +241,7 @@ use crate::auth::Secret;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
-    ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind,
+    ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
 };
 
 /// A valid message from a client.

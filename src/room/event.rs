@@ -13,44 +13,39 @@ use crate::auth::Secret;
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
 pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 
+/// What a client that has a place in a room learns of it.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Its id there.
+    pub id: &'a PeerId,
+    /// The room.
+    pub room: &'a RoomName,
+    /// The id of the host.
+    pub host: &'a PeerId,
+    /// The other members, oldest first.
+    pub peers: &'a [Peer<'a>],
+    /// The STUN and TURN servers that it may use.
+    pub ice_servers: &'a IceServers,
+    /// Whether the room is locked.
+    pub is_locked: bool,
+    /// Whether the room has a password.
+    pub has_password: bool,
+}
+
 /// What the relay tells a client.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The client has joined a room.
     Joined {
-        /// Its id there.
-        id: &'a PeerId,
-        /// The room.
-        room: &'a RoomName,
-        /// The id of the host.
-        host: &'a PeerId,
-        /// The other members, oldest first.
-        peers: &'a [Peer<'a>],
-        /// The STUN and TURN servers that it may use.
-        ice_servers: &'a IceServers,
-        /// Whether the room is locked.
-        is_locked: bool,
-        /// Whether the room has a password.
-        has_password: bool,
+        /// Where it is.
+        view: View<'a>,
         /// How it can come back after its connection is lost, if it asked for that.
         resume: Option<ResumeOffer<'a>>,
     },
     /// The client has its place again, on another connection.
     Resumed {
-        /// Its id there.
-        id: &'a PeerId,
-        /// The room.
-        room: &'a RoomName,
-        /// The id of the host.
-        host: &'a PeerId,
-        /// The other members, oldest first.
-        peers: &'a [Peer<'a>],
-        /// The STUN and TURN servers that it may use.
-        ice_servers: &'a IceServers,
-        /// Whether the room is locked.
-        is_locked: bool,
-        /// Whether the room has a password.
-        has_password: bool,
+        /// Where it is.
+        view: View<'a>,
         /// How many of the client's messages the relay has taken since `Joined`.
         received: u64,
         /// The same as in `Joined`.

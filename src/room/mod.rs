@@ -24,7 +24,7 @@ mod table;
 pub(crate) use delivery::{Blocked, Flushes};
 pub(crate) use entrant::Entrant;
 pub use event::{
-    ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind,
+    ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
 };
 pub(crate) use returning::{Absence, ResumeError, Returning};
 pub(crate) use table::{Entered, Knock, Membership, Rooms};

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::delivery::Flushes;
-use super::door::Door;
 use super::event::{Event, IceServers, LeaveReason, Peer, ResumeOffer};
 use super::room::Room;
 use super::state::{Member, State};
@@ -103,18 +102,8 @@ impl Room {
         }
         let others = state.members.iter().filter(|other| other.serial != serial);
         let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
-        let door = state.door.as_deref();
-        let resumed = Event::Resumed {
-            id: &member.id,
-            room: &self.name,
-            host: &host.id,
-            peers: &peers,
-            ice_servers,
-            is_locked: door.is_some_and(|door| door.is_locked),
-            has_password: door.is_some_and(Door::has_password),
-            received: taken,
-            resume,
-        };
+        let view = self.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
+        let resumed = Event::Resumed { view, received: taken, resume };
         member.outbox.move_to(outbox, received, (self.encode)(&resumed).unwrap_or_default());
         let (id, was_away) = (member.id.clone(), member.is_away);
         if let Some(member) = state.members.get_mut(position) {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::delivery::{Blocked, Flushes, Relayed};
 use super::door::{Door, Verdict};
 use super::entrant::{Entrant, JoinError, Newcomer, Resumption};
-use super::event::{Encoder, ErrorCode, Event, LeaveReason, Peer, Refusal, Signal};
+use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, View};
 use super::held::Held;
 use super::host;
 use super::names::{LOBBY, PeerId, RoomName};
@@ -102,6 +102,26 @@ impl Room {
         Ok(Arrival::Inside(serial, self.add(state, newcomer, flushes)))
     }
 
+    /// What the member `id` learns of the room when it has its place.
+    pub(super) fn view<'a>(
+        &'a self,
+        door: Option<&Door>,
+        id: &'a PeerId,
+        host: &'a PeerId,
+        peers: &'a [Peer<'a>],
+        ice_servers: &'a IceServers,
+    ) -> View<'a> {
+        View {
+            id,
+            room: &self.name,
+            host,
+            peers,
+            ice_servers,
+            is_locked: door.is_some_and(|door| door.is_locked),
+            has_password: door.is_some_and(Door::has_password),
+        }
+    }
+
     /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others. Returns how
     /// many others were told.
     pub(super) fn add(&self, state: &mut State, newcomer: Newcomer, flushes: &mut Flushes) -> usize {
@@ -115,17 +135,8 @@ impl Room {
         let host = state.host();
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), host) else { return 0 };
         let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
-        let door = state.door.as_deref();
-        let joined = Event::Joined {
-            id: &newcomer.id,
-            room: &self.name,
-            host: &host.id,
-            peers: &peers,
-            ice_servers: &ice_servers,
-            is_locked: door.is_some_and(|door| door.is_locked),
-            has_password: door.is_some_and(Door::has_password),
-            resume: resume.as_ref().map(Resumption::offer),
-        };
+        let view = self.view(state.door.as_deref(), &newcomer.id, &host.id, &peers, &ice_servers);
+        let joined = Event::Joined { view, resume: resume.as_ref().map(Resumption::offer) };
         let joined = (self.encode)(&joined);
         if resume.is_some() {
             newcomer.outbox.keep(joined);
