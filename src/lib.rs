@@ -97,8 +97,8 @@
 // 3. `peer/session.rs`: `receive` checks the message rate.
 // 4. `peer/session.rs`: `relay` checks that the peer is in a room.
 // 5. `room/room.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
-// 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full; `flush`
-//    writes it to the receiver's socket at once, or leaves it to the receiver's own task.
+// 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full.
+// 7. `outbox/writer.rs`: `flush` writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 
 #![cfg_attr(
     not(all(feature = "cli", feature = "lan", feature = "page", feature = "auth")),
