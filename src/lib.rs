@@ -75,6 +75,7 @@
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
 // | `net/` | listeners, streams and TLS; how much one address may use |
+// | `secret.rs` | a text that must not appear in a log |
 // | `contain.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
@@ -129,6 +130,7 @@ mod peer;
 pub mod protocol;
 mod relay;
 mod room;
+mod secret;
 mod serve;
 mod server;
 mod sync;
@@ -138,7 +140,7 @@ mod ws;
 
 #[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
-pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open, Role, Secret};
+pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
@@ -151,5 +153,7 @@ pub use net::address::{ListenAddress, ListenAddressError};
 pub use net::info::ConnectionInfo;
 pub use peer::RelayEvent;
 pub use relay::{Relay, RelayBuilder};
+pub use room::Role;
+pub use secret::Secret;
 pub use server::{Reloader, Server};
 pub use ws::{Opaque, Transport};

@@ -29,7 +29,7 @@ use super::context::Context;
 use super::observer::RelayEvent;
 use super::rate::{RateDecision, RateLimiter};
 use super::resume::Claim;
-use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{PAUSE, STALL};
 use crate::net::quota::Excess;
 use crate::outbox::{EndReason, Outbox, Pushed, frame};
@@ -38,6 +38,7 @@ use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
     Blocked, Entered, Entrant, ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal,
 };
+use crate::secret::Secret;
 use outside::Outside;
 use returning::{Resumable, resume_failed};
 
