@@ -74,7 +74,8 @@
 // | module | what it contains |
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
-// | `net/` | listeners, streams and TLS; how much one address may use |
+// | `net/` | listeners, streams and TLS |
+// | `quota/` | how much one connection, one address, and all together may use |
 // | `secret.rs` | a text that must not appear in a log |
 // | `contain.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
@@ -82,7 +83,7 @@
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
-// | `peer/` | one peer's protocol state and rate limits, without its socket; places that survive a lost connection |
+// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `relay.rs` | what all connections share |
 // | `http/` | HTTP requests |
@@ -128,6 +129,7 @@ mod outbox;
 mod outbox_tests;
 mod peer;
 pub mod protocol;
+mod quota;
 mod relay;
 mod room;
 mod secret;

@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::Context;
 use super::observer::RelayEvent;
-use super::rate::RateLimiter;
 use crate::drain::Drain;
-use crate::net::quota::{Address, HeldPlace, Quotas};
 use crate::outbox::{EndReason, Outbox};
+use crate::quota::RateLimiter;
+use crate::quota::{Address, HeldPlace, Quotas};
 use crate::room::{
     Absence, ErrorCode, Flushes, IceServers, LeaveReason, Membership, Refusal, ResumeError, ResumeOffer, Returning,
 };
