@@ -58,3 +58,27 @@ fn systemd_finds_no_fault_with_the_units() {
     let (_, said) = tool("systemd-analyze", &["security", "--offline=true", text(&service)], "");
     assert!(said.contains("Overall exposure level") && said.contains("OK"), "{said}");
 }
+
+/// The links that end `text`, each on a line of its own: what stands in brackets, and where it leads.
+fn links<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    text.lines().filter_map(move |line| line.strip_prefix(mark)?.strip_prefix('[')?.split_once("]: "))
+}
+
+#[test]
+fn the_links_of_the_reference_lead_somewhere_on_the_page_and_in_the_documentation() {
+    let page = std::fs::read_to_string("src/protocol/reference.md").unwrap();
+    let module = std::fs::read_to_string("src/protocol/mod.rs").unwrap();
+    let documented: Vec<_> = links(&module, "//! ").collect();
+    assert!(!documented.is_empty());
+    assert_eq!(
+        links(&page, "").map(|(name, _)| name).collect::<Vec<_>>(),
+        documented.iter().map(|d| d.0).collect::<Vec<_>>()
+    );
+    for ((name, path), (_, item)) in links(&page, "").zip(documented) {
+        assert!(page.matches(&format!("[{name}]")).count() > 1, "{name}: unused");
+        let file =
+            std::fs::read_to_string(format!("src/protocol/{path}")).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let item = item.rsplit("::").next().unwrap();
+        assert!(path.ends_with(&format!("/{item}.rs")) || file.contains(item), "{path}: no {item}");
+    }
+}
