@@ -1,4 +1,4 @@
-//! What `scripts/` gives away does what it says. (`tests/proxy.rs` runs `scripts/nginx.conf`.)
+//! What `scripts/` gives away does what it says. (`tests/proxy.rs` runs `scripts/deploy/nginx.conf`.)
 
 #![allow(
     clippy::unwrap_used,
@@ -44,7 +44,7 @@ async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {
 #[test]
 fn systemd_finds_no_fault_with_the_units() {
     let folder = tempfile::tempdir().unwrap();
-    let unit = |name: &str| std::fs::read_to_string(format!("scripts/{name}")).unwrap();
+    let unit = |name: &str| std::fs::read_to_string(format!("scripts/deploy/{name}")).unwrap();
     let service = unit("signaling-relay.service");
     let program = "ExecStart=/usr/local/bin/signaling-relay\n";
     assert!(service.contains(program));
