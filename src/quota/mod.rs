@@ -1,4 +1,4 @@
-//! How much one address may use, and how many connections there may be in all.
+//! How much one connection and one address may use, and how many connections there may be in all.
 //!
 //! A client that is admitted gets an [`Admission`], which counts until it is dropped. Its [`Address`] is shared by all
 //! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
@@ -25,9 +25,41 @@ use address::{Ration, Rules};
 pub(crate) use over_limit::{Excess, Refused};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 
-use crate::config::Config;
 use crate::limits;
 use crate::net::unix;
+
+/// How much a relay lets its clients use; 0 means no limit, in each of these numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuotaSettings {
+    /// Messages a second that one connection may send.
+    pub message_rate: u32,
+    /// Bytes a second that one connection may send.
+    pub byte_rate: u32,
+    /// Connections that one address may have open at a time, and places that may be held for it.
+    pub address_connections: u32,
+    /// WebSocket upgrades a second by one address, and as many TLS handshakes.
+    pub address_upgrades: u32,
+    /// Joins a second by one address.
+    pub address_joins: u32,
+    /// Bytes a second that all connections of one address may send together.
+    pub address_bytes: u32,
+    /// Connections that may be open at a time; without a number, as many as the process's file descriptors allow.
+    pub max_connections: Option<usize>,
+}
+
+impl Default for QuotaSettings {
+    fn default() -> Self {
+        Self {
+            message_rate: limits::MESSAGE_RATE,
+            byte_rate: limits::BYTE_RATE,
+            address_connections: limits::ADDRESS_CONNECTIONS,
+            address_upgrades: limits::ADDRESS_UPGRADES,
+            address_joins: limits::ADDRESS_JOINS,
+            address_bytes: limits::ADDRESS_BYTES,
+            max_connections: None,
+        }
+    }
+}
 
 /// The limits of a relay, and what is used of them.
 #[derive(Debug)]
@@ -49,11 +81,11 @@ pub(crate) struct Quotas {
 }
 
 impl Quotas {
-    /// The limits of `config`, with nothing used.
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
+    /// These limits, with nothing used.
+    pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
         Arc::new(Self {
-            rules: Arc::new(Rules::new(config)),
-            max_connections: config.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            rules: Arc::new(Rules::new(settings, Instant::now())),
+            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
             open: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             addresses: DashMap::new(),
@@ -76,6 +108,11 @@ impl Quotas {
             return Err(Excess::All(self.max_connections));
         }
         Ok(Arc::new(admission))
+    }
+
+    /// What a connection from `address` may send, with nothing sent.
+    pub(crate) fn rate_limiter(&self, address: Option<&Arc<Address>>) -> RateLimiter {
+        RateLimiter::within(Arc::clone(&self.rules)).sharing(address.cloned())
     }
 
     /// Admits the client at `ip` that asks for a WebSocket. It has an admission already if it is at the other end of the
