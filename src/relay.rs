@@ -25,7 +25,7 @@ use crate::net::machine;
 use crate::outbox::Outbox;
 use crate::peer::{Context, Observer, Places, RelayEvent, Session};
 use crate::protocol;
-use crate::quota::{Admission, Quotas, Refused};
+use crate::quota::{Admission, Quotas, RefusalPermit};
 use crate::room::Rooms;
 
 /// One relay: its rooms, its page, and its connections.
@@ -173,13 +173,13 @@ impl Relay {
     ///
     /// # Errors
     /// When a limit is reached, which the log says: the refusal, unless enough others are being written.
-    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<Refused>> {
+    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<RefusalPermit>> {
         let ip = proxy::counted_ip(connection.ip(), &self.config.trusted_proxy);
-        self.quotas.admit(ip).map_err(|excess| {
-            if self.quotas.may_log_refusal(ip, excess) {
-                info!(address = %connection, why = %excess, "refused a connection");
+        self.quotas.admit(ip).map_err(|over| {
+            if self.quotas.may_log_refusal(ip, over) {
+                info!(address = %connection, why = %over, "refused a connection");
             }
-            self.quotas.refuse(excess, connection.is_local())
+            self.quotas.refuse(over, connection.is_local())
         })
     }
 

@@ -13,15 +13,15 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::body::Body;
+use super::over_limit;
 use super::proxy::Client;
-use super::refused;
 use super::response::{method_not_allowed, text};
 use crate::auth::Answer;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
 use crate::peer::{Entry, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
-use crate::quota::{Admission, Excess};
+use crate::quota::{Admission, OverLimit};
 use crate::relay::Relay;
 use crate::room::Flushes;
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -102,7 +102,7 @@ async fn accept<B>(
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
                 // show.
                 return Err(match refusal {
-                    JoinRefusal::Excess(excess) => refused::response(excess, client.is_behind_unknown_proxy()),
+                    JoinRefusal::OverLimit(excess) => over_limit::response(excess, client.is_behind_unknown_proxy()),
                     JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
                 }
                 .into());
@@ -128,7 +128,7 @@ fn admit(
         if relay.quotas().may_log_refusal(ip, excess) {
             info!(%client, why = %excess, "refused an upgrade");
         }
-        refused::response(excess, client.is_behind_unknown_proxy()).into()
+        over_limit::response(excess, client.is_behind_unknown_proxy()).into()
     })
 }
 
@@ -181,14 +181,14 @@ async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
 /// Why a client cannot join the room that its URL names.
 enum JoinRefusal {
     /// Its address has joined too often.
-    Excess(Excess),
+    OverLimit(OverLimit),
     /// Another reason.
     Other(Refusal),
 }
 
-impl From<Excess> for JoinRefusal {
-    fn from(excess: Excess) -> Self {
-        Self::Excess(excess)
+impl From<OverLimit> for JoinRefusal {
+    fn from(excess: OverLimit) -> Self {
+        Self::OverLimit(excess)
     }
 }
 
@@ -201,7 +201,7 @@ impl From<Refusal> for JoinRefusal {
 impl From<JoinRefusal> for Refusal {
     fn from(refusal: JoinRefusal) -> Self {
         match refusal {
-            JoinRefusal::Excess(excess) => excess.into(),
+            JoinRefusal::OverLimit(excess) => excess.into(),
             JoinRefusal::Other(refusal) => refusal,
         }
     }

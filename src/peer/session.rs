@@ -32,7 +32,7 @@ use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{PAUSE, STALL};
 use crate::outbox::{EndReason, Outbox, Pushed, frame};
 use crate::protocol::{self, Command, Join};
-use crate::quota::Excess;
+use crate::quota::OverLimit;
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
@@ -304,7 +304,7 @@ impl Session {
     ///
     /// # Errors
     /// `rate_limited`, if clients there have joined too often.
-    pub(crate) fn take_join(&self) -> Result<(), Excess> {
+    pub(crate) fn take_join(&self) -> Result<(), OverLimit> {
         self.rate.take_join()
     }
 
@@ -571,8 +571,8 @@ fn is_a_guess(code: ErrorCode) -> bool {
 }
 
 /// A client beyond a limit of its address learns that by the code for too many messages.
-impl From<Excess> for Refusal {
-    fn from(excess: Excess) -> Self {
+impl From<OverLimit> for Refusal {
+    fn from(excess: OverLimit) -> Self {
         Self::new(ErrorCode::RateLimited, format!("{excess}: try again in {} s", excess.retry_after()))
     }
 }
