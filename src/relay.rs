@@ -199,7 +199,7 @@ impl Relay {
         let share = limits::SHARE_BYTES.max(self.config.max_message_bytes);
         let outbox = Arc::new(Outbox::new(2 * self.config.room_capacity * share));
         let registration = self.drain.register(&outbox);
-        let connection = registration.number();
+        let connection = registration.id().number();
         self.context.observe(|| RelayEvent::Connected { connection, address });
         let rate = self.quotas.rate_limiter(admission.address());
         (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)

@@ -116,7 +116,7 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
-        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         if self.admission.may_log() {
             info!(connection = number, address = %self.address, %place, "connected");
         }
@@ -132,7 +132,7 @@ impl WebSocket {
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: End) {
         self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
-        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
         if self.admission.may_log() {
