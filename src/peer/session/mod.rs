@@ -9,11 +9,11 @@
 //! defines full, stalled and busy.
 //!
 //! A session that is **outside** receives texts, and is in no room: its peer knocks at a locked room, whose host decides.
-//! A session whose place survives a lost connection leaves it to the next one (`returning.rs`), and [`super::resume`]
+//! A session whose place survives a lost connection leaves it to the next one (`resume.rs`), and [`super::resume`]
 //! keeps it meanwhile.
 
-mod outside;
-mod returning;
+mod knock;
+mod resume;
 
 use std::cell::Cell;
 use std::fmt;
@@ -38,8 +38,8 @@ use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
     Blocked, Entered, Entrant, ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal,
 };
-use outside::Outside;
-use returning::{Resumable, resume_failed};
+use knock::Outside;
+use resume::{Resumable, resume_failed};
 
 /// One peer's protocol state.
 #[derive(Debug)]
