@@ -16,14 +16,13 @@ use super::body::Body;
 use super::proxy::Client;
 use super::refused;
 use super::response::{method_not_allowed, text};
-use crate::auth::{Answer, Secret};
+use crate::auth::Secret;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::net::quota::{Admission, Excess};
-use crate::peer::{Entry, Session};
+use crate::net::quota::Admission;
+use crate::peer::{JoinRefusal, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::relay::Relay;
-use crate::room::Flushes;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it; but a browser that offers subprotocols
@@ -165,45 +164,7 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    let join = join_from_query(query)?;
-    let wants_resume = join.resume;
-    let request = session.request(join);
-    session.take_join()?;
-    let answer = match session.authorize(&request) {
-        Answer::Now(answer) => answer,
-        Answer::Later(decision) => decision.await,
-    };
-    let entry = Entry { room: request.room, password: None, is_by_url: true, wants_resume };
-    Ok(session.enter(&entry, None, answer, &mut Flushes::default())?)
-}
-
-/// Why a client cannot join the room that its URL names.
-enum JoinRefusal {
-    /// Its address has joined too often.
-    Excess(Excess),
-    /// Another reason.
-    Other(Refusal),
-}
-
-impl From<Excess> for JoinRefusal {
-    fn from(excess: Excess) -> Self {
-        Self::Excess(excess)
-    }
-}
-
-impl From<Refusal> for JoinRefusal {
-    fn from(refusal: Refusal) -> Self {
-        Self::Other(refusal)
-    }
-}
-
-impl From<JoinRefusal> for Refusal {
-    fn from(refusal: JoinRefusal) -> Self {
-        match refusal {
-            JoinRefusal::Excess(excess) => excess.into(),
-            JoinRefusal::Other(refusal) => refusal,
-        }
-    }
+    session.join_by_url(join_from_query(query)?).await
 }
 
 fn has_room(query: &str) -> bool {

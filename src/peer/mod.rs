@@ -15,4 +15,4 @@ pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
 pub(crate) use rate::{EmptyFrames, RateLimiter};
 pub(crate) use resume::Places;
-pub(crate) use session::{Entry, Session};
+pub(crate) use session::{JoinRefusal, Session};

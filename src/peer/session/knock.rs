@@ -1,10 +1,13 @@
-//! A session whose peer waits outside of a locked room: it is no member yet, and receives messages all the same.
+//! A session whose peer knocks at a locked room.
 
-use std::task;
+use std::mem;
+use std::task::{self, Poll};
 
 use tokio::time::Instant;
 
-use super::Session;
+use super::join::Via;
+use super::resume::Resumable;
+use super::{Session, Stage};
 use crate::limits::KNOCK_DEADLINE;
 use crate::outbox::EndReason;
 use crate::room::names::PeerName;
@@ -12,21 +15,19 @@ use crate::room::{Flushes, Knock, LeaveReason, Refusal};
 
 /// The wait of one peer.
 #[derive(Debug)]
-pub(super) struct Outside {
+pub(super) struct Knocking {
     knock: Knock,
     deadline: Instant,
-    /// The `ref` of the join.
-    reference: Option<String>,
-    /// Whether the URL of the connection names the room: then the connection ends if the peer does not come in.
-    is_by_url: bool,
+    via: Via,
     /// The peer's display name, for the observer.
     name: Option<PeerName>,
+    /// Already here, since a host may let the peer in before its session knows.
+    resumable: Option<Box<Resumable>>,
 }
 
-impl Outside {
-    pub(super) fn new(knock: Knock, reference: Option<&str>, is_by_url: bool, name: Option<PeerName>) -> Box<Self> {
-        let (deadline, reference) = (Instant::now() + KNOCK_DEADLINE, reference.map(str::to_owned));
-        Box::new(Self { knock, deadline, reference, is_by_url, name })
+impl Knocking {
+    pub(super) fn new(knock: Knock, via: Via, name: Option<PeerName>, resumable: Option<Box<Resumable>>) -> Box<Self> {
+        Box::new(Self { knock, deadline: Instant::now() + KNOCK_DEADLINE, via, name, resumable })
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -37,50 +38,56 @@ impl Outside {
     pub(super) fn room(&self) -> &str {
         self.knock.room().as_str()
     }
+
+    pub(super) fn resumable(&mut self) -> Option<&mut Resumable> {
+        self.resumable.as_deref_mut()
+    }
 }
 
 impl Session {
     /// Goes on if it is decided whether the peer comes in, or if that takes too long.
-    pub(super) fn poll_outside(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) {
-        let Some(mut outside) = self.outside.take() else { return };
-        let verdict = match outside.knock.poll(cx) {
-            task::Poll::Ready(verdict) => verdict,
-            task::Poll::Pending if now >= outside.deadline => outside.knock.expire(flushes),
-            task::Poll::Pending => {
-                self.outside = Some(outside);
-                return;
+    pub(super) fn poll_knock(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) {
+        let Stage::Knocking(knocking) = &mut self.stage else { return };
+        match knocking.knock.poll(cx) {
+            Poll::Ready(outcome) => self.end_knock(outcome),
+            Poll::Pending if now >= knocking.deadline => {
+                let outcome = knocking.knock.expire(flushes);
+                self.end_knock(outcome);
             }
-        };
-        self.settle(*outside, verdict);
-    }
-
-    /// Takes notice if it is decided. A host may have let the peer in since the last poll, and the peer may know it.
-    pub(super) fn look_outside(&mut self) {
-        if let Some(mut outside) = self.outside.take() {
-            match outside.knock.verdict() {
-                Some(verdict) => self.settle(*outside, verdict),
-                None => self.outside = Some(outside),
-            }
+            Poll::Pending => {}
         }
     }
 
-    /// Gives up; returns whether the peer waited.
-    pub(super) fn leave_outside(&mut self, reason: LeaveReason, flushes: &mut Flushes) -> bool {
-        let Some(outside) = self.outside.take() else { return false };
-        self.rate.charge(outside.knock.into_place().leave(reason, flushes));
-        true
+    /// Takes notice if it is decided. A host may have let the peer in since the last poll, and the peer may know it.
+    pub(super) fn settle_knock(&mut self) {
+        if let Stage::Knocking(knocking) = &mut self.stage
+            && let Some(outcome) = knocking.knock.verdict()
+        {
+            self.end_knock(outcome);
+        }
     }
 
-    fn settle(&mut self, outside: Outside, verdict: Result<(), Option<Refusal>>) {
-        match verdict {
-            Ok(()) => self.become_member(outside.knock.into_place(), outside.name),
-            Err(None) => self.close_place(),
-            Err(Some(refusal)) => {
-                self.close_place();
-                self.refuse(&refusal, outside.reference.as_deref());
-                if outside.is_by_url {
-                    self.outbox.end(EndReason::Denied { retryable: refusal.code.is_retryable() });
-                }
+    /// Gives up.
+    pub(super) fn stop_knocking(&mut self, knocking: Knocking, reason: LeaveReason, flushes: &mut Flushes) {
+        self.close(knocking.resumable);
+        self.rate.charge(knocking.knock.into_place().leave(reason, flushes));
+    }
+
+    fn end_knock(&mut self, outcome: Result<(), Option<Refusal>>) {
+        let Stage::Knocking(knocking) = mem::take(&mut self.stage) else { return };
+        let Knocking { knock, via, name, resumable, .. } = *knocking;
+        let refusal = match outcome {
+            Ok(()) => return self.has_joined(knock.into_place(), name, resumable),
+            Err(refusal) => refusal,
+        };
+        self.close(resumable);
+        // Without a reason, the relay shuts down.
+        let Some(refusal) = refusal else { return };
+        match via {
+            Via::Message(reference) => self.refuse(&refusal, reference.as_deref()),
+            Via::Url => {
+                self.refuse(&refusal, None);
+                self.outbox.end(EndReason::Denied { retryable: refusal.code.is_retryable() });
             }
         }
     }

@@ -1,13 +1,14 @@
 //! A session whose place survives a lost connection: what it counts, how it leaves the place, and how it gets one.
 //! [`crate::peer::resume`] keeps the places meanwhile.
 
+use std::mem;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{self, Poll, Waker, ready};
 
-use super::{Session, Waiting, What};
+use super::{Session, Stage};
 use crate::limits::TAKEN_MESSAGES;
 use crate::peer::observer::RelayEvent;
-use crate::peer::resume::{Found, Parted, Place};
+use crate::peer::resume::{Claim, Found, Parted, Place};
 use crate::protocol::Resume;
 use crate::room::{ErrorCode, Event, Flushes, Refusal};
 
@@ -21,6 +22,14 @@ pub(super) struct Resumable {
     told: u64,
 }
 
+/// The wait for the place of another connection.
+#[derive(Debug)]
+pub(super) struct TakingOver {
+    claim: Claim,
+    /// The `ref` of the `resume`.
+    reference: Option<String>,
+}
+
 impl Resumable {
     /// The place of a peer that has just joined.
     pub(super) fn new(place: Arc<Place>) -> Box<Self> {
@@ -29,35 +38,30 @@ impl Resumable {
 }
 
 impl Session {
-    /// Gives up the promise that the place survives a lost connection.
-    pub(super) fn close_place(&mut self) {
-        if let Some(resumable) = self.resumable.take() {
-            self.context.places.close(&resumable.place);
+    /// Gives up the promise that the place survives a lost connection, if there is one.
+    pub(super) fn close(&self, resumable: Option<Box<Resumable>>) {
+        if let Some(resumable) = resumable {
+            self.hub.places.close(&resumable.place);
             self.outbox.forget();
         }
     }
 
-    /// Leaves the place to the next connection of this peer, if it may come back. Who still waits outside may not.
-    pub(super) fn part(&mut self) {
-        self.look_outside();
-        if self.resumable.is_none() || self.membership.is_none() {
+    /// Leaves the place to the next connection of this peer, if it may come back. Who still knocks may not.
+    pub(super) fn suspend(&mut self) {
+        self.settle_knock();
+        if !matches!(self.stage, Stage::Joined { resumable: Some(_), .. }) {
             return;
         }
-        self.stop_waiting();
-        let (Some(membership), Some(resumable)) = (self.membership.take(), self.resumable.take()) else { return };
+        self.stop_pause();
+        let stage = mem::take(&mut self.stage);
+        let Stage::Joined { membership, resumable: Some(resumable), .. } = stage else { return };
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.context.observe(|| RelayEvent::Away { connection: self.connection, room, id });
+        self.hub.observe(|| RelayEvent::Away { connection: self.connection, room, id });
         let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { place, taken, .. } = *resumable;
-        let parted = Parted {
-            context: Arc::clone(&self.context),
-            connection: self.connection,
-            address,
-            membership,
-            rate,
-            taken,
-        };
-        self.context.places.part(&place, Box::new(parted));
+        let parted =
+            Parted { context: Arc::clone(&self.hub), connection: self.connection, address, membership, rate, taken };
+        self.hub.places.part(&place, Box::new(parted));
     }
 
     /// Asks for the place of an earlier connection.
@@ -68,46 +72,53 @@ impl Session {
         waker: &Waker,
         flushes: &mut Flushes,
     ) -> Result<(), Refusal> {
-        self.check_in_no_room()?;
+        self.check_is_idle()?;
         let Resume { token, received } = resume;
-        match self.context.places.find(token, *received, &self.outbox, waker, flushes) {
+        match self.hub.places.find(token, *received, &self.outbox, waker, flushes) {
             Some(Found::Parted(place, parted)) => self.take_over(place, *parted),
             Some(Found::Claimed(claim)) => {
-                let (reference, what) = (reference.map(str::to_owned), What::Place(claim));
-                self.waiting = Some(Box::new(Waiting { reference, what }));
+                let reference = reference.map(str::to_owned);
+                self.stage = Stage::TakingOver(Box::new(TakingOver { claim, reference }));
             }
             None => return Err(resume_failed()),
         }
         Ok(())
     }
 
+    /// Goes on once the session of the earlier connection has left its place, or the place is gone.
+    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, flushes: &mut Flushes) -> Poll<()> {
+        let Stage::TakingOver(waiting) = &mut self.stage else { return Poll::Ready(()) };
+        let parted = ready!(waiting.claim.poll(cx, &self.outbox, flushes));
+        let Stage::TakingOver(waiting) = mem::take(&mut self.stage) else { return Poll::Ready(()) };
+        match parted {
+            Some(parted) => self.take_over(Arc::clone(waiting.claim.place()), *parted),
+            None => self.refuse(&resume_failed(), waiting.reference.as_deref()),
+        }
+        Poll::Ready(())
+    }
+
     /// Goes on where an earlier session has parted.
-    pub(super) fn take_over(&mut self, place: Arc<Place>, parted: Parted) {
+    fn take_over(&mut self, place: Arc<Place>, parted: Parted) {
         let Parted { membership, rate, taken, .. } = parted;
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.context.observe(|| RelayEvent::Back { connection: self.connection, room: room.clone(), id: id.clone() });
+        self.hub.observe(|| RelayEvent::Back { connection: self.connection, room, id });
         self.rate.continue_from(rate);
-        self.place = Some((room, id));
-        self.membership = Some(membership);
-        self.has_come = true;
-        self.resumable = Some(Box::new(Resumable { place, taken, told: taken }));
+        self.become_member(membership, Some(Box::new(Resumable { place, taken, told: taken })));
     }
 
     /// Counts a message that the relay has taken, and tells the peer from time to time.
     pub(super) fn count_taken(&mut self) {
-        let Some(resumable) = &mut self.resumable else { return };
+        let Some(resumable) = self.resumable() else { return };
         resumable.taken += 1;
-        if resumable.taken - resumable.told >= TAKEN_MESSAGES {
-            resumable.told = resumable.taken;
-            if let Some(frame) = (self.context.rooms.encoder())(&Event::Taken { received: resumable.taken }) {
-                self.outbox.answer(frame);
-                self.has_answered.set(true);
-            }
+        let taken = resumable.taken;
+        if taken - resumable.told >= TAKEN_MESSAGES {
+            resumable.told = taken;
+            self.answer(&Event::Taken { received: taken });
         }
     }
 }
 
 /// Why a client cannot have its place again.
-pub(super) fn resume_failed() -> Refusal {
+fn resume_failed() -> Refusal {
     Refusal::new(ErrorCode::ResumeFailed, "the place is gone, or its messages are not kept any more: join again")
 }
