@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
-use tokio::time::Instant;
 use tracing::info;
 
 use crate::auth::Authorizer;
@@ -23,10 +22,10 @@ use crate::lan::trust::TrustPages;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
-use crate::net::quota::{Admission, Quotas, Refused};
 use crate::outbox::Outbox;
-use crate::peer::{Context, Observer, Places, RateLimiter, RelayEvent, Session};
+use crate::peer::{Context, Observer, Places, RelayEvent, Session};
 use crate::protocol;
+use crate::quota::{Admission, Quotas, Refused};
 use crate::room::Rooms;
 
 /// One relay: its rooms, its page, and its connections.
@@ -96,7 +95,7 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
-        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&config));
+        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&(&config).into()));
         let hold = Duration::from_millis(config.hold_ms);
         Ok(Relay {
             page,
@@ -202,8 +201,7 @@ impl Relay {
         let registration = self.drain.register(&outbox);
         let connection = registration.number();
         self.context.observe(|| RelayEvent::Connected { connection, address });
-        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now())
-            .sharing(admission.address().cloned());
+        let rate = self.quotas.rate_limiter(admission.address());
         (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)
     }
 

@@ -237,12 +237,12 @@ use std::sync::Arc;
 pub use encode::encode;
 pub use parse::{Parsed, parse};
 
-use crate::auth::Secret;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
     ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
 };
+use crate::secret::Secret;
 
 /// A valid message from a client.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use super::knock::Knocking;
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
-use crate::net::quota::Excess;
 use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
+use crate::quota::Excess;
 use crate::room::names::PeerName;
 use crate::room::{Entered, Entrant, ErrorCode, Flushes, Membership, Refusal};
 

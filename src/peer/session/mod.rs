@@ -25,9 +25,9 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::observer::RelayEvent;
-use super::rate::{RateDecision, RateLimiter};
 use crate::outbox::{EndReason, Outbox, frame};
 use crate::protocol::{self, Command};
+use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, RoomName};
 use crate::room::{ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal};
 pub(crate) use join::JoinRefusal;
