@@ -143,5 +143,5 @@ impl WebSocket {
 
 /// The peer's room and id, for the log. `{:?}` escapes the name, so that a client cannot forge a line of the log.
 fn place_of(session: &Session) -> String {
-    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
+    session.joined_as().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }
