@@ -13,4 +13,4 @@ pub(crate) use context::Context;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
 pub(crate) use resume::Places;
-pub(crate) use session::{Entry, Session};
+pub(crate) use session::{JoinRefusal, Session};

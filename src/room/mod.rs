@@ -22,7 +22,7 @@ mod room;
 mod state;
 mod table;
 
-pub(crate) use delivery::{Blocked, Flushes};
+pub(crate) use delivery::{Blocked, Flushes, Relayed};
 pub(crate) use entrant::Entrant;
 pub use event::{
     ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
