@@ -1,29 +1,20 @@
 //! The limits for each address and for all: who is refused, how, and who is not.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::client::AnyStream;
-use harness::process::{BINARY, without_settings};
-use harness::relay::PIPE_BYTES;
-use harness::{Client, Process, TestRelay, connect, get, refusal, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Opaque, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, advance, sleep};
 use tokio_tungstenite::tungstenite::Error as WsError;
+
+use crate::harness::client::AnyStream;
+use crate::harness::process::{BINARY, without_settings};
+use crate::harness::relay::PIPE_BYTES;
+use crate::harness::{self, Client, Process, TestRelay, connect, get, refusal, soon};
 
 /// The whole answer to a request for the page on a new connection, as far as the relay gives one.
 async fn page(relay: &TestRelay, path: &str) -> String {

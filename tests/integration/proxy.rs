@@ -1,25 +1,16 @@
 //! Which pages may connect, directly, over TLS and through a real nginx, and which client the relay sees.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use harness::pki::{Pki, dial};
-use harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
 use signaling_relay::Config;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::harness::pki::{Pki, dial};
+use crate::harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
 
 /// What the upgrade is answered with: 101, or the refusal's status.
 async fn status(relay: &TestRelay, pki: Option<&Pki>, host: &str, headers: &[(&'static str, &str)]) -> u16 {

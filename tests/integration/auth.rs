@@ -1,15 +1,5 @@
 //! Who may enter: tokens, invite links and the webhook, as operators and clients meet them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it does not expect has failed"
-)]
-
-mod harness;
-
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,8 +13,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
 use futures_util::stream;
-use harness::pki::Pki;
-use harness::{Process, TestRelay, binary, file, run, soon, text, tool};
 use ring::hmac;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
@@ -36,6 +24,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::harness::pki::Pki;
+use crate::harness::{self, Process, TestRelay, binary, file, run, soon, text, tool};
 
 const SECRET: &str = "correct horse battery staple";
 
@@ -468,7 +459,7 @@ async fn a_mistake_in_an_invitation_is_explained() {
 
 /// A code block of the README whose fence says `language` and that contains `word`.
 fn readme_block(language: &str, word: &str) -> String {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let mut blocks = readme.split("\n```").skip(1).step_by(2).filter_map(|block| block.strip_prefix(language));
     blocks.find(|block| block.contains(word)).unwrap().to_owned()
 }

@@ -1,25 +1,16 @@
 //! What one port serves besides the sockets: the page, the relay's health, and proper refusals.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::{TestRelay, file, text, tool};
 use signaling_relay::{Config, limits};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
+
+use crate::harness::{self, TestRelay, file, text, tool};
 
 /// A request with these lines of headers, on a connection that closes after it.
 fn request(line: &str, headers: &str) -> String {

@@ -1,19 +1,9 @@
-//! What `scripts/` gives away does what it says. (`tests/proxy.rs` runs `scripts/deploy/nginx.conf`.)
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
+//! What `scripts/` gives away does what it says. (`proxy.rs` runs `scripts/deploy/nginx.conf`.)
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use harness::{Process, file, text, tool};
+use crate::harness::{Process, file, text, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {
