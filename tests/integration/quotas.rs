@@ -87,10 +87,8 @@ async fn a_full_relay_still_tells_this_machine_that_it_is_healthy() {
 
 #[tokio::test]
 async fn unless_it_is_told_a_relay_takes_as_many_connections_as_it_has_descriptors_for() {
-    let mut command = without_settings(Command::new("sh"));
-    let script = format!("ulimit -n 200 && exec '{BINARY}' --listen 127.0.0.1:0");
-    command.args(["-c", &script]);
-    let mut relay = Process::of(command).await;
+    let mut relay = relay_after("ulimit -n 200").await;
+    relay.expect_log("only 200 file descriptors").await;
     let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
     let mut open = Vec::new();
     // 200 less those that are left to the rest.
@@ -101,6 +99,24 @@ async fn unless_it_is_told_a_relay_takes_as_many_connections_as_it_has_descripto
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("has 136 connections open"), "{answer}");
     assert!(get(connect(address).await, "localhost", "/healthz").await.starts_with("HTTP/1.1 200 "));
     relay.expect_log("refused a connection").await;
+}
+
+/// A relay that starts with the limits that these lines of shell set.
+async fn relay_after(limits: &str) -> Process {
+    let mut command = without_settings(Command::new("sh"));
+    command.args(["-c", &format!("{limits} && exec '{BINARY}' --listen 127.0.0.1:0")]);
+    Process::of(command).await
+}
+
+#[tokio::test]
+async fn a_low_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let relay = relay_after("ulimit -Sn 100 && ulimit -Hn 4500").await;
+    let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
+    let mut open = Vec::new();
+    for _ in 0..120 {
+        open.push(Client::dial(connect(address).await, &format!("ws://{address}/ws"), &[]).await.unwrap());
+    }
+    assert!(get(connect(address).await, "localhost", "/").await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]
