@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use super::Role;
-use super::entrant::{Entrant, JoinError, Newcomer};
 use super::event::{ErrorCode, Refusal};
+use super::member::{Entrant, JoinError, Newcomer};
 use super::names::PeerId;
 use super::password::Password;
 use crate::limits::{BANNED, KNOCKS};

@@ -9,14 +9,14 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::delivery::{Blocked, Flushes, Relayed};
+use super::deferred::{Blocked, Flushes, Relayed};
 use super::door::{Door, Verdict};
-use super::entrant::{Entrant, JoinError, Newcomer, Resumption};
 use super::event::{Encoder, ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, Signal, View};
-use super::held::Held;
-use super::host;
+use super::held_offer::Held;
+use super::member::{Entrant, JoinError, Newcomer, Resumption};
 use super::names::{LOBBY, PeerId, RoomName};
 use super::password::Password;
+use super::rank;
 use super::state::{Member, NEWCOMER, State};
 use crate::limits::LOBBY_IDLE;
 use crate::outbox::{EndReason, Pushed, SenderId};
@@ -205,7 +205,7 @@ impl Room {
         reason: LeaveReason,
         flushes: &mut Flushes,
     ) -> Member {
-        let was_host = host::position(&state.members) == Some(position);
+        let was_host = rank::position(&state.members) == Some(position);
         let mut member = state.members.remove(position);
         if let Some(absence) = member.absence.take() {
             flushes.add_removed(absence, reason);

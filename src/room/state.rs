@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::door::Door;
-use super::entrant::{Entrant, JoinError, Newcomer, Resumption};
 use super::event::{ErrorCode, Peer, Refusal};
-use super::held::Held;
-use super::host::{self, Standing};
+use super::held_offer::Held;
+use super::member::{Entrant, JoinError, Newcomer, Resumption};
 use super::names::{PeerId, PeerName};
-use super::returning::Absence;
+use super::rank::{self, Standing};
+use super::suspend::Absence;
 use crate::outbox::Outbox;
 
 /// What a newcomer needs in each outbox: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a
@@ -59,7 +59,7 @@ impl Member {
 impl State {
     /// The host; none in an empty room.
     pub(super) fn host(&self) -> Option<&Member> {
-        self.members.get(host::position(&self.members)?)
+        self.members.get(rank::position(&self.members)?)
     }
 
     /// Adds a member. The table doubles from one: a plain `push` makes room for four, and most rooms are for two, which

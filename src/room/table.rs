@@ -12,20 +12,20 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 
-use super::delivery::{Blocked, Flushes, Relayed};
+use super::deferred::{Blocked, Flushes, Relayed};
 use super::door::{self, Verdict};
-use super::entrant::{Entrant, JoinError};
 use super::event::{Encoder, HostCommand, LeaveReason, Refusal, Signal};
+use super::member::{Entrant, JoinError};
 use super::names::{LOBBY, PeerId, RoomName};
-use super::returning::{Absence, ResumeError, Returning};
 use super::room::{Arrival, Room};
+use super::suspend::{Absence, ResumeError, Returning};
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{Pushed, SenderId};
 
 /// The rooms by name. Each has at least one member.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    table: DashMap<RoomName, Arc<Room>>,
+    pub(super) table: DashMap<RoomName, Arc<Room>>,
     capacity: usize,
     encode: Encoder,
 }
@@ -247,6 +247,3 @@ impl Drop for Membership {
         self.end(LeaveReason::Closed, &mut Flushes::default());
     }
 }
-
-#[cfg(test)]
-pub(super) mod tests;

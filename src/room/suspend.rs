@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::delivery::Flushes;
+use super::deferred::Flushes;
 use super::event::{Event, IceServers, LeaveReason, Peer, ResumeOffer};
 use super::room::Room;
 use super::state::{Member, State};
@@ -139,7 +139,7 @@ impl Room {
 mod tests {
     use super::super::event::HostCommand;
     use super::super::table::Rooms;
-    use super::super::table::tests::{Coming, Somebody, rooms};
+    use super::super::tests::{Coming, Somebody, rooms};
     use super::*;
     use crate::limits::ANNOUNCEMENTS;
 

@@ -1,15 +1,16 @@
 //! Rooms without sessions, on sockets in memory.
 
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::advance;
 
+use super::member::JoinError;
+use super::names::{LOBBY, PeerId, RoomName};
 use super::*;
 use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE};
 use crate::protocol::{self, Command};
-use crate::room::Role;
-use crate::room::{ErrorCode, IceServers, LeaveReason, ResumeOffer};
 use crate::secret::Secret;
 use crate::testing::MemorySocket;
 

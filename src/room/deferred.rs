@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::event::LeaveReason;
 use super::names::PeerId;
-use super::returning::Absence;
+use super::suspend::Absence;
 use crate::outbox::Outbox;
 
 /// What is left to do when no lock is held: the outboxes that have new frames are flushed, each once for all messages of
