@@ -25,7 +25,7 @@ use crate::net::machine;
 use crate::outbox::Outbox;
 use crate::peer::{Context, Observer, Places, RelayEvent, Session};
 use crate::protocol;
-use crate::quota::{Admission, Quotas, Refused};
+use crate::quota::{Admission, Quotas, RefusalPermit};
 use crate::room::Rooms;
 
 /// One relay: its rooms, its page, and its connections.
@@ -173,13 +173,13 @@ impl Relay {
     ///
     /// # Errors
     /// When a limit is reached, which the log says: the refusal, unless enough others are being written.
-    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<Refused>> {
+    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<RefusalPermit>> {
         let ip = proxy::counted_ip(connection.ip(), &self.config.trusted_proxy);
-        self.quotas.admit(ip).map_err(|excess| {
-            if self.quotas.may_log_refusal(ip, excess) {
-                info!(address = %connection, why = %excess, "refused a connection");
+        self.quotas.admit(ip).map_err(|over| {
+            if self.quotas.may_log_refusal(ip, over) {
+                info!(address = %connection, why = %over, "refused a connection");
             }
-            self.quotas.refuse(excess, connection.is_local())
+            self.quotas.refuse(over, connection.is_local())
         })
     }
 
@@ -199,7 +199,7 @@ impl Relay {
         let share = limits::SHARE_BYTES.max(self.config.max_message_bytes);
         let outbox = Arc::new(Outbox::new(2 * self.config.room_capacity * share));
         let registration = self.drain.register(&outbox);
-        let connection = registration.number();
+        let connection = registration.id().number();
         self.context.observe(|| RelayEvent::Connected { connection, address });
         let rate = self.quotas.rate_limiter(admission.address());
         (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)

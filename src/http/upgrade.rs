@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::body::Body;
+use super::over_limit;
 use super::proxy::Client;
-use super::refused;
 use super::response::{method_not_allowed, text};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
@@ -100,7 +100,7 @@ async fn accept<B>(
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
                 // show.
                 return Err(match refusal {
-                    JoinRefusal::Excess(excess) => refused::response(excess, client.is_behind_unknown_proxy()),
+                    JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
                     JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
                 }
                 .into());
@@ -122,11 +122,11 @@ fn admit(
     let ip = client.counted_ip(&relay.config.trusted_proxy);
     let admitted = relay.quotas().admit_client(admission, ip);
     let admitted = admitted.and_then(|admission| admission.take_upgrade().map(|()| admission));
-    admitted.map_err(|excess| {
-        if relay.quotas().may_log_refusal(ip, excess) {
-            info!(%client, why = %excess, "refused an upgrade");
+    admitted.map_err(|over| {
+        if relay.quotas().may_log_refusal(ip, over) {
+            info!(%client, why = %over, "refused an upgrade");
         }
-        refused::response(excess, client.is_behind_unknown_proxy()).into()
+        over_limit::response(over, client.is_behind_unknown_proxy()).into()
     })
 }
 

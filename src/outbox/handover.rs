@@ -64,7 +64,7 @@ impl Outbox {
     pub(crate) fn part(&self) -> Option<Self> {
         let mut backlog = self.lock().take_backlog()?;
         backlog.kept.is_away = true;
-        let away = Self::new(self.max_bytes);
+        let away = Self::of(self.id, self.max_bytes);
         away.lock().add_backlog(backlog);
         Some(away)
     }

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::QuotaSettings;
 use super::bucket::{Bucket, Rate};
-use super::over_limit::Excess;
+use super::over_limit::OverLimit;
 use crate::limits;
 
 /// What the clients at one address use.
@@ -47,9 +47,9 @@ impl Address {
     /// Counts a join.
     ///
     /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_join(&self) -> Result<(), Excess> {
-        self.take(&self.joins, &self.rules.joins, Excess::Joins)
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_join(&self) -> Result<(), OverLimit> {
+        self.take(&self.joins, &self.rules.joins, OverLimit::Joins)
     }
 
     /// Counts that a join, which was counted as one, has failed.
@@ -101,10 +101,10 @@ impl Address {
         &self,
         bucket: &Bucket,
         rate: &Option<Rate>,
-        excess: fn(Duration) -> Excess,
-    ) -> Result<(), Excess> {
+        over: fn(Duration) -> OverLimit,
+    ) -> Result<(), OverLimit> {
         let Some(rate) = rate else { return Ok(()) };
-        bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(excess)
+        bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(over)
     }
 
     /// Whether it has a connection, or a place is held for one.

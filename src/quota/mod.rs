@@ -22,7 +22,7 @@ use tracing::warn;
 
 pub(crate) use address::{Address, Network};
 use address::{Ration, Rules};
-pub(crate) use over_limit::{Excess, Refused};
+pub(crate) use over_limit::{OverLimit, RefusalPermit};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 
 use crate::limits;
@@ -99,13 +99,13 @@ impl Quotas {
     /// Admits a connection from `ip`; without one it counts only among all.
     ///
     /// # Errors
-    /// [`Excess`], if a limit is reached.
-    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, Excess> {
+    /// [`OverLimit`], if a limit is reached.
+    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, OverLimit> {
         let mut admission = self.admit_address(ip)?;
         let before = self.open.fetch_add(1, Relaxed);
         admission.counts_among_all = true;
         if self.max_connections > 0 && before >= self.max_connections {
-            return Err(Excess::All(self.max_connections));
+            return Err(OverLimit::All(self.max_connections));
         }
         Ok(Arc::new(admission))
     }
@@ -119,12 +119,12 @@ impl Quotas {
     /// `connection`, rather than behind a proxy there or another HTTP server.
     ///
     /// # Errors
-    /// [`Excess`], if a limit is reached.
+    /// [`OverLimit`], if a limit is reached.
     pub(crate) fn admit_client(
         self: &Arc<Self>,
         connection: Option<&Arc<Admission>>,
         ip: Option<IpAddr>,
-    ) -> Result<Arc<Admission>, Excess> {
+    ) -> Result<Arc<Admission>, OverLimit> {
         match connection {
             None => self.admit(ip),
             Some(admission) if admission.network() == ip.map(Network::from) => Ok(Arc::clone(admission)),
@@ -132,7 +132,7 @@ impl Quotas {
         }
     }
 
-    fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, Excess> {
+    fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, OverLimit> {
         let mut admission = Admission { quotas: Arc::clone(self), address: None, counts_among_all: false };
         let Some(ip) = ip else { return Ok(admission) };
         self.sweep_if_due();
@@ -147,7 +147,7 @@ impl Quotas {
         };
         let open = address.connections.load(Relaxed);
         admission.address = Some(address);
-        if most > 0 && open > most { Err(Excess::Connections(most)) } else { Ok(admission) }
+        if most > 0 && open > most { Err(OverLimit::Connections(most)) } else { Ok(admission) }
     }
 
     /// Counts a place that is held for a client of `address` whose connection is lost; none if it may not be held. There may
@@ -169,10 +169,10 @@ impl Quotas {
     }
 
     /// Whether a line about a refusal may be logged. The client at `ip` is not admitted.
-    pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, excess: Excess) -> bool {
+    pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, over: OverLimit) -> bool {
         let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
-        match (excess, address()) {
-            (Excess::All(_), _) => match self.lines.take(&self.rules) {
+        match (over, address()) {
+            (OverLimit::All(_), _) => match self.lines.take(&self.rules) {
                 Some(0) => true,
                 Some(lines) => {
                     warn!(lines, "left out lines about refused connections");
@@ -187,11 +187,11 @@ impl Quotas {
 
     /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
     /// their own, because they may be a monitor's.
-    pub(crate) fn refuse(&self, excess: Excess, is_local: bool) -> Option<Refused> {
+    pub(crate) fn refuse(&self, over: OverLimit, is_local: bool) -> Option<RefusalPermit> {
         let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
         let permit =
             permit.or_else(|| is_local.then(|| Arc::clone(&self.health_checks).try_acquire_owned().ok())?)?;
-        Some(Refused { excess, _permit: permit })
+        Some(RefusalPermit { over, _permit: permit })
     }
 
     /// How many addresses are remembered, without those that could be forgotten.
@@ -270,19 +270,19 @@ impl Admission {
     /// Counts an upgrade.
     ///
     /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_upgrade(&self) -> Result<(), Excess> {
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_upgrade(&self) -> Result<(), OverLimit> {
         self.address()
-            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, Excess::Upgrades))
+            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
     }
 
     /// Counts a TLS handshake.
     ///
     /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_handshake(&self) -> Result<(), Excess> {
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_handshake(&self) -> Result<(), OverLimit> {
         self.address()
-            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, Excess::Handshakes))
+            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes))
     }
 
     fn network(&self) -> Option<Network> {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::address::{Address, Rules};
 use super::bucket::Bucket;
-use super::over_limit::Excess;
+use super::over_limit::OverLimit;
 use crate::limits::{EMPTY_FRAMES, EMPTY_FRAMES_FOR, REFUSALS};
 
 /// What one connection may send, in messages and in bytes: a token bucket for each.
@@ -73,8 +73,8 @@ impl RateLimiter {
     /// Counts one join for the client's address.
     ///
     /// # Errors
-    /// [`Excess`], if clients there have joined too often.
-    pub(crate) fn take_join(&self) -> Result<(), Excess> {
+    /// [`OverLimit`], if clients there have joined too often.
+    pub(crate) fn take_join(&self) -> Result<(), OverLimit> {
         self.address.as_ref().map_or(Ok(()), |address| address.take_join())
     }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(other.next_read(Instant::now()), Some(Instant::now() + Duration::from_millis(500)));
         one.charge_failed_join();
         assert_eq!(other.take_join(), Ok(()), "the tenth of ten");
-        assert_eq!(one.take_join(), Err(Excess::Joins(second(1))));
+        assert_eq!(one.take_join(), Err(OverLimit::Joins(second(1))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,15 +14,15 @@ fn quotas(settings: QuotaSettings) -> Arc<Quotas> {
     Quotas::new(&QuotaSettings { max_connections: settings.max_connections.or(Some(0)), ..settings })
 }
 
-fn admit(quotas: &Arc<Quotas>, ip: &str) -> Result<Arc<Admission>, Excess> {
+fn admit(quotas: &Arc<Quotas>, ip: &str) -> Result<Arc<Admission>, OverLimit> {
     quotas.admit(Some(ip.parse().unwrap()))
 }
 
 /// How often `take` succeeds before it fails, and the failure.
-fn how_often(take: impl Fn() -> Result<(), Excess>) -> (usize, Excess) {
+fn how_often(take: impl Fn() -> Result<(), OverLimit>) -> (usize, OverLimit) {
     for count in 0..100_000 {
-        if let Err(excess) = take() {
-            return (count, excess);
+        if let Err(over) = take() {
+            return (count, over);
         }
     }
     panic!("there is no limit");
@@ -32,7 +32,7 @@ fn how_often(take: impl Fn() -> Result<(), Excess>) -> (usize, Excess) {
 async fn one_connection_more_than_the_limit_is_refused_until_another_has_ended() {
     let quotas = quotas(QuotaSettings { address_connections: 2, ..QuotaSettings::default() });
     let (one, _two) = (admit(&quotas, HOME).unwrap(), admit(&quotas, HOME).unwrap());
-    assert_eq!(admit(&quotas, HOME).unwrap_err(), Excess::Connections(2));
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::Connections(2));
     admit(&quotas, "192.0.2.2").unwrap();
     drop(one);
     admit(&quotas, HOME).unwrap();
@@ -69,8 +69,8 @@ async fn mapped_addresses_are_ipv4_and_ipv6_counts_by_its_64() {
 async fn who_has_no_address_counts_only_among_all() {
     let quotas = quotas(QuotaSettings { address_connections: 1, max_connections: Some(3), ..QuotaSettings::default() });
     let _open: Vec<_> = (0..3).map(|_| quotas.admit(None).unwrap()).collect();
-    assert_eq!(quotas.admit(None).unwrap_err(), Excess::All(3));
-    assert_eq!(admit(&quotas, HOME).unwrap_err(), Excess::All(3));
+    assert_eq!(quotas.admit(None).unwrap_err(), OverLimit::All(3));
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::All(3));
     assert_eq!(quotas.addresses(), 0, "a refused address is not remembered");
 }
 
@@ -80,7 +80,7 @@ async fn a_client_behind_a_proxy_counts_by_its_own_address_and_once_among_all() 
     let (proxy, again) = (quotas.admit(None).unwrap(), quotas.admit(None).unwrap());
     let client = |proxy| quotas.admit_client(Some(proxy), Some(HOME.parse().unwrap()));
     let named = client(&proxy).unwrap();
-    assert_eq!(client(&again).unwrap_err(), Excess::Connections(1));
+    assert_eq!(client(&again).unwrap_err(), OverLimit::Connections(1));
     drop(named);
     client(&again).unwrap();
 }
@@ -96,8 +96,8 @@ async fn a_client_without_a_proxy_has_its_admission_already() {
 async fn a_thousand_upgrades_pass_at_once_and_then_a_hundred_a_second() {
     let quotas = quotas(QuotaSettings::default());
     let home = admit(&quotas, HOME).unwrap();
-    let (count, excess) = how_often(|| home.take_upgrade());
-    assert_eq!((count, excess.retry_after(), excess.is_rate()), (1_000, 1, true));
+    let (count, over) = how_often(|| home.take_upgrade());
+    assert_eq!((count, over.retry_after(), over.is_rate()), (1_000, 1, true));
     assert_eq!(how_often(|| home.take_handshake()).0, 1_000, "handshakes count on their own");
     assert_eq!(how_often(|| admit(&quotas, "192.0.2.2")?.take_upgrade()).0, 1_000, "and other addresses too");
     advance(Duration::from_secs(1)).await;
@@ -198,12 +198,12 @@ async fn half_as_many_idle_addresses_as_the_table_holds_survive_a_sweep_and_of_m
 
 #[test]
 fn who_asked_for_more_than_there_is_waits_and_who_asked_too_often_waits_as_long_as_it_takes() {
-    for excess in [Excess::Connections(1), Excess::All(1)] {
-        assert_eq!((excess.retry_after(), excess.is_rate()), (limits::REFUSED_RETRY.as_secs() + 1, false));
+    for over in [OverLimit::Connections(1), OverLimit::All(1)] {
+        assert_eq!((over.retry_after(), over.is_rate()), (limits::REFUSED_RETRY.as_secs() + 1, false));
     }
     let wait = Duration::from_millis(2_500);
-    for excess in [Excess::Upgrades(wait), Excess::Handshakes(wait), Excess::Joins(wait)] {
-        assert_eq!((excess.retry_after(), excess.is_rate()), (3, true));
+    for over in [OverLimit::Upgrades(wait), OverLimit::Handshakes(wait), OverLimit::Joins(wait)] {
+        assert_eq!((over.retry_after(), over.is_rate()), (3, true));
     }
 }
 
@@ -211,13 +211,13 @@ fn who_asked_for_more_than_there_is_waits_and_who_asked_too_often_waits_as_long_
 async fn lines_about_refusals_are_rationed_by_address_and_those_about_a_full_relay_for_all_together() {
     let quotas = quotas(QuotaSettings { address_connections: 1, ..QuotaSettings::default() });
     let ip = |text: &str| Some(text.parse().unwrap());
-    let lines = |ip, excess| (0..10_000).filter(|_| quotas.may_log_refusal(ip, excess)).count();
+    let lines = |ip, over| (0..10_000).filter(|_| quotas.may_log_refusal(ip, over)).count();
     let most = limits::ADDRESS_LINES as usize;
-    assert_eq!(lines(ip("192.0.2.2"), Excess::Connections(1)), 10_000, "it has no connection");
+    assert_eq!(lines(ip("192.0.2.2"), OverLimit::Connections(1)), 10_000, "it has no connection");
     let _home = admit(&quotas, HOME).unwrap();
-    assert_eq!(lines(ip(HOME), Excess::Connections(1)), most);
-    assert_eq!(lines(ip(HOME), Excess::All(1)), most);
-    assert_eq!(lines(ip("192.0.2.2"), Excess::All(1)), 0);
+    assert_eq!(lines(ip(HOME), OverLimit::Connections(1)), most);
+    assert_eq!(lines(ip(HOME), OverLimit::All(1)), most);
+    assert_eq!(lines(ip("192.0.2.2"), OverLimit::All(1)), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ async fn lines_of_the_log_about_one_address_are_rationed_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn few_refusals_are_written_at_a_time_and_this_machine_has_some_of_its_own() {
     let quotas = quotas(QuotaSettings::default());
-    let refuse = |is_local| quotas.refuse(Excess::All(1), is_local);
+    let refuse = |is_local| quotas.refuse(OverLimit::All(1), is_local);
     let refused: Vec<_> = std::iter::from_fn(|| refuse(false)).collect();
     assert_eq!(refused.len(), limits::REFUSED_AT_ONCE);
     let checks: Vec<_> = std::iter::from_fn(|| refuse(true)).collect();

@@ -11,7 +11,7 @@ use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
-use crate::quota::Excess;
+use crate::quota::OverLimit;
 use crate::room::names::PeerName;
 use crate::room::{Entered, Entrant, ErrorCode, Flushes, Membership, Refusal};
 
@@ -37,7 +37,7 @@ pub(super) enum Via {
 #[derive(Debug)]
 pub(crate) enum JoinRefusal {
     /// Its address has joined too often.
-    Excess(Excess),
+    OverLimit(OverLimit),
     /// Another reason.
     Other(Refusal),
 }
@@ -181,9 +181,9 @@ fn is_a_guess(code: ErrorCode) -> bool {
     matches!(code, RoomFull | IdTaken | Unauthorized | WrongPassword)
 }
 
-impl From<Excess> for JoinRefusal {
-    fn from(excess: Excess) -> Self {
-        Self::Excess(excess)
+impl From<OverLimit> for JoinRefusal {
+    fn from(over: OverLimit) -> Self {
+        Self::OverLimit(over)
     }
 }
 
@@ -197,8 +197,8 @@ impl From<Refusal> for JoinRefusal {
 impl From<JoinRefusal> for Refusal {
     fn from(refusal: JoinRefusal) -> Self {
         match refusal {
-            JoinRefusal::Excess(excess) => {
-                Self::new(ErrorCode::RateLimited, format!("{excess}: try again in {} s", excess.retry_after()))
+            JoinRefusal::OverLimit(over) => {
+                Self::new(ErrorCode::RateLimited, format!("{over}: try again in {} s", over.retry_after()))
             }
             JoinRefusal::Other(refusal) => refusal,
         }

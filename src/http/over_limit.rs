@@ -9,7 +9,7 @@ use super::body::Body;
 use super::response::{set, text};
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::quota::Excess;
+use crate::quota::OverLimit;
 use crate::ws::linger;
 
 /// What to tell a client behind a proxy that the relay does not know, because all clients of the proxy share its limits.
@@ -17,17 +17,17 @@ pub(crate) const PROXY_ADVICE: &str = "; the request came through a proxy that t
      with --trusted-proxy and the proxy's address";
 
 /// The refusal of a request: 429 if its client asks too often, otherwise 503.
-pub(crate) fn response(excess: Excess, through_unknown_proxy: bool) -> hyper::Response<Body> {
-    let status = if excess.is_rate() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = text(status, &sentence(excess, through_unknown_proxy));
-    set(&mut response, hyper::header::RETRY_AFTER, &excess.retry_after().to_string());
+pub(crate) fn response(over: OverLimit, through_unknown_proxy: bool) -> hyper::Response<Body> {
+    let status = if over.is_rate() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut response = text(status, &sentence(over, through_unknown_proxy));
+    set(&mut response, hyper::header::RETRY_AFTER, &over.retry_after().to_string());
     response
 }
 
 /// Refuses the connection over `stream`, within [`REFUSAL_DEADLINE`](limits::REFUSAL_DEADLINE) for the request and as
 /// long for the answer. `is_trusted` says whether a trusted proxy is at its other end. If it comes from this machine and
 /// asks for `/healthz`, it is answered: the relay works.
-pub(crate) async fn serve<S>(mut stream: S, connection: ConnectionInfo, is_trusted: bool, excess: Excess)
+pub(crate) async fn serve<S>(mut stream: S, connection: ConnectionInfo, is_trusted: bool, over: OverLimit)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -36,8 +36,8 @@ where
         plain("200 OK", "", "ok")
     } else {
         let forwarded = head.contains("\nx-forwarded-for:") || head.contains("\nforwarded:");
-        let retry_after = format!("Retry-After: {}\r\n", excess.retry_after());
-        plain("503 Service Unavailable", &retry_after, &sentence(excess, forwarded && !is_trusted))
+        let retry_after = format!("Retry-After: {}\r\n", over.retry_after());
+        plain("503 Service Unavailable", &retry_after, &sentence(over, forwarded && !is_trusted))
     };
     let answered = async {
         if stream.write_all(answer.as_bytes()).await.is_ok() && stream.shutdown().await.is_ok() {
@@ -48,8 +48,8 @@ where
     let _ = timeout(limits::REFUSAL_DEADLINE, answered).await;
 }
 
-fn sentence(excess: Excess, through_unknown_proxy: bool) -> String {
-    format!("{excess}{}", if through_unknown_proxy { PROXY_ADVICE } else { "" })
+fn sentence(over: OverLimit, through_unknown_proxy: bool) -> String {
+    format!("{over}{}", if through_unknown_proxy { PROXY_ADVICE } else { "" })
 }
 
 /// What has come of the head of a request when it is complete, or long enough, or its time is over; in lower case.
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    const EXCESS: Excess = Excess::Connections(256);
+    const OVER_LIMIT: OverLimit = OverLimit::Connections(256);
 
     fn stranger() -> ConnectionInfo {
         ConnectionInfo::tcp("192.0.2.1:5000".parse().unwrap())
@@ -102,7 +102,7 @@ mod tests {
             client.read_to_string(&mut answer).await.unwrap();
             drop(client);
         };
-        tokio::join!(serve(server, connection, is_trusted, EXCESS), read);
+        tokio::join!(serve(server, connection, is_trusted, OVER_LIMIT), read);
         answer
     }
 
@@ -135,7 +135,7 @@ mod tests {
     async fn a_silent_client_is_refused_in_time_and_one_that_stays_is_closed() {
         let (mut client, server) = duplex(64 * 1024);
         let begun = Instant::now();
-        serve(server, stranger(), false, EXCESS).await;
+        serve(server, stranger(), false, OVER_LIMIT).await;
         assert!(begun.elapsed() <= limits::REFUSAL_DEADLINE * 3, "{:?}", begun.elapsed());
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
