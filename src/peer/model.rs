@@ -24,7 +24,7 @@ use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
 use crate::protocol;
 use crate::quota::RateLimiter;
-use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
+use crate::room::{Deferred, IceServers, LeaveReason, Rooms};
 use crate::testing::{self, MemorySocket};
 
 const CAPACITY: usize = 3;
@@ -419,14 +419,14 @@ impl World {
         if let Some((number, _)) = self.peers[peer].waits_with.take() {
             self.excused.extend((0..PEERS).map(|receiver| (number, receiver)));
         }
-        self.peers[peer].session.leave(reason, &mut Flushes::default());
+        self.peers[peer].session.leave(reason, &mut Deferred::default());
         self.excuse_whom_others_wait_for(peer);
     }
 
     fn receive(&mut self, peer: usize, message: &Value) -> usize {
         let text = message.to_string();
         let session = &mut self.peers[peer].session;
-        session.receive(&text, Instant::now(), Waker::noop(), &mut Flushes::default()).unwrap();
+        session.receive(&text, Instant::now(), Waker::noop(), &mut Deferred::default()).unwrap();
         text.len()
     }
 
@@ -509,7 +509,7 @@ impl World {
     fn everybody_writes(&mut self) {
         let mut cx = task::Context::from_waker(Waker::noop());
         for peer in &mut self.peers {
-            if peer.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default()).is_ready() {
+            if peer.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default()).is_ready() {
                 peer.waits_with = None;
             }
         }

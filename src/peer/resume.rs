@@ -27,7 +27,7 @@ use crate::outbox::{EndReason, Outbox};
 use crate::quota::RateLimiter;
 use crate::quota::{Address, HeldPlace, Quotas};
 use crate::room::{
-    Absence, ErrorCode, Flushes, IceServers, LeaveReason, Membership, Refusal, ResumeError, ResumeOffer, Returning,
+    Deferred, ErrorCode, IceServers, LeaveReason, Membership, OnRemoved, Refusal, ResumeOffer, Returning,
 };
 use crate::secret::Secret;
 
@@ -120,7 +120,7 @@ impl Parted {
         let Self { context, connection, membership, .. } = self;
         let (room, id) = (membership.room().clone(), membership.id().clone());
         context.observe(|| RelayEvent::Left { connection, room, id, reason });
-        membership.leave(reason, &mut Flushes::default());
+        membership.leave(reason, &mut Deferred::default());
     }
 }
 
@@ -161,9 +161,13 @@ impl Places {
         self.quotas.held()
     }
 
-    /// What the client is told about its place.
-    pub(crate) fn offer<'a>(&self, place: &'a Place) -> ResumeOffer<'a> {
-        ResumeOffer { token: &place.token, hold_ms: self.hold.as_millis() as u64 }
+    /// What the client is told about its place: its token, and for how many milliseconds it is held.
+    pub(crate) fn offer(&self, place: &Place) -> (Secret, u64) {
+        (place.token.clone(), self.hold_ms())
+    }
+
+    fn hold_ms(&self) -> u64 {
+        self.hold.as_millis() as u64
     }
 
     /// Ends a place: its session has left the room.
@@ -175,24 +179,19 @@ impl Places {
     /// Takes what a session left whose connection is lost: for the connection that waits for the place, or to hold it.
     pub(crate) fn part(self: &Arc<Self>, place: &Arc<Place>, mut parted: Box<Parted>) {
         // Dropped after the lock: they may give up other places.
-        let mut flushes = Flushes::default();
+        let mut deferred = Deferred::default();
         let mut state = place.lock();
         state.owner = Weak::new();
         let is_claimed = state.claimant.is_some();
         // A relay that restarts knows no tokens.
         let is_over = self.drain.has_begun();
         let quota = if is_claimed { None } else { self.quotas.hold(parted.address.as_ref()) };
-        let absence = Arc::new(Held { places: Arc::clone(self), place: Arc::clone(place) });
-        let told = if is_over || !(is_claimed || quota.is_some()) {
-            None
-        } else {
-            parted.membership.hold(absence, !is_claimed, &mut flushes)
-        };
-        let Some(told) = told else {
+        let may_keep = !is_over && (is_claimed || quota.is_some());
+        if !may_keep || parted.membership.suspend(self.on_removed(place), !is_claimed, &mut deferred).is_err() {
             self.end(place, &mut state);
             return parted.leave(if is_over { LeaveReason::Shutdown } else { LeaveReason::Timeout });
-        };
-        parted.rate.charge(told);
+        }
+        parted.rate.charge(deferred.take_deliveries());
         state.parted = Some(parted);
         if let Some(claimant) = &state.claimant {
             claimant.waker.wake_by_ref();
@@ -210,7 +209,7 @@ impl Places {
         received: u64,
         outbox: &Arc<Outbox>,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Option<Found> {
         let place = Arc::clone(&*self.by_token.get(token.reveal())?);
         let mut state = place.lock();
@@ -225,7 +224,7 @@ impl Places {
             before.outbox.end(EndReason::TakenOver);
         }
         if state.parted.is_some() {
-            let parted = self.hand_over(&place, &mut state, received, outbox, flushes)?;
+            let parted = self.hand_over(&place, &mut state, received, outbox, deferred)?;
             drop(state);
             return Some(Found::Parted(place, parted));
         }
@@ -243,19 +242,20 @@ impl Places {
         state: &mut State,
         received: u64,
         outbox: &Arc<Outbox>,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Option<Box<Parted>> {
         let mut parted = state.parted.take()?;
         (state.claimant, state.hold) = (None, None);
-        let (taken, ice_servers, resume) = (parted.taken, &place.ice_servers, self.offer(place));
+        let (taken, ice_servers) = (parted.taken, &place.ice_servers);
+        let resume = ResumeOffer { token: &place.token, hold_ms: self.hold_ms() };
         let returning = Returning { received, taken, ice_servers, resume, outbox };
-        match parted.membership.resume(&returning, flushes) {
-            Ok(told) => {
-                parted.rate.charge(told);
+        match parted.membership.resume(&returning, deferred) {
+            Ok(()) => {
+                parted.rate.charge(deferred.take_deliveries());
                 state.owner = Arc::downgrade(outbox);
                 Some(parted)
             }
-            Err(ResumeError::Gone | ResumeError::NotKept) => {
+            Err(_) => {
                 self.end(place, state);
                 parted.leave(LeaveReason::Timeout);
                 None
@@ -291,6 +291,19 @@ impl Places {
         }
     }
 
+    /// Gives a place up that has no connection, if the room removes its member.
+    fn on_removed(self: &Arc<Self>, place: &Arc<Place>) -> OnRemoved {
+        let (places, place) = (Arc::clone(self), Arc::clone(place));
+        OnRemoved::new(move |reason| {
+            let mut state = place.lock();
+            // Another session may have it by now, and learns that it is gone from the room.
+            let Some(parted) = state.parted.take() else { return };
+            state.hold = None;
+            places.end(&place, &mut state);
+            parted.leave(reason);
+        })
+    }
+
     /// Forgets the token. Whoever waits for the place learns that it is gone.
     fn end(&self, place: &Place, state: &mut State) {
         state.owner = Weak::new();
@@ -304,29 +317,6 @@ impl Places {
 impl fmt::Debug for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Places").field("count", &self.by_token.len()).finish_non_exhaustive()
-    }
-}
-
-/// A place whose member has no connection.
-struct Held {
-    places: Arc<Places>,
-    place: Arc<Place>,
-}
-
-impl Absence for Held {
-    fn end(&self, reason: LeaveReason) {
-        let mut state = self.place.lock();
-        // Another session may have it by now, and learns that it is gone from the room.
-        let Some(parted) = state.parted.take() else { return };
-        state.hold = None;
-        self.places.end(&self.place, &mut state);
-        parted.leave(reason);
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").finish_non_exhaustive()
     }
 }
 
@@ -349,7 +339,7 @@ impl Claim {
         &self,
         cx: &task::Context<'_>,
         outbox: &Arc<Outbox>,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Poll<Option<Box<Parted>>> {
         let mut state = self.place.lock();
         let is_known = self.places.by_token.contains_key(self.place.token.reveal());
@@ -360,7 +350,7 @@ impl Claim {
                 if state.parted.is_none() {
                     return Poll::Pending;
                 }
-                Poll::Ready(self.places.hand_over(&self.place, &mut state, self.received, outbox, flushes))
+                Poll::Ready(self.places.hand_over(&self.place, &mut state, self.received, outbox, deferred))
             }
             _ => Poll::Pending,
         }
@@ -370,7 +360,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         // Dropped after the lock: they may give up other places.
-        let mut flushes = Flushes::default();
+        let mut deferred = Deferred::default();
         let mut state = self.place.lock();
         if state.claimant.take_if(|claimant| claimant.number == self.number).is_none() {
             return;
@@ -378,10 +368,9 @@ impl Drop for Claim {
         // The old session has parted, and the new one does not come: nobody has the place.
         let Some(mut parted) = state.parted.take() else { return };
         let quota = self.places.quotas.hold(parted.address.as_ref());
-        let held = quota.and_then(|quota| Some((quota, parted.membership.tell_away(&mut flushes)?)));
-        match held {
-            Some((quota, told)) => {
-                parted.rate.charge(told);
+        match quota.filter(|_| parted.membership.tell_away(&mut deferred).is_ok()) {
+            Some(quota) => {
+                parted.rate.charge(deferred.take_deliveries());
                 state.parted = Some(parted);
                 self.places.hold(&self.place, &mut state, quota);
             }

@@ -17,7 +17,7 @@ use crate::auth::Open;
 use crate::outbox::{EndReason, Outbox};
 use crate::protocol;
 use crate::quota::RateLimiter;
-use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
+use crate::room::{Deferred, IceServers, LeaveReason, Rooms};
 use crate::testing::{MemorySocket, places_held_for};
 
 const PEOPLE: usize = 4;
@@ -395,7 +395,7 @@ fn reference(message: &Value) -> usize {
 
 impl Line {
     fn says(&mut self, text: &str) {
-        self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default()).unwrap();
+        self.session.receive(text, Instant::now(), Waker::noop(), &mut Deferred::default()).unwrap();
     }
 
     /// The messages that have arrived, `most` at most: the rest is lost. The browser answers the pings between them.
@@ -418,7 +418,7 @@ impl Line {
     /// Does what the connection's task does; returns why the connection ends, if it does.
     fn takes_turn(&mut self) -> Option<EndReason> {
         let mut cx = task::Context::from_waker(Waker::noop());
-        let _ = self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default());
+        let _ = self.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default());
         let end = self.session.outbox().poll_write(&mut cx).unwrap().end;
         if end.is_some() {
             self.session.end(LeaveReason::Closed, end == Some(EndReason::TakenOver), "told to end");

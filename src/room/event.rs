@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::names::{NameError, PeerId, PeerName, RoomName};
+use super::names::{PeerId, PeerName, RoomName};
+use super::refusal::Refusal;
 use crate::secret::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
@@ -223,85 +224,4 @@ pub enum LeaveReason {
     Kicked,
     /// The relay shuts down.
     Shutdown,
-}
-
-/// Why a message was not carried out, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// Not JSON, or not one object.
-    BadJson,
-    /// A field is missing, of the wrong kind, or present twice; or the nesting is too deep.
-    BadMessage,
-    /// No client message has this `type`.
-    UnknownType,
-    /// The client must join a room first.
-    NotJoined,
-    /// The client is in a room already.
-    AlreadyJoined,
-    /// This is not a valid room name.
-    BadRoom,
-    /// This is not a valid peer id.
-    BadId,
-    /// The room has reached its capacity.
-    RoomFull,
-    /// Another peer in the room has this id.
-    IdTaken,
-    /// The message has no receiver in the room.
-    PeerNotFound,
-    /// The receiver reads slower than this sender sends.
-    PeerBusy,
-    /// The client sends more messages than its rate allows.
-    RateLimited,
-    /// The place that the client had cannot be given back to it.
-    ResumeFailed,
-    /// The authorizer does not let this client into the room.
-    Unauthorized,
-    /// Whether the client may join cannot be decided now.
-    Unavailable,
-    /// The room has a password, and the client did not give it.
-    WrongPassword,
-    /// The client was not let into a locked room, or was kicked from it before.
-    Denied,
-    /// The host removed the client from the room.
-    Kicked,
-    /// Only the host of the room may do that.
-    NotHost,
-    /// The relay itself failed.
-    Internal,
-}
-
-/// Why a message was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The reason, for programs.
-    pub code: ErrorCode,
-    /// The reason as a sentence, for people.
-    pub message: Cow<'static, str>,
-    /// The id of the peer that was not found or is busy.
-    pub to: Option<String>,
-}
-
-impl Refusal {
-    /// A refusal that concerns no other peer.
-    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), to: None }
-    }
-
-    /// A refusal because the peer `id` is busy for this sender.
-    pub fn peer_busy(id: &PeerId) -> Self {
-        let message = "that peer reads slower than you send: send again in a moment";
-        Self { code: ErrorCode::PeerBusy, message: message.into(), to: Some(id.as_str().to_owned()) }
-    }
-}
-
-impl From<NameError> for Refusal {
-    fn from(error: NameError) -> Self {
-        let code = match error {
-            NameError::RoomEmpty | NameError::RoomTooLong | NameError::RoomControl => ErrorCode::BadRoom,
-            NameError::Id => ErrorCode::BadId,
-            NameError::NameTooLong | NameError::NameControl => ErrorCode::BadMessage,
-        };
-        Self::new(code, error.to_string())
-    }
 }

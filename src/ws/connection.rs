@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
 use crate::quota::EmptyFrames;
-use crate::room::Flushes;
+use crate::room::Deferred;
 
 thread_local! {
     /// The read buffer of all connections on this thread. A connection keeps only the bytes that it has not handled
@@ -147,7 +147,7 @@ impl Connection {
     ) -> Poll<End> {
         loop {
             let now = Instant::now();
-            let mut flushes = Flushes::default();
+            let mut flushes = Deferred::default();
             let input = self.poll_input(cx, session, clock, now, &mut flushes);
             flushes.flush();
             if input.is_ready() {
@@ -179,7 +179,7 @@ impl Connection {
         session: &mut Session,
         clock: &mut Clock,
         now: Instant,
-        flushes: &mut Flushes,
+        flushes: &mut Deferred,
     ) -> Poll<End> {
         let mut turn = Turn { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
         let mut buffer = BUFFER.take();
@@ -253,7 +253,7 @@ impl Connection {
         clock: &mut Clock,
         now: Instant,
         turn: &mut Turn,
-        flushes: &mut Flushes,
+        flushes: &mut Deferred,
     ) -> (usize, Stop) {
         let mut taken = 0;
         let stop = loop {

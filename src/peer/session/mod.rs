@@ -29,7 +29,7 @@ use crate::outbox::{EndReason, Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, RoomName};
-use crate::room::{ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal};
+use crate::room::{Deferred, ErrorCode, Event, HostCommand, LeaveReason, Membership, Refusal, Signal};
 pub(crate) use join::JoinRefusal;
 use join::{Deciding, Via};
 use knock::Knocking;
@@ -160,7 +160,7 @@ impl Session {
         text: &str,
         now: Instant,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Result<(), Flood> {
         if cfg!(signaling_relay_echo) {
             self.echo(text);
@@ -172,15 +172,15 @@ impl Session {
         let is_counted = self.resumable().is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
-                Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
+                Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
                 Ok(Command::Join(join)) => {
                     let via = Via::Message(reference.map(str::to_owned));
-                    self.join(join, via, flushes).map_err(Refusal::from)
+                    self.join(join, via, deferred).map_err(Refusal::from)
                 }
-                Ok(Command::Leave) => self.leave_on_purpose(flushes),
-                Ok(Command::Host(command)) => self.command(&command, flushes),
+                Ok(Command::Leave) => self.leave_on_purpose(deferred),
+                Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
-                    resume.and_then(|resume| self.resume(&resume, reference, waker, flushes))
+                    resume.and_then(|resume| self.resume(&resume, reference, waker, deferred))
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -197,27 +197,32 @@ impl Session {
     }
 
     /// Goes on with what the session waits for; ready when it may receive the next text.
-    pub(crate) fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+    pub(crate) fn poll_waiting(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        now: Instant,
+        deferred: &mut Deferred,
+    ) -> Poll<()> {
         match self.stage {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
-            Stage::Joined { .. } => self.poll_pause(cx, now, flushes),
+            Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
             // Only a join by URL is to hear of it: its response waits for that.
-            Stage::Deciding(_) => self.poll_decision(cx, flushes).map(|_| ()),
-            Stage::TakingOver(_) => self.poll_takeover(cx, flushes),
+            Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
+            Stage::TakingOver(_) => self.poll_takeover(cx, deferred),
             Stage::Knocking(_) => {
-                self.poll_knock(cx, now, flushes);
+                self.poll_knock(cx, now, deferred);
                 Poll::Ready(())
             }
         }
     }
 
     /// Leaves the room, if the peer is in one or outside of one.
-    pub(crate) fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
+    pub(crate) fn leave(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
         self.settle_knock();
         match mem::take(&mut self.stage) {
             // A decision is dropped, and a claim withdrawn.
             Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
-            Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, flushes),
+            Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
             Stage::Joined { membership, resumable, .. } => {
                 self.close(resumable);
                 self.hub.observe(|| RelayEvent::Left {
@@ -226,7 +231,8 @@ impl Session {
                     id: membership.id().clone(),
                     reason,
                 });
-                self.rate.charge(membership.leave(reason, flushes));
+                membership.leave(reason, deferred);
+                self.rate.charge(deferred.take_deliveries());
             }
         }
     }
@@ -244,7 +250,7 @@ impl Session {
         if is_lost {
             self.suspend();
         }
-        self.leave(reason, &mut Flushes::default());
+        self.leave(reason, &mut Deferred::default());
     }
 
     /// Answers with an `error`.
@@ -265,19 +271,18 @@ impl Session {
         self.has_answered.set(true);
     }
 
-    fn leave_on_purpose(&mut self, flushes: &mut Flushes) -> Result<(), Refusal> {
+    fn leave_on_purpose(&mut self, deferred: &mut Deferred) -> Result<(), Refusal> {
         self.settle_knock();
         if !matches!(self.stage, Stage::Knocking(_)) {
             self.membership()?;
         }
-        self.leave(LeaveReason::Left, flushes);
+        self.leave(LeaveReason::Left, deferred);
         Ok(())
     }
 
-    fn command(&mut self, command: &HostCommand<'_>, flushes: &mut Flushes) -> Result<(), Refusal> {
-        let sent = self.membership()?.command(command, flushes)?;
-        // `take_message` has counted the first one already.
-        self.rate.charge(sent.saturating_sub(1));
+    fn command(&mut self, command: &HostCommand<'_>, deferred: &mut Deferred) -> Result<(), Refusal> {
+        self.membership()?.command(command, deferred)?;
+        self.pay_for_message(deferred);
         Ok(())
     }
 
@@ -287,9 +292,9 @@ impl Session {
         reference: Option<&str>,
         now: Instant,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
-        let relayed = self.membership()?.relay(signal, waker, flushes)?;
+        let relayed = self.membership()?.relay(signal, waker, deferred)?;
         // `take_message` has counted the first receiver already.
         self.rate.charge(relayed.receivers.saturating_sub(1));
         for id in &relayed.busy {
@@ -299,6 +304,11 @@ impl Session {
             self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
         }
         Ok(())
+    }
+
+    /// Counts what the peer's message has caused. `take_message` has counted the first delivery already.
+    fn pay_for_message(&mut self, deferred: &mut Deferred) {
+        self.rate.charge(deferred.take_deliveries().saturating_sub(1));
     }
 
     fn become_member(&mut self, membership: Membership, resumable: Option<Box<Resumable>>) {
@@ -343,7 +353,7 @@ impl Session {
 /// A session that is dropped leaves its room.
 impl Drop for Session {
     fn drop(&mut self) {
-        self.leave(LeaveReason::Closed, &mut Flushes::default());
+        self.leave(LeaveReason::Closed, &mut Deferred::default());
         let why = self.why.take().unwrap_or_else(|| {
             if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
         });

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Session, Stage};
 use crate::limits::{PAUSE, STALL};
 use crate::outbox::Pushed;
-use crate::room::{Blocked, ErrorCode, Flushes, Membership, Refusal, Relayed};
+use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed};
 
 /// The wait for room for one signal.
 #[derive(Debug)]
@@ -47,11 +47,11 @@ impl Pause {
         &mut self,
         membership: &Membership,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
         is_late: impl Fn(bool) -> bool,
     ) -> Vec<Refusal> {
         let (frame, is_broadcast, mut refusals) = (&self.frame, self.is_broadcast, Vec::new());
-        self.blocked.retain(|one| match membership.relay_again(one, frame, waker, flushes, &is_late) {
+        self.blocked.retain(|one| match membership.relay_again(one, frame, waker, deferred, &is_late) {
             Some(Pushed::Full) => true,
             Some(Pushed::Queued | Pushed::Closed) => false,
             Some(Pushed::Busy) => {
@@ -78,14 +78,14 @@ impl Session {
     }
 
     /// Tries again to queue the signal for the blocked receivers; ready when none is blocked any more.
-    pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+    pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
         let Stage::Joined { membership, pause: slot, .. } = &mut self.stage else { return Poll::Ready(()) };
         let Some(mut pause) = slot.take() else { return Poll::Ready(()) };
         // Patience ends only after all other tasks had a turn, because a receiver may have read in time while the relay
         // itself was late to write: so what counts is the time of the last look.
         let (looked, end) = (pause.looked, pause.end());
         let is_late = |is_stalled| looked.is_some_and(|looked| is_stalled || looked >= end);
-        let refusals = pause.try_again(membership, cx.waker(), flushes, is_late);
+        let refusals = pause.try_again(membership, cx.waker(), deferred, is_late);
         let is_over = pause.blocked.is_empty();
         if !is_over {
             if looked.is_none_or(|looked| looked < end && now >= end) {
@@ -108,7 +108,7 @@ impl Session {
     pub(super) fn stop_pause(&mut self) {
         let Stage::Joined { membership, pause, .. } = &mut self.stage else { return };
         let Some(mut pause) = pause.take() else { return };
-        for refusal in pause.try_again(membership, Waker::noop(), &mut Flushes::default(), |_| true) {
+        for refusal in pause.try_again(membership, Waker::noop(), &mut Deferred::default(), |_| true) {
             self.refuse(&refusal, pause.reference.as_deref());
         }
     }

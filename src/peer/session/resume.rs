@@ -10,7 +10,7 @@ use crate::limits::TAKEN_MESSAGES;
 use crate::peer::observer::RelayEvent;
 use crate::peer::resume::{Claim, Found, Parted, Place};
 use crate::protocol::Resume;
-use crate::room::{ErrorCode, Event, Flushes, Refusal};
+use crate::room::{Deferred, ErrorCode, Event, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
@@ -70,11 +70,11 @@ impl Session {
         resume: &Resume,
         reference: Option<&str>,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
         let Resume { token, received } = resume;
-        match self.hub.places.find(token, *received, &self.outbox, waker, flushes) {
+        match self.hub.places.find(token, *received, &self.outbox, waker, deferred) {
             Some(Found::Parted(place, parted)) => self.take_over(place, *parted),
             Some(Found::Claimed(claim)) => {
                 let reference = reference.map(str::to_owned);
@@ -86,9 +86,9 @@ impl Session {
     }
 
     /// Goes on once the session of the earlier connection has left its place, or the place is gone.
-    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, flushes: &mut Flushes) -> Poll<()> {
+    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, deferred: &mut Deferred) -> Poll<()> {
         let Stage::TakingOver(waiting) = &mut self.stage else { return Poll::Ready(()) };
-        let parted = ready!(waiting.claim.poll(cx, &self.outbox, flushes));
+        let parted = ready!(waiting.claim.poll(cx, &self.outbox, deferred));
         let Stage::TakingOver(waiting) = mem::take(&mut self.stage) else { return Poll::Ready(()) };
         match parted {
             Some(parted) => self.take_over(Arc::clone(waiting.claim.place()), *parted),

@@ -22,7 +22,7 @@ impl Client {
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
-        self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default())
+        self.session.receive(text, Instant::now(), Waker::noop(), &mut Deferred::default())
     }
 
     /// The texts that the relay has sent to it since the last call.
@@ -39,7 +39,7 @@ impl Client {
 
     pub(in crate::peer) fn poll_waiting(&mut self) -> Poll<()> {
         let mut cx = task::Context::from_waker(Waker::noop());
-        self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default())
+        self.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default())
     }
 }
 
@@ -355,7 +355,7 @@ async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
         client.says(&format!(r#"{{"type":"join","room":"{room}","ref":"j"}}"#)).unwrap();
         assert!(client.session.is_waiting() && client.hears().is_empty());
         let session = &mut client.session;
-        std::future::poll_fn(|cx| session.poll_waiting(cx, Instant::now(), &mut Flushes::default())).await;
+        std::future::poll_fn(|cx| session.poll_waiting(cx, Instant::now(), &mut Deferred::default())).await;
         let heard = client.hears().concat();
         assert!(heard.contains(answer), "{heard}");
     }
