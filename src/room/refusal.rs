@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::names::{NameError, PeerId};
@@ -51,6 +52,45 @@ pub enum ErrorCode {
     NotHost,
     /// The relay itself failed.
     Internal,
+}
+
+impl ErrorCode {
+    /// The code on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::BadMessage => "bad_message",
+            Self::UnknownType => "unknown_type",
+            Self::NotJoined => "not_joined",
+            Self::AlreadyJoined => "already_joined",
+            Self::BadRoom => "bad_room",
+            Self::BadId => "bad_id",
+            Self::RoomFull => "room_full",
+            Self::IdTaken => "id_taken",
+            Self::PeerNotFound => "peer_not_found",
+            Self::PeerBusy => "peer_busy",
+            Self::RateLimited => "rate_limited",
+            Self::ResumeFailed => "resume_failed",
+            Self::Unauthorized => "unauthorized",
+            Self::Unavailable => "unavailable",
+            Self::WrongPassword => "wrong_password",
+            Self::Denied => "denied",
+            Self::Kicked => "kicked",
+            Self::NotHost => "not_host",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the same message may succeed later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::RoomFull | Self::PeerBusy | Self::RateLimited | Self::Unavailable | Self::Internal)
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// Why a message was not carried out.
