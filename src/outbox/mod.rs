@@ -25,7 +25,7 @@
 //!
 //! # What a client that may resume was sent
 //! An outbox that [keeps](Outbox::keep) what it has written until the client is known to have it. When the connection is
-//! lost, or another one takes its place, [`Outbox::part`] and [`Outbox::move_to`] move all that waits and all that is
+//! lost, or another one takes its place, [`Outbox::suspend`] and [`Outbox::hand_over`] move all that waits and all that is
 //! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
 pub(crate) mod frame;
 mod handover;

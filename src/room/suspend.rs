@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::deferred::{Deferred, OnRemoved};
 use super::event::{Event, IceServers, Peer, ResumeOffer};
 use super::member::Member;
@@ -26,63 +28,70 @@ pub(crate) struct Returning<'a> {
     pub outbox: &'a Arc<Outbox>,
 }
 
-/// Why a member cannot go on with its place.
+/// The place of a member cannot be kept, or cannot be given back: it is no member any more, its messages are not kept, or
+/// the others have no room to be told that it is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResumeError {
-    /// It is no member any more.
-    Gone,
-    /// The messages that it needs were never sent, or are not kept any more.
-    NotKept,
-    /// The others have no room to be told that it is away.
-    Unread,
-}
+pub(crate) struct PlaceLost;
 
 impl Membership {
     /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set.
     /// `on_removed` is called if the member is removed.
     ///
     /// # Errors
-    /// [`ResumeError`]; then the place cannot be kept: leave it.
-    pub(crate) fn suspend(
-        &self,
-        on_removed: OnRemoved,
-        tell: bool,
-        deferred: &mut Deferred,
-    ) -> Result<(), ResumeError> {
+    /// [`PlaceLost`]: leave it then.
+    pub(crate) fn suspend(&self, on_removed: OnRemoved, tell: bool, deferred: &mut Deferred) -> Result<(), PlaceLost> {
         let mut room = self.room.lock(deferred);
         let member = room.state.members.iter_mut().find(|member| member.serial == self.serial);
-        let member = member.ok_or(ResumeError::Gone)?;
-        member.outbox = Arc::new(member.outbox.part().ok_or(ResumeError::NotKept)?);
-        member.on_removed = Some(on_removed);
+        member.ok_or(PlaceLost)?.suspend(on_removed)?;
         if tell { room.tell_away(self.serial) } else { Ok(()) }
     }
 
     /// Tells the others that this member is away, unless they know.
     ///
     /// # Errors
-    /// [`ResumeError`]; then the place cannot be kept: leave it.
-    pub(crate) fn tell_away(&self, deferred: &mut Deferred) -> Result<(), ResumeError> {
+    /// [`PlaceLost`]: leave it then.
+    pub(crate) fn tell_away(&self, deferred: &mut Deferred) -> Result<(), PlaceLost> {
         self.room.lock(deferred).tell_away(self.serial)
     }
 
     /// Goes on with the place on another connection: sends `resumed`, and what the member has not received.
     ///
     /// # Errors
-    /// [`ResumeError`]; then nothing has happened.
-    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), ResumeError> {
+    /// [`PlaceLost`]; then nothing has happened.
+    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), PlaceLost> {
         self.room.lock(deferred).resume(self.serial, returning)
     }
 }
 
+/// The only two moments at which a member changes its outbox. Whoever queues something there has the room locked, and finds
+/// the new one from then on.
+impl Member {
+    /// What is for it waits in an outbox without a connection.
+    fn suspend(&mut self, on_removed: OnRemoved) -> Result<(), PlaceLost> {
+        self.outbox = Arc::new(self.outbox.suspend().ok_or(PlaceLost)?);
+        self.on_removed = Some(on_removed);
+        Ok(())
+    }
+
+    /// It goes on with `outbox`, after the message `resumed`; it has received its messages up to the number `received`.
+    fn resume(&mut self, outbox: &Arc<Outbox>, received: u64, resumed: Bytes) -> Result<(), PlaceLost> {
+        if !self.outbox.hand_over(outbox, received, resumed) {
+            return Err(PlaceLost);
+        }
+        (self.outbox, self.on_removed, self.is_away) = (Arc::clone(outbox), None, false);
+        Ok(())
+    }
+}
+
 impl Locked<'_> {
-    fn tell_away(&mut self, serial: u64) -> Result<(), ResumeError> {
+    fn tell_away(&mut self, serial: u64) -> Result<(), PlaceLost> {
         if self.state.member(serial).is_some_and(|member| member.is_away) {
             return Ok(());
         }
         self.give_up_unread(AWAY);
-        let position = self.state.position(serial).ok_or(ResumeError::Gone)?;
+        let position = self.state.position(serial).ok_or(PlaceLost)?;
         if !self.state.others_have_room(serial, AWAY) {
-            return Err(ResumeError::Unread);
+            return Err(PlaceLost);
         }
         self.announce_to_others(position, |id| Event::PeerAway { id });
         if let Some(member) = self.state.members.get_mut(position) {
@@ -91,25 +100,16 @@ impl Locked<'_> {
         Ok(())
     }
 
-    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<(), ResumeError> {
+    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<(), PlaceLost> {
         let Returning { received, taken, ice_servers, resume, outbox } = *returning;
-        let position = self.state.position(serial).ok_or(ResumeError::Gone)?;
-        let state = &*self.state;
-        let (Some(member), Some(host)) = (state.members.get(position), state.host()) else {
-            return Err(ResumeError::Gone);
-        };
-        if !member.outbox.can_resume_after(received) {
-            return Err(ResumeError::NotKept);
-        }
+        let (position, state) = (self.state.position(serial).ok_or(PlaceLost)?, &mut *self.state);
+        let (Some(member), Some(host)) = (state.members.get(position), state.host()) else { return Err(PlaceLost) };
         let others = state.members.iter().filter(|other| other.serial != serial);
         let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
         let view = self.room.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
-        let resumed = Event::Resumed { view, received: taken, resume };
-        member.outbox.move_to(outbox, received, (self.room.encode)(&resumed).unwrap_or_default());
+        let resumed = (self.room.encode)(&Event::Resumed { view, received: taken, resume }).unwrap_or_default();
         let (id, was_away) = (member.id.clone(), member.is_away);
-        if let Some(member) = self.state.members.get_mut(position) {
-            (member.outbox, member.on_removed, member.is_away) = (Arc::clone(outbox), None, false);
-        }
+        state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;
         self.post.deferred.add(outbox);
         // The same person may knock, who would have taken the place.
         self.at_no_charge(|room| room.end_knock_of(&id));
