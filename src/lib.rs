@@ -83,13 +83,14 @@
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
-// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection |
+// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection; what all sessions share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
-// | `relay.rs` | what all connections share |
-// | `http/` | HTTP requests |
+// | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
+// | `config.rs` | settings and their checks |
+// | `relay.rs` | the relay that a program embeds, built from its settings |
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
-// | `config.rs`, `server.rs` | settings and their checks; bind, accept, drain |
+// | `server.rs` | bind, accept, drain |
 // | `cli/`, `main.rs` | the program |
 // | `fuzzing.rs` | what the targets in `fuzz/` need of the above |
 //
@@ -118,6 +119,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+#[cfg(feature = "lan")]
 mod lan;
 pub mod limits;
 mod mount;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::timeout;
 
@@ -9,8 +10,27 @@ use super::observer::{Observer, RelayEvent};
 use super::resume::Places;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
 use crate::contain;
-use crate::limits::AUTHORIZE_DEADLINE;
+use crate::drain::Drain;
+use crate::limits::{self, AUTHORIZE_DEADLINE};
+use crate::outbox::Outbox;
+use crate::protocol;
+use crate::quota::{QuotaSettings, Quotas};
 use crate::room::{IceServers, Rooms};
+
+/// The settings of what all sessions share.
+#[derive(Debug, Clone)]
+pub(crate) struct HubSettings {
+    /// The most members of a room.
+    pub room_capacity: usize,
+    /// The largest message in bytes.
+    pub max_message_bytes: usize,
+    /// For how long the place of a client is held whose connection is lost; zero means not at all.
+    pub hold: Duration,
+    /// The STUN and TURN servers for clients that join.
+    pub ice_servers: IceServers,
+    /// How much the clients may use.
+    pub quotas: QuotaSettings,
+}
 
 /// What all sessions of a relay share.
 pub(crate) struct Context {
@@ -24,9 +44,53 @@ pub(crate) struct Context {
     pub ice_servers: IceServers,
     /// Gets the relay's events.
     pub observer: Option<Observer>,
+    /// The connections, and the signal that ends them.
+    pub drain: Arc<Drain>,
+    /// How much the clients may use, and do.
+    pub quotas: Arc<Quotas>,
+    /// The largest message in bytes.
+    pub max_message_bytes: usize,
+    /// Bytes of peers' messages that may wait for one client.
+    outbox_bytes: usize,
+}
+
+impl Default for HubSettings {
+    fn default() -> Self {
+        Self {
+            room_capacity: limits::ROOM_CAPACITY,
+            max_message_bytes: limits::MESSAGE_BYTES,
+            hold: Duration::from_millis(limits::HOLD_MS),
+            ice_servers: IceServers::default(),
+            quotas: QuotaSettings::default(),
+        }
+    }
 }
 
 impl Context {
+    /// A hub without rooms and connections. `authorizer` decides who may join, and `observer` gets the events.
+    pub(crate) fn new(settings: HubSettings, authorizer: Arc<dyn Authorizer>, observer: Option<Observer>) -> Arc<Self> {
+        let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, quotas } = settings;
+        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&quotas));
+        Arc::new(Self {
+            rooms: Arc::new(Rooms::new(room_capacity, protocol::encode)),
+            places: Arc::new(Places::new(hold, Arc::clone(&drain), Arc::clone(&quotas))),
+            authorizer,
+            ice_servers,
+            observer,
+            drain,
+            quotas,
+            max_message_bytes,
+            // A full share for each member of a room, and as much again for those who have left. An empty share takes a
+            // message of any size.
+            outbox_bytes: 2 * room_capacity * limits::SHARE_BYTES.max(max_message_bytes),
+        })
+    }
+
+    /// An outbox for a new connection.
+    pub(crate) fn new_outbox(&self) -> Arc<Outbox> {
+        Arc::new(Outbox::new(self.outbox_bytes))
+    }
+
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
     /// [`AUTHORIZE_DEADLINE`].
     pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
@@ -38,9 +102,7 @@ impl Context {
             })),
         }
     }
-}
 
-impl Context {
     /// Sends an event to the observer, if there is one. A panic of the observer ends here: a session also sends events
     /// while it is dropped because of another panic, and a second panic would abort the process.
     pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {

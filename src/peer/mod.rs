@@ -9,8 +9,7 @@ mod resume;
 mod resume_model;
 mod session;
 
-pub(crate) use context::Context;
+pub(crate) use context::{Context, HubSettings};
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use resume::Places;
 pub(crate) use session::{JoinRefusal, Session};

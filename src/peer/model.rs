@@ -18,14 +18,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
-use super::context::Context;
+use super::context::{Context, HubSettings};
 use super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
-use crate::protocol;
 use crate::quota::RateLimiter;
-use crate::room::{Deferred, IceServers, LeaveReason, Rooms};
-use crate::testing::{self, MemorySocket};
+use crate::room::{Deferred, LeaveReason, Rooms};
+use crate::testing::MemorySocket;
 
 const CAPACITY: usize = 3;
 const ROOMS: [&str; 3] = ["lobby", "红", "blue"];
@@ -396,14 +395,9 @@ fn in_the_models_words(message: &Value) -> Value {
 
 impl World {
     fn new() -> Self {
-        let rooms = Arc::new(Rooms::new(CAPACITY, protocol::encode));
-        let context = Arc::new(Context {
-            rooms: Arc::clone(&rooms),
-            places: testing::places(),
-            authorizer: Arc::new(Open),
-            ice_servers: IceServers::default(),
-            observer: None,
-        });
+        let settings = HubSettings { room_capacity: CAPACITY, ..HubSettings::default() };
+        let context = Context::new(settings, Arc::new(Open), None);
+        let rooms = Arc::clone(&context.rooms);
         let newcomer = |number: u64| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());

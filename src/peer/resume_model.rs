@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Context, RelayEvent, Session};
+use super::{Context, HubSettings, RelayEvent, Session};
 use crate::auth::Open;
 use crate::outbox::{EndReason, Outbox};
-use crate::protocol;
 use crate::quota::RateLimiter;
-use crate::room::{Deferred, IceServers, LeaveReason, Rooms};
-use crate::testing::{MemorySocket, places_held_for};
+use crate::room::{Deferred, LeaveReason};
+use crate::testing::MemorySocket;
 
 const PEOPLE: usize = 4;
 const HOLD: Duration = Duration::from_secs(30);
@@ -140,13 +139,8 @@ impl World {
                 assert!(heard.lock().unwrap().insert(id.to_string()), "{id} was kicked twice");
             }
         };
-        let context = Arc::new(Context {
-            rooms: Arc::new(Rooms::new(4 * PEOPLE, protocol::encode)),
-            places: places_held_for(HOLD),
-            authorizer: Arc::new(Open),
-            ice_servers: IceServers::default(),
-            observer: Some(Box::new(observer)),
-        });
+        let settings = HubSettings { room_capacity: 4 * PEOPLE, hold: HOLD, ..HubSettings::default() };
+        let context = Context::new(settings, Arc::new(Open), Some(Box::new(observer)));
         let people = (0..PEOPLE).map(|_| Person::default()).collect();
         let mut world = Self { context, people, next: 0, kicked };
         for who in 0..PEOPLE {

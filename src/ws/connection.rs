@@ -442,11 +442,8 @@ mod tests {
 
     use super::*;
     use crate::auth::Open;
-    use crate::peer::Context as SessionContext;
-    use crate::protocol;
+    use crate::peer::{Context as SessionContext, HubSettings};
     use crate::quota::RateLimiter;
-    use crate::room::{IceServers, Rooms};
-    use crate::testing;
     use crate::ws::Opaque;
 
     const PING: &[u8] = b"\x89\x80\0\0\0\0";
@@ -481,13 +478,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn others_get_their_turns_while_a_client_sends_pings_without_a_pause() {
         const TURNS: usize = 100;
-        let context = Arc::new(SessionContext {
-            rooms: Arc::new(Rooms::new(8, protocol::encode)),
-            places: testing::places(),
-            authorizer: Arc::new(Open),
-            ice_servers: IceServers::default(),
-            observer: None,
-        });
+        let context = SessionContext::new(HubSettings::default(), Arc::new(Open), None);
         let outbox = Arc::new(Outbox::new(0));
         let rate = RateLimiter::new(0, 0, Instant::now());
         let mut session = Session::new(context, 1, Arc::clone(&outbox), rate, None, None);

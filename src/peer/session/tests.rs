@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
 use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
-use crate::room::{IceServers, Rooms};
-use crate::testing::{self, MemorySocket};
+use crate::testing::MemorySocket;
 
 /// A client whose session has no task: a test carries its texts, and gives it its turns.
 pub(in crate::peer) struct Client {
@@ -44,13 +44,7 @@ impl Client {
 }
 
 pub(in crate::peer) fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
-    Arc::new(Context {
-        rooms: Arc::new(Rooms::new(8, protocol::encode)),
-        places: testing::places(),
-        authorizer: Arc::new(authorizer),
-        ice_servers: IceServers::default(),
-        observer: None,
-    })
+    Context::new(HubSettings { room_capacity: 8, ..HubSettings::default() }, Arc::new(authorizer), None)
 }
 
 fn client() -> Client {
