@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
-use super::context::{Context, HubSettings};
+use super::hub::{Hub, HubSettings};
 use super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
@@ -396,12 +396,12 @@ fn in_the_models_words(message: &Value) -> Value {
 impl World {
     fn new() -> Self {
         let settings = HubSettings { room_capacity: CAPACITY, ..HubSettings::default() };
-        let context = Context::new(settings, Arc::new(Open), None);
-        let rooms = Arc::clone(&context.rooms);
+        let hub = Hub::new(settings, Arc::new(Open), None);
+        let rooms = Arc::clone(&hub.rooms);
         let newcomer = |number: u64| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());
-            let session = Session::new(Arc::clone(&context), number, outbox, rate, None, None);
+            let session = Session::new(Arc::clone(&hub), number, outbox, rate, None, None);
             Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
         };
         let peers = (0..PEERS as u64).map(newcomer).collect();

@@ -90,9 +90,7 @@ impl Membership {
     }
 
     fn end(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
-        if std::mem::replace(&mut self.has_left, true) {
-            return;
-        }
+        self.has_left = true;
         if self.room.lock(deferred).leave(self.serial, reason) {
             self.rooms.remove(&self.room);
         }
@@ -101,6 +99,8 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.end(LeaveReason::Closed, &mut Deferred::default());
+        if !self.has_left {
+            self.end(LeaveReason::Closed, &mut Deferred::default());
+        }
     }
 }

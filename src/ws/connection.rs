@@ -442,7 +442,7 @@ mod tests {
 
     use super::*;
     use crate::auth::Open;
-    use crate::peer::{Context as SessionContext, HubSettings};
+    use crate::peer::{Hub, HubSettings};
     use crate::quota::RateLimiter;
     use crate::ws::Opaque;
 
@@ -478,10 +478,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn others_get_their_turns_while_a_client_sends_pings_without_a_pause() {
         const TURNS: usize = 100;
-        let context = SessionContext::new(HubSettings::default(), Arc::new(Open), None);
+        let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
         let outbox = Arc::new(Outbox::new(0));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let mut session = Session::new(context, 1, Arc::clone(&outbox), rate, None, None);
+        let mut session = Session::new(hub, 1, Arc::clone(&outbox), rate, None, None);
         let mut connection = Connection::new(Opaque(Pings(TURNS * FRAMES_A_TURN)), &[], outbox, 1024);
         let mut polls = 0;
         let mut run = pin!(connection.run(&mut session));

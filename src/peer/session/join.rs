@@ -123,8 +123,8 @@ impl Session {
     fn enter(&mut self, join: &mut Join, via: &Via, grant: Grant, deferred: &mut Deferred) -> Result<(), Refusal> {
         let id = grant.id.map_or_else(PeerId::random, Ok).map_err(JoinError::from)?;
         let ice_servers = grant.ice_servers.unwrap_or_else(|| self.hub.ice_servers.clone());
-        let places = &self.hub.places;
-        let place = if join.resume { places.open(&self.outbox, &ice_servers)? } else { None };
+        let resumptions = &self.hub.resumptions;
+        let resumption = if join.resume { resumptions.open(&self.outbox, &ice_servers)? } else { None };
         let pending = PendingMember {
             id,
             is_identified: grant.is_identified,
@@ -134,18 +134,18 @@ impl Session {
             address: self.address,
             capacity: grant.capacity,
             ice_servers,
-            resume: place.as_ref().map(|place| places.offer(place)),
+            resume: resumption.as_ref().map(|resumption| resumptions.offer(resumption)),
             outbox: Arc::clone(&self.outbox),
         };
         let entered = self.hub.rooms.enter(&join.room, pending, deferred);
-        if let (Err(_), Some(place)) = (&entered, &place) {
-            places.close(place);
+        if let (Err(_), Some(resumption)) = (&entered, &resumption) {
+            resumptions.close(resumption);
         }
         let (membership, knock) = entered?;
         // The observer hears that an earlier place of the same person ended before it hears of the new one.
         deferred.give_up_removed();
         self.pay_for_message(deferred);
-        let resumable = place.map(Resumable::new);
+        let resumable = resumption.map(Resumable::new);
         match knock {
             None => self.has_joined(membership, grant.name, resumable),
             Some(knock) => {

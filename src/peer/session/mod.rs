@@ -23,7 +23,7 @@ use std::thread;
 
 use tokio::time::Instant;
 
-use super::context::Context;
+use super::hub::Hub;
 use super::observer::RelayEvent;
 use crate::outbox::{EndReason, Outbox, frame};
 use crate::protocol::{self, Command};
@@ -39,7 +39,7 @@ use resume::{Resumable, TakingOver};
 /// One peer's protocol state.
 #[derive(Debug)]
 pub(crate) struct Session {
-    hub: Arc<Context>,
+    hub: Arc<Hub>,
     /// The number of its connection.
     connection: u64,
     outbox: Arc<Outbox>,
@@ -89,7 +89,7 @@ impl Session {
     /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
     /// whose page has the origin `origin`.
     pub(crate) fn new(
-        hub: Arc<Context>,
+        hub: Arc<Hub>,
         connection: u64,
         outbox: Arc<Outbox>,
         rate: RateLimiter,

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::observer::{Observer, RelayEvent};
-use super::resume::Places;
+use super::observer::{Events, Observer, RelayEvent};
+use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
-use crate::contain;
 use crate::drain::Drain;
 use crate::limits::{self, AUTHORIZE_DEADLINE};
 use crate::outbox::Outbox;
@@ -33,17 +32,17 @@ pub(crate) struct HubSettings {
 }
 
 /// What all sessions of a relay share.
-pub(crate) struct Context {
+pub(crate) struct Hub {
     /// The rooms and their members.
     pub rooms: Arc<Rooms>,
     /// The places that survive a lost connection.
-    pub places: Arc<Places>,
+    pub resumptions: Arc<Resumptions>,
     /// Decides who may join.
     pub authorizer: Arc<dyn Authorizer>,
     /// The STUN and TURN servers for clients whose [`Grant`](crate::auth::Grant) names none.
     pub ice_servers: IceServers,
-    /// Gets the relay's events.
-    pub observer: Option<Observer>,
+    /// Where the relay's events go.
+    events: Arc<Events>,
     /// The connections, and the signal that ends them.
     pub drain: Arc<Drain>,
     /// How much the clients may use, and do.
@@ -66,17 +65,18 @@ impl Default for HubSettings {
     }
 }
 
-impl Context {
+impl Hub {
     /// A hub without rooms and connections. `authorizer` decides who may join, and `observer` gets the events.
     pub(crate) fn new(settings: HubSettings, authorizer: Arc<dyn Authorizer>, observer: Option<Observer>) -> Arc<Self> {
         let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, quotas } = settings;
-        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&quotas));
+        let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
+        let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
         Arc::new(Self {
             rooms: Arc::new(Rooms::new(room_capacity, protocol::encode)),
-            places: Arc::new(Places::new(hold, Arc::clone(&drain), Arc::clone(&quotas))),
+            resumptions: Arc::new(resumptions),
             authorizer,
             ice_servers,
-            observer,
+            events,
             drain,
             quotas,
             max_message_bytes,
@@ -103,17 +103,14 @@ impl Context {
         }
     }
 
-    /// Sends an event to the observer, if there is one. A panic of the observer ends here: a session also sends events
-    /// while it is dropped because of another panic, and a second panic would abort the process.
+    /// Sends an event to the observer, if there is one.
     pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
-        if let Some(observer) = &self.observer {
-            contain::call("the observer", || observer(&event()));
-        }
+        self.events.observe(event);
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+        f.debug_struct("Hub").field("rooms", &self.rooms.len()).finish_non_exhaustive()
     }
 }
