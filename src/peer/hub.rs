@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -11,7 +12,7 @@ use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
 use crate::drain::Drain;
 use crate::limits::{self, AUTHORIZE_DEADLINE};
-use crate::outbox::Outbox;
+use crate::outbox::{ConnectionId, Outbox};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
 use crate::room::{IceServers, Rooms};
@@ -49,6 +50,8 @@ pub(crate) struct Hub {
     pub quotas: Arc<Quotas>,
     /// The largest message in bytes.
     pub max_message_bytes: usize,
+    /// How many connections there were, to number them.
+    connections: AtomicU64,
     /// Bytes of peers' messages that may wait for one client.
     outbox_bytes: usize,
 }
@@ -80,6 +83,7 @@ impl Hub {
             drain,
             quotas,
             max_message_bytes,
+            connections: AtomicU64::new(0),
             // A full share for each member of a room, and as much again for those who have left. An empty share takes a
             // message of any size.
             outbox_bytes: 2 * room_capacity * limits::SHARE_BYTES.max(max_message_bytes),
@@ -88,7 +92,8 @@ impl Hub {
 
     /// An outbox for a new connection.
     pub(crate) fn new_outbox(&self) -> Arc<Outbox> {
-        Arc::new(Outbox::new(self.outbox_bytes))
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Outbox::of(ConnectionId::new(number), self.outbox_bytes))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after

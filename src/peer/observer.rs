@@ -42,7 +42,7 @@ impl fmt::Debug for Events {
 pub enum RelayEvent {
     /// A client asks for a WebSocket, and its origin may connect. Its upgrade may still be refused or lost.
     Connected {
-        /// The number of the connection, unique in this process.
+        /// The number of the connection, unique in this relay.
         connection: u64,
         /// The client's address, if it is known.
         address: Option<IpAddr>,
