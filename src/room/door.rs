@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::Role;
 use super::member::PendingMember;
 use super::names::PeerId;
 use super::password::Password;
 use super::refusal::{JoinError, Refusal};
+use super::role::Role;
 use crate::limits::{BANNED, KNOCKS};
 
 /// What somebody who knocks is told at last: it is in the room, or why it is not.

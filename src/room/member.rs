@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Role;
 use super::deferred::OnRemoved;
 use super::event::{IceServers, Peer};
 use super::names::{PeerId, PeerName};
 use super::rank::Rank;
+use super::role::Role;
 use crate::outbox::Outbox;
 use crate::secret::Secret;
 

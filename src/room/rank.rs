@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 
-use super::Role;
+use super::role::Role;
 
 /// What a member counts as. It is small, because each connection in a room has one.
 #[derive(Debug, Clone, Copy)]

@@ -6,15 +6,14 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-use super::knock::Knocking;
+use super::knock::{Knocking, Via};
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
-use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
 use crate::quota::OverLimit;
-use crate::room::names::{PeerId, PeerName};
-use crate::room::{Deferred, ErrorCode, JoinError, Membership, PendingMember, Refusal};
+use crate::room::names::PeerId;
+use crate::room::{Deferred, ErrorCode, JoinError, PendingMember, Refusal};
 
 /// A join that the authorizer decides on.
 pub(super) struct Deciding {
@@ -22,16 +21,6 @@ pub(super) struct Deciding {
     join: Join,
     via: Via,
     decision: Decision,
-}
-
-/// By what a client asks to join, and so where its refusal goes.
-#[derive(Debug, Clone)]
-pub(super) enum Via {
-    /// A message, with this `ref`: the refusal is an `error`.
-    Message(Option<String>),
-    /// The URL of its connection: the refusal is the response to the upgrade. If the client knocks, it is an `error`, and
-    /// the connection ends.
-    Url,
 }
 
 /// Why a client cannot join.
@@ -155,22 +144,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// The peer is in a room, and its name there is `name`.
-    pub(super) fn has_joined(
-        &mut self,
-        membership: Membership,
-        name: Option<PeerName>,
-        resumable: Option<Box<Resumable>>,
-    ) {
-        self.hub.observe(|| RelayEvent::Joined {
-            connection: self.connection,
-            room: membership.room().clone(),
-            id: membership.id().clone(),
-            name,
-        });
-        self.become_member(membership, resumable);
     }
 }
 

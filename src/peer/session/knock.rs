@@ -5,7 +5,6 @@ use std::task::{self, Poll};
 
 use tokio::time::Instant;
 
-use super::join::Via;
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::limits::KNOCK_DEADLINE;
@@ -25,6 +24,16 @@ pub(super) struct Knocking {
     name: Option<PeerName>,
     /// Already here, since a host may let the peer in before its session knows.
     resumable: Option<Box<Resumable>>,
+}
+
+/// By what a client asks to join, and so where its refusal goes.
+#[derive(Debug, Clone)]
+pub(super) enum Via {
+    /// A message, with this `ref`: the refusal is an `error`.
+    Message(Option<String>),
+    /// The URL of its connection: the refusal is the response to the upgrade. If the client knocks, it is an `error`, and
+    /// the connection ends.
+    Url,
 }
 
 impl Knocking {

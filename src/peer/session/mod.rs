@@ -28,11 +28,11 @@ use super::observer::RelayEvent;
 use crate::outbox::{EndReason, Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
-use crate::room::names::{PeerId, RoomName};
+use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, LeaveReason, Membership, Refusal, Signal};
+use join::Deciding;
 pub(crate) use join::JoinRefusal;
-use join::{Deciding, Via};
-use knock::Knocking;
+use knock::{Knocking, Via};
 use pause::Pause;
 use resume::{Resumable, TakingOver};
 
@@ -309,6 +309,17 @@ impl Session {
     /// Counts what the peer's message has caused. `take_message` has counted the first delivery already.
     fn pay_for_message(&mut self, deferred: &mut Deferred) {
         self.rate.charge(deferred.take_deliveries().saturating_sub(1));
+    }
+
+    /// The peer has joined a room, where its name is `name`.
+    fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
+        self.hub.observe(|| RelayEvent::Joined {
+            connection: self.connection,
+            room: membership.room().clone(),
+            id: membership.id().clone(),
+            name,
+        });
+        self.become_member(membership, resumable);
     }
 
     fn become_member(&mut self, membership: Membership, resumable: Option<Box<Resumable>>) {
