@@ -3,33 +3,32 @@
 //! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
 //! [`Membership`].
 //!
-//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` waits
-//! for slow receivers, and `resume.rs` goes on with a place that survives a lost connection, which [`super::resume`]
-//! keeps meanwhile.
+//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` relays
+//! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
+//! connection, which [`super::resume`] keeps meanwhile.
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
 mod join;
 mod knock;
+mod leave;
 mod pause;
 mod resume;
 
 use std::cell::Cell;
-use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
-use std::thread;
 
 use tokio::time::Instant;
 
 use super::hub::Hub;
 use super::observer::RelayEvent;
-use crate::outbox::{EndReason, Outbox, frame};
+use crate::outbox::{Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
-use crate::room::{Deferred, ErrorCode, Event, HostCommand, LeaveReason, Membership, Refusal, Signal};
+use crate::room::{Deferred, ErrorCode, Event, HostCommand, Membership, Refusal};
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::{Knocking, Via};
@@ -206,7 +205,7 @@ impl Session {
         match self.stage {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
             Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
-            // Only a join by URL is to hear of it: its response waits for that.
+            // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
             Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
             Stage::TakingOver(_) => self.poll_takeover(cx, deferred),
             Stage::Knocking(_) => {
@@ -214,43 +213,6 @@ impl Session {
                 Poll::Ready(())
             }
         }
-    }
-
-    /// Leaves the room, if the peer is in one or outside of one.
-    pub(crate) fn leave(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
-        self.settle_knock();
-        match mem::take(&mut self.stage) {
-            // A decision is dropped, and a claim withdrawn.
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
-            Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
-            Stage::Joined { membership, resumable, .. } => {
-                self.close(resumable);
-                self.hub.observe(|| RelayEvent::Left {
-                    connection: self.connection,
-                    room: membership.room().clone(),
-                    id: membership.id().clone(),
-                    reason,
-                });
-                membership.leave(reason, deferred);
-                self.rate.charge(deferred.take_deliveries());
-            }
-        }
-    }
-
-    /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
-    /// is held. Keeps `why` for the observer.
-    pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
-        self.why = Some(why.into());
-        // The room may have removed the peer just before its connection was lost.
-        let (reason, is_lost) = match self.outbox.ended() {
-            Some(EndReason::Kicked) => (LeaveReason::Kicked, false),
-            Some(EndReason::GaveWay) => (LeaveReason::Idle, false),
-            _ => (reason, is_lost),
-        };
-        if is_lost {
-            self.suspend();
-        }
-        self.leave(reason, &mut Deferred::default());
     }
 
     /// Answers with an `error`.
@@ -271,38 +233,9 @@ impl Session {
         self.has_answered.set(true);
     }
 
-    fn leave_on_purpose(&mut self, deferred: &mut Deferred) -> Result<(), Refusal> {
-        self.settle_knock();
-        if !matches!(self.stage, Stage::Knocking(_)) {
-            self.membership()?;
-        }
-        self.leave(LeaveReason::Left, deferred);
-        Ok(())
-    }
-
     fn command(&mut self, command: &HostCommand<'_>, deferred: &mut Deferred) -> Result<(), Refusal> {
         self.membership()?.command(command, deferred)?;
         self.pay_for_message(deferred);
-        Ok(())
-    }
-
-    fn relay(
-        &mut self,
-        signal: &Signal<'_>,
-        reference: Option<&str>,
-        now: Instant,
-        waker: &Waker,
-        deferred: &mut Deferred,
-    ) -> Result<(), Refusal> {
-        let relayed = self.membership()?.relay(signal, waker, deferred)?;
-        // `take_message` has counted the first receiver already.
-        self.rate.charge(relayed.receivers.saturating_sub(1));
-        for id in &relayed.busy {
-            self.refuse(&Refusal::peer_busy(id), reference);
-        }
-        if !relayed.blocked.is_empty() {
-            self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
-        }
         Ok(())
     }
 
@@ -358,17 +291,6 @@ impl Session {
             Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => return Ok(()),
         };
         Err(Refusal::new(ErrorCode::AlreadyJoined, message))
-    }
-}
-
-/// A session that is dropped leaves its room.
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.leave(LeaveReason::Closed, &mut Deferred::default());
-        let why = self.why.take().unwrap_or_else(|| {
-            if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
-        });
-        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
     }
 }
 

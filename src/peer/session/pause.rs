@@ -1,5 +1,6 @@
-//! A session whose peer is **paused**: the last signal found the sender's share full in some outboxes, and each of these
-//! receivers is **blocked** until it has room or the sender gives up. [`crate::outbox`] defines full, stalled and busy.
+//! How a session relays signals, and when it pauses: its peer is **paused** while the last signal found the sender's share
+//! full in some outboxes. Each of these receivers is **blocked** until it has room or the sender gives up.
+//! [`crate::outbox`] defines full, stalled and busy.
 
 use std::task::{self, Poll, Waker};
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use super::{Session, Stage};
 use crate::limits::{PAUSE, STALL};
 use crate::outbox::Pushed;
-use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed};
+use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Signal};
 
 /// The wait for room for one signal.
 #[derive(Debug)]
@@ -71,6 +72,27 @@ impl Pause {
 }
 
 impl Session {
+    /// Relays a signal; the peer is paused if it does not fit.
+    pub(super) fn relay(
+        &mut self,
+        signal: &Signal<'_>,
+        reference: Option<&str>,
+        now: Instant,
+        waker: &Waker,
+        deferred: &mut Deferred,
+    ) -> Result<(), Refusal> {
+        let relayed = self.membership()?.relay(signal, waker, deferred)?;
+        // `take_message` has counted the first receiver already.
+        self.rate.charge(relayed.receivers.saturating_sub(1));
+        for id in &relayed.busy {
+            self.refuse(&Refusal::peer_busy(id), reference);
+        }
+        if !relayed.blocked.is_empty() {
+            self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
+        }
+        Ok(())
+    }
+
     pub(super) fn pause(&mut self, new: Pause) {
         if let Stage::Joined { pause, .. } = &mut self.stage {
             *pause = Some(Box::new(new));

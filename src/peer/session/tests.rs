@@ -6,6 +6,7 @@ use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
 use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
+use crate::room::LeaveReason;
 use crate::testing::MemorySocket;
 
 /// A client whose session has no task: a test carries its texts, and gives it its turns.
