@@ -153,3 +153,8 @@ pub use peer::RelayEvent;
 pub use relay::{Relay, RelayBuilder};
 pub use server::{Reloader, Server};
 pub use ws::{Opaque, Transport};
+
+/// Compiles the Rust of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
