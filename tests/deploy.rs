@@ -111,33 +111,56 @@ impl Proxy {
     }
 }
 
+/// A relay behind a proxy, and where it listens.
 async fn relay() -> (Process, String) {
-    let mut command = binary();
-    command.args(["--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]).env("RUST_LOG", "debug");
-    let relay = Process::of(command).await;
+    let relay = relay_at("127.0.0.1:0", "127.0.0.1").await;
     let address = format!("127.0.0.1:{}", relay.port());
     (relay, address)
 }
 
-#[tokio::test]
-async fn under_a_path_of_a_site_of_nginx() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut relay, address) = relay().await;
-    let (port, printed) = (free_port(), page(PAGE));
-    let locations = with(&block(&printed, "nginx", "location /call/"), &[(RELAY, &address)]);
+async fn relay_at(address: &str, trusted: &str) -> Process {
+    let mut command = binary();
+    command.args(["--listen", address, "--trusted-proxy", trusted]).env("RUST_LOG", "debug");
+    Process::of(command).await
+}
+
+/// nginx with the locations that are printed for a path, which reach the relay at `upstream`.
+async fn nginx_with_a_path(folder: &Path, upstream: &str) -> Proxy {
+    let port = free_port();
+    let printed = block(&page(PAGE), "nginx", "location /call/");
+    let locations = with(&printed, &[("http://127.0.0.1:8080/;", &format!("http://{upstream}/;"))]);
     let conf = page("scripts/nginx.conf");
     let map = &conf[conf.find("map ").unwrap()..conf.find("server {").unwrap()];
     let folders: String =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
     let site = format!("server {{\nlisten 127.0.0.1:{port};\n{locations}}}\n");
     let conf = format!("pid pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{map}{site}}}\n");
-    let conf = file(folder.path(), "nginx.conf", conf);
-    let arguments =
-        ["-p", text(folder.path()), "-c", text(&conf), "-e", "stderr", "-g", "daemon off; master_process off;"];
-    let nginx = Proxy::start("/usr/sbin/nginx", &arguments, folder.path(), port).await;
+    let conf = file(folder, "nginx.conf", conf);
+    let arguments = ["-p", text(folder), "-c", text(&conf), "-e", "stderr", "-g", "daemon off; master_process off;"];
+    Proxy::start("/usr/sbin/nginx", &arguments, folder, port).await
+}
+
+#[tokio::test]
+async fn under_a_path_of_a_site_of_nginx() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut relay, address) = relay().await;
+    let nginx = nginx_with_a_path(folder.path(), &address).await;
     nginx.carries_a_call(&mut relay, "/call/").await;
     let redirect = nginx.get("/call?room=r").await;
     assert!(redirect.contains(&format!("ocation: http://{}/call/?room=r\r\n", nginx.host())), "{redirect}");
+}
+
+#[tokio::test]
+async fn under_a_path_of_a_site_of_nginx_over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", text(&folder.path().join("relay.sock")));
+    let mut relay = relay_at(&socket, "unix").await;
+    // With a socket, what comes after the second colon is the path.
+    let printed = "http://unix:/run/signaling-relay/relay.sock:/;";
+    let upstream = printed.strip_prefix("http://").unwrap().strip_suffix("/;").unwrap();
+    assert!(page(PAGE).contains(printed));
+    let upstream = upstream.replace("unix:/run/signaling-relay/relay.sock", &socket);
+    nginx_with_a_path(folder.path(), &upstream).await.carries_a_call(&mut relay, "/call/").await;
 }
 
 /// Caddy with the site that is printed on a page and has `word` in it.
