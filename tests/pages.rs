@@ -113,7 +113,7 @@ fn command_lines(page: &str) -> Vec<String> {
         let mut open = String::new();
         for line in block.code.lines() {
             open += line;
-            if open.matches('\'').count() % 2 == 0 {
+            if open.matches('\'').count().is_multiple_of(2) {
                 lines.push(std::mem::take(&mut open));
             }
         }
