@@ -4,9 +4,9 @@
 pub(crate) mod assets;
 pub(crate) mod body;
 pub(crate) mod origin;
+pub(crate) mod over_limit;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
-pub(crate) mod refused;
 pub(crate) mod response;
 pub(crate) mod service;
 pub(crate) mod upgrade;

@@ -19,7 +19,7 @@ use super::names::{LOBBY, PeerId, RoomName};
 use super::password::Password;
 use super::state::{Member, NEWCOMER, State};
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::{EndReason, Pushed, SenderId};
+use crate::outbox::{ConnectionId, EndReason, Pushed};
 
 /// One room.
 #[derive(Debug)]
@@ -224,7 +224,7 @@ impl Room {
     /// Pushes a signal into the outboxes of its receivers.
     pub(super) fn relay(
         &self,
-        (serial, sender): (u64, SenderId),
+        (serial, sender): (u64, ConnectionId),
         from: &PeerId,
         signal: &Signal<'_>,
         waker: &Waker,
@@ -266,7 +266,7 @@ impl Room {
     /// full, `is_late` decides from whether the outbox is stalled: if it returns true, the sender gives up.
     pub(super) fn relay_again(
         &self,
-        (serial, sender): (u64, SenderId),
+        (serial, sender): (u64, ConnectionId),
         blocked: &Blocked,
         frame: &Bytes,
         waker: &Waker,
@@ -314,7 +314,7 @@ impl Room {
 }
 
 impl Relayed {
-    fn push(&mut self, member: &Member, sender: SenderId, frame: &Bytes, waker: &Waker, flushes: &mut Flushes) {
+    fn push(&mut self, member: &Member, sender: ConnectionId, frame: &Bytes, waker: &Waker, flushes: &mut Flushes) {
         self.receivers += 1;
         match member.outbox.push(sender, frame, waker) {
             Pushed::Queued => flushes.add(&member.outbox),
