@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Hub, HubSettings, RelayEvent, Session};
+use super::super::{Hub, HubSettings, RelayEvent, Session};
 use crate::auth::Open;
 use crate::outbox::{EndReason, Outbox};
 use crate::quota::RateLimiter;
