@@ -26,11 +26,12 @@
 //! # What a client that may resume was sent
 //! An outbox that [keeps](Outbox::keep) what it has written until the client is known to have it. When the connection is
 //! lost, or another one takes its place, [`Outbox::part`] and [`Outbox::move_to`] move all that waits and all that is
-//! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
+//! kept to another outbox. ReplayBuffer messages and those that wait share one bound: `max_bytes`.
 pub(crate) mod frame;
 mod handover;
-mod kept;
 mod queue;
+mod queued;
+mod replay;
 mod share;
 mod sink;
 mod writer;
@@ -47,7 +48,8 @@ use tokio::time::Instant;
 
 use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL};
 use crate::sync::Mutex;
-use queue::{Origin, Queued, State};
+use queue::State;
+use queued::{Origin, Queued};
 use share::Shares;
 pub(crate) use sink::Sink;
 

@@ -271,7 +271,7 @@ impl Connection {
                 Some(Item::Pong(payload)) => {
                     pass.clock.heard = now;
                     // The answers that the relay asks for are no flood, however many they are.
-                    !self.outbox.confirm(&payload)
+                    !self.outbox.ack(&payload)
                 }
                 Some(Item::EmptyFragment) => true,
             };
