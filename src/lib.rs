@@ -98,8 +98,8 @@
 // 1. `ws/connection.rs`: `poll_input` reads from the socket, and `ws/decoder.rs` decodes a whole text.
 // 2. `protocol/parse.rs`: `parse` parses the envelope, and keeps the payload as text.
 // 3. `peer/session/mod.rs`: `receive` checks the message rate.
-// 4. `peer/session/mod.rs`: `relay` checks that the peer is in a room.
-// 5. `room/room.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
+// 4. `peer/session/pause.rs`: `relay` checks that the peer is in a room.
+// 5. `room/relay.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
 // 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full.
 // 7. `outbox/writer.rs`: `flush` writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 

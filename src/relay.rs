@@ -21,7 +21,7 @@ use crate::http::origin::OriginPolicy;
 use crate::http::site::Site;
 use crate::http::trust::TrustPages;
 use crate::net::machine;
-use crate::peer::{Context, HubSettings, Observer, RelayEvent};
+use crate::peer::{Hub, HubSettings, Observer, RelayEvent};
 
 /// One relay: its rooms, its page, and its connections.
 ///
@@ -101,7 +101,7 @@ impl RelayBuilder {
             quotas: (&config).into(),
         };
         let site = Site {
-            hub: Context::new(settings, authorizer, self.observer),
+            hub: Hub::new(settings, authorizer, self.observer),
             page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
@@ -163,7 +163,7 @@ impl Relay {
     }
 
     /// What all its sessions share.
-    pub(crate) fn hub(&self) -> &Arc<Context> {
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.site.hub
     }
 }

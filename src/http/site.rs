@@ -10,14 +10,14 @@ use super::origin::{OriginPolicy, TupleOrigin};
 use super::proxy::{self, Client, TrustedProxy};
 use super::trust::TrustPages;
 use crate::net::info::ConnectionInfo;
-use crate::peer::Context;
+use crate::peer::Hub;
 use crate::quota::{Admission, RefusalPermit};
 
 /// What requests are answered with.
 #[derive(Debug)]
 pub(crate) struct Site {
     /// What all sessions share.
-    pub hub: Arc<Context>,
+    pub hub: Arc<Hub>,
     /// The call page.
     pub page: Page,
     /// The web pages that may connect.

@@ -20,7 +20,7 @@ use super::response::{method_not_allowed, text};
 use super::site::Site;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::peer::{Context, JoinRefusal, RelayEvent, Session};
+use crate::peer::{Hub, JoinRefusal, RelayEvent, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::quota::Admission;
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -133,7 +133,7 @@ fn admit(
 
 /// A new session in no room, with full rate limits, for the client of `admission`; and its registration.
 fn open_session(
-    hub: &Arc<Context>,
+    hub: &Arc<Hub>,
     address: Option<IpAddr>,
     origin: Option<&str>,
     admission: &Admission,

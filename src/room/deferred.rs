@@ -1,29 +1,40 @@
-//! Which outboxes a signal was pushed into, and which of them are to be flushed.
+//! What is left to do when no lock is held.
 
+use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::event::LeaveReason;
-use super::names::PeerId;
-use super::suspend::Absence;
 use crate::outbox::Outbox;
 
 /// What is left to do when no lock is held: the outboxes that have new frames are flushed, each once for all messages of
-/// one read; and members that were removed while they were away are given up.
+/// one read; and who was removed while it was away is given up. It is done when this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Flushes {
+pub(crate) struct Deferred {
     outboxes: SmallVec<[Arc<Outbox>; 8]>,
     /// Seldom there: a pointer that is null costs each message less than a list that is empty.
     removed: Option<Box<Removed>>,
+    /// How many deliveries the client pays for whose message is handled.
+    deliveries: usize,
 }
 
 /// Members that were removed while they were away, and why.
 #[derive(Debug, Default)]
-struct Removed(Vec<(Arc<dyn Absence>, LeaveReason)>);
+struct Removed(Vec<(OnRemoved, LeaveReason)>);
 
-impl Flushes {
+/// What to do when the room removes a member that is away. It is called when no lock is held.
+pub(crate) struct OnRemoved(Box<dyn FnOnce(LeaveReason) + Send>);
+
+impl OnRemoved {
+    /// Calls `act` with the reason.
+    pub(crate) fn new(act: impl FnOnce(LeaveReason) + Send + 'static) -> Self {
+        Self(Box::new(act))
+    }
+}
+
+impl Deferred {
     /// Writes as much of each outbox as its socket accepts now, and gives up the members that were removed.
     pub(crate) fn flush(&mut self) {
         for outbox in self.outboxes.drain(..) {
@@ -36,9 +47,29 @@ impl Flushes {
     #[inline]
     pub(crate) fn give_up_removed(&mut self) {
         let Some(removed) = self.removed.take() else { return };
-        for (absence, reason) in removed.0 {
-            absence.end(reason);
+        for (OnRemoved(act), reason) in removed.0 {
+            act(reason);
         }
+    }
+
+    /// How many deliveries there were since the last call that the client pays for.
+    pub(crate) fn take_deliveries(&mut self) -> usize {
+        mem::take(&mut self.deliveries)
+    }
+
+    /// Counts a delivery.
+    pub(super) fn count_delivery(&mut self) {
+        self.deliveries += 1;
+    }
+
+    /// Forgets all but the first `counted` deliveries: the client does not pay for the others.
+    pub(super) fn forget_deliveries(&mut self, counted: usize) {
+        self.deliveries = counted;
+    }
+
+    /// How many deliveries are counted.
+    pub(super) fn deliveries(&self) -> usize {
+        self.deliveries
     }
 
     pub(super) fn add(&mut self, outbox: &Arc<Outbox>) {
@@ -47,35 +78,19 @@ impl Flushes {
         }
     }
 
-    pub(super) fn add_removed(&mut self, absence: Arc<dyn Absence>, reason: LeaveReason) {
-        self.removed.get_or_insert_default().0.push((absence, reason));
+    pub(super) fn add_removed(&mut self, act: OnRemoved, reason: LeaveReason) {
+        self.removed.get_or_insert_default().0.push((act, reason));
     }
 }
 
-impl Drop for Flushes {
+impl Drop for Deferred {
     fn drop(&mut self) {
         self.flush();
     }
 }
 
-/// The outcome of relaying a signal.
-#[derive(Debug, Default)]
-pub(crate) struct Relayed {
-    /// How many members it was for.
-    pub receivers: usize,
-    /// The members that did not get it because they are busy for this sender.
-    pub busy: Vec<PeerId>,
-    /// The members that have not got it yet, because the sender's share in their outboxes is full.
-    pub blocked: Vec<Blocked>,
-    /// The signal for the blocked members; empty if there are none.
-    pub frame: Bytes,
-}
-
-/// A receiver in whose outbox the sender's share is full: the sender is paused until it has room.
-#[derive(Debug)]
-pub(crate) struct Blocked {
-    /// Its id.
-    pub id: PeerId,
-    /// The number of its membership in the room.
-    pub(super) serial: u64,
+impl fmt::Debug for OnRemoved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnRemoved(..)")
+    }
 }

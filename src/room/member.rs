@@ -1,118 +1,88 @@
-//! A client that enters a room, and why it cannot.
+//! A member of a room, and a client that is to become one.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use thiserror::Error;
+use tokio::time::Instant;
 
-use super::Role;
-use super::event::{ErrorCode, IceServers, Refusal, ResumeOffer};
+use super::deferred::OnRemoved;
+use super::event::{IceServers, Peer};
 use super::names::{PeerId, PeerName};
-use super::state::{Member, State};
-use crate::limits::WRONG_PASSWORDS_FOR;
+use super::rank::Rank;
+use super::role::Role;
 use crate::outbox::Outbox;
 use crate::secret::Secret;
 
-/// A client that enters a room.
+/// A client that may become a member: at once, or when a host lets it in.
 #[derive(Debug)]
-pub(crate) struct Entrant<'a> {
-    /// Its id; without one it gets a random id.
-    pub id: Option<&'a PeerId>,
+pub(crate) struct PendingMember {
+    /// Its id.
+    pub id: PeerId,
     /// Whether that id stands for one person.
     pub is_identified: bool,
     /// Its display name.
-    pub name: Option<&'a PeerName>,
+    pub name: Option<PeerName>,
     /// Its role.
     pub role: Role,
     /// The password that it gives.
-    pub password: Option<&'a Secret>,
+    pub password: Option<Secret>,
     /// Its address, if it is known.
     pub address: Option<IpAddr>,
-    /// The capacity of the room for this client; without it, that of the table.
+    /// The capacity of the room for this client; without it, the usual one.
     pub capacity: Option<usize>,
     /// The STUN and TURN servers for this client.
-    pub ice_servers: &'a IceServers,
-    /// How it can come back, if it asked for that.
-    pub resume: Option<ResumeOffer<'a>>,
+    pub ice_servers: IceServers,
+    /// How it can come back, if it asked for that: its token, and for how many milliseconds its place is held.
+    pub resume: Option<(Secret, u64)>,
     /// Its outbox.
-    pub outbox: &'a Arc<Outbox>,
+    pub outbox: Arc<Outbox>,
 }
 
-/// A client that may enter as soon as there is room, and what the room needs for that.
+/// One member.
 #[derive(Debug)]
-pub(super) struct Newcomer {
-    pub(super) member: Member,
-    pub(super) capacity: usize,
-    pub(super) ice_servers: IceServers,
-    pub(super) resume: Option<Resumption>,
+pub(super) struct Member {
+    pub(super) id: PeerId,
+    /// Its number in this room: another member may have had the same id before.
+    pub(super) serial: u64,
+    name: Option<PeerName>,
+    pub(super) outbox: Arc<Outbox>,
+    /// Whether the others know that its connection was lost: it keeps its place for a while.
+    pub(super) is_away: bool,
+    /// Set while it has no connection.
+    pub(super) on_removed: Option<OnRemoved>,
+    /// Whether its id stands for one person.
+    pub(super) is_identified: bool,
+    pub(super) rank: Rank,
+    /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
+    pub(super) active: Instant,
 }
 
-impl Newcomer {
-    /// Whether it may be added now.
-    pub(super) fn check(&self, state: &State) -> Result<(), JoinError> {
-        state.check(&self.member.id, self.member.standing.is_identified, self.capacity)
+impl PendingMember {
+    /// As a host sees it while it knocks.
+    pub(super) fn as_peer(&self) -> Peer<'_> {
+        Peer { id: &self.id, name: self.name.as_ref(), away: false }
     }
-}
 
-/// A [`ResumeOffer`] that is kept until the client is a member.
-#[derive(Debug)]
-pub(super) struct Resumption {
-    token: Secret,
-    hold_ms: u64,
-}
-
-impl Resumption {
-    pub(super) fn offer(&self) -> ResumeOffer<'_> {
-        ResumeOffer { token: &self.token, hold_ms: self.hold_ms }
-    }
-}
-
-impl From<ResumeOffer<'_>> for Resumption {
-    fn from(offer: ResumeOffer<'_>) -> Self {
-        Self { token: offer.token.clone(), hold_ms: offer.hold_ms }
-    }
-}
-
-/// Why a client cannot enter a room.
-#[derive(Debug, Error)]
-pub enum JoinError {
-    /// The room has reached this capacity.
-    #[error("the room is full: it takes {0}")]
-    Full(usize),
-    /// As many clients as may knock at a time do so.
-    #[error("the room is locked, and as many as may wait at it do so: {0}")]
-    TooManyKnocks(usize),
-    /// Another member has this id, or one who knocks.
-    #[error("another peer in the room has this id")]
-    IdTaken,
-    /// A member has not read the messages about earlier joins and leaves.
-    #[error("a member of the room has not yet read about earlier joins and leaves: try again in a moment")]
-    Unavailable,
-    /// The room has a password, and this is another one or none.
-    #[error("the room has a password, and this is not it")]
-    WrongPassword,
-    /// The client's address gave too many wrong passwords.
-    #[error("too many wrong passwords for this room: try again in {} s", WRONG_PASSWORDS_FOR.as_secs())]
-    TooManyGuesses,
-    /// The host removed this person from the room.
-    #[error("the host removed you from this room")]
-    Banned,
-    /// The operating system provides no randomness for an id.
-    #[error("cannot make an id: {0}")]
-    NoRandomness(#[from] getrandom::Error),
-}
-
-impl From<JoinError> for Refusal {
-    fn from(error: JoinError) -> Self {
-        let code = match error {
-            JoinError::Full(_) | JoinError::TooManyKnocks(_) => ErrorCode::RoomFull,
-            JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable => ErrorCode::Unavailable,
-            JoinError::WrongPassword => ErrorCode::WrongPassword,
-            JoinError::TooManyGuesses => ErrorCode::RateLimited,
-            JoinError::Banned => ErrorCode::Denied,
-            JoinError::NoRandomness(_) => ErrorCode::Internal,
+    /// The member with the number `serial`; its STUN and TURN servers; and how it can come back.
+    pub(super) fn into_member(self, serial: u64) -> (Member, IceServers, Option<(Secret, u64)>) {
+        let member = Member {
+            id: self.id,
+            serial,
+            name: self.name,
+            outbox: self.outbox,
+            is_away: false,
+            on_removed: None,
+            is_identified: self.is_identified,
+            rank: Rank::new(self.role),
+            active: Instant::now(),
         };
-        Self::new(code, error.to_string())
+        (member, self.ice_servers, self.resume)
+    }
+}
+
+impl Member {
+    /// As the others see it.
+    pub(super) fn as_peer(&self) -> Peer<'_> {
+        Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away }
     }
 }

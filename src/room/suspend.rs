@@ -1,19 +1,17 @@
 //! Members whose connection is lost: their places are held, and they come back on another connection.
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::deferred::Flushes;
-use super::event::{Event, IceServers, LeaveReason, Peer, ResumeOffer};
-use super::room::Room;
-use super::state::{Member, State};
-use crate::outbox::Outbox;
+use bytes::Bytes;
 
-/// What is kept outside of the room for a member whose connection is lost.
-pub(crate) trait Absence: fmt::Debug + Send + Sync {
-    /// Gives it up, because somebody else removed the member for this reason. It is called when no lock is held.
-    fn end(&self, reason: LeaveReason);
-}
+use super::deferred::{Deferred, OnRemoved};
+use super::event::{Event, IceServers, Peer, ResumeOffer};
+use super::member::Member;
+use super::names::PeerId;
+use super::reserve::AWAY;
+use super::room::Locked;
+use super::table::Membership;
+use crate::outbox::Outbox;
 
 /// A member that comes back on another connection.
 #[derive(Debug)]
@@ -30,108 +28,103 @@ pub(crate) struct Returning<'a> {
     pub outbox: &'a Arc<Outbox>,
 }
 
-/// Why a member cannot come back.
+/// The place of a member cannot be kept, or cannot be given back: it is no member any more, its messages are not kept, or
+/// the others have no room to be told that it is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResumeError {
-    /// It is no member any more.
-    Gone,
-    /// The messages that it needs were never sent, or are not kept any more.
-    NotKept,
-}
+pub(crate) struct PlaceLost;
 
-impl Room {
-    /// Keeps the place of a member whose connection is lost: what is for it waits. Tells the others if `tell` is set, and
-    /// returns how many they are; none if the place cannot be kept. `absence` learns if the member is removed.
-    pub(super) fn hold(
-        &self,
-        serial: u64,
-        absence: Arc<dyn Absence>,
-        tell: bool,
-        flushes: &mut Flushes,
-    ) -> Option<usize> {
-        let mut state = self.lock();
-        let member = state.members.iter_mut().find(|member| member.serial == serial)?;
-        member.outbox = Arc::new(member.outbox.part()?);
-        member.absence = Some(absence);
-        if tell { self.mark_away(&mut state, serial, flushes) } else { Some(0) }
-    }
-
-    /// Tells the others that a member is away, unless they know; returns how many they are, and none if they have no room
-    /// for that, or it is no member any more.
-    pub(super) fn tell_away(&self, serial: u64, flushes: &mut Flushes) -> Option<usize> {
-        self.mark_away(&mut self.lock(), serial, flushes)
-    }
-
-    fn mark_away(&self, state: &mut State, serial: u64, flushes: &mut Flushes) -> Option<usize> {
-        if state.members.iter().any(|member| member.serial == serial && member.is_away) {
-            return Some(0);
-        }
-        // `peer_away` now, and `peer_back` later.
-        self.give_up_unread(state, 2, flushes);
-        let position = state.members.iter().position(|member| member.serial == serial)?;
-        let announcements = 2 + state.reserved();
-        let mut others = state.members.iter().filter(|other| other.serial != serial);
-        if !others.all(|member| member.outbox.room_for_announcements(announcements)) {
-            return None;
-        }
-        let id = state.members.get(position)?.id.clone();
-        let heard = self.announce_to_others(state, position, &Event::PeerAway { id: &id }, flushes);
-        state.members.get_mut(position)?.is_away = true;
-        Some(heard)
-    }
-
-    /// Gives a member its place on another connection: `resumed`, and what it has not received. Returns how many others
-    /// were told.
+impl Membership {
+    /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set.
+    /// `on_removed` is called if the member is removed.
     ///
     /// # Errors
-    /// [`ResumeError`]; then nothing has happened.
-    pub(super) fn resume(
-        &self,
-        serial: u64,
-        returning: &Returning<'_>,
-        flushes: &mut Flushes,
-    ) -> Result<usize, ResumeError> {
-        let mut state = self.lock();
-        let position = state.members.iter().position(|member| member.serial == serial).ok_or(ResumeError::Gone)?;
-        let (Some(member), Some(host)) = (state.members.get(position), state.host()) else {
-            return Err(ResumeError::Gone);
-        };
-        let Returning { received, taken, ice_servers, resume, outbox } = *returning;
-        if !member.outbox.can_resume_after(received) {
-            return Err(ResumeError::NotKept);
+    /// [`PlaceLost`]: leave it then.
+    pub(crate) fn suspend(&self, on_removed: OnRemoved, tell: bool, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        let mut room = self.room.lock(deferred);
+        let member = room.state.members.iter_mut().find(|member| member.serial == self.serial);
+        member.ok_or(PlaceLost)?.suspend(on_removed)?;
+        if tell { room.tell_away(self.serial) } else { Ok(()) }
+    }
+
+    /// Tells the others that this member is away, unless they know.
+    ///
+    /// # Errors
+    /// [`PlaceLost`]: leave it then.
+    pub(crate) fn tell_away(&self, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        self.room.lock(deferred).tell_away(self.serial)
+    }
+
+    /// Goes on with the place on another connection: sends `resumed`, and what the member has not received.
+    ///
+    /// # Errors
+    /// [`PlaceLost`]; then nothing has happened.
+    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        self.room.lock(deferred).resume(self.serial, returning)
+    }
+}
+
+/// The only two moments at which a member changes its outbox. Whoever queues something there has the room locked, and finds
+/// the new one from then on.
+impl Member {
+    /// What is for it waits in an outbox without a connection.
+    fn suspend(&mut self, on_removed: OnRemoved) -> Result<(), PlaceLost> {
+        self.outbox = Arc::new(self.outbox.suspend().ok_or(PlaceLost)?);
+        self.on_removed = Some(on_removed);
+        Ok(())
+    }
+
+    /// It goes on with `outbox`, after the message `resumed`; it has received its messages up to the number `received`.
+    fn resume(&mut self, outbox: &Arc<Outbox>, received: u64, resumed: Bytes) -> Result<(), PlaceLost> {
+        if !self.outbox.hand_over(outbox, received, resumed) {
+            return Err(PlaceLost);
         }
+        (self.outbox, self.on_removed, self.is_away) = (Arc::clone(outbox), None, false);
+        Ok(())
+    }
+}
+
+impl Locked<'_> {
+    fn tell_away(&mut self, serial: u64) -> Result<(), PlaceLost> {
+        if self.state.member(serial).is_some_and(|member| member.is_away) {
+            return Ok(());
+        }
+        self.give_up_unread(AWAY);
+        let position = self.state.position(serial).ok_or(PlaceLost)?;
+        if !self.state.others_have_room(serial, AWAY) {
+            return Err(PlaceLost);
+        }
+        self.announce_to_others(position, |id| Event::PeerAway { id });
+        if let Some(member) = self.state.members.get_mut(position) {
+            member.is_away = true;
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<(), PlaceLost> {
+        let Returning { received, taken, ice_servers, resume, outbox } = *returning;
+        let (position, state) = (self.state.position(serial).ok_or(PlaceLost)?, &mut *self.state);
+        let (Some(member), Some(host)) = (state.members.get(position), state.host()) else { return Err(PlaceLost) };
         let others = state.members.iter().filter(|other| other.serial != serial);
         let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
-        let view = self.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
-        let resumed = Event::Resumed { view, received: taken, resume };
-        member.outbox.move_to(outbox, received, (self.encode)(&resumed).unwrap_or_default());
+        let view = self.room.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
+        let resumed = (self.room.encode)(&Event::Resumed { view, received: taken, resume }).unwrap_or_default();
         let (id, was_away) = (member.id.clone(), member.is_away);
-        if let Some(member) = state.members.get_mut(position) {
-            (member.outbox, member.absence, member.is_away) = (Arc::clone(outbox), None, false);
-        }
-        flushes.add(outbox);
+        state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;
+        self.post.deferred.add(outbox);
         // The same person may knock, who would have taken the place.
-        self.take_id_from_knock(&mut state, &id, flushes);
-        Ok(if was_away { self.announce_to_others(&state, position, &Event::PeerBack { id: &id }, flushes) } else { 0 })
+        self.at_no_charge(|room| room.end_knock_of(&id));
+        if was_away {
+            self.announce_to_others(position, |id| Event::PeerBack { id });
+        }
+        Ok(())
     }
 
-    /// Removes those members that are away and have no room left for `more` announcements.
-    pub(super) fn give_up_unread(&self, state: &mut State, more: usize, flushes: &mut Flushes) {
-        loop {
-            let most = more + state.reserved();
-            let is_full = |member: &Member| member.is_away && !member.outbox.room_for_announcements(most);
-            let Some(position) = state.members.iter().position(is_full) else { return };
-            self.remove(state, position, LeaveReason::Timeout, flushes);
+    /// Tells all members but the one at `position` what `event` makes of its id.
+    fn announce_to_others(&mut self, position: usize, event: for<'e> fn(&'e PeerId) -> Event<'e>) {
+        let (state, post) = (&*self.state, &mut self.post);
+        if let Some((before, [member, after @ ..])) = state.members.split_at_checked(position) {
+            post.announce(before.iter().chain(after), &event(&member.id));
         }
-    }
-
-    /// Tells all members but the one at `position`; returns how many they are.
-    fn announce_to_others(&self, state: &State, position: usize, event: &Event<'_>, flushes: &mut Flushes) -> usize {
-        let Some((before, [_, after @ ..])) = state.members.split_at_checked(position) else { return 0 };
-        for members in [before, after] {
-            self.announce(members, event, flushes);
-        }
-        before.len() + after.len()
     }
 }
 
@@ -164,7 +157,7 @@ mod tests {
         let [host, away, _third] = ["host", "away", "third"].map(|id| enter(&rooms, id));
         away.is_cut();
         for _ in 0..others {
-            host.membership.command(&HostCommand::MakeHost { to: "host".into() }, &mut Flushes::default()).unwrap();
+            host.membership.command(&HostCommand::MakeHost { to: "host".into() }, &mut Deferred::default()).unwrap();
         }
         host.hears();
         let gone = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;

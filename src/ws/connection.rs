@@ -21,7 +21,7 @@ use super::transport::{Reader, Transport};
 use crate::limits::{CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MESSAGES_A_TURN, PING_INTERVAL, READ_BYTES};
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
-use crate::room::Flushes;
+use crate::room::Deferred;
 
 thread_local! {
     /// The read buffer of all connections on this thread. A connection keeps only the bytes that it has not handled
@@ -61,7 +61,7 @@ struct Pass<'a, 'c> {
     clock: &'a mut Clock,
     now: Instant,
     budget: Budget,
-    flushes: Flushes,
+    deferred: Deferred,
 }
 
 /// Why decoding stopped.
@@ -137,9 +137,9 @@ impl Connection {
         loop {
             let now = Instant::now();
             let budget = Budget { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
-            let mut pass = Pass { cx, session, clock, now, budget, flushes: Flushes::default() };
+            let mut pass = Pass { cx, session, clock, now, budget, deferred: Deferred::default() };
             let input = self.poll_input(&mut pass);
-            pass.flushes.flush();
+            pass.deferred.flush();
             if input.is_ready() {
                 return input;
             }
@@ -173,7 +173,7 @@ impl Connection {
         let mut buffer = BUFFER.take();
         let end = loop {
             let now = pass.now;
-            if pass.session.poll_waiting(pass.cx, now, &mut pass.flushes).is_pending() {
+            if pass.session.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
                 break Poll::Pending;
             }
             if self.has_unread_answers && self.outbox.poll_answered(pass.cx).is_pending() {
@@ -252,7 +252,7 @@ impl Connection {
                 Some(Item::Text(text)) => {
                     (pass.clock.heard, pass.clock.message) = (now, None);
                     pass.budget.messages -= 1;
-                    if pass.session.receive(&text, now, pass.cx.waker(), &mut pass.flushes).is_err() {
+                    if pass.session.receive(&text, now, pass.cx.waker(), &mut pass.deferred).is_err() {
                         break Stop::End(End::Flood);
                     }
                     self.has_unread_answers |=
@@ -341,7 +341,7 @@ mod tests {
 
     use super::*;
     use crate::auth::Open;
-    use crate::peer::{Context as SessionContext, HubSettings};
+    use crate::peer::{Hub, HubSettings};
     use crate::quota::RateLimiter;
     use crate::ws::Opaque;
 
@@ -377,10 +377,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn others_get_their_turns_while_a_client_sends_pings_without_a_pause() {
         const TURNS: usize = 100;
-        let context = SessionContext::new(HubSettings::default(), Arc::new(Open), None);
+        let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
         let outbox = Arc::new(Outbox::new(0));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let mut session = Session::new(context, 1, Arc::clone(&outbox), rate, None, None);
+        let mut session = Session::new(hub, 1, Arc::clone(&outbox), rate, None, None);
         let mut connection = Connection::new(Opaque(Pings(TURNS * FRAMES_A_TURN)), &[], outbox, 1024);
         let mut polls = 0;
         let mut run = pin!(connection.run(&mut session));

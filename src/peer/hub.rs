@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::observer::{Observer, RelayEvent};
-use super::resume::Places;
+use super::observer::{Events, Observer, RelayEvent};
+use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
-use crate::contain;
 use crate::drain::Drain;
 use crate::limits::{self, AUTHORIZE_DEADLINE};
-use crate::outbox::Outbox;
+use crate::outbox::{ConnectionId, Outbox};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
 use crate::room::{IceServers, Rooms};
@@ -33,23 +33,25 @@ pub(crate) struct HubSettings {
 }
 
 /// What all sessions of a relay share.
-pub(crate) struct Context {
+pub(crate) struct Hub {
     /// The rooms and their members.
     pub rooms: Arc<Rooms>,
     /// The places that survive a lost connection.
-    pub places: Arc<Places>,
+    pub resumptions: Arc<Resumptions>,
     /// Decides who may join.
     pub authorizer: Arc<dyn Authorizer>,
     /// The STUN and TURN servers for clients whose [`Grant`](crate::auth::Grant) names none.
     pub ice_servers: IceServers,
-    /// Gets the relay's events.
-    pub observer: Option<Observer>,
+    /// Where the relay's events go.
+    events: Arc<Events>,
     /// The connections, and the signal that ends them.
     pub drain: Arc<Drain>,
     /// How much the clients may use, and do.
     pub quotas: Arc<Quotas>,
     /// The largest message in bytes.
     pub max_message_bytes: usize,
+    /// How many connections there were, to number them.
+    connections: AtomicU64,
     /// Bytes of peers' messages that may wait for one client.
     outbox_bytes: usize,
 }
@@ -66,20 +68,22 @@ impl Default for HubSettings {
     }
 }
 
-impl Context {
+impl Hub {
     /// A hub without rooms and connections. `authorizer` decides who may join, and `observer` gets the events.
     pub(crate) fn new(settings: HubSettings, authorizer: Arc<dyn Authorizer>, observer: Option<Observer>) -> Arc<Self> {
         let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, quotas } = settings;
-        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&quotas));
+        let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
+        let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
         Arc::new(Self {
             rooms: Arc::new(Rooms::new(room_capacity, protocol::encode)),
-            places: Arc::new(Places::new(hold, Arc::clone(&drain), Arc::clone(&quotas))),
+            resumptions: Arc::new(resumptions),
             authorizer,
             ice_servers,
-            observer,
+            events,
             drain,
             quotas,
             max_message_bytes,
+            connections: AtomicU64::new(0),
             // A full share for each member of a room, and as much again for those who have left. An empty share takes a
             // message of any size.
             outbox_bytes: 2 * room_capacity * limits::SHARE_BYTES.max(max_message_bytes),
@@ -88,7 +92,8 @@ impl Context {
 
     /// An outbox for a new connection.
     pub(crate) fn new_outbox(&self) -> Arc<Outbox> {
-        Arc::new(Outbox::new(self.outbox_bytes))
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Outbox::of(ConnectionId::new(number), self.outbox_bytes))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
@@ -103,17 +108,14 @@ impl Context {
         }
     }
 
-    /// Sends an event to the observer, if there is one. A panic of the observer ends here: a session also sends events
-    /// while it is dropped because of another panic, and a second panic would abort the process.
+    /// Sends an event to the observer, if there is one.
     pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
-        if let Some(observer) = &self.observer {
-            contain::call("the observer", || observer(&event()));
-        }
+        self.events.observe(event);
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+        f.debug_struct("Hub").field("rooms", &self.rooms.len()).finish_non_exhaustive()
     }
 }
