@@ -401,7 +401,7 @@ impl Line {
                 1 if texts.len() == most => break,
                 1 => texts.push(serde_json::from_slice(&payload).unwrap()),
                 9 => {
-                    self.session.outbox().confirm(&payload);
+                    self.session.outbox().ack(&payload);
                 }
                 _ => {}
             }
