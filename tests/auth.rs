@@ -1,5 +1,7 @@
 //! Who may enter: tokens, invite links and the webhook, as operators and clients meet them.
 
+// Where files have modes, and the relay gets SIGHUP.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,8 @@
 //! The authority of `--lan` can do no harm: a thief of its key can pose as no site, and one that somebody else put there
 //! is refused.
 
+// Where files have modes, and tools such as openssl are at hand.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,8 @@
 //! `--lan`: an authority that is made once, certificates that follow the machine's addresses, and the page that explains
 //! how to trust it.
 
+// Where tools such as openssl are at hand, and the relay gets signals.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

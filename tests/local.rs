@@ -1,5 +1,7 @@
 //! Unix sockets, also those that systemd passes on: for proxies on the same machine.
 
+// Where there are Unix sockets.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,7 @@
 //! The binary as its users meet it: what it prints, how it fails, how it ends.
 
+// Where the relay gets signals.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

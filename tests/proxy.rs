@@ -1,5 +1,7 @@
 //! Which pages may connect, directly, over TLS and through a real nginx, and which client the relay sees.
 
+// Where there is nginx.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

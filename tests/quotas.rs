@@ -1,5 +1,7 @@
 //! The limits for each address and for all: who is refused, how, and who is not.
 
+// Where a shell sets limits, and the relay gets signals.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,7 @@
 //! What `scripts/` gives away does what it says. (`tests/proxy.rs` runs `scripts/nginx.conf`.)
 
+// Where there are systemd and a shell.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,7 @@
 //! TLS by `--cert` and `--key`: what clients see, what is refused, and that nothing breaks when the certificate changes.
 
+// Where files have modes, and the relay gets SIGHUP.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

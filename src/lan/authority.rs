@@ -26,7 +26,7 @@ use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, create, display_name, distingui
 use crate::limits;
 use crate::net::certificate::{CertificateFiles, CertificateSource};
 use crate::net::machine::{Machine, is_private, names};
-use crate::net::unix::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
+use crate::net::system::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
 
 /// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
 pub(crate) const KEY_FILE: &str = "authority.key";

@@ -19,7 +19,7 @@ use zeroize::Zeroize;
 use crate::lan::authority::KEY_FILE;
 use crate::limits;
 use crate::net::machine::{Machine, PRIVATE_NETWORKS};
-use crate::net::unix::create_for_owner_only;
+use crate::net::system::create_for_owner_only;
 
 /// How many issuers, one below the other, a root may have: the one that it signs.
 pub(crate) const BELOW_ROOT: u8 = 1;

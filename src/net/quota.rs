@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use super::bucket::{Bucket, Rate};
 use crate::config::Config;
 use crate::limits;
-use crate::net::unix;
+use crate::net::system;
 
 /// The limits of a relay, and what is used of them.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Quotas {
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         Arc::new(Self {
             rules: Arc::new(Rules::new(config)),
-            max_connections: config.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            max_connections: config.max_connections.unwrap_or_else(|| connections_within(system::descriptor_limit())),
             open: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             addresses: DashMap::new(),
