@@ -3,6 +3,8 @@
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub(crate) mod assets;
 pub(crate) mod body;
+#[cfg(feature = "page")]
+mod classic;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod redirect;

@@ -20,6 +20,7 @@ use super::body::Body;
 use super::response::{self, method_not_allowed, text};
 use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
+use crate::http::assets::Page;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::quota::Admission;
@@ -169,7 +170,7 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
-        Some(name) => relay.page.file(name).await.map(|file| {
+        Some(name) => relay.page.file(name, response::accepts_gzip(request.headers())).await.map(|file| {
             let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
             let client = relay.client(request.headers(), connection);
             if let Some(origin) = request.headers().get(header::ORIGIN)
@@ -185,6 +186,7 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
         None => None,
     };
     let known = known.or_else(|| relay.trust.as_ref()?.answer(path));
+    let known = known.or_else(|| Some(response::moved(&Page::moved(name?)?)));
     match known {
         None => text(StatusCode::NOT_FOUND, "not found"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),

@@ -1,6 +1,6 @@
 /**
- * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file. By
- * `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
+ * The signaling client: one WebSocket to the relay that reconnects by itself. For any page, and for Node; needs no other
+ * file. The relay serves it as `/signaling.mjs`, and as the classic script `/signaling.js`.
  *
  *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
  *   channel.on("joined", ({ id, peers, iceServers }) => ...);
@@ -12,9 +12,6 @@
  *
  * What a slow peer's queue refuses (`peer_busy`) is sent again, in order, as long as the peer and the socket stay.
  */
-(() => {
-"use strict";
-
 /** Before dialling again; doubled at each failure. */
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
@@ -37,11 +34,18 @@ const LONGEST_BUSY_MS = 1_000;
 const MOST_HELD = 32;
 /** Characters that may wait for our return. */
 const MOST_LOGGED = 2 ** 20;
+/**
+ * Close codes after which the same would happen again: a broken rule of the protocol. 1008 is one of them where the relay
+ * says `maxMessageBytes`; an older one also closes so when a pong is missing.
+ */
+const FINAL_CODES = [1002, 1003, 1007, 1009];
+const POLICY_CODE = 1008;
+const TAKEN_OVER_CODE = 4001;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
 /** What the relay refused; `code` is the protocol's. */
-class SignalingError extends Error {
+export class SignalingError extends Error {
 	constructor({ code, message, retryable = false }) {
 		super(message);
 		Object.assign(this, { name: "SignalingError", code, retryable });
@@ -121,13 +125,17 @@ class SendQueue {
 	}
 }
 
-class SignalingChannel {
+export class SignalingChannel {
 	/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
 	state = "closed";
 	/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
 	id = null;
 
+	/** Bytes that the relay takes in one message; it tells at the join. */
+	maxMessageBytes = Infinity;
+
 	#url;
+	#WebSocket;
 	#socket = null;
 	/** The fields of `join`, while we mean to be in a room. */
 	#wanted = null;
@@ -159,11 +167,15 @@ class SignalingChannel {
 	#probeTimer = 0;
 	#watchTimer = 0;
 
-	/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
-	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href)) {
+	/**
+	 * @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page
+	 * @param {{WebSocket?: typeof WebSocket}} [options] the class of the socket, where there is no global one
+	 */
+	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket = globalThis.WebSocket } = {}) {
 		this.#url = String(url);
+		this.#WebSocket = WebSocket;
 		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
-		if (!globalThis.WebSocket) throw new Error("no WebSocket: use Node 22 or later");
+		if (!WebSocket) throw new Error("no WebSocket: use Node 22 or later, or give a class");
 	}
 
 	/** The relay of a page: its own host; for a page from disk this machine. */
@@ -179,13 +191,14 @@ class SignalingChannel {
 	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
 	 * peer_joined, peer_left, peer_away, peer_back, host, room, waiting, knock, knock_gone, offer, answer, offer_ice,
 	 * answer_ice, message, error, goaway.
-	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
+	 * From here: resumed (back in the old place), state {state, retryInMs?, code?, reason?, error?} (`error` is what the
+	 * relay refused, which we try again), refused {code, message, retryable}.
 	 * @returns {() => void} call it to stop listening
 	 */
 	on(type, listener) {
 		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
 		this.#listeners.get(type).add(listener);
-		return () => this.#listeners.get(type).delete(listener);
+		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
 	/**
@@ -212,12 +225,14 @@ class SignalingChannel {
 	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
 	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
 	 * @param {string} [to] one peer's id; without it everyone else in the room
-	 * @returns {boolean} false if it will never be sent: not in a room, or 1,024 messages or 1 MiB wait already
+	 * @returns {boolean} false if it will never be sent: not in a room, 1,024 messages or 1 MiB wait already, or it is
+	 *     larger than the relay takes (then there is an `error` with the code `too_large`)
 	 */
 	send(type, fields, to = fields?.to) {
 		if (this.state !== "joined" && !(this.#token && this.#log.join("").length < MOST_LOGGED)) return false;
 		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
 		const bytes = new TextEncoder().encode(text).length;
+		if (this.#isTooLarge(bytes, to)) return this.#tooLarge(fields?.ref);
 		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
 		const message = { number: ++this.#lastRef, to, ref: fields?.ref, text, share };
 		const all = [...this.#queues.values()];
@@ -236,6 +251,18 @@ class SignalingChannel {
 			queue.count(share);
 		}
 		return true;
+	}
+
+	/** With the `ref` and the receiver that are added to it. */
+	#isTooLarge(bytes, to) {
+		const envelope = `,"ref":"${this.#lastRef + 1}"`.length + (to === undefined ? 0 : `,"to":"${to}"`.length);
+		return bytes + envelope > this.maxMessageBytes;
+	}
+
+	#tooLarge(ref) {
+		const message = `a message may have ${this.maxMessageBytes} bytes`;
+		this.#emit("error", { type: "error", code: "too_large", message, retryable: false, ref });
+		return false;
 	}
 
 	/** Leaves the room and hangs up; the others hear `left`. */
@@ -282,7 +309,7 @@ class SignalingChannel {
 		this.#become("connecting");
 		let socket;
 		try {
-			socket = new WebSocket(this.#url);
+			socket = new this.#WebSocket(this.#url);
 		} catch (error) {
 			return this.#lost({ code: 0, reason: error.message });
 		}
@@ -296,10 +323,16 @@ class SignalingChannel {
 		});
 		socket.onmessage = mine(({ data }) => this.#read(data));
 		socket.onclose = mine(({ code, reason }) => {
-			if (code === 4001) return this.#refuse({ code: "taken_over", message: reason });
+			if (code === TAKEN_OVER_CODE) return this.#refuse({ code: "taken_over", message: reason });
+			if (this.#isFinal(code)) return this.#refuse({ code: "closed_by_relay", message: reason || `close code ${code}`, closeCode: code });
 			if (this.state === "connecting") reason ||= `no relay there, or it needs --allow-origin ${globalThis.origin ?? ""}`;
 			this.#lost({ code, reason });
 		});
+	}
+
+	#isFinal(code) {
+		const tells = this.maxMessageBytes !== Infinity || !this.#joinedBefore;
+		return FINAL_CODES.includes(code) || (code === POLICY_CODE && tells);
 	}
 
 	#enter = () => this.#put({ type: "join", ...this.#wanted, ref: JOIN_REF });
@@ -346,6 +379,7 @@ class SignalingChannel {
 		}
 		clearTimeout(this.#deadlineTimer);
 		this.#token = message.resume?.token;
+		this.maxMessageBytes = message.maxMessageBytes ?? Infinity;
 		this.#received = 1;
 		const previousId = this.id;
 		const again = this.#joinedBefore;
@@ -364,6 +398,7 @@ class SignalingChannel {
 		this.#took(message.received);
 		for (const text of this.#log) this.#socket.send(text);
 		this.#become("joined");
+		this.#emit("resumed", message);
 	}
 
 	#took(received) {
@@ -379,7 +414,7 @@ class SignalingChannel {
 		}
 		this.#ghostSinceMs ||= Date.now();
 		const isGhost = error.code === "id_taken" && Date.now() - this.#ghostSinceMs < GHOST_MS;
-		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
+		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message, error });
 		this.#refuse(error);
 	}
 
@@ -389,7 +424,7 @@ class SignalingChannel {
 		this.#emit("refused", error);
 	}
 
-	#lost({ code, reason }) {
+	#lost({ code, reason, error }) {
 		this.#hangUp();
 		if (!this.#token) this.#forget();
 		if (!this.#wanted) return this.#become("closed");
@@ -399,7 +434,7 @@ class SignalingChannel {
 		this.#failures = Math.min(this.#failures + 1, 10);
 		this.#notBeforeMs = 0;
 		this.#redialTimer = setTimeout(() => this.#dial(), retryInMs);
-		this.#become("waiting", { retryInMs, code, reason });
+		this.#become("waiting", { retryInMs, code, reason, error });
 	}
 
 	/** 1000 would give our place up. */
@@ -469,7 +504,7 @@ class SignalingChannel {
 	}
 
 	#put(message) {
-		if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+		if (this.#socket?.readyState !== 1 /* OPEN */) return false;
 		this.#socket.send(JSON.stringify(message));
 		return true;
 	}
@@ -507,7 +542,3 @@ class SignalingChannel {
 
 	#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
 }
-
-globalThis.SignalingChannel = SignalingChannel;
-globalThis.SignalingError = SignalingError;
-})();

@@ -3,8 +3,6 @@
  *
  * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
  */
-"use strict";
-
 /** Height and frames a second, by the number of others: each costs an encoder. */
 const SIZES = [[1, 720, 30], [3, 540, 24], [5, 360, 20], [Infinity, 270, 15]];
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
@@ -17,7 +15,7 @@ const WORDS = {
 	AbortError: "busy",
 };
 
-class LocalMedia {
+export class LocalMedia {
 	microphone = null;
 	camera = null;
 	screen = null;
@@ -31,6 +29,8 @@ class LocalMedia {
 	#meter = null;
 	#size = SIZES[0];
 	#asked = 0;
+	/** "user" or "environment"; where it is empty the browser chooses. */
+	#facing = "";
 
 	constructor() {
 		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
@@ -38,6 +38,22 @@ class LocalMedia {
 
 	static get canShareScreen() {
 		return Boolean(navigator.mediaDevices?.getDisplayMedia);
+	}
+
+	/** Whether there is another camera to turn to, as phones have. */
+	async canFlip() {
+		return matchMedia("(pointer: coarse)").matches && (await this.devices()).camera.length > 1;
+	}
+
+	/** The camera at the other side of the phone. */
+	async flip() {
+		const front = this.camera?.getSettings().facingMode !== "environment";
+		this.#facing = front ? "environment" : "user";
+		this.chosen.camera = "";
+		if (!this.camera) return;
+		this.#drop("camera");
+		this.problems.camera = await this.#ask(["camera"]);
+		this.onchange();
 	}
 
 	/** The screen takes the camera's place. */
@@ -76,7 +92,8 @@ class LocalMedia {
 
 	#picture() {
 		const [, height, fps] = this.#size;
-		return { width: { ideal: (height * 16) / 9 }, height: { ideal: height }, frameRate: { ideal: fps, max: fps } };
+		const facing = this.#facing ? { facingMode: { ideal: this.#facing } } : {};
+		return { ...facing, width: { ideal: (height * 16) / 9 }, height: { ideal: height }, frameRate: { ideal: fps, max: fps } };
 	}
 
 	stop(kind) {
@@ -99,6 +116,7 @@ class LocalMedia {
 
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
+		if (kind === "camera") this.#facing = "";
 		if (!this[kind]) return;
 		this.#drop(kind);
 		this.problems[kind] = await this.#ask([kind]);

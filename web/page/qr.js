@@ -2,8 +2,6 @@
  * QR codes (ISO/IEC 18004) in byte mode, with error correction L, of versions 1 to 6: up to 134 bytes, which most invite
  * links fit in.
  */
-"use strict";
-
 /** Error correction bytes a block, and the number of blocks, from version 1. */
 const CORRECTION = [7, 10, 15, 20, 26, 18];
 const BLOCKS = [1, 1, 1, 1, 1, 2];
@@ -21,7 +19,7 @@ for (let i = 0, x = 1; i < 255; i += 1) {
 const times = (a, b) => (a && b ? POWER[LOGARITHM[a] + LOGARITHM[b]] : 0);
 
 /** @returns {boolean[][]|null} rows of modules, true is dark; null if the text is too long */
-function qrCode(text) {
+export function qrCode(text) {
 	const bytes = new TextEncoder().encode(text);
 	for (let version = 1; version <= BLOCKS.length; version += 1) {
 		const { grid, free } = qrFrame(version);
@@ -103,7 +101,7 @@ function qrFrame(version) {
 	return { grid, free };
 }
 
-function drawQr(svg, grid) {
+export function drawQr(svg, grid) {
 	const side = grid.length + 8;
 	const path = grid.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");
 	svg.setAttribute("viewBox", `0 0 ${side} ${side}`);
