@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
-use tokio::time::Instant;
 use tracing::info;
 
 use crate::auth::Authorizer;
@@ -19,14 +18,16 @@ use crate::error::BindError;
 use crate::http::assets::Page;
 use crate::http::origin::OriginPolicy;
 use crate::http::proxy::{self, Client};
+#[cfg(feature = "page")]
+use crate::http::site::Site;
 use crate::lan::trust::TrustPages;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
-use crate::net::quota::{Admission, Quotas, Refused};
 use crate::outbox::Outbox;
-use crate::peer::{Context, Observer, Places, RateLimiter, RelayEvent, Session};
+use crate::peer::{Context, Observer, Places, RelayEvent, Session};
 use crate::protocol;
+use crate::quota::{Admission, Quotas, RefusalPermit};
 use crate::room::Rooms;
 
 /// One relay: its rooms, its page, and its connections.
@@ -37,6 +38,9 @@ pub struct Relay {
     pub(crate) config: Config,
     /// The call page.
     pub(crate) page: Page,
+    /// What the page is told.
+    #[cfg(feature = "page")]
+    pub(crate) site: Site,
     /// The web pages that may connect.
     pub(crate) origins: OriginPolicy,
     /// The pages about the local authority, if there is one.
@@ -96,10 +100,12 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
-        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&config));
+        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&(&config).into()));
         let hold = Duration::from_millis(config.hold_ms);
         Ok(Relay {
             page,
+            #[cfg(feature = "page")]
+            site: Site::default(),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             trust,
             keys,
@@ -174,13 +180,13 @@ impl Relay {
     ///
     /// # Errors
     /// When a limit is reached, which the log says: the refusal, unless enough others are being written.
-    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<Refused>> {
+    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<RefusalPermit>> {
         let ip = proxy::counted_ip(connection.ip(), &self.config.trusted_proxy);
-        self.quotas.admit(ip).map_err(|excess| {
-            if self.quotas.may_log_refusal(ip, excess) {
-                info!(address = %connection, why = %excess, "refused a connection");
+        self.quotas.admit(ip).map_err(|over| {
+            if self.quotas.may_log_refusal(ip, over) {
+                info!(address = %connection, why = %over, "refused a connection");
             }
-            self.quotas.refuse(excess, connection.is_local())
+            self.quotas.refuse(over, connection.is_local())
         })
     }
 
@@ -200,10 +206,9 @@ impl Relay {
         let share = limits::SHARE_BYTES.max(self.config.max_message_bytes);
         let outbox = Arc::new(Outbox::new(2 * self.config.room_capacity * share));
         let registration = self.drain.register(&outbox);
-        let connection = registration.number();
+        let connection = registration.id().number();
         self.context.observe(|| RelayEvent::Connected { connection, address });
-        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now())
-            .sharing(admission.address().cloned());
+        let rate = self.quotas.rate_limiter(admission.address());
         (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)
     }
 

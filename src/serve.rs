@@ -7,16 +7,16 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::drain::Registration;
+use crate::http::over_limit;
 use crate::http::proxy::is_trusted;
-use crate::http::refused;
 use crate::http::service::{self, Upgraded};
 use crate::http::upgrade::Upgrade;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
-use crate::net::quota::{Admission, Refused};
 use crate::outbox::EndReason;
 use crate::peer::Session;
+use crate::quota::{Admission, RefusalPermit};
 use crate::relay::Relay;
 use crate::room::{ErrorCode, Event};
 use crate::ws::{Connection, End, Transport};
@@ -48,7 +48,7 @@ impl Relay {
     async fn admit_and_serve<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
         match self.admit(connection) {
             Ok(admission) => Arc::clone(self).serve_transport(stream, connection, admission).await,
-            Err(Some(refused)) => self.refuse(stream, connection, refused).await,
+            Err(Some(refusal)) => self.refuse(stream, connection, refusal).await,
             Err(None) => {}
         }
     }
@@ -73,9 +73,9 @@ impl Relay {
     }
 
     /// Tells a connection why it is refused.
-    pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refused: Refused) {
+    pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refusal: RefusalPermit) {
         let is_trusted = is_trusted(connection.ip(), &self.config.trusted_proxy);
-        Box::pin(refused::serve(stream, connection, is_trusted, refused.excess)).await;
+        Box::pin(over_limit::serve(stream, connection, is_trusted, refusal.over)).await;
     }
 
     /// Makes a WebSocket of `stream`, from which `read` has been read already.
@@ -116,7 +116,7 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
-        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         if self.admission.may_log() {
             info!(connection = number, address = %self.address, %place, "connected");
         }
@@ -132,7 +132,7 @@ impl WebSocket {
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: End) {
         self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
-        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
         if self.admission.may_log() {
@@ -143,5 +143,5 @@ impl WebSocket {
 
 /// The peer's room and id, for the log. `{:?}` escapes the name, so that a client cannot forge a line of the log.
 fn place_of(session: &Session) -> String {
-    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
+    session.joined_as().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }

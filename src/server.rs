@@ -18,8 +18,8 @@ use crate::lan::trust::TrustPages;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::listen::{Listener, listen};
-use crate::net::quota::{Admission, Refused};
 use crate::net::tls::{MaybeTlsStream, Tls};
+use crate::quota::{Admission, RefusalPermit};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
 
@@ -53,7 +53,7 @@ enum App {
 }
 
 /// Whether a connection is within the limits: if not, it is to be told.
-type Admitted = Result<Arc<Admission>, Refused>;
+type Admitted = Result<Arc<Admission>, RefusalPermit>;
 
 impl RelayBuilder {
     /// Builds the relay and a server that listens for it.
@@ -86,6 +86,8 @@ impl Server {
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let relay = Arc::new(builder.build_with(trust)?);
+        #[cfg(feature = "page")]
+        relay.site.listens(&local_addrs, tls.is_some());
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay })
     }
 
@@ -198,9 +200,9 @@ impl Endpoint {
     async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, admitted: Admitted) {
         match &admitted {
             Ok(admission) => {
-                if let Err(excess) = admission.take_handshake() {
+                if let Err(over) = admission.take_handshake() {
                     if admission.may_log() {
-                        info!(address = %connection, why = %excess, "refused a connection");
+                        info!(address = %connection, why = %over, "refused a connection");
                     }
                     return;
                 }

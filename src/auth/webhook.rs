@@ -26,9 +26,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tracing::{info, warn};
 
 use super::token::check_length;
-use super::{Answer, Authorizer, Denial, Grant, JoinRequest, Role, Secret};
+use super::{Answer, Authorizer, Denial, Grant, JoinRequest};
 use crate::limits;
+use crate::room::Role;
 use crate::room::names::{PeerId, PeerName};
+use crate::secret::Secret;
 
 /// The address of a webhook: `http://` or `https://`, a host, and a path.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,8 +103,7 @@ impl Complaints {
         if self.last.is_none_or(|last| last.elapsed() >= limits::WEBHOOK_COMPLAINTS) {
             self.last = Some(Instant::now());
             self.is_open = true;
-            let error = format_args!("{error:#}");
-            warn!(%error, "the webhook of --auth-url did not decide on a join, so it was refused");
+            warn!(error = %format_args!("{error:#}"), "the webhook of --auth-url did not decide on a join, so it was refused");
         }
     }
 

@@ -6,9 +6,11 @@ pub(crate) mod body;
 #[cfg(feature = "page")]
 mod classic;
 pub(crate) mod origin;
+pub(crate) mod over_limit;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
-pub(crate) mod refused;
 pub(crate) mod response;
 pub(crate) mod service;
+#[cfg(feature = "page")]
+pub(crate) mod site;
 pub(crate) mod upgrade;

@@ -18,12 +18,14 @@ use tracing::debug;
 
 use super::body::Body;
 use super::response::{self, method_not_allowed, text};
+#[cfg(feature = "page")]
+use super::site;
 use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::http::assets::Page;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::net::quota::Admission;
+use crate::quota::Admission;
 use crate::relay::Relay;
 use crate::ws::linger;
 
@@ -170,6 +172,8 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
+        #[cfg(feature = "page")]
+        Some(site::NAME) => Some(relay.site.answer(request.headers(), relay.client(request.headers(), connection).connection.ip(), relay.keys.is_some())),
         Some(name) => relay.page.file(name, response::accepts_gzip(request.headers())).await.map(|file| {
             let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
             let client = relay.client(request.headers(), connection);

@@ -13,18 +13,17 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::body::Body;
+use super::over_limit;
 use super::proxy::Client;
-use super::refused;
 use super::response::{method_not_allowed, text};
-use crate::auth::{Answer, Secret};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::net::quota::{Admission, Excess};
-use crate::peer::{Entry, Session};
+use crate::peer::{JoinRefusal, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::quota::Admission;
 use crate::relay::Relay;
-use crate::room::Flushes;
 use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::secret::Secret;
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it; but a browser that offers subprotocols
 /// fails the connection if the server selects none.
@@ -101,7 +100,7 @@ async fn accept<B>(
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
                 // show.
                 return Err(match refusal {
-                    JoinRefusal::Excess(excess) => refused::response(excess, client.is_behind_unknown_proxy()),
+                    JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
                     JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
                 }
                 .into());
@@ -123,11 +122,11 @@ fn admit(
     let ip = client.counted_ip(&relay.config.trusted_proxy);
     let admitted = relay.quotas().admit_client(admission, ip);
     let admitted = admitted.and_then(|admission| admission.take_upgrade().map(|()| admission));
-    admitted.map_err(|excess| {
-        if relay.quotas().may_log_refusal(ip, excess) {
-            info!(%client, why = %excess, "refused an upgrade");
+    admitted.map_err(|over| {
+        if relay.quotas().may_log_refusal(ip, over) {
+            info!(%client, why = %over, "refused an upgrade");
         }
-        refused::response(excess, client.is_behind_unknown_proxy()).into()
+        over_limit::response(over, client.is_behind_unknown_proxy()).into()
     })
 }
 
@@ -165,45 +164,7 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    let join = join_from_query(query)?;
-    let wants_resume = join.resume;
-    let request = session.request(join);
-    session.take_join()?;
-    let answer = match session.authorize(&request) {
-        Answer::Now(answer) => answer,
-        Answer::Later(decision) => decision.await,
-    };
-    let entry = Entry { room: request.room, password: None, is_by_url: true, wants_resume };
-    Ok(session.enter(&entry, None, answer, &mut Flushes::default())?)
-}
-
-/// Why a client cannot join the room that its URL names.
-enum JoinRefusal {
-    /// Its address has joined too often.
-    Excess(Excess),
-    /// Another reason.
-    Other(Refusal),
-}
-
-impl From<Excess> for JoinRefusal {
-    fn from(excess: Excess) -> Self {
-        Self::Excess(excess)
-    }
-}
-
-impl From<Refusal> for JoinRefusal {
-    fn from(refusal: Refusal) -> Self {
-        Self::Other(refusal)
-    }
-}
-
-impl From<JoinRefusal> for Refusal {
-    fn from(refusal: JoinRefusal) -> Self {
-        match refusal {
-            JoinRefusal::Excess(excess) => excess.into(),
-            JoinRefusal::Other(refusal) => refusal,
-        }
-    }
+    session.join_by_url(join_from_query(query)?).await
 }
 
 fn has_room(query: &str) -> bool {

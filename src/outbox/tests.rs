@@ -13,7 +13,7 @@ use crate::limits::{
     ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES,
     WRITES_FOR_OTHERS,
 };
-use crate::outbox::{Outbox, Pushed, SenderId, Sink, frame};
+use crate::outbox::{ConnectionId, Outbox, Pushed, Sink, frame};
 
 /// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
 #[derive(Clone, Default)]
@@ -86,7 +86,7 @@ impl Sink for Wire {
     }
 }
 
-fn sender() -> SenderId {
+fn sender() -> ConnectionId {
     Outbox::new(0).id()
 }
 
@@ -94,7 +94,7 @@ fn bytes(count: usize) -> Bytes {
     vec![b'x'; count].into()
 }
 
-fn push(outbox: &Outbox, sender: SenderId, count: usize) -> Pushed {
+fn push(outbox: &Outbox, sender: ConnectionId, count: usize) -> Pushed {
     outbox.push(sender, &bytes(count), Waker::noop())
 }
 

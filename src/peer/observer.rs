@@ -15,7 +15,7 @@ pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
 pub enum RelayEvent {
     /// A client asks for a WebSocket, and its origin may connect. Its upgrade may still be refused or lost.
     Connected {
-        /// The number of the connection, unique in this relay.
+        /// The number of the connection, unique in this process.
         connection: u64,
         /// The client's address, if it is known.
         address: Option<IpAddr>,

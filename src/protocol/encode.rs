@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
 use crate::outbox::frame;
-use crate::room::names::{PeerId, RoomName};
+use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, Event, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View};
 
 /// Encodes `event` as one text frame.
@@ -39,6 +39,8 @@ enum RelayMessage<'a> {
     #[serde(rename_all = "camelCase")]
     Joined {
         id: &'a PeerId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a PeerName>,
         room: &'a RoomName,
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
@@ -53,6 +55,8 @@ enum RelayMessage<'a> {
     #[serde(rename_all = "camelCase")]
     Resumed {
         id: &'a PeerId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a PeerName>,
         room: &'a RoomName,
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
@@ -127,14 +131,14 @@ impl<'a> RelayMessage<'a> {
     fn from_event(event: &'a Event<'a>) -> Option<Self> {
         Some(match *event {
             Event::Joined { view, resume } => {
-                let View { id, room, host, peers, ice_servers, is_locked: locked, has_password: password } = view;
+                let View { id, name, room, host, peers, ice_servers, is_locked: locked, has_password: password } = view;
                 let resume = resume.map(Resume::from);
-                Self::Joined { id, room, host, peers, ice_servers, locked, password, resume }
+                Self::Joined { id, name, room, host, peers, ice_servers, locked, password, resume }
             }
             Event::Resumed { view, received, resume } => {
-                let View { id, room, host, peers, ice_servers, is_locked: locked, has_password: password } = view;
+                let View { id, name, room, host, peers, ice_servers, is_locked: locked, has_password: password } = view;
                 let resume = resume.into();
-                Self::Resumed { id, room, host, peers, ice_servers, locked, password, received, resume }
+                Self::Resumed { id, name, room, host, peers, ice_servers, locked, password, received, resume }
             }
             Event::Taken { received } => Self::Taken { received },
             Event::PeerAway { id } => Self::PeerAway { id },
@@ -217,7 +221,7 @@ mod tests {
         for (is_locked, has_password) in [(false, false), (true, false), (false, true)] {
             let (id, room, peers, ice_servers) = (&id, &room, &[], &ice_servers);
             let joined = Event::Joined {
-                view: View { id, room, host: id, peers, ice_servers, is_locked, has_password },
+                view: View { id, name: None, room, host: id, peers, ice_servers, is_locked, has_password },
                 resume: None,
             };
             let frame = encode(&joined).unwrap();

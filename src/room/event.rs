@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::names::{NameError, PeerId, PeerName, RoomName};
-use crate::auth::Secret;
+use crate::secret::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
 pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
@@ -18,6 +18,8 @@ pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 pub struct View<'a> {
     /// Its id there.
     pub id: &'a PeerId,
+    /// Its display name, as the others see it.
+    pub name: Option<&'a PeerName>,
     /// The room.
     pub room: &'a RoomName,
     /// The id of the host.

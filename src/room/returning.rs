@@ -102,7 +102,7 @@ impl Room {
         }
         let others = state.members.iter().filter(|other| other.serial != serial);
         let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
-        let view = self.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
+        let view = self.view(state.door.as_deref(), member, &host.id, &peers, ice_servers);
         let resumed = Event::Resumed { view, received: taken, resume };
         member.outbox.move_to(outbox, received, (self.encode)(&resumed).unwrap_or_default());
         let (id, was_away) = (member.id.clone(), member.is_away);

@@ -19,7 +19,7 @@ use super::names::{LOBBY, PeerId, RoomName};
 use super::password::Password;
 use super::state::{Member, NEWCOMER, State};
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::{EndReason, Pushed, SenderId};
+use crate::outbox::{ConnectionId, EndReason, Pushed};
 
 /// One room.
 #[derive(Debug)]
@@ -102,17 +102,18 @@ impl Room {
         Ok(Arrival::Inside(serial, self.add(state, newcomer, flushes)))
     }
 
-    /// What the member `id` learns of the room when it has its place.
+    /// What `member` learns of the room when it has its place.
     pub(super) fn view<'a>(
         &'a self,
         door: Option<&Door>,
-        id: &'a PeerId,
+        member: &'a Member,
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
         ice_servers: &'a IceServers,
     ) -> View<'a> {
         View {
-            id,
+            id: &member.id,
+            name: member.as_peer().name,
             room: &self.name,
             host,
             peers,
@@ -135,7 +136,7 @@ impl Room {
         let host = state.host();
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), host) else { return 0 };
         let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
-        let view = self.view(state.door.as_deref(), &newcomer.id, &host.id, &peers, &ice_servers);
+        let view = self.view(state.door.as_deref(), newcomer, &host.id, &peers, &ice_servers);
         let joined = Event::Joined { view, resume: resume.as_ref().map(Resumption::offer) };
         let joined = (self.encode)(&joined);
         if resume.is_some() {
@@ -224,7 +225,7 @@ impl Room {
     /// Pushes a signal into the outboxes of its receivers.
     pub(super) fn relay(
         &self,
-        (serial, sender): (u64, SenderId),
+        (serial, sender): (u64, ConnectionId),
         from: &PeerId,
         signal: &Signal<'_>,
         waker: &Waker,
@@ -266,7 +267,7 @@ impl Room {
     /// full, `is_late` decides from whether the outbox is stalled: if it returns true, the sender gives up.
     pub(super) fn relay_again(
         &self,
-        (serial, sender): (u64, SenderId),
+        (serial, sender): (u64, ConnectionId),
         blocked: &Blocked,
         frame: &Bytes,
         waker: &Waker,
@@ -314,7 +315,7 @@ impl Room {
 }
 
 impl Relayed {
-    fn push(&mut self, member: &Member, sender: SenderId, frame: &Bytes, waker: &Waker, flushes: &mut Flushes) {
+    fn push(&mut self, member: &Member, sender: ConnectionId, frame: &Bytes, waker: &Waker, flushes: &mut Flushes) {
         self.receivers += 1;
         match member.outbox.push(sender, frame, waker) {
             Pushed::Queued => flushes.add(&member.outbox),

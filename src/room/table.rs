@@ -20,7 +20,7 @@ use super::names::{LOBBY, PeerId, RoomName};
 use super::returning::{Absence, ResumeError, Returning};
 use super::room::{Arrival, Room};
 use crate::limits::LOBBY_CAPACITY;
-use crate::outbox::{Pushed, SenderId};
+use crate::outbox::{ConnectionId, Pushed};
 
 /// The rooms by name. Each has at least one member.
 #[derive(Debug)]
@@ -156,13 +156,13 @@ pub(crate) struct Membership {
     rooms: Arc<Rooms>,
     room: Arc<Room>,
     id: PeerId,
-    sender: SenderId,
+    sender: ConnectionId,
     serial: u64,
     has_left: bool,
 }
 
 impl Membership {
-    fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: SenderId, serial: u64) -> Self {
+    fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: ConnectionId, serial: u64) -> Self {
         Self { rooms, room, id, sender, serial, has_left: false }
     }
 

@@ -8,14 +8,9 @@ export const MOST_CHARACTERS = 2_000;
 const LINK = /https?:\/\/[^\s<>"'“”‘’（）《》，。；]+/gi;
 
 export class Chat {
-	/** Messages that came while the chat was closed. */
 	unread = 0;
 	#isOpen;
 
-	/**
-	 * @param {{onsend: (text: string) => Node[]|null, isOpen: () => boolean, onchange: () => void}} hooks `onsend`
-	 *     returns why it was not sent to somebody, or null
-	 */
 	constructor({ onsend, isOpen, onchange }) {
 		this.#isOpen = isOpen;
 		this.onchange = onchange;
@@ -32,7 +27,6 @@ export class Chat {
 		};
 	}
 
-	/** @param {{from: string, key?: number, name: string, text: string}} message `from` is a peer's id or "self" */
 	add({ from, key, name, text }) {
 		const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 		const who = make("b", {}, make("bdi", {}, name));
@@ -45,7 +39,6 @@ export class Chat {
 		this.onchange();
 	}
 
-	/** It has been opened. */
 	read() {
 		this.unread = 0;
 		$("chat-list").scrollTop = $("chat-list").scrollHeight;

@@ -23,7 +23,6 @@ export class DevicePickers {
 		this.refresh();
 	}
 
-	/** Lists what is there now. Browsers name devices only once one of them was allowed. */
 	async refresh() {
 		const devices = await this.#media.devices();
 		for (const [kind, select] of Object.entries(this.#selects)) {
@@ -50,7 +49,6 @@ export function showSending(mic, cam, { microphone, camera }, audio) {
 	cam.dataset.on = Boolean(camera);
 }
 
-/** What is wrong with microphone and camera; the same problem of both is told once. */
 export function deviceProblems({ problems }) {
 	const { microphone, camera } = problems;
 	if (microphone && microphone === camera) {
@@ -61,12 +59,6 @@ export function deviceProblems({ problems }) {
 		.map((device) => ({ device, problem: problems[device], kind: t(device) }));
 }
 
-/**
- * A box that says what is wrong, and what can be done.
- * @param {{device: string, problem: string, key?: string, more?: Node[]}} what `key` of the texts is `problem`'s own by
- *     default; other fields are the texts' values
- * @param {...[text: string, onclick: () => void]} buttons
- */
 export function notice({ device, problem, key = problem, more = [], ...values }, ...buttons) {
 	return make(
 		"div",

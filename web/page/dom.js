@@ -8,10 +8,8 @@ const MOST_TOASTS = 3;
 
 export const $ = (id) => document.getElementById(id);
 export const $$ = (css) => document.querySelectorAll(css);
-/** The page's state, for the style sheet. */
 export const page = document.body.dataset;
 
-/** Makes an element with these DOM properties; strings become text. */
 export function make(tag, { dataset = {}, aria = {}, ...properties } = {}, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
 	Object.assign(element.dataset, dataset);
@@ -22,7 +20,6 @@ export function make(tag, { dataset = {}, aria = {}, ...properties } = {}, ...ch
 
 export const row = (term, ...value) => make("div", {}, make("dt", {}, term), make("dd", {}, ...value));
 
-/** One of the icons at the top of index.html. */
 export function icon(name) {
 	const svg = document.createElementNS(SVG, "svg");
 	const use = document.createElementNS(SVG, "use");
@@ -34,7 +31,6 @@ export function icon(name) {
 	return svg;
 }
 
-/** A round button with an icon; its label shows on hover and is read aloud. */
 export function tool(iconName, onclick) {
 	return furnish(make("button", { type: "button", onclick, dataset: { icon: iconName } }));
 }
@@ -48,7 +44,6 @@ function furnish(button) {
 }
 $$("button[data-icon]").forEach(furnish);
 
-/** The tip is what can be seen; `name` is what is read aloud, if that says more. */
 export function setTool(button, iconName, label, name = "") {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
 	const tip = button.querySelector(".tip");
@@ -63,7 +58,6 @@ export function replaceIfNew(element, ...children) {
 	if (element.textContent !== text) element.replaceChildren(...children);
 }
 
-/** Says something in passing. */
 export function toast(key, values) {
 	const line = make("p", {}, ...nodes(key, values));
 	$("toasts").append(line);

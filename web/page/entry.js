@@ -9,9 +9,7 @@ const METER_MS = 100;
 const DEVICES = ["microphone", "camera"];
 
 export class Entry {
-	/** What to send; kept over hanging up, and in this tab over a reload. */
 	wanted = Object.fromEntries(DEVICES.map((device) => [device, Store.get(device, "sessionStorage") !== "off"]));
-	/** What the relay said, if it refused or cannot be reached. */
 	trouble = null;
 	#media;
 	#onjoin;
@@ -74,7 +72,6 @@ export class Entry {
 		this.render();
 	}
 
-	/** @param {object|null} trouble a notice's `what`, with `buttons`; while it `waits`, nobody joins again */
 	tell(trouble) {
 		this.trouble = trouble;
 		this.#busy = Boolean(trouble?.waits);
@@ -84,7 +81,6 @@ export class Entry {
 		$("password").focus();
 	}
 
-	/** The relay refused. */
 	refused({ code, message, retryable }) {
 		const key = refusalKey(code);
 		const said = code === "kicked" && message ? [make("p", {}, ...nodes("host_says", { message }))] : [];
@@ -112,7 +108,6 @@ export class Entry {
 		this.#pickers.refresh();
 	}
 
-	/** Whether the device is off now, and on after Join. */
 	#willStart(device) {
 		return this.#left && !this.#media[device] && this.wanted[device] && !this.#media.problems[device];
 	}
@@ -147,7 +142,6 @@ export class Entry {
 		return cleanName($("room").value);
 	}
 
-	/** Says while it is typed what the relay would say, or do. */
 	#showHints() {
 		const typed = $("name").value;
 		const name = cleanName(typed);
@@ -167,7 +161,6 @@ export class Entry {
 		$("room").setAttribute("aria-invalid", roomIsLong);
 	}
 
-	/** Before the call and in it. */
 	async toggle(device) {
 		const media = this.#media;
 		if (this.#willStart(device)) return this.#want(device, false);

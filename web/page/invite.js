@@ -7,10 +7,8 @@ import { nodes, t } from "./text.js";
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
-/** What the relay tells its page: {lan: string[], tokens: boolean}. A relay that tells nothing is one without tokens. */
 let site = { lan: [], tokens: false };
 
-/** Asks the relay once; the file stands beside the page, wherever that is mounted. */
 export async function learnSite() {
 	try {
 		const response = await fetch("site.json");
@@ -22,7 +20,6 @@ export async function learnSite() {
 	}
 }
 
-/** The addresses by which others reach this page, the best first. */
 function bases() {
 	const here = new URL(".", location).href;
 	if (!LOOPBACK.test(location.hostname)) return [here];
@@ -33,7 +30,6 @@ export function inviteLink(room, base = bases()[0]) {
 	return new URL(`?${new URLSearchParams({ room })}`, base).href;
 }
 
-/** The dialog for one room. */
 export function showInvite(room) {
 	const all = bases();
 	$("link-base").replaceChildren(...all.map((base) => make("option", { value: base }, new URL(base).host)));
@@ -61,7 +57,6 @@ function show(room, base) {
 	if (code) drawQr($("qr"), code);
 }
 
-/** The buttons that copy a link. Where a token is needed, the link alone lets nobody in. */
 export function readyInvite(room) {
 	copyBy("link-copy", () => $("link").value);
 	copyBy("alone-copy", () => {
@@ -70,7 +65,6 @@ export function readyInvite(room) {
 	});
 }
 
-/** What must be known before a link is copied. */
 export function inviteHint() {
 	return site.tokens ? "link_token" : "alone_text";
 }

@@ -70,7 +70,6 @@ function onentered() {
 	$("mic").focus({ preventScroll: true });
 }
 
-/** @param {boolean} stays the call goes on with those who are there */
 function onrefused(error, stays) {
 	page.problem = error.code;
 	if (stays) return onmedia();
@@ -93,7 +92,6 @@ function hangUp() {
 	$("join").focus();
 }
 
-/** Puts away what belongs to the call, and stops camera, microphone and screen if it was up. */
 function closeCall() {
 	if ($("call").hidden) return;
 	media.stopAll();
@@ -121,7 +119,6 @@ function render() {
 	if (inCall) showCallNotices();
 }
 
-/** What holds up one who joins. */
 function showDoor() {
 	if (!room) return;
 	const knocking = room.call.state === "knocking";

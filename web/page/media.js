@@ -19,7 +19,6 @@ export class LocalMedia {
 	microphone = null;
 	camera = null;
 	screen = null;
-	/** The microphone is held, and sends silence. */
 	muted = false;
 	problems = { microphone: null, camera: null };
 	chosen = { microphone: "", camera: "", speaker: "" };
@@ -29,7 +28,6 @@ export class LocalMedia {
 	#meter = null;
 	#size = SIZES[0];
 	#asked = 0;
-	/** "user" or "environment"; where it is empty the browser chooses. */
 	#facing = "";
 
 	constructor() {
@@ -40,12 +38,10 @@ export class LocalMedia {
 		return Boolean(navigator.mediaDevices?.getDisplayMedia);
 	}
 
-	/** Whether there is another camera to turn to, as phones have. */
 	async canFlip() {
 		return matchMedia("(pointer: coarse)").matches && (await this.devices()).camera.length > 1;
 	}
 
-	/** The camera at the other side of the phone. */
 	async flip() {
 		const front = this.camera?.getSettings().facingMode !== "environment";
 		this.#facing = front ? "environment" : "user";
@@ -143,7 +139,6 @@ export class LocalMedia {
 		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
 	}
 
-	/** How loud the microphone is now, from 0 to 1. */
 	level() {
 		if (!this.microphone || this.muted) return 0;
 		const meter = this.#listen();
@@ -172,7 +167,6 @@ export class LocalMedia {
 		return this.#meter;
 	}
 
-	/** @returns {Promise<string|null>} what went wrong, in a word */
 	async #ask(kinds) {
 		if (!navigator.mediaDevices?.getUserMedia) return "insecure";
 		const asked = this.#asked;

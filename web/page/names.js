@@ -8,7 +8,6 @@ export const LONGEST = 64;
 const GOLDEN_DEGREES = 137.5;
 
 const UNSEEN = /[\p{Default_Ignorable_Code_Point}\p{Bidi_Control}]/u;
-/** Joiners, variation selectors and the tags of flags: they shape the character before them. */
 const SHAPING = /[\u200c\u200d\u180b-\u180d\u180f\ufe00-\ufe0f\u{e0020}-\u{e007f}\u{e0100}-\u{e01ef}]/u;
 const SPACE = /\p{White_Space}/u;
 
@@ -25,7 +24,6 @@ export function cleanName(text) {
 	return clean.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
 }
 
-/** Characters as people count them. */
 export function lengthOf(text) {
 	return [...text].length;
 }
@@ -43,12 +41,11 @@ export function shownNames(members) {
 	return shown;
 }
 
-/** A hue for each person. */
 export function hueOf(key) {
 	return Math.round(key * GOLDEN_DEGREES) % 360;
 }
 
-/** Six groups of three digits: 59 bits, to be read aloud in any language. */
+/** 59 bits. */
 const DIGIT_GROUPS = 6;
 
 /** A room name to say on the telephone, which nobody can guess: syllables such as "lumo-taki-nabu-dori", 48 random bits; in Chinese digits. */

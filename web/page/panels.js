@@ -8,15 +8,12 @@ const VIEWS = ["chat", "people", "details"];
 const MOST_UNREAD = 99;
 
 export class Panels {
-	/** @type {"chat"|"people"|"details"|null} */
 	open = null;
-	/** @type {Chat} */
 	chat = null;
 	#opener = null;
 	#numbers = new Map();
 	#hooks;
 
-	/** @param {{ontoggle: () => void}} hooks */
 	constructor(hooks) {
 		this.#hooks = hooks;
 		for (const view of VIEWS) $(`${view}-open`).onclick = () => this.toggle(view);
@@ -46,10 +43,6 @@ export class Panels {
 		this.#hooks.ontoggle();
 	}
 
-	/**
-	 * The numbers of one connection.
-	 * @param {{key, peer: string, shown: string, rows: [string, string][], safety: Node[]}} person
-	 */
 	showNumbers({ key, peer, shown, rows, safety }) {
 		let item = this.#numbers.get(key);
 		if (!item) {

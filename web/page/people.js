@@ -9,14 +9,12 @@ export class People {
 	#call;
 	#knocks = new Map();
 
-	/** @param {{call: Call}} of the call that the list shows */
 	constructor(call) {
 		this.#call = call;
 		$("lock").onchange = () => call.lock($("lock").checked);
 		call.on("knock", () => chime("knock"));
 	}
 
-	/** @param {{key, member?: Member, shown: string, audio: boolean, video: string, note: string}[]} people ourselves first */
 	render(people) {
 		const call = this.#call;
 		const host = call.isHost;
@@ -72,7 +70,6 @@ export class People {
 		$("remove").showModal();
 	}
 
-	/** In reach without opening anything, and read out. */
 	#showKnocks() {
 		const { knocks, isHost } = this.#call;
 		for (const [id, element] of this.#knocks) {

@@ -14,9 +14,7 @@ import { nodes, refusalKey, t } from "./text.js";
 
 const SPEAKING_MS = 400;
 const STATS_MS = 3_000;
-/** After this a connection that does not come up is called failed. */
 const PATIENCE_MS = 15_000;
-/** Louder than this counts as speaking. */
 const LOUD = 0.02;
 const LOUD_OWN = 0.45;
 
@@ -28,15 +26,12 @@ export class Room {
 	#people;
 	#timers = [];
 	#totals = new Map();
-	/** The safety numbers that people said they compared, by key. */
 	#compared = new Map();
 	#hooks;
 	#picture = null;
 	#host = null;
 	#locked = false;
-	/** What the relay said when it did not have us back, and tries again. */
 	#trouble = null;
-	/** Whether the first attempt to reach the relay has failed. */
 	unreachable = false;
 
 	constructor({ media, tiles, panels, url, room, name, token, password }, hooks) {
@@ -57,7 +52,6 @@ export class Room {
 		call.join(room, { name: name || undefined, token, password: password || undefined });
 	}
 
-	/** How things stand, as body[data-state] says it. */
 	get state() {
 		const { call } = this;
 		if (!call.hasEntered) return "connecting";
@@ -66,7 +60,6 @@ export class Room {
 		return call.members.some(({ isConnected }) => isConnected) ? "connected" : "connecting";
 	}
 
-	/** The line at the top: a text's key and values. */
 	get words() {
 		const { call, state } = this;
 		if (!call.hasEntered) return [call.state === "knocking" ? "s_door" : this.unreachable ? "s_unreachable" : "s_relay"];
@@ -85,7 +78,6 @@ export class Room {
 		this.call.channel.reconnect();
 	}
 
-	/** Hangs up, or gives up joining. */
 	leave() {
 		this.#timers.forEach(clearInterval);
 		this.call.close();
@@ -107,7 +99,6 @@ export class Room {
 		$("alone").hidden = call.members.length > 0 || call.state === "refused";
 	}
 
-	/** What stands in the way of the call, for those who are in it. */
 	get notices() {
 		const { refusal } = this.call;
 		if (!refusal) return [];
@@ -266,7 +257,6 @@ export class Room {
 		return this.call.iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
 	}
 
-	/** For the list of people: ourselves first. */
 	#list(names) {
 		const { described } = this.#media;
 		const self = { key: "self", shown: this.#selfName, ...described, note: "" };
@@ -311,7 +301,6 @@ export class Room {
 		}
 	}
 
-	/** The safety number, to read aloud, and whether it was compared. */
 	#safety({ key, link }, name) {
 		if (link.state !== "connected") return [];
 		const number = safetyNumber(link.certificates);

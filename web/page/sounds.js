@@ -2,7 +2,6 @@
 
 import { Store } from "./dom.js";
 
-/** Tones of each sound: [hertz, start in seconds]. */
 const TONES = {
 	knock: [[587, 0], [587, 0.18], [784, 0.36]],
 	came: [[523, 0], [659, 0.12]],
@@ -14,7 +13,6 @@ const LOUDNESS = 0.12;
 
 let context = null;
 
-/** Whether there shall be sounds; kept in this browser. */
 export const Sounds = {
 	get on() {
 		return Store.get("sounds") !== "off";
@@ -24,7 +22,6 @@ export const Sounds = {
 	},
 };
 
-/** Plays one, unless they are off. */
 export function chime(name) {
 	if (!Sounds.on) return;
 	try {

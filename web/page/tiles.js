@@ -12,7 +12,6 @@ const MOST_CROPPED = 0.42;
 const SMALLEST = 64;
 
 export class Tiles {
-	/** The key of the tile enlarged by hand. */
 	pinned = null;
 	#grid;
 	#tiles = new Map();
@@ -24,10 +23,6 @@ export class Tiles {
 		new ResizeObserver(() => this.arrange()).observe(grid);
 	}
 
-	/**
-	 * @param {{key, peer, name, shown, stream, connection, audio, video, present?, note?}} who `name` is as they call
-	 *     themselves, `shown` as we do
-	 */
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
 		const { element, video } = tile;
@@ -86,13 +81,11 @@ export class Tiles {
 		tile.signal.title = title;
 	}
 
-	/** Where everyone is heard; empty is the system's default. */
 	async setSpeaker(deviceId) {
 		this.#sink = deviceId;
 		for (const { video } of this.#tiles.values()) await this.#applySink(video);
 	}
 
-	/** Browsers may refuse sound until the page is clicked. */
 	async play(video) {
 		try {
 			await video.play();
@@ -133,7 +126,7 @@ export class Tiles {
 		if (layout === "duo") {
 			place(main, 0, 0, width, height);
 			const w = Math.max(96, Math.min(240, width * 0.24));
-			const h = width < height ? w * 1.25 : w / ASPECT;
+			const h = others[0].upright ? w * 1.25 : w / ASPECT;
 			place(others[0], width - w - 12, height - h - 12, w, h);
 		} else if (layout === "spotlight") {
 			spotlight(main, others, width, height);
@@ -215,7 +208,6 @@ function place({ element, video }, left, top, width, height) {
 	for (const [key, value] of Object.entries({ left, top, width, height })) element.style[key] = `${Math.floor(value)}px`;
 }
 
-/** As many columns as make the tiles largest; the last row is centred. */
 function grid(tiles, width, height) {
 	const [narrowest, widest] = width < height ? [0.75, 1.4] : [1.25, ASPECT];
 	let best = { area: 0 };
@@ -236,7 +228,6 @@ function grid(tiles, width, height) {
 	});
 }
 
-/** One large, the others in a strip beside it, or below it on a phone. */
 function spotlight(main, others, width, height) {
 	const beside = width > height;
 	const long = beside ? height : width;

@@ -1,16 +1,12 @@
 /**
- * A call of many over the relay: a mesh of connections whose members outlive the relay. No DOM.
+ * A call of many over the relay: a mesh of connections whose members outlive the relay. No DOM. What each part is for
+ * stands in index.d.ts.
  *
  *   const call = new Call(); // by this page's own relay; or { url: "wss://relay.example/ws" }
  *   call.on("track", ({ member, track }) => ...);
- *   call.on("message", ({ member, data }) => ...);
  *   call.setTrack("video", cameraTrack);
  *   await call.join("blue-heron", { name: "Ana" });
  *   call.send({ text: "hello" });
- *
- * Whom the relay lets in becomes a member, with a connection of its own. If the relay goes away, the call goes on:
- * messages, state and goodbyes travel from peer to peer. When it is back, so are we, and everybody keeps their member.
- * If it then refuses us, the call goes on with those who are there: `refused` says why, and `rejoin` tries again.
  */
 
 import { Mesh } from "./mesh.js";
@@ -21,20 +17,13 @@ import { SignalingChannel, SignalingError } from "./signaling.js";
 const RELOCK_MS = 5_000;
 
 export class Call {
-	/** Our id in the room. @type {string|null} */
 	id = null;
-	/** Our name as the relay tells it to the others. */
 	name = "";
-	/** The host's id. @type {string|null} */
 	host = null;
-	/** Whether newcomers must be let in. */
 	locked = false;
 	hasPassword = false;
-	/** Those who knock, for the host: by id, {id, name, verified}. */
 	knocks = new Map();
-	/** Why the relay does not have us back. @type {SignalingError|null} */
 	refusal = null;
-	/** The signaling below, for what is not here: `reconnect`, `probe`, its own events. @type {SignalingChannel} */
 	channel;
 
 	#mesh;
@@ -49,11 +38,6 @@ export class Call {
 	#relockTimer = 0;
 	#stopSignal = () => {};
 
-	/**
-	 * @param {{url?: string|URL, media?: boolean, RTCPeerConnection?: typeof RTCPeerConnection,
-	 *   WebSocket?: typeof WebSocket}} [options] `url` is the relay's `/ws`, by default this page's; `media: false` is a
-	 *   call of data alone; the classes are for Node, which lacks one or both
-	 */
 	constructor({ url, media = true, RTCPeerConnection = globalThis.RTCPeerConnection, WebSocket } = {}) {
 		if (!RTCPeerConnection) throw new Error("no RTCPeerConnection: give a class");
 		this.#options = { media, RTCPeerConnection };
@@ -65,7 +49,6 @@ export class Call {
 		this.#makeCertificate();
 	}
 
-	/** @returns {"closed"|"connecting"|"knocking"|"joined"|"reconnecting"|"refused"} */
 	get state() {
 		if (!this.#wanted) return "closed";
 		if (this.refusal) return "refused";
@@ -74,7 +57,6 @@ export class Call {
 		return this.#entered ? "reconnecting" : "connecting";
 	}
 
-	/** The others, in the order in which they came. @returns {Member[]} */
 	get members() {
 		return this.#mesh.others;
 	}
@@ -87,7 +69,6 @@ export class Call {
 		return this.state === "joined" && this.host === this.id;
 	}
 
-	/** Whether we have been in the room since `join`. */
 	get hasEntered() {
 		return this.#entered;
 	}
@@ -96,38 +77,12 @@ export class Call {
 		return this.#mesh.iceServers;
 	}
 
-	/**
-	 * Listens to one kind of event.
-	 *
-	 * | event | fields | when |
-	 * | --- | --- | --- |
-	 * | `state` | `state` | ours changed |
-	 * | `joined` | `again` | we are in the room |
-	 * | `refused` | `error`, `removed` | the relay does not let us in or back; `removed`: the host removed us, and the call is over |
-	 * | `member` | `member`, `fresh`? | somebody came (`fresh`) or changed |
-	 * | `gone` | `member`, `reason` | somebody is gone: `left`, `kicked`, `lost` |
-	 * | `track` | `member`, `name`, `track` | a track of theirs arrives |
-	 * | `stream` | `member` | their sound and picture (`member.link.stream`) changed |
-	 * | `message` | `member`, `data` | they sent something |
-	 * | `channel` | `member`, `channel` | they opened a data channel |
-	 * | `shared` | `key`, `value` | a shared value changed |
-	 * | `room` | | `host`, `locked`, `hasPassword` or `knocks` changed |
-	 * | `knock` | `id`, `name`, `verified`? | somebody asks the host to be let in |
-	 * | `problem` | `error`, `member`? | something went wrong, and was survived |
-	 * @returns {() => void} call it to stop listening
-	 */
 	on(type, listener) {
 		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
 		this.#listeners.get(type).add(listener);
 		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
-	/**
-	 * Enters a room; keeps trying while the relay cannot be reached. Where the host must let us in it takes minutes.
-	 * @param {{name?: string, id?: string, token?: string, password?: string, signal?: AbortSignal}} [who]
-	 * @returns {Promise<object>} the relay's `joined`
-	 * @throws {SignalingError} what the relay refused; `closed` after `leave`
-	 */
 	join(room, { signal, ...who } = {}) {
 		const joined = this.#join(room, who, signal);
 		joined.catch(() => {}); // `refused` tells as well
@@ -148,7 +103,6 @@ export class Call {
 		}
 	}
 
-	/** After a refusal: once more, with other words if need be (a password, a token). */
 	rejoin(changes = {}) {
 		if (!this.#wanted) throw new SignalingError({ code: "closed", message: "join first" });
 		this.refusal = null;
@@ -159,12 +113,15 @@ export class Call {
 		return joined;
 	}
 
-	/** Hangs up: the others hear it at once, with or without the relay. */
 	leave() {
+		this.#leave(true);
+	}
+
+	#leave(goodbye) {
 		this.#stopSignal();
 		clearTimeout(this.#relockTimer);
 		const wasIn = this.#wanted !== null;
-		this.#mesh.leave();
+		this.#mesh.leave(goodbye);
 		this.channel.leave();
 		this.#wanted = this.refusal = this.id = this.host = null;
 		this.#entered = this.#knocking = this.locked = this.hasPassword = false;
@@ -173,7 +130,6 @@ export class Call {
 		if (wasIn) this.#emit("state", { state: "closed" });
 	}
 
-	/** Leaves, and forgets every listener. */
 	close() {
 		this.leave();
 		this.#mesh.close();
@@ -181,35 +137,24 @@ export class Call {
 		this.#listeners.clear();
 	}
 
-	/**
-	 * Sends a track to everybody from now on, or nothing. "audio" and "video" cost no negotiation; other names, such as
-	 * "screen", get lines of their own.
-	 */
 	setTrack(name, track) {
 		this.#mesh.setTrack(name, track);
 	}
 
-	/** What we show of ourselves to everybody, also to those who come later, such as {audio: false}. At most 4,000 characters as JSON. */
 	setState(state) {
 		if (JSON.stringify(state) === JSON.stringify(this.#state)) return;
 		this.#state = state;
 		this.#mesh.announce({ type: "state", state }, { kind: "media", media: state });
 	}
 
-	/**
-	 * Sends what JSON can say to everybody, or to one member. In order as long as the connection stays; never twice.
-	 * @returns {Member[]} those who will not get it: without the relay, and without a connection
-	 */
 	send(data, member) {
 		return this.#mesh.tell(data, member);
 	}
 
-	/** A value that all in the call have in common. */
 	shared(key) {
 		return this.#shared.get(key);
 	}
 
-	/** Sets it for everybody, and for those who come later; undefined takes it away. @returns {boolean} false if it is too large */
 	share(key, value) {
 		const entry = this.#shared.set(key, value);
 		if (!entry) return false;
@@ -218,7 +163,6 @@ export class Call {
 		return true;
 	}
 
-	/** A raw data channel to one member; they hear of it by `channel`. @returns {RTCDataChannel} */
 	openChannel(member, label, options) {
 		if (!member.link) throw new Error("not connected yet");
 		return member.link.pc.createDataChannel(label, options);
@@ -303,7 +247,7 @@ export class Call {
 		const refusal = new SignalingError(error);
 		this.#knocking = false;
 		if (removed || !this.#entered) {
-			this.leave();
+			this.#leave(false);
 		} else {
 			this.refusal = refusal;
 			this.knocks.clear();
@@ -318,7 +262,6 @@ export class Call {
 		for (const { key, value } of this.#shared.merge(detail.entries)) this.#emit("shared", { key, value });
 	}
 
-	/** One for all connections, so that our end of every safety number stays the same. */
 	async #makeCertificate() {
 		try {
 			const certificate = await this.#options.RTCPeerConnection.generateCertificate({ name: "ECDSA", namedCurve: "P-256" });

@@ -16,12 +16,10 @@ export const PROTOCOL = "signaling-relay";
 
 /** Characters in one message: every browser's SCTP takes as many bytes, four times. */
 export const LONGEST = 60_000;
-/** Bytes that may wait to be sent. */
 const MOST_BUFFERED = 2 ** 20;
 /** Messages that may come at once, and how many more in a second: a chat is far below, a flood above. */
 const BURST = 300;
 const PER_SECOND = 60;
-/** Messages of ours without an `ack`. */
 const MOST_UNCONFIRMED = 256;
 
 export class PeerLine {
@@ -31,7 +29,6 @@ export class PeerLine {
 	#heardHi = false;
 	#allowance = BURST;
 	#countedAt = performance.now();
-	/** Messages that the other side has not confirmed, by their number. */
 	#unconfirmed = new Map();
 
 	/**
@@ -47,7 +44,6 @@ export class PeerLine {
 		return this.#channel !== null;
 	}
 
-	/** Whether the other side listens. */
 	get live() {
 		return this.#heardHi && this.#channel.readyState === "open";
 	}
@@ -63,7 +59,6 @@ export class PeerLine {
 		if (channel.readyState === "open") greet();
 	}
 
-	/** @returns {boolean} whether it is on its way */
 	send(message) {
 		if (!this.live) return false;
 		const text = JSON.stringify(message);

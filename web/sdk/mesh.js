@@ -5,8 +5,7 @@
  * - The relay makes a new id at each join, but connections outlive the relay. So peers that meet say `hello` with a
  *   token; the two tokens are the pair's secret; a peer with a new id proves it (proof.js) and keeps connection and key.
  *   An id alone proves nothing: after a restart of the relay it may be anybody's.
- * - Whoever leaves is gone at once; whoever is lost stays while the media flows, and a little longer.
- * - What one tells another goes by the data channel of the two (line.js); until that is there, by the relay.
+ * - Whoever is lost stays while the media flows, and a little longer.
  */
 
 import { LABEL, PROTOCOL, PeerLine } from "./line.js";
@@ -17,9 +16,7 @@ import { proofOf, randomToken } from "./proof.js";
 const HELLO_MS = 400;
 /** The same while someone is missing, who may be the newcomer. */
 const HELLO_WHILE_MISSING_MS = 2_500;
-/** The same for one who said goodbye, and whom the relay should report gone. */
 const GOODBYE_MS = 5_000;
-/** How long the others wait for the newcomer's offer. */
 const OFFER_MS = 3_000;
 /** How long a lost peer without media keeps its place here. */
 const GRACE_MS = 15_000;
@@ -27,23 +24,17 @@ const GRACE_MS = 15_000;
 const GRACE_WITHOUT_RELAY_MS = 60_000;
 /** Connections at once: each costs a decoder, and beyond this browsers fail. */
 const MOST_LINKS = 32;
-/** Connections that come up at once. */
 const MOST_STARTING = 6;
-/** After this one that does not come up holds up nobody else. */
 const STARTING_MS = 8_000;
 const MOST_PENDING = 60;
 const MOST_PROOFS = 32;
 const LONGEST_TOKEN = 99;
-/** Numbers of messages remembered for each peer, so that none is told twice. */
 const MOST_NUMBERS = 512;
-/** Characters of a state as JSON. */
 const LONGEST_STATE = 4_000;
-/** For goodbyes on their way before the connections close. */
 const LINGER_MS = 300;
 
 /** Video's bits a second, by the number of others. */
 const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_000]];
-/** Letters on a shared screen must stay sharp. */
 const SCREEN_BITS = 1_500_000;
 
 const SIGNALS = ["offer", "answer", "offer_ice", "answer_ice"];
@@ -53,16 +44,11 @@ export class Member {
 	id;
 	key;
 	name;
-	/** Whether the relay's operator vouches for the id. */
 	verified = false;
-	/** Whether the relay has them, if only for the moment without a connection (`away`). */
 	present = true;
 	away = false;
-	/** What they show of themselves, as they say: `setState` at their end. */
 	state = {};
-	/** Theirs, by the names that they gave them. @type {Map<string, MediaStreamTrack>} */
 	tracks = new Map();
-	/** @type {PeerLink|null} null while too many others are connected, or about to be */
 	link = null;
 	linkedAt = 0;
 	lastSeen = Date.now();
@@ -81,14 +67,12 @@ export class Member {
 		return this.link?.state === "connected";
 	}
 
-	/** Whether a message would reach them without the relay. */
 	get isDirect() {
 		return this.isConnected && Boolean(this.line?.live);
 	}
 }
 
 export class Mesh {
-	/** By key. @type {Map<number, Member>} */
 	members = new Map();
 	#byId = new Map();
 	#channel;
@@ -108,12 +92,10 @@ export class Mesh {
 	#sweeper;
 
 	/**
-	 * @param {SignalingChannel} channel
 	 * @param {(event: string, detail: object) => void} notify hears: member {member, fresh?}, gone {member, reason},
 	 *   stream {member}, track {member, name, track}, message {member, data}, shared {entries}, channel {member, channel},
 	 *   problem {member, error}
-	 * @param {() => {state: object, shared: object[]}} greeting what a new peer is told of us
-	 * @param {object} linkOptions more options of PeerLink
+	 * @param {() => object} greeting what a new peer is told of us
 	 */
 	constructor(channel, notify, greeting, linkOptions) {
 		this.#channel = channel;
@@ -131,7 +113,6 @@ export class Mesh {
 		this.#sweeper = setInterval(() => this.#sweep(), 1_000);
 	}
 
-	/** In the order in which they came. */
 	get others() {
 		return [...this.members.values()];
 	}
@@ -140,7 +121,6 @@ export class Mesh {
 		return this.#iceServers;
 	}
 
-	/** @returns {Member|undefined} by the relay's id */
 	byId(id) {
 		return this.#byId.get(id);
 	}
@@ -162,7 +142,6 @@ export class Mesh {
 		return missed;
 	}
 
-	/** Says it to those who listen directly; `byRelay` is the data for the others. */
 	announce(message, byRelay) {
 		for (const member of this.members.values()) {
 			if (member.isDirect && member.line.send(message)) continue;
@@ -170,9 +149,8 @@ export class Mesh {
 		}
 	}
 
-	/** Says goodbye and lets go of everybody. */
-	leave() {
-		this.announce({ type: "bye" });
+	leave(goodbye = true) {
+		if (goodbye) this.announce({ type: "bye" });
 		this.#forgetStrangers();
 		const links = this.others.map(({ link }) => link);
 		this.members.clear();
@@ -212,7 +190,6 @@ export class Mesh {
 		}
 	}
 
-	/** Their passwords may have run out. */
 	#setIceServers(iceServers) {
 		if (!iceServers) return;
 		this.#iceServers = iceServers;
@@ -299,7 +276,6 @@ export class Mesh {
 		return member;
 	}
 
-	/** Connects those who wait for it, the oldest first, a few at a time. */
 	#connectSome() {
 		const linked = this.others.filter(({ link }) => link);
 		const isStarting = ({ link, linkedAt }) => !link.wasConnected && Date.now() - linkedAt < STARTING_MS;
@@ -312,14 +288,13 @@ export class Mesh {
 		}
 	}
 
-	/** The newcomer of the two makes the first offer. */
 	#connect(member) {
 		this.#link(member, member.wasThere);
 		const offers = member.pending.splice(0);
 		for (const message of offers) member.link.receive(message);
 		if (member.wasThere) this.#start(member);
 		const { link } = member;
-		const isSilent = () => member.link === link && !link.remoteSession && !link.pc.remoteDescription;
+		const isSilent = () => this.members.has(member.key) && member.link === link && !link.remoteSession && !link.pc.remoteDescription;
 		if (!member.wasThere) setTimeout(() => isSilent() && this.#start(member), OFFER_MS);
 		this.#notify("member", { member });
 	}
@@ -390,7 +365,6 @@ export class Mesh {
 		member.link.receive(message);
 	}
 
-	/** For one who is not connected yet. */
 	#keepPending(member, message) {
 		if (message.type === "offer") member.pending = [];
 		if (member.pending.length < MOST_PENDING) member.pending.push(message);
@@ -407,8 +381,8 @@ export class Mesh {
 		this.#told(member, n, data.kind === "data" && "data" in rest ? rest.data : rest);
 	}
 
-	/** By the data channel: only the member itself can speak there. */
 	#heard(member, message) {
+		if (!this.members.has(member.key)) return;
 		const { type, state, shared, entries, n, data } = message;
 		if (type === "hi" || type === "state") this.#setState(member, state);
 		if (type === "hi" || type === "shared") this.#notify("shared", { member, entries: shared ?? entries });

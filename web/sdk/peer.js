@@ -1,22 +1,18 @@
 /**
  * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
  *
- * For any page, and for Node with an `RTCPeerConnection` of its own; knows nothing of rooms or sockets.
+ * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts.
  *
  *   const link = new PeerLink({ polite, iceServers, send: (type, fields) => channel.send(type, fields, peerId) });
  *   link.setTrack("video", cameraTrack);
  *   if (polite) link.start(); // the newcomer makes the first offer
  *   channel.on("offer", (message) => link.receive(message)); // the same for answer, offer_ice, answer_ice
- *
- * Sound and picture are negotiated once, both ways: a new camera or the screen only replaces a track. Tracks of other
- * names have a line of their own, one way.
  */
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */
 const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
 const LONGEST_PATIENCE_MS = 30_000;
 const MOST_QUEUED = 200;
-/** Tracks of other names than audio and video that one peer may send. */
 const MOST_NAMES = 16;
 const BOTH = ["audio", "video"];
 
@@ -38,13 +34,10 @@ function refuseTwoCertificates(sdp) {
 }
 
 export class PeerLink {
-	/** What the other side sends; null where there is no MediaStream. */
 	stream = globalThis.MediaStream ? new MediaStream() : null;
 	/** Shows the other side that a new peer connection has the same id. */
 	session = crypto.getRandomValues(new Uint32Array(2)).join("-");
-	/** The other side's. @type {string|null} */
 	remoteSession = null;
-	/** Whether it has ever been connected. */
 	wasConnected = false;
 
 	#send;
@@ -52,9 +45,7 @@ export class PeerLink {
 	#listeners = new Map();
 	#tracks = { audio: null, video: null };
 	#senders = { audio: null, video: null };
-	/** Transceivers of tracks with other names. */
 	#extras = new Map();
-	/** The other side's names, by `mid`. */
 	#remoteNames = {};
 	#localStream = globalThis.MediaStream ? new MediaStream() : null;
 	#work = Promise.resolve();
@@ -66,12 +57,6 @@ export class PeerLink {
 	#tuning = {};
 	#tuned = Promise.resolve();
 
-	/**
-	 * @param {{polite: boolean, send: (type: string, fields: object) => void, iceServers?: RTCIceServer[],
-	 *   media?: boolean, configuration?: RTCConfiguration, RTCPeerConnection?: typeof RTCPeerConnection}} options
-	 *   one of the two sides is polite, and gives way when offers cross; `send` carries a message to the other side;
-	 *   without `media` the first offer has no lines for sound and picture
-	 */
 	constructor({ polite, send, iceServers = [], media = true, configuration = {}, RTCPeerConnection = globalThis.RTCPeerConnection }) {
 		this.polite = polite;
 		this.#send = send;
@@ -88,12 +73,6 @@ export class PeerLink {
 		return this.pc.connectionState;
 	}
 
-	/**
-	 * Hears of "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, went or fell silent), "track"
-	 * ({name, track}: under the name that the other side gave it), "channel" (RTCDataChannel that the other side opened)
-	 * and "problem" (Error: survived).
-	 * @returns {() => void} call it to stop listening
-	 */
 	on(type, listener) {
 		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
 		this.#listeners.get(type).add(listener);
@@ -124,20 +103,17 @@ export class PeerLink {
 		}
 	}
 
-	/** Sets RTCRtpEncodingParameters of the video, such as maxBitrate: in a mesh everyone encodes for everyone. */
 	tune(tuning) {
 		this.#tuning = tuning;
 		// One at a time: each must set what it got.
 		this.#tuned = this.#tuned.then(() => this.#applyTuning()).catch(() => {});
 	}
 
-	/** Takes one message as it came: in order, one at a time; a bad one is reported and skipped. */
 	receive(message) {
 		this.#work = this.#work.then(() => this.#take(message)).catch((error) => this.#problem(error));
 		return this.#work;
 	}
 
-	/** For the next ICE restart. */
 	setIceServers(iceServers) {
 		try {
 			this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
@@ -146,37 +122,29 @@ export class PeerLink {
 		}
 	}
 
-	/** Looks for a new path without touching the media. */
 	restart() {
 		if (this.pc.signalingState === "closed") return;
 		this.#restarts += 1;
 		this.pc.restartIce();
 	}
 
-	/** After a loss of signaling: repeats what may be lost; restarts ICE only if it is down. */
 	resume() {
 		if (this.pc.signalingState === "have-local-offer") this.#sendDescription();
 		else if (this.pc.remoteDescription && this.state !== "connected") this.#restartSoon(this.polite ? 1_500 : 0);
 	}
 
-	/** Ends the connection; the tracks live on. */
 	close() {
 		clearTimeout(this.#restartTimer);
 		this.#listeners.clear();
 		this.pc.close();
 	}
 
-	/** The DTLS fingerprints that the descriptions name. Whoever carries them may have changed the other side's. */
 	get fingerprints() {
 		const find = (description) => fingerprintsIn(description?.sdp)[0]?.[1] ?? null;
 		return { local: find(this.pc.localDescription), remote: find(this.pc.remoteDescription) };
 	}
 
-	/**
-	 * The certificates of the encryption itself: ours by its SHA-256 fingerprint, and the other side's as it was shown
-	 * in the handshake (DER). Null before the handshake, and where a browser does not tell.
-	 * @returns {{local: string, remote: ArrayBuffer}|null}
-	 */
+	/** Null before the handshake, and where a browser does not tell. */
 	get certificates() {
 		const { pc } = this;
 		const transport = pc.sctp?.transport ?? pc.getSenders().find((sender) => sender.transport)?.transport;

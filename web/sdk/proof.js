@@ -11,7 +11,6 @@ const ROUNDS = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
 const START = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
 const rotate = (x, by) => (x >>> by) | (x << (32 - by));
 
-/** @param {string|ArrayBuffer} data @returns {string} 64 hex digits */
 export function sha256(data) {
 	const bytes = typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
 	const view = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6));
@@ -41,7 +40,6 @@ export function sha256(data) {
 	return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-/** 128 bits that nobody can guess. */
 export function randomToken() {
 	return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
@@ -54,7 +52,7 @@ export function proofOf(secret, from, to) {
 	return sha256(JSON.stringify([secret, from, to])).slice(0, 32);
 }
 
-/** Groups of digits in a safety number, each of 12 bits: 120 in all. */
+/** Of 12 bits each. */
 const GROUPS = 10;
 
 /**

@@ -5,7 +5,6 @@
 
 const MOST_KEYS = 64;
 const LONGEST_KEY = 64;
-/** Characters of one value as JSON. */
 const LONGEST_VALUE = 2_000;
 
 export class SharedState {
@@ -18,12 +17,10 @@ export class SharedState {
 		return this.#entries.get(key)?.value;
 	}
 
-	/** What the others need to know it. */
 	get entries() {
 		return Array.from(this.#entries, ([key, entry]) => ({ key, ...entry }));
 	}
 
-	/** @returns {object|null} the entry to tell the others; null if it is too large */
 	set(key, value) {
 		const entry = { key, value, clock: this.#clock + 1, by: this.#me };
 		return this.merge([entry]).length > 0 ? entry : null;

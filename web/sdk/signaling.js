@@ -7,15 +7,12 @@
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
- * It dials a lost socket again, with backoff and jitter, for its old place: same id, nothing lost. If that is gone, it
- * enters anew (`joined`, `again`). Until `leave()`, `close()` or a refusal.
- *
- * What a slow peer's queue refuses (`peer_busy`) is sent again, in order, as long as the peer and the socket stay.
+ * What each part is for stands in index.d.ts.
  */
+
 /** Before dialling again; doubled at each failure. */
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
-/** From dialling to `joined`. */
 const JOIN_DEADLINE_MS = 9_000;
 const PROBE_DEADLINE_MS = 4_000;
 /** A timer that comes this late means that the machine slept. */
@@ -57,17 +54,14 @@ export class SignalingError extends Error {
  * flight at a time, followed by a question; if the answer comes first, the message was accepted.
  */
 class SendQueue {
-	/** In order of sending; the first may be in flight. */
 	held = [];
 	#write;
 	#ask;
 	#inFlight = false;
 	#refused = false;
-	/** For an answer, or for the delay. */
 	#waiting = false;
 	#delayMs = FIRST_BUSY_MS;
 	#timer = 0;
-	/** How much of the free share is used, from 0 to 1. */
 	#used = 0;
 	#usedAtMs = 0;
 
@@ -102,7 +96,6 @@ class SendQueue {
 		if (!this.held.includes(message)) this.hold(message);
 	}
 
-	/** The question is answered. */
 	settle() {
 		const refused = this.#refused;
 		if (this.#inFlight && !refused) this.held.shift();
@@ -126,31 +119,24 @@ class SendQueue {
 }
 
 export class SignalingChannel {
-	/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
 	state = "closed";
-	/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
 	id = null;
 
-	/** Bytes that the relay takes in one message; it tells at the join. */
 	maxMessageBytes = Infinity;
 
 	#url;
 	#WebSocket;
 	#socket = null;
-	/** The fields of `join`, while we mean to be in a room. */
 	#wanted = null;
 	#joinedBefore = false;
-	/** Of our place. */
 	#token = null;
 	/** What the relay has sent since `joined`. */
 	#received = 0;
 	/** What it may not have taken, and how much it has. */
 	#log = [];
 	#taken = 0;
-	/** Of the promise of `join`. */
 	#settle = null;
 	#listeners = new Map();
-	/** A SendQueue for each peer, by its id. */
 	#queues = new Map();
 	/** What the relay may still refuse, by its `ref`. */
 	#sent = new Map();
@@ -167,10 +153,6 @@ export class SignalingChannel {
 	#probeTimer = 0;
 	#watchTimer = 0;
 
-	/**
-	 * @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page
-	 * @param {{WebSocket?: typeof WebSocket}} [options] the class of the socket, where there is no global one
-	 */
 	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket = globalThis.WebSocket } = {}) {
 		this.#url = String(url);
 		this.#WebSocket = WebSocket;
@@ -178,7 +160,6 @@ export class SignalingChannel {
 		if (!WebSocket) throw new Error("no WebSocket: use Node 22 or later, or give a class");
 	}
 
-	/** The relay of a page: its own host; for a page from disk this machine. */
 	static urlFor(pageUrl) {
 		const page = new URL(pageUrl);
 		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
@@ -187,26 +168,12 @@ export class SignalingChannel {
 		return url.href;
 	}
 
-	/**
-	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-	 * peer_joined, peer_left, peer_away, peer_back, host, room, waiting, knock, knock_gone, offer, answer, offer_ice,
-	 * answer_ice, message, error, goaway.
-	 * From here: resumed (back in the old place), state {state, retryInMs?, code?, reason?, error?} (`error` is what the
-	 * relay refused, which we try again), refused {code, message, retryable}.
-	 * @returns {() => void} call it to stop listening
-	 */
 	on(type, listener) {
 		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
 		this.#listeners.get(type).add(listener);
 		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
-	/**
-	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-	 * @param {{name?: string, id?: string, token?: string, password?: string, resume?: boolean}} [who] without an `id` the
-	 *     relay makes one
-	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
-	 */
 	join(room, { name, id, token, password, resume = true } = {}) {
 		this.leave();
 		const said = (value) => value || undefined;
@@ -220,14 +187,6 @@ export class SignalingChannel {
 		return joined;
 	}
 
-	/**
-	 * Sends one message, now or when we are back. An `error` about it repeats `fields.ref`, which the receivers do not see.
-	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
-	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
-	 * @param {string} [to] one peer's id; without it everyone else in the room
-	 * @returns {boolean} false if it will never be sent: not in a room, 1,024 messages or 1 MiB wait already, or it is
-	 *     larger than the relay takes (then there is an `error` with the code `too_large`)
-	 */
 	send(type, fields, to = fields?.to) {
 		if (this.state !== "joined" && !(this.#token && this.#log.join("").length < MOST_LOGGED)) return false;
 		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
@@ -265,7 +224,6 @@ export class SignalingChannel {
 		return false;
 	}
 
-	/** Leaves the room and hangs up; the others hear `left`. */
 	leave() {
 		if (this.state === "joined") this.#write({ type: "leave" });
 		this.#wanted = null;
@@ -276,20 +234,17 @@ export class SignalingChannel {
 		this.#become("closed");
 	}
 
-	/** Leaves, and forgets every listener. */
 	close() {
 		this.leave();
 		this.#listeners.clear();
 	}
 
-	/** What the host may do; for others it is an `error`, `not_host`. */
 	kick = (to, message) => this.#write({ type: "kick", to, message });
 	lock = (locked = true) => this.#write({ type: "lock", locked });
 	admit = (to) => this.#write({ type: "admit", to });
 	deny = (to) => this.#write({ type: "deny", to });
 	makeHost = (to) => this.#write({ type: "make_host", to });
 
-	/** Dials now rather than when the delay is over: for a "try again" button. */
 	reconnect() {
 		if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
 	}

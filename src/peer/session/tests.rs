@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::auth::{Authorizer, Open};
-use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS, SHARE_MESSAGES};
+use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
+use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
 use crate::room::{IceServers, Rooms};
 use crate::testing::{self, MemorySocket};
 
@@ -64,10 +64,10 @@ fn a_peer_joins_leaves_and_joins_again() {
     let mut client = client();
     assert!(client.answer(r#"{"type":"join","room":"one"}"#).contains("joined"));
     assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("already_joined"));
-    assert_eq!(client.session.place().unwrap().0.as_str(), "one");
+    assert_eq!(client.session.joined_as().unwrap().0.as_str(), "one");
     assert_eq!(client.answer(r#"{"type":"leave"}"#), "");
     assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("joined"));
-    assert_eq!(client.session.place().unwrap().0.as_str(), "two");
+    assert_eq!(client.session.joined_as().unwrap().0.as_str(), "two");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn what_needs_a_room_is_refused_outside_of_one() {
     for text in [r#"{"type":"leave"}"#, r#"{"type":"offer","sdp":""}"#, r#"{"type":"message","data":1,"to":"x"}"#] {
         assert!(client.answer(text).contains("not_joined"), "{text}");
     }
-    assert!(client.session.place().is_none());
+    assert!(client.session.joined_as().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_t
     let context = context(Open);
     let (mut host, mut visitor) = at_a_locked_room(&context);
     assert_eq!(visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#), r#"{"type":"waiting"}"#);
-    assert!(!visitor.session.must_join() && visitor.session.place().is_none());
+    assert!(!visitor.session.must_join() && visitor.session.joined_as().is_none());
     host.answer(r#"{"type":"admit","to":"visitor"}"#);
     assert_eq!(visitor.answer(MESSAGE).matches("joined").count(), 1);
     assert!(host.hears().concat().contains(r#""from":"visitor""#));

@@ -1,0 +1,324 @@
+//! How much one connection and one address may use, and how many connections there may be in all.
+//!
+//! A client that is admitted gets an [`Admission`], which counts until it is dropped. Its [`Address`] is shared by all
+//! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
+//!
+//! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and
+//! the own address of a trusted proxy does not count: neither is limited.
+
+mod address;
+mod bucket;
+mod over_limit;
+mod rate;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use dashmap::DashMap;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tracing::warn;
+
+pub(crate) use address::{Address, Network};
+use address::{Ration, Rules};
+pub(crate) use over_limit::{OverLimit, RefusalPermit};
+pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
+
+use crate::limits;
+use crate::net::unix;
+
+/// How much a relay lets its clients use; 0 means no limit, in each of these numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuotaSettings {
+    /// Messages a second that one connection may send.
+    pub message_rate: u32,
+    /// Bytes a second that one connection may send.
+    pub byte_rate: u32,
+    /// Connections that one address may have open at a time, and places that may be held for it.
+    pub address_connections: u32,
+    /// WebSocket upgrades a second by one address, and as many TLS handshakes.
+    pub address_upgrades: u32,
+    /// Joins a second by one address.
+    pub address_joins: u32,
+    /// Bytes a second that all connections of one address may send together.
+    pub address_bytes: u32,
+    /// Connections that may be open at a time; without a number, as many as the process's file descriptors allow.
+    pub max_connections: Option<usize>,
+}
+
+impl Default for QuotaSettings {
+    fn default() -> Self {
+        Self {
+            message_rate: limits::MESSAGE_RATE,
+            byte_rate: limits::BYTE_RATE,
+            address_connections: limits::ADDRESS_CONNECTIONS,
+            address_upgrades: limits::ADDRESS_UPGRADES,
+            address_joins: limits::ADDRESS_JOINS,
+            address_bytes: limits::ADDRESS_BYTES,
+            max_connections: None,
+        }
+    }
+}
+
+/// The limits of a relay, and what is used of them.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    rules: Arc<Rules>,
+    /// The most connections in all; 0 means no limit.
+    max_connections: usize,
+    /// The connections in all.
+    open: AtomicUsize,
+    /// The places in all that are held for clients whose connections are lost.
+    held: AtomicUsize,
+    addresses: DashMap<Network, Arc<Address>>,
+    /// When the table was last swept, in nanoseconds of the rules' clock.
+    swept: AtomicU64,
+    /// The lines of the log about connections beyond the limit of all.
+    lines: Ration,
+    refusals: Arc<Semaphore>,
+    health_checks: Arc<Semaphore>,
+}
+
+impl Quotas {
+    /// These limits, with nothing used.
+    pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
+        Arc::new(Self {
+            rules: Arc::new(Rules::new(settings, Instant::now())),
+            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            open: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            addresses: DashMap::new(),
+            swept: AtomicU64::new(0),
+            lines: Ration::default(),
+            refusals: Arc::new(Semaphore::new(limits::REFUSED_AT_ONCE)),
+            health_checks: Arc::new(Semaphore::new(limits::HEALTH_CHECKS)),
+        })
+    }
+
+    /// Admits a connection from `ip`; without one it counts only among all.
+    ///
+    /// # Errors
+    /// [`OverLimit`], if a limit is reached.
+    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, OverLimit> {
+        let mut admission = self.admit_address(ip)?;
+        let before = self.open.fetch_add(1, Relaxed);
+        admission.counts_among_all = true;
+        if self.max_connections > 0 && before >= self.max_connections {
+            return Err(OverLimit::All(self.max_connections));
+        }
+        Ok(Arc::new(admission))
+    }
+
+    /// What a connection from `address` may send, with nothing sent.
+    pub(crate) fn rate_limiter(&self, address: Option<&Arc<Address>>) -> RateLimiter {
+        RateLimiter::within(Arc::clone(&self.rules)).sharing(address.cloned())
+    }
+
+    /// Admits the client at `ip` that asks for a WebSocket. It has an admission already if it is at the other end of the
+    /// `connection`, rather than behind a proxy there or another HTTP server.
+    ///
+    /// # Errors
+    /// [`OverLimit`], if a limit is reached.
+    pub(crate) fn admit_client(
+        self: &Arc<Self>,
+        connection: Option<&Arc<Admission>>,
+        ip: Option<IpAddr>,
+    ) -> Result<Arc<Admission>, OverLimit> {
+        match connection {
+            None => self.admit(ip),
+            Some(admission) if admission.network() == ip.map(Network::from) => Ok(Arc::clone(admission)),
+            Some(_) => self.admit_address(ip).map(Arc::new),
+        }
+    }
+
+    fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, OverLimit> {
+        let mut admission = Admission { quotas: Arc::clone(self), address: None, counts_among_all: false };
+        let Some(ip) = ip else { return Ok(admission) };
+        self.sweep_if_due();
+        let most = self.rules.connections;
+        let address = {
+            let network = Network::from(ip);
+            let entry = self.addresses.entry(network);
+            let address = entry.or_insert_with(|| Arc::new(Address::new(network, Arc::clone(&self.rules))));
+            // While the entry is locked, so that it is not removed before.
+            address.connections.fetch_add(1, Relaxed);
+            Arc::clone(&*address)
+        };
+        let open = address.connections.load(Relaxed);
+        admission.address = Some(address);
+        if most > 0 && open > most { Err(OverLimit::Connections(most)) } else { Ok(admission) }
+    }
+
+    /// Counts a place that is held for a client of `address` whose connection is lost; none if it may not be held. There may
+    /// be as many as connections, for an address and in all. They are counted apart: otherwise those who come back could not
+    /// connect, because their own places were in their way.
+    pub(crate) fn hold(self: &Arc<Self>, address: Option<&Arc<Address>>) -> Option<HeldPlace> {
+        let held = self.held.fetch_add(1, Relaxed) + 1;
+        let at_address = address.map_or(0, |address| address.held.fetch_add(1, Relaxed) + 1);
+        let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned() };
+        let (most, most_at_address) = (self.max_connections, self.rules.connections);
+        let exceeds = (most > 0 && held > most) || (most_at_address > 0 && at_address > most_at_address);
+        if exceeds { None } else { Some(place) }
+    }
+
+    /// How many places are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// Whether a line about a refusal may be logged. The client at `ip` is not admitted.
+    pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, over: OverLimit) -> bool {
+        let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
+        match (over, address()) {
+            (OverLimit::All(_), _) => match self.lines.take(&self.rules) {
+                Some(0) => true,
+                Some(lines) => {
+                    warn!(lines, "left out lines about refused connections");
+                    true
+                }
+                None => false,
+            },
+            (_, Some(address)) => address.may_log(),
+            (_, None) => true,
+        }
+    }
+
+    /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
+    /// their own, because they may be a monitor's.
+    pub(crate) fn refuse(&self, over: OverLimit, is_local: bool) -> Option<RefusalPermit> {
+        let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
+        let permit =
+            permit.or_else(|| is_local.then(|| Arc::clone(&self.health_checks).try_acquire_owned().ok())?)?;
+        Some(RefusalPermit { over, _permit: permit })
+    }
+
+    /// How many addresses are remembered, without those that could be forgotten.
+    pub(crate) fn addresses(&self) -> usize {
+        self.sweep();
+        self.addresses.len()
+    }
+
+    /// Says in the log what was left out and not said yet.
+    pub(crate) fn report_left_out(&self) {
+        self.addresses.iter().for_each(|address| address.say_left_out(address.lines.left_out.swap(0, Relaxed)));
+    }
+
+    fn forget_if_unused(&self, address: &Address) {
+        let now = self.rules.nanos(Instant::now());
+        if address.is_unused(now) {
+            self.addresses.remove_if(&address.network, |_, address| address.is_unused(now));
+        }
+    }
+
+    fn sweep_if_due(&self) {
+        let (now, swept) = (self.rules.nanos(Instant::now()), self.swept.load(Relaxed));
+        let is_old = u128::from(now.saturating_sub(swept)) >= limits::ADDRESS_SWEEP.as_nanos();
+        let is_large = self.addresses.len() > limits::ADDRESSES + self.open.load(Relaxed);
+        // One task sweeps.
+        if (is_old || is_large) && self.swept.compare_exchange(swept, now, Relaxed, Relaxed).is_ok() {
+            self.sweep();
+        }
+    }
+
+    /// Forgets the addresses that are idle and have used nothing. If too many are only idle, forgets them too.
+    fn sweep(&self) {
+        let now = self.rules.nanos(Instant::now());
+        let mut idle = 0;
+        self.addresses.retain(|_, address| {
+            address.say_left_out_if_allowed();
+            let keeps = !address.is_unused(now);
+            idle += usize::from(keeps && !address.is_in_use());
+            keeps
+        });
+        // Half of them, so that the next sweep is far away.
+        if idle > limits::ADDRESSES / 2 {
+            self.addresses.retain(|_, address| address.is_in_use());
+        }
+    }
+}
+
+/// The connections that fit into `descriptors` file descriptors; 0, which means no limit, without such a limit.
+fn connections_within(descriptors: Option<usize>) -> usize {
+    let Some(descriptors) = descriptors else { return 0 };
+    let most = (descriptors.saturating_mul(limits::MAX_CONNECTIONS_PERCENT) / 100)
+        .min(descriptors.saturating_sub(limits::SPARE_DESCRIPTORS));
+    // A process with so few descriptors serves some connections, and waits for descriptors now and then.
+    most.max(descriptors / 2).max(1)
+}
+
+/// One client that is admitted, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    quotas: Arc<Quotas>,
+    address: Option<Arc<Address>>,
+    counts_among_all: bool,
+}
+
+impl Admission {
+    /// The client's address; none if that is not limited.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.address.as_ref()
+    }
+
+    /// Whether a line about this client may be logged.
+    pub(crate) fn may_log(&self) -> bool {
+        self.address().is_none_or(|address| address.may_log())
+    }
+
+    /// Counts an upgrade.
+    ///
+    /// # Errors
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_upgrade(&self) -> Result<(), OverLimit> {
+        self.address()
+            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
+    }
+
+    /// Counts a TLS handshake.
+    ///
+    /// # Errors
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_handshake(&self) -> Result<(), OverLimit> {
+        self.address()
+            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes))
+    }
+
+    fn network(&self) -> Option<Network> {
+        self.address.as_ref().map(|address| address.network)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let quotas = &self.quotas;
+        if self.counts_among_all {
+            quotas.open.fetch_sub(1, Relaxed);
+        }
+        let Some(address) = &self.address else { return };
+        address.connections.fetch_sub(1, Relaxed);
+        quotas.forget_if_unused(address);
+        quotas.sweep_if_due();
+    }
+}
+
+/// A place that is held for a client whose connection is lost, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldPlace {
+    quotas: Arc<Quotas>,
+    address: Option<Arc<Address>>,
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.quotas.held.fetch_sub(1, Relaxed);
+        if let Some(address) = &self.address {
+            address.held.fetch_sub(1, Relaxed);
+            self.quotas.forget_if_unused(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
