@@ -19,7 +19,7 @@ async fn open_with_id(browser: &Browser, relay: &Relay, name: &str, id: &str) ->
         globalThis.isCut = false;
         class Cuttable extends WebSocket {{
             constructor(url) {{
-                super(isCut ? 'ws://localhost:1/' : url);
+                super(isCut ? url.replace('/ws', '/nowhere') : url);
                 sockets.push(this);
             }}
         }}

@@ -21,7 +21,7 @@ export class People {
 		$("lock").checked = call.locked;
 		$("lock").disabled = !host;
 		$("lock-line").hidden = call.state !== "joined";
-		$("locked").hidden = !call.locked;
+		$("locked").toggleAttribute("hidden", !call.locked);
 		$("people-count").textContent = people.length;
 		const rows = people.map((person) => this.#row(person, host));
 		const mark = rows.map((row) => row.dataset.mark).join("\n");

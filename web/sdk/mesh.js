@@ -25,7 +25,7 @@ const GRACE_WITHOUT_RELAY_MS = 60_000;
 /** Connections at once: each costs a decoder, and beyond this browsers fail. */
 const MOST_LINKS = 32;
 const MOST_STARTING = 6;
-const STARTING_MS = 8_000;
+const STARTING_MS = 3_000;
 const MOST_PENDING = 60;
 const MOST_PROOFS = 32;
 const LONGEST_TOKEN = 99;
