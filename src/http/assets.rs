@@ -23,8 +23,22 @@ struct Embedded;
 
 /// Where the page's files were before they had folders. Other people's pages may still link to them.
 const MOVED: [&str; 16] = [
-    "call.js", "proof.js", "devices.js", "disk.js", "dom.js", "entry.js", "main.js", "media.js", "panels.js", "qr.js",
-    "room.js", "stats.js", "style.css", "text.js", "tiles.js", "index.js",
+    "call.js",
+    "proof.js",
+    "devices.js",
+    "disk.js",
+    "dom.js",
+    "entry.js",
+    "main.js",
+    "media.js",
+    "panels.js",
+    "qr.js",
+    "room.js",
+    "stats.js",
+    "style.css",
+    "text.js",
+    "tiles.js",
+    "index.js",
 ];
 
 /// The call page, by the source of its files.
@@ -107,7 +121,9 @@ impl Page {
 fn read(folder: &Path, name: &str) -> io::Result<Body> {
     let found = open(folder, name);
     let client = classic::CLIENTS.iter().find(|(client, _)| *client == name);
-    let (Err(_), Some((_, module))) = (&found, client) else { return found.map(|(file, length)| Body::of_file(file, length)) };
+    let (Err(_), Some((_, module))) = (&found, client) else {
+        return found.map(|(file, length)| Body::of_file(file, length));
+    };
     let (file, length) = open(folder, module)?;
     let mut module = String::new();
     file.take(length.min(LONGEST_MODULE)).read_to_string(&mut module)?;

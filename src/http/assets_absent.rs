@@ -26,7 +26,12 @@ impl Page {
     /// The file at the URL path `/name`: the sentence as `index.html`, and no others.
     pub(crate) async fn file(&self, name: &str, _gzipped: bool) -> Option<File> {
         let content_type = "text/plain; charset=utf-8".to_owned();
-        (name == "index.html").then(|| File { body: Body::from(SENTENCE), content_type, etag: None, encoding: Encoding::Always })
+        (name == "index.html").then(|| File {
+            body: Body::from(SENTENCE),
+            content_type,
+            etag: None,
+            encoding: Encoding::Always,
+        })
     }
 
     /// Where a file of an earlier version is now: nowhere.

@@ -1,5 +1,7 @@
 //! HTTP requests: the page, the health check, the redirect to https, and the upgrade to a WebSocket.
 
+#[cfg(feature = "page")]
+pub(crate) mod about;
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub(crate) mod assets;
 pub(crate) mod body;
@@ -11,6 +13,6 @@ pub(crate) mod proxy;
 pub(crate) mod redirect;
 pub(crate) mod response;
 pub(crate) mod service;
-#[cfg(feature = "page")]
 pub(crate) mod site;
+pub(crate) mod trust;
 pub(crate) mod upgrade;

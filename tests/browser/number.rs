@@ -147,7 +147,9 @@ async fn a_number_is_marked_as_compared_and_a_browser_that_cannot_tell_shows_non
     alice.click("#people .safety input").await;
     // The mark stays while the numbers of the connection are read again.
     alice.run("document.querySelector('#people .safety input').blur(); document.querySelector('#people .number').dataset.old = 1").await;
-    alice.shows("document.querySelector('#people .number') && !document.querySelector('#people .number').dataset.old").await;
+    alice
+        .shows("document.querySelector('#people .number') && !document.querySelector('#people .number').dataset.old")
+        .await;
     alice.shows("document.querySelector('#people .safety input').checked").await;
     // The other end is another now.
     let changed = "const { prototype } = RTCDtlsTransport, real = prototype.getRemoteCertificates;

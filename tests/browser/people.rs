@@ -84,7 +84,10 @@ async fn a_password_is_set_by_who_is_first_and_asked_of_the_others() {
     bob.click("#watch").await;
     bob.is("refused").await;
     bob.reads("This room has a password").await;
-    bob.shows("document.querySelector('#password').checkVisibility() && document.querySelector('#name').value === 'Bob'").await;
+    bob.shows(
+        "document.querySelector('#password').checkVisibility() && document.querySelector('#name').value === 'Bob'",
+    )
+    .await;
     bob.fill("#password", "wrong").await;
     bob.click("#join").await;
     bob.is("refused").await;

@@ -3,7 +3,8 @@
 use crate::support::{Browser, Relay, Window};
 
 /// Keeps the tracks that this page sends, to see later whether they have ended.
-const KEEP_TRACKS: &str = "globalThis.mine = document.querySelector('.tile[data-peer=self] video').srcObject.getTracks()";
+const KEEP_TRACKS: &str =
+    "globalThis.mine = document.querySelector('.tile[data-peer=self] video').srcObject.getTracks()";
 
 /// A call of three whose pictures move.
 async fn call_of_three(browser: &Browser, relay: &Relay) -> [Window; 3] {

@@ -108,7 +108,10 @@ async fn names_are_shown_as_the_others_will_see_them_and_turn_nothing_round() {
     alice.join_as("Alice").await;
     let bob = browser.open(&relay.url("?room=r")).await;
     let type_in = |id: &str, text: &str| {
-        format!("const field = document.querySelector('#{id}'); field.value = {}; field.dispatchEvent(new InputEvent('input'))", json!(text))
+        format!(
+            "const field = document.querySelector('#{id}'); field.value = {}; field.dispatchEvent(new InputEvent('input'))",
+            json!(text)
+        )
     };
     bob.run(&type_in("name", "Bo\u{202e}b\u{200b}")).await;
     bob.reads("Others will see: Bob").await;
@@ -154,7 +157,9 @@ async fn on_a_phone_the_menu_closes_by_a_tap_outside_and_a_face_is_shown_whole()
     alice.shows("!document.querySelector('#invite-open').checkVisibility()").await;
     // The head count is there as a whole.
     alice.shows("document.querySelector('#status').scrollWidth <= document.querySelector('#status').clientWidth").await;
-    alice.shows("getComputedStyle(document.querySelector('#status'), '::after').content.includes('2 in the call')").await;
+    alice
+        .shows("getComputedStyle(document.querySelector('#status'), '::after').content.includes('2 in the call')")
+        .await;
     // At least 60 % of the width of a landscape picture is seen.
     let shown = "(({ clientWidth: w, clientHeight: h, videoWidth, videoHeight }) =>
         (w / h) / (videoWidth / videoHeight) > 0.55)(tile('Bob').querySelector('video'))";

@@ -46,4 +46,8 @@ mod tls;
 
 // What comes with it.
 #[cfg(all(feature = "cli", feature = "page"))]
+mod deploy;
+#[cfg(all(feature = "cli", feature = "page", feature = "auth"))]
+mod pages;
+#[cfg(all(feature = "cli", feature = "page"))]
 mod scripts;
