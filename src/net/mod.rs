@@ -32,6 +32,8 @@ pub(crate) mod counted;
 pub(crate) mod info;
 pub(crate) mod listen;
 pub(crate) mod machine;
+#[cfg(any(feature = "cli", feature = "page"))]
+pub(crate) mod reach;
 // Compiled for tests on other systems too, because it only reads texts.
 #[cfg(any(all(windows, any(feature = "lan", feature = "auth")), test))]
 #[path = "windows/sddl.rs"]

@@ -1,12 +1,14 @@
 //! What one port serves besides the sockets: the page, the relay's health, and proper refusals.
 
-#[cfg(unix)]
-use std::io::Write;
+use std::io::{Read, Write};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use signaling_relay::{Config, limits};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,39 +49,116 @@ async fn every_url_that_takes_a_socket_serves_the_page_as_well() {
     }
 }
 
+/// The files of `web/` with their paths in it, in order.
+fn files_of_the_page() -> Vec<(String, Vec<u8>)> {
+    let mut folders = vec![PathBuf::from("web")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix("web").unwrap().to_str().unwrap().to_owned();
+                files.push((name, std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
 #[tokio::test]
 async fn every_file_of_the_page_is_served_as_it_is_with_its_type() {
     let relay = TestRelay::start().await;
-    let mut files = 0;
-    for entry in std::fs::read_dir("web").unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
+    let files = files_of_the_page();
+    assert!(files.len() > 3);
+    for (name, content) in files {
         let response = get(&relay, &format!("/{name}")).await;
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{name}: {head}");
-        assert!(body.as_bytes() == std::fs::read(&path).unwrap(), "{name} is not what is in the folder");
-        let content_type = match path.extension().unwrap().to_str().unwrap() {
+        assert!(body.as_bytes() == content, "{name} is not what is in the folder");
+        let content_type = match name.rsplit_once('.').unwrap().1 {
             "html" => "text/html; charset=utf-8",
             "js" | "mjs" => "text/javascript; charset=utf-8",
             "css" => "text/css; charset=utf-8",
             "svg" => "image/svg+xml",
+            "json" => "application/json",
             "ts" => "text/plain; charset=utf-8",
             "md" => "text/markdown; charset=utf-8",
             other => panic!("what is the type of .{other}?"),
         };
         assert!(head.contains(&format!("content-type: {content_type}\r\n")), "{name}: {head}");
-        files += 1;
     }
-    assert!(files > 3);
 }
 
 #[test]
-fn all_of_the_page_is_at_most_120_kib() {
-    let files = std::fs::read_dir("web").unwrap().map(Result::unwrap);
-    // The guide is for people; no page loads it.
-    let loaded = files.filter(|entry| entry.file_name() != "README.md");
-    let bytes: u64 = loaded.map(|entry| entry.metadata().unwrap().len()).sum();
-    assert!(bytes <= 120 * 1024, "{bytes} bytes");
+fn all_of_the_page_is_at_most_56_kib_when_gzipped_as_one() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    for (name, content) in files_of_the_page() {
+        // The guide and the types are for people; no page loads them.
+        if !name.ends_with(".d.ts") && name != "README.md" {
+            encoder.write_all(&content).unwrap();
+        }
+    }
+    let bytes = encoder.finish().unwrap().len();
+    assert!(bytes <= 56 * 1024, "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn who_accepts_gzip_gets_the_files_gzipped() {
+    let relay = TestRelay::start().await;
+    let plain = get(&relay, "/page/main.js").await;
+    assert!(plain.contains("vary: Accept-Encoding\r\n") && !plain.contains("content-encoding"), "{plain}");
+    let tag = |head: &str| head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    for accepted in ["gzip", "br, gzip;q=0.8", "*", "GZIP, deflate"] {
+        let accept = format!("Accept-Encoding: {accepted}\r\nOrigin: http://localhost:5500\r\n");
+        let response = relay.bytes(request("GET /page/main.js", &accept).as_bytes()).await;
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let (head, body) = (std::str::from_utf8(&response[..end]).unwrap(), &response[end + 4..]);
+        assert!(head.contains("content-encoding: gzip\r\n"), "{accepted}: {head}");
+        assert!(head.contains("vary: Accept-Encoding\r\n") && head.contains("vary: Origin\r\n"), "{head}");
+        assert!(head.contains("content-type: text/javascript; charset=utf-8"), "{head}");
+        assert_ne!(tag(head), tag(&plain), "each representation has its tag");
+        let mut text = String::new();
+        GzDecoder::new(body).read_to_string(&mut text).unwrap();
+        assert!(plain.ends_with(&text) && text.len() > body.len(), "{accepted}");
+        let again = format!("{accept}If-None-Match: {}\r\n", tag(head));
+        assert!(relay.raw(&request("GET /page/main.js", &again)).await.starts_with("HTTP/1.1 304"));
+    }
+    for refused in ["identity", "gzip;q=0", "br, gzip; q=0.0"] {
+        let response = relay.raw(&request("GET /page/main.js", &format!("Accept-Encoding: {refused}\r\n"))).await;
+        assert!(!response.contains("content-encoding"), "{refused}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_learns_whether_clients_need_a_token() {
+    let relay = TestRelay::start().await;
+    let told = get(&relay, "/site.json").await;
+    assert!(
+        told.contains("content-type: application/json\r\n") && told.contains("cache-control: no-store\r\n"),
+        "{told}"
+    );
+    let (_, body) = told.split_once("\r\n\r\n").unwrap();
+    // It listens on loopback alone, so there is no address for others.
+    assert_eq!(body.trim_end(), r#"{"lan":[],"tokens":false}"#);
+}
+
+#[tokio::test]
+async fn the_client_has_the_addresses_that_other_peoples_pages_know() {
+    let relay = TestRelay::start().await;
+    for (name, module) in [("signaling", "sdk/signaling.js"), ("peer", "sdk/peer.js")] {
+        let module = std::fs::read_to_string(format!("web/{module}")).unwrap();
+        assert!(get(&relay, &format!("/{name}.mjs")).await.ends_with(&module));
+        let classic = get(&relay, &format!("/{name}.js")).await;
+        assert!(classic.contains("content-type: text/javascript; charset=utf-8"), "{classic}");
+        assert!(!classic.contains("\nexport ") && classic.contains("Object.assign(globalThis, {"), "{classic}");
+    }
+    for (old, new) in [("/call.js", "sdk/call.js"), ("/main.js", "page/main.js"), ("/style.css", "page/style.css")] {
+        let moved = get(&relay, old).await;
+        assert!(moved.starts_with("HTTP/1.1 308") && moved.contains(&format!("location: {new}\r\n")), "{moved}");
+    }
 }
 
 #[tokio::test]

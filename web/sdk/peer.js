@@ -1,36 +1,53 @@
 /**
  * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
  *
- * For any page; knows nothing of rooms or sockets.
+ * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts.
  *
  *   const link = new PeerLink({ polite, iceServers, send: (type, fields) => channel.send(type, fields, peerId) });
  *   link.setTrack("video", cameraTrack);
  *   if (polite) link.start(); // the newcomer makes the first offer
  *   channel.on("offer", (message) => link.receive(message)); // the same for answer, offer_ice, answer_ice
- *
- * Sound and picture are negotiated once, both ways: a new camera or the screen only replaces a track.
  */
-(() => {
-"use strict";
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */
 const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
 const LONGEST_PATIENCE_MS = 30_000;
 const MOST_QUEUED = 200;
+const MOST_NAMES = 16;
+const BOTH = ["audio", "video"];
 
-class PeerLink {
-	/** What the other side sends. */
-	stream = new MediaStream();
+/** The fingerprints in a session description: `[function, value]`, both in one writing. */
+function fingerprintsIn(sdp = "") {
+	return Array.from(sdp.matchAll(/^a=fingerprint:(\S+) (\S+)/gm), ([, name, value]) => [name.toLowerCase(), value.toUpperCase()]);
+}
+
+/**
+ * One end has one certificate. Two values for one hash function mean that somebody wants to be taken for somebody
+ * else: a connection uses one of them, and whoever looks may be shown the other.
+ */
+function refuseTwoCertificates(sdp) {
+	const seen = new Map();
+	for (const [name, value] of fingerprintsIn(sdp)) {
+		if ((seen.get(name) ?? value) !== value) throw new Error("refused: the description names two certificates");
+		seen.set(name, value);
+	}
+}
+
+export class PeerLink {
+	stream = globalThis.MediaStream ? new MediaStream() : null;
 	/** Shows the other side that a new peer connection has the same id. */
 	session = crypto.getRandomValues(new Uint32Array(2)).join("-");
-	/** The other side's. @type {string|null} */
 	remoteSession = null;
+	wasConnected = false;
 
 	#send;
-	#listeners = {};
+	#media;
+	#listeners = new Map();
 	#tracks = { audio: null, video: null };
 	#senders = { audio: null, video: null };
-	#localStream = new MediaStream();
+	#extras = new Map();
+	#remoteNames = {};
+	#localStream = globalThis.MediaStream ? new MediaStream() : null;
 	#work = Promise.resolve();
 	#makingOffer = false;
 	#ignoringOffer = false;
@@ -40,69 +57,63 @@ class PeerLink {
 	#tuning = {};
 	#tuned = Promise.resolve();
 
-	/**
-	 * @param {{polite: boolean, send: (type: string, fields: object) => void, iceServers?: RTCIceServer[]}} options
-	 *   one of the two sides is polite, and gives way when offers cross; `send` carries a message to the other side
-	 */
-	constructor({ polite, send, iceServers = [] }) {
+	constructor({ polite, send, iceServers = [], media = true, configuration = {}, RTCPeerConnection = globalThis.RTCPeerConnection }) {
 		this.polite = polite;
 		this.#send = send;
-		this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+		this.#media = media;
+		this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...configuration, iceServers });
 		this.pc.onnegotiationneeded = () => this.#offer();
 		this.pc.onicecandidate = ({ candidate }) => this.#sendCandidate(candidate);
 		this.pc.onconnectionstatechange = () => this.#stateChanged();
-		this.pc.ontrack = ({ track }) => {
-			this.stream.addTrack(track);
-			track.onmute = track.onunmute = () => this.#emit("stream", this.stream);
-			this.#emit("stream", this.stream);
-		};
+		this.pc.ondatachannel = ({ channel }) => this.#emit("channel", channel);
+		this.pc.ontrack = ({ track, transceiver }) => this.#trackCame(track, transceiver);
 	}
 
 	get state() {
 		return this.pc.connectionState;
 	}
 
-	/**
-	 * Hears of "state" (RTCPeerConnectionState), "stream" (MediaStream: tracks came, went or fell silent) and
-	 * "problem" (Error: survived).
-	 */
 	on(type, listener) {
-		(this.#listeners[type] ??= []).push(listener);
+		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+		this.#listeners.get(type).add(listener);
+		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
 	/** Makes the first offer, unless the other side was faster. */
 	start() {
-		if (this.pc.signalingState === "closed" || this.pc.getTransceivers().length > 0) return;
-		for (const kind of ["audio", "video"]) {
-			this.#adopt(this.pc.addTransceiver(kind, { direction: "sendrecv", streams: [this.#localStream] }), kind);
+		if (!this.#media || this.pc.signalingState === "closed" || this.#senders.audio || this.#senders.video) return;
+		for (const kind of BOTH) {
+			const streams = this.#localStream ? [this.#localStream] : [];
+			this.#adopt(this.pc.addTransceiver(kind, { direction: "sendrecv", streams }), kind);
 		}
 	}
 
-	/** Sends this track of the kind "audio" or "video" from now on, or null. Never negotiates. */
-	async setTrack(kind, track) {
-		this.#tracks[kind] = track;
+	/**
+	 * Sends this track from now on, or null. "audio" and "video" never negotiate; a track of any other name gets a line
+	 * of its own the first time.
+	 */
+	async setTrack(name, track) {
 		try {
-			await this.#senders[kind]?.replaceTrack(track);
-			if (kind === "video") this.tune(this.#tuning);
+			if (!BOTH.includes(name)) return await this.#setExtra(name, track);
+			this.#tracks[name] = track;
+			await this.#senders[name]?.replaceTrack(track);
+			if (name === "video") this.tune(this.#tuning);
 		} catch (error) {
 			this.#problem(error);
 		}
 	}
 
-	/** Sets RTCRtpEncodingParameters of the video, such as maxBitrate: in a mesh everyone encodes for everyone. */
 	tune(tuning) {
 		this.#tuning = tuning;
 		// One at a time: each must set what it got.
 		this.#tuned = this.#tuned.then(() => this.#applyTuning()).catch(() => {});
 	}
 
-	/** Takes one message as it came: in order, one at a time; a bad one is reported and skipped. */
 	receive(message) {
 		this.#work = this.#work.then(() => this.#take(message)).catch((error) => this.#problem(error));
 		return this.#work;
 	}
 
-	/** For the next ICE restart. */
 	setIceServers(iceServers) {
 		try {
 			this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
@@ -111,30 +122,35 @@ class PeerLink {
 		}
 	}
 
-	/** Looks for a new path without touching the media. */
 	restart() {
 		if (this.pc.signalingState === "closed") return;
 		this.#restarts += 1;
 		this.pc.restartIce();
 	}
 
-	/** After a loss of signaling: repeats what may be lost; restarts ICE only if it is down. */
 	resume() {
 		if (this.pc.signalingState === "have-local-offer") this.#sendDescription();
 		else if (this.pc.remoteDescription && this.state !== "connected") this.#restartSoon(this.polite ? 1_500 : 0);
 	}
 
-	/** Ends the connection; the tracks live on. */
 	close() {
 		clearTimeout(this.#restartTimer);
-		this.#listeners = {};
+		this.#listeners.clear();
 		this.pc.close();
 	}
 
-	/** The DTLS fingerprints of both ends. */
 	get fingerprints() {
-		const find = (description) => /^a=fingerprint:\S+ (\S+)/m.exec(description?.sdp ?? "")?.[1] ?? null;
+		const find = (description) => fingerprintsIn(description?.sdp)[0]?.[1] ?? null;
 		return { local: find(this.pc.localDescription), remote: find(this.pc.remoteDescription) };
+	}
+
+	/** Null before the handshake, and where a browser does not tell. */
+	get certificates() {
+		const { pc } = this;
+		const transport = pc.sctp?.transport ?? pc.getSenders().find((sender) => sender.transport)?.transport;
+		const remote = transport?.getRemoteCertificates?.()[0];
+		const local = fingerprintsIn(pc.localDescription?.sdp).find(([name]) => name === "sha-256")?.[1];
+		return remote && local ? { local, remote } : null;
 	}
 
 	async #offer() {
@@ -155,20 +171,24 @@ class PeerLink {
 		else await this.#takeCandidate(message.iceCandidate ?? null);
 	}
 
-	async #takeDescription({ type, sdp, session }) {
-		const pc = this.pc;
+	async #takeDescription({ type, sdp, session, names }) {
+		const { pc } = this;
+		refuseTwoCertificates(sdp);
 		const crossed = type === "offer" && (this.#makingOffer || pc.signalingState !== "stable");
 		this.#ignoringOffer = crossed && !this.polite;
 		if (this.#ignoringOffer) return;
 		if (type === "answer" && pc.signalingState !== "have-local-offer") return; // to an offer taken back
+		if (names && typeof names === "object") this.#remoteNames = Object.fromEntries(Object.entries(names).slice(0, MOST_NAMES));
 		await pc.setRemoteDescription({ type, sdp }); // takes our own offer back if they crossed
 		if (typeof session === "string") this.remoteSession = session;
 		for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
 		if (type === "answer") return;
+		const extras = [...this.#extras.values()];
 		for (const transceiver of pc.getTransceivers()) {
+			if (extras.includes(transceiver)) continue; // offered again by itself
 			// Ours that their offer made needless would be offered as a second pair.
 			if (transceiver.mid === null) transceiver.stop();
-			else this.#adopt(transceiver, transceiver.receiver.track.kind);
+			else if (!this.#remoteNames[transceiver.mid]) this.#adopt(transceiver, transceiver.receiver.track.kind);
 		}
 		await pc.setLocalDescription();
 		this.#sendDescription();
@@ -180,8 +200,26 @@ class PeerLink {
 		if (current === transceiver || (current && current.mid !== null && current.direction !== "stopped")) return;
 		this.#senders[kind] = transceiver.sender;
 		transceiver.direction = "sendrecv";
-		transceiver.sender.setStreams?.(this.#localStream);
+		if (this.#localStream) transceiver.sender.setStreams?.(this.#localStream);
 		this.setTrack(kind, this.#tracks[kind]);
+	}
+
+	async #setExtra(name, track) {
+		const transceiver = this.#extras.get(name);
+		if (!transceiver) {
+			if (track) this.#extras.set(name, this.pc.addTransceiver(track, { direction: "sendonly" }));
+			return;
+		}
+		transceiver.direction = track ? "sendonly" : "inactive";
+		await transceiver.sender.replaceTrack(track);
+	}
+
+	#trackCame(track, transceiver) {
+		const name = this.#remoteNames[transceiver.mid] ?? track.kind;
+		if (BOTH.includes(name)) this.stream?.addTrack(track);
+		track.onmute = track.onunmute = () => this.#emit("stream", this.stream);
+		this.#emit("track", { name, track });
+		this.#emit("stream", this.stream);
 	}
 
 	async #takeCandidate(candidate) {
@@ -200,12 +238,15 @@ class PeerLink {
 
 	#sendDescription() {
 		const { type, sdp } = this.pc.localDescription ?? {};
-		if (type === "offer" || type === "answer") this.#send(type, { sdp, session: this.session });
+		if (type !== "offer" && type !== "answer") return;
+		const names = Object.fromEntries(Array.from(this.#extras, ([name, { mid }]) => [mid, name]).filter(([mid]) => mid !== null));
+		const fields = { sdp, session: this.session };
+		this.#send(type, this.#extras.size > 0 ? { ...fields, names } : fields);
 	}
 
 	#sendCandidate(candidate) {
 		const type = this.pc.localDescription?.type === "answer" ? "answer_ice" : "offer_ice";
-		this.#send(type, { iceCandidate: candidate ? candidate.toJSON() : null });
+		this.#send(type, { iceCandidate: candidate ? (candidate.toJSON?.() ?? candidate) : null });
 	}
 
 	#stateChanged() {
@@ -213,6 +254,7 @@ class PeerLink {
 		const patience = PATIENCE_MS[this.polite ? "polite" : "impolite"];
 		if (this.state === "connected") {
 			this.#restarts = 0;
+			this.wasConnected = true;
 			this.tune(this.#tuning); // may have come too early
 		}
 		if (this.state === "disconnected") this.#restartSoon(patience);
@@ -240,8 +282,9 @@ class PeerLink {
 		if (this.pc.signalingState !== "closed") this.#emit("problem", error);
 	}
 
+	/** A listener that throws harms no other. */
 	#emit(type, value) {
-		for (const listener of this.#listeners[type] ?? []) {
+		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
 			try {
 				listener(value);
 			} catch (error) {
@@ -250,6 +293,3 @@ class PeerLink {
 		}
 	}
 }
-
-globalThis.PeerLink = PeerLink;
-})();

@@ -1,13 +1,17 @@
 /** The grid: a tile for each person, as large as the screen allows. */
-"use strict";
+import { $, icon, make, setTool, tool } from "./dom.js";
+import { Log } from "./log.js";
+import { hueOf } from "./names.js";
+import { nodes, t } from "./text.js";
 
 const GAP = 8;
 const ASPECT = 16 / 9;
+/** A picture loses at most this part of its longer side to fill its tile; beyond, it is shown whole. */
+const MOST_CROPPED = 0.42;
 /** A strip of smaller tiles than this gets a second row. */
 const SMALLEST = 64;
 
-class Tiles {
-	/** The key of the tile enlarged by hand. */
+export class Tiles {
 	pinned = null;
 	#grid;
 	#tiles = new Map();
@@ -22,26 +26,32 @@ class Tiles {
 	show(who) {
 		const tile = this.#tiles.get(who.key) ?? this.#create(who);
 		const { element, video } = tile;
-		const shown = who.name || t("someone");
 		Object.assign(element.dataset, {
 			peer: who.peer,
 			name: who.name,
 			connection: who.connection,
 			audio: who.audio ? "on" : "off",
-			video: { camera: "on", screen: "screen", off: "off" }[who.video],
+			video: { camera: "on", screen: "screen" }[who.video] ?? "off",
 			present: who.present ?? true,
 		});
-		element.ariaLabel = shown;
-		tile.label.textContent = shown;
-		tile.initial.textContent = [...shown.trim()][0]?.toUpperCase() ?? "?";
+		tile.shown = who.shown;
+		element.setAttribute("aria-label", who.shown);
+		if (tile.label.textContent !== who.shown) tile.label.textContent = who.shown;
+		tile.initial.textContent = [...who.shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
 		tile.mutedText.textContent = t("muted");
+		tile.presents.hidden = who.video !== "screen";
+		tile.presents.replaceChildren(...(who.key === "self" ? nodes("sharing") : nodes("presents", { name: who.shown })));
 		tile.note.textContent = who.note ?? "";
 		tile.note.hidden = !who.note;
 		this.#labels(tile);
 		if (video.srcObject !== who.stream) video.srcObject = who.stream;
 		if (who.stream && video.paused) this.play(video);
 		this.#arrangeSoon();
+	}
+
+	has(key) {
+		return this.#tiles.has(key);
 	}
 
 	remove(key) {
@@ -71,13 +81,11 @@ class Tiles {
 		tile.signal.title = title;
 	}
 
-	/** Where everyone is heard; empty is the system's default. */
 	async setSpeaker(deviceId) {
 		this.#sink = deviceId;
 		for (const { video } of this.#tiles.values()) await this.#applySink(video);
 	}
 
-	/** Browsers may refuse sound until the page is clicked. */
 	async play(video) {
 		try {
 			await video.play();
@@ -109,14 +117,16 @@ class Tiles {
 		if (tiles.length === 0 || !width || !height) return;
 		const main = this.#main(tiles);
 		const others = tiles.filter((tile) => tile !== main);
-		const duo = tiles.length === 2 && this.pinned === null && !main?.shared;
-		const layout = duo ? "duo" : main ? "spotlight" : tiles.length === 1 ? "alone" : "grid";
+		// A landscape picture on a phone held upright would be a strip, or cut to one.
+		const isStrip = height > width && !main?.upright && main?.element.dataset.video === "on";
+		const duo = tiles.length === 2 && this.pinned === null && !main?.shared && !isStrip;
+		const layout = duo ? "duo" : main && (this.pinned !== null || main.shared) ? "spotlight" : tiles.length === 1 ? "alone" : "grid";
 		this.#grid.dataset.layout = layout;
 		for (const tile of tiles) tile.element.dataset.pinned = tile.key === this.pinned;
 		if (layout === "duo") {
 			place(main, 0, 0, width, height);
 			const w = Math.max(96, Math.min(240, width * 0.24));
-			const h = width < height ? w * 1.25 : w / ASPECT;
+			const h = others[0].upright ? w * 1.25 : w / ASPECT;
 			place(others[0], width - w - 12, height - h - 12, w, h);
 		} else if (layout === "spotlight") {
 			spotlight(main, others, width, height);
@@ -140,8 +150,10 @@ class Tiles {
 		const tile = {
 			key,
 			video,
+			upright: false,
 			initial: make("span", { className: "initial" }),
-			label: make("span", { className: "name" }),
+			label: make("bdi", { className: "name" }),
+			presents: make("p", { className: "presents", hidden: true }),
 			mutedText: make("span", { className: "offscreen" }),
 			note: make("p", { className: "note" }),
 			signal: make("span", { className: "signal" }, make("i"), make("i"), make("i")),
@@ -150,7 +162,7 @@ class Tiles {
 			full: tool("full", () => fullScreen(tile.element)),
 		};
 		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
-		tile.initial.ariaHidden = true;
+		tile.initial.setAttribute("aria-hidden", "true");
 		tile.tools = make("div", { className: "tile-tools" }, tile.pin);
 		if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
 		if (document.fullscreenEnabled) tile.tools.append(tile.full);
@@ -160,11 +172,16 @@ class Tiles {
 			video,
 			make("div", { className: "avatar" }, tile.initial),
 			tile.note,
+			tile.presents,
 			make("div", { className: "label" }, tile.muted, tile.label, tile.signal),
 			tile.tools,
 		);
 		tile.element.ondblclick = () => this.togglePin(key);
-		video.onresize = () => (tile.element.dataset.upright = video.videoHeight > video.videoWidth);
+		if (key !== "self") tile.element.style.setProperty("--hue", hueOf(key));
+		video.onresize = () => {
+			tile.upright = video.videoHeight > video.videoWidth;
+			this.#arrangeSoon();
+		};
 		this.#tiles.set(key, tile);
 		this.#grid.append(tile.element);
 		this.#applySink(video);
@@ -173,9 +190,10 @@ class Tiles {
 
 	#labels(tile) {
 		const pinned = tile.key === this.pinned;
-		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"));
-		setTool(tile.pip, "pip", t("pip"));
-		setTool(tile.full, "full", t("full"));
+		const whom = { name: tile.shown };
+		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"), t(pinned ? "unpin_whom" : "pin_whom", whom));
+		setTool(tile.pip, "pip", t("pip"), t("pip_whom", whom));
+		setTool(tile.full, "full", t("full"), t("full_whom", whom));
 	}
 
 	async #applySink(video) {
@@ -184,11 +202,12 @@ class Tiles {
 	}
 }
 
-function place({ element }, left, top, width, height) {
+function place({ element, video }, left, top, width, height) {
+	const [tall, wide] = [video.videoHeight / video.videoWidth, height / width];
+	element.dataset.whole = Math.min(tall, wide) / Math.max(tall, wide) < 1 - MOST_CROPPED;
 	for (const [key, value] of Object.entries({ left, top, width, height })) element.style[key] = `${Math.floor(value)}px`;
 }
 
-/** As many columns as make the tiles largest; the last row is centred. */
 function grid(tiles, width, height) {
 	const [narrowest, widest] = width < height ? [0.75, 1.4] : [1.25, ASPECT];
 	let best = { area: 0 };
@@ -209,7 +228,6 @@ function grid(tiles, width, height) {
 	});
 }
 
-/** One large, the others in a strip beside it, or below it on a phone. */
 function spotlight(main, others, width, height) {
 	const beside = width > height;
 	const long = beside ? height : width;
@@ -233,6 +251,6 @@ function pictureInPicture(video) {
 	return (leave ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(Log.problem);
 }
 
-function fullScreen(element) {
+export function fullScreen(element) {
 	return (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen()).catch(Log.problem);
 }

@@ -1,41 +1,38 @@
 /** What every part of the page uses. */
-"use strict";
+
+import { nodes, t } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const MOST_LOG_LINES = 500;
 const TOAST_MS = 5_000;
 const MOST_TOASTS = 3;
 
-const $ = (id) => document.getElementById(id);
-const $$ = (css) => document.querySelectorAll(css);
-/** The page's state, for the style sheet. */
-const page = document.body.dataset;
+export const $ = (id) => document.getElementById(id);
+export const $$ = (css) => document.querySelectorAll(css);
+export const page = document.body.dataset;
 
-/** Makes an element with these DOM properties; strings become text. */
-function make(tag, { dataset = {}, ...properties } = {}, ...children) {
+export function make(tag, { dataset = {}, aria = {}, ...properties } = {}, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
 	Object.assign(element.dataset, dataset);
+	for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value);
 	element.append(...children);
 	return element;
 }
 
-const row = (term, value) => make("div", {}, make("dt", {}, term), make("dd", {}, value));
+export const row = (term, ...value) => make("div", {}, make("dt", {}, term), make("dd", {}, ...value));
 
-/** One of the icons at the top of index.html. */
-function icon(name) {
+export function icon(name) {
 	const svg = document.createElementNS(SVG, "svg");
 	const use = document.createElementNS(SVG, "use");
 	svg.setAttribute("class", "icon");
 	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.ariaHidden = true;
+	svg.setAttribute("aria-hidden", "true");
 	use.setAttribute("href", `#i-${name}`);
 	svg.append(use);
 	return svg;
 }
 
-/** A round button with an icon; its label shows on hover and is read aloud. */
-function tool(iconName, onclick) {
-	return furnish(make("button", { onclick, dataset: { icon: iconName } }));
+export function tool(iconName, onclick) {
+	return furnish(make("button", { type: "button", onclick, dataset: { icon: iconName } }));
 }
 
 function furnish(button) {
@@ -47,21 +44,29 @@ function furnish(button) {
 }
 $$("button[data-icon]").forEach(furnish);
 
-function setTool(button, iconName, label) {
+export function setTool(button, iconName, label, name = "") {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
 	const tip = button.querySelector(".tip");
 	if (tip.textContent !== label) tip.textContent = label;
+	if (name) button.setAttribute("aria-label", name);
+	else button.removeAttribute("aria-label");
 }
 
-function toast(text) {
-	const line = make("p", {}, text);
+/** Puts children in place only if their text differs: screen readers read every replacement aloud. */
+export function replaceIfNew(element, ...children) {
+	const text = children.map((child) => child.textContent ?? child).join("");
+	if (element.textContent !== text) element.replaceChildren(...children);
+}
+
+export function toast(key, values) {
+	const line = make("p", {}, ...nodes(key, values));
 	$("toasts").append(line);
 	if ($("toasts").children.length > MOST_TOASTS) $("toasts").firstElementChild.remove();
 	setTimeout(() => line.remove(), TOAST_MS);
 }
 
 /** Lets a button copy `text()`, and say so. Insecure pages have only the old way. */
-function copyBy(id, text) {
+export function copyBy(id, text) {
 	const button = $(id);
 	button.onclick = async () => {
 		let copied = true;
@@ -80,35 +85,21 @@ function copyBy(id, text) {
 	};
 }
 
-/** What this browser remembers: name, lang, microphone, camera, speaker. Nothing else. */
-const Store = {
-	get(key) {
+/**
+ * What this browser remembers: name, lang, microphone, camera, speaker, and in this tab whether camera and microphone
+ * shall be on. Nothing else.
+ */
+export const Store = {
+	get(key, store = "localStorage") {
 		try {
-			return localStorage.getItem(`call.${key}`) ?? "";
+			return globalThis[store].getItem(`call.${key}`) ?? "";
 		} catch {
 			return ""; // storage is forbidden, e.g. in a frame
 		}
 	},
-	set(key, value) {
+	set(key, value, store = "localStorage") {
 		try {
-			localStorage.setItem(`call.${key}`, value);
+			globalThis[store].setItem(`call.${key}`, value);
 		} catch {}
 	},
-};
-
-/** What happened, for a bug report: no names, no chat, no addresses. */
-const Log = {
-	lines: [],
-	add(...words) {
-		const line = [new Date().toISOString().slice(11, 23), ...words].join(" ").slice(0, 300);
-		Log.lines.push(line);
-		if (Log.lines.length > MOST_LOG_LINES) Log.lines.shift();
-		Log.onchange?.();
-	},
-	problem: (error) => Log.add(error.name, error.message),
-	text() {
-		const where = `${location.protocol}//…${location.pathname} secure=${isSecureContext} framed=${globalThis.top !== globalThis}`;
-		return [navigator.userAgent, where, new Date().toISOString().slice(0, 10), ...Log.lines].join("\n");
-	},
-	onchange: null,
 };

@@ -1,14 +1,31 @@
 /** The page: from the link to the call and back. Owns body[data-state], the bar and the keys. */
-"use strict";
+
+import { SignalingChannel } from "../sdk/signaling.js";
+import { DevicePickers, deviceProblems, notice, showSending } from "./devices.js";
+import { $, $$, Store, make, page, replaceIfNew, row, setTool } from "./dom.js";
+import { Entry } from "./entry.js";
+import { inviteHint, inviteLink, learnSite, readyInvite, showInvite } from "./invite.js";
+import { Log } from "./log.js";
+import { LocalMedia } from "./media.js";
+import { speakableName } from "./names.js";
+import { Panels } from "./panels.js";
+import { Room } from "./room.js";
+import { Sounds } from "./sounds.js";
+import { I18n, nodes, t } from "./text.js";
+import { Tiles, fullScreen } from "./tiles.js";
 
 const link = new URLSearchParams(location.search);
 const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
-const panels = new Panels({ onsend: (text) => room?.sendChat(text) ?? null, ontoggle: () => tiles.arrange() });
+const panels = new Panels({ ontoggle: () => tiles.arrange() });
+panels.chat = { unread: 0, clear() {}, read() {} };
 let room = null;
 let refused = false;
 let left = false;
+
+// For the console of whoever looks for a fault.
+Object.assign(globalThis, { Log, speakableName });
 
 /** The token of an invite link stays over a reload, but not in the address bar. */
 function takeToken() {
@@ -18,7 +35,7 @@ function takeToken() {
 onhashchange = takeToken;
 takeToken();
 
-for (const dialog of $$("dialog")) {
+for (const dialog of $$("dialog[data-t-label]")) {
 	dialog.prepend(make("h2", { dataset: { t: dialog.dataset.tLabel } }));
 	dialog.append(make("button", { className: "plain", dataset: { t: "close" }, onclick: () => dialog.close() }));
 }
@@ -28,41 +45,40 @@ tiles.setSpeaker(media.chosen.speaker);
 const callPickers = new DevicePickers($("call-devices"), media, choose);
 
 const entry = new Entry(media, {
-	room: (link.get("room") ?? "").trim().slice(0, 64),
-	name: (link.get("name") ?? Store.get("name")).slice(0, 64),
+	room: (link.get("room") ?? "").trim(),
+	name: link.get("name") ?? Store.get("name"),
 	onjoin: join,
 	onchoose: choose,
 });
 
-function inviteLink(name) {
-	return new URL(`.?${new URLSearchParams({ room: name })}`, location).href;
-}
-
-function join(name, person) {
+function join({ room: name, name: person, password }) {
 	Store.set("name", person);
 	refused = left = false;
 	delete page.problem;
 	quit();
-	const hooks = { onentered, onrefused, onstate: render };
-	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, token: history.state?.token }, hooks);
+	const hooks = { onentered, onrefused, onstate: render, onhangup: hangUp };
+	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, password, token: history.state?.token }, hooks);
 	render();
 }
 
 function onentered() {
 	entry.close();
 	$("call").hidden = $("bar").hidden = false;
-	history.replaceState(history.state, "", inviteLink(room.room));
+	history.replaceState(history.state, "", inviteLink(room.room, location.href));
+	$("alone-text").textContent = t(inviteHint());
 	render();
 	$("mic").focus({ preventScroll: true });
 }
 
-function onrefused({ code, message, retryable }) {
-	refused = true;
-	const known = ["room_full", "bad_room"].includes(code) ? code : "refused";
-	page.problem = code;
-	const { room: name } = room;
+function onrefused(error, stays) {
+	page.problem = error.code;
+	if (stays) return onmedia();
+	const wasIn = !$("call").hidden;
 	quit();
-	entry.tell({ problem: known, message, retry: retryable ? () => join(name, $("name").value.trim()) : undefined });
+	refused = true;
+	closeCall();
+	if (wasIn) entry.open({ left: true });
+	entry.refused(error);
 	render();
 }
 
@@ -70,30 +86,51 @@ function hangUp() {
 	if (!room) return;
 	quit();
 	left = true;
+	closeCall();
+	entry.open({ left: true });
+	render();
+	$("join").focus();
+}
+
+function closeCall() {
+	if ($("call").hidden) return;
 	media.stopAll();
 	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
 	for (const dialog of $$("dialog[open]")) dialog.close();
 	$("call").hidden = $("bar").hidden = true;
 	$("call-notices").replaceChildren();
-	entry.open({ left: true });
-	render();
-	$("join").focus();
+	delete page.problem;
 }
 
 function render() {
 	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
 	page.state = state;
 	page.others = $$(".tile:not([data-peer=self])").length;
-	const words = room?.words ?? (state === "entry" ? "" : t(`s_${state}`));
-	if ($("status").textContent !== words) $("status").textContent = words;
-	const inCall = !$("call").hidden;
-	$("title").textContent = inCall && room ? room.room : t("app");
-	document.title = inCall && room ? `${room.room} · ${words}` : t("app");
-	if (room?.unreachable && !inCall && !entry.trouble) {
-		page.problem = "unreachable";
-		entry.tell({ problem: "unreachable", url: relayUrl, retry: () => room?.retry(), cancel: giveUp });
+	const [key, values] = room?.words ?? (state === "entry" ? [] : [`s_${state}`]);
+	const words = key ? nodes(key, values) : [];
+	replaceIfNew($("status"), ...words);
+	if (key === "s_connected") $("status").dataset.short = t("s_short", values);
+	else delete $("status").dataset.short;
+	const inCall = !$("call").hidden && room !== null;
+	$("title").textContent = inCall ? room.room : t("app");
+	document.title = inCall ? `\u2068${room.room}\u2069 · ${t(key, values)}` : t("app");
+	if (!inCall) showDoor();
+	else if (!room.call.refusal) delete page.problem;
+	if (inCall) showCallNotices();
+}
+
+function showDoor() {
+	if (!room) return;
+	const knocking = room.call.state === "knocking";
+	if (knocking && entry.trouble?.problem !== "door") {
+		page.problem = "door";
+		entry.tell({ device: "relay", problem: "door", waits: true, buttons: [["cancel", giveUp]] });
 	}
-	if (inCall) delete page.problem;
+	if (!knocking && room.unreachable && entry.trouble?.problem !== "unreachable") {
+		page.problem = "unreachable";
+		const buttons = [["retry", () => room?.retry()], ["cancel", giveUp]];
+		entry.tell({ device: "relay", problem: "unreachable", url: relayUrl, waits: true, buttons });
+	}
 }
 
 function quit() {
@@ -109,19 +146,25 @@ function giveUp() {
 }
 
 function onmedia() {
-	showSending($("mic"), $("cam"), media);
+	showSending($("mic"), $("cam"), media, media.described.audio);
 	setTool($("share"), "screen", t(media.screen ? "share_stop" : "share"));
 	$("share").dataset.on = Boolean(media.screen);
 	$("share").hidden = !LocalMedia.canShareScreen;
+	media.canFlip().then((can) => ($("flip").hidden = !(can && media.camera)));
 	callPickers.refresh();
 	if ($("call").hidden) return entry.render();
 	room?.render();
+	showCallNotices();
+}
+
+function showCallNotices() {
 	const notices = deviceProblems(media).map((what) => {
 		const devices = what.device.split(" ");
 		const retry = () => media.start(Object.fromEntries(devices.map((device) => [device, true])));
-		return notice(what, retry, () => dismiss(devices));
+		const again = what.problem === "insecure" ? [] : [["retry", retry]];
+		return notice(what, ...again, ["cancel", () => dismiss(devices)]);
 	});
-	$("call-notices").replaceChildren(...notices);
+	replaceIfNew($("call-notices"), ...(room?.notices ?? []), ...notices);
 }
 
 function dismiss(devices) {
@@ -144,19 +187,8 @@ async function toggleShare() {
 	else if (LocalMedia.canShareScreen) await media.shareScreen();
 }
 
-function invite() {
-	const url = inviteLink(room.room);
-	$("link").value = url;
-	$("link-local").hidden = !/^https?:\/\/(localhost|127\.|\[::1\])/.test(url);
-	const code = qrCode(url);
-	$("qr").toggleAttribute("hidden", !code);
-	if (code) drawQr($("qr"), code);
-	$("invite").showModal();
-	$("link").select();
-}
-
-function more(open = $("more").ariaExpanded !== "true") {
-	$("more").ariaExpanded = open;
+function more(open = $("more").getAttribute("aria-expanded") !== "true") {
+	$("more").setAttribute("aria-expanded", open);
 	$("extras").dataset.open = open;
 }
 
@@ -165,10 +197,11 @@ const keys = {
 	v: ["camera", () => entry.toggle("camera")],
 	s: ["share", toggleShare],
 	c: ["chat", () => panels.toggle("chat")],
-	i: ["invite", invite],
+	p: ["people", () => panels.toggle("people")],
+	i: ["invite", () => showInvite(room.room)],
 	d: ["details", () => panels.toggle("details")],
 	f: ["full", () => fullScreen(document.documentElement)],
-	x: ["hangup", hangUp],
+	x: ["hangup", () => $("leave").showModal()],
 	"?": ["shortcuts", () => $("help").showModal()],
 };
 
@@ -191,20 +224,29 @@ function speak() {
 	$("lang").lang = I18n.lang === "en" ? "zh-CN" : "en";
 	const rows = [...Object.entries(keys).map(([key, [text]]) => [key.toUpperCase(), text]), ["Esc", "close"]];
 	$("keys").replaceChildren(...rows.map(([key, text]) => row(make("kbd", {}, key), t(text))));
+	$("alone-text").textContent = t(inviteHint());
 	panels.render();
 	onmedia();
 	room?.render();
-	disk?.render();
+	entry.render();
 	render();
 }
 
-const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", full: "f", hangup: "x", "help-open": "?" };
+const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", full: "f", "help-open": "?" };
 for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
+$("hangup").onclick = $("leave-yes").onclick = hangUp;
+$("leave-no").onclick = () => $("leave").close();
+$("remove-no").onclick = () => $("remove").close();
+$("people-invite").onclick = keys.i[1];
+$("flip").onclick = () => media.flip();
 $("settings-open").onclick = () => $("settings").showModal();
+$("sounds-on").checked = Sounds.on;
+$("sounds-on").onchange = () => (Sounds.on = $("sounds-on").checked);
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
-copyBy("link-copy", () => $("link").value);
-copyBy("alone-copy", () => inviteLink(room.room));
+// A tap anywhere else closes the menu.
+document.addEventListener("pointerdown", ({ target }) => target.closest?.("#extras, #more") || more(false));
+readyInvite(() => room.room);
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
 	Store.set("lang", lang);
@@ -217,6 +259,6 @@ onpagehide = hangUp;
 media.onchange = onmedia;
 media.ondevices = () => (entry.render(), callPickers.refresh());
 
-const disk = location.protocol === "file:" ? new DiskPage() : null;
 speak();
-if (!disk) entry.open();
+entry.open();
+learnSite().then(speak);

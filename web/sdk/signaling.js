@@ -1,24 +1,18 @@
 /**
- * The signaling client: one WebSocket to the relay that reconnects by itself. For any page; needs no other file. By
- * `<script src="signaling.js">`, or `import { SignalingChannel } from "./signaling.mjs"`.
+ * The signaling client: one WebSocket to the relay that reconnects by itself. For any page, and for Node; needs no other
+ * file. The relay serves it as `/signaling.mjs`, and as the classic script `/signaling.js`.
  *
  *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
  *   channel.on("joined", ({ id, peers, iceServers }) => ...);
  *   channel.join("blue-heron", { name: "Ana" });
  *   channel.send("offer", { sdp }, peers[0].id);
  *
- * It dials a lost socket again, with backoff and jitter, for its old place: same id, nothing lost. If that is gone, it
- * enters anew (`joined`, `again`). Until `leave()`, `close()` or a refusal.
- *
- * What a slow peer's queue refuses (`peer_busy`) is sent again, in order, as long as the peer and the socket stay.
+ * What each part is for stands in index.d.ts.
  */
-(() => {
-"use strict";
 
 /** Before dialling again; doubled at each failure. */
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
-/** From dialling to `joined`. */
 const JOIN_DEADLINE_MS = 9_000;
 const PROBE_DEADLINE_MS = 4_000;
 /** A timer that comes this late means that the machine slept. */
@@ -37,11 +31,18 @@ const LONGEST_BUSY_MS = 1_000;
 const MOST_HELD = 32;
 /** Characters that may wait for our return. */
 const MOST_LOGGED = 2 ** 20;
+/**
+ * Close codes after which the same would happen again: a broken rule of the protocol. 1008 is one of them where the relay
+ * says `maxMessageBytes`; an older one also closes so when a pong is missing.
+ */
+const FINAL_CODES = [1002, 1003, 1007, 1009];
+const POLICY_CODE = 1008;
+const TAKEN_OVER_CODE = 4001;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
 /** What the relay refused; `code` is the protocol's. */
-class SignalingError extends Error {
+export class SignalingError extends Error {
 	constructor({ code, message, retryable = false }) {
 		super(message);
 		Object.assign(this, { name: "SignalingError", code, retryable });
@@ -53,17 +54,14 @@ class SignalingError extends Error {
  * flight at a time, followed by a question; if the answer comes first, the message was accepted.
  */
 class SendQueue {
-	/** In order of sending; the first may be in flight. */
 	held = [];
 	#write;
 	#ask;
 	#inFlight = false;
 	#refused = false;
-	/** For an answer, or for the delay. */
 	#waiting = false;
 	#delayMs = FIRST_BUSY_MS;
 	#timer = 0;
-	/** How much of the free share is used, from 0 to 1. */
 	#used = 0;
 	#usedAtMs = 0;
 
@@ -98,7 +96,6 @@ class SendQueue {
 		if (!this.held.includes(message)) this.hold(message);
 	}
 
-	/** The question is answered. */
 	settle() {
 		const refused = this.#refused;
 		if (this.#inFlight && !refused) this.held.shift();
@@ -121,28 +118,25 @@ class SendQueue {
 	}
 }
 
-class SignalingChannel {
-	/** @type {"closed"|"connecting"|"joining"|"joined"|"waiting"} */
+export class SignalingChannel {
 	state = "closed";
-	/** Our id in the room while joined. The relay makes a new one at each join. @type {string|null} */
 	id = null;
 
+	maxMessageBytes = Infinity;
+
 	#url;
+	#WebSocket;
 	#socket = null;
-	/** The fields of `join`, while we mean to be in a room. */
 	#wanted = null;
 	#joinedBefore = false;
-	/** Of our place. */
 	#token = null;
 	/** What the relay has sent since `joined`. */
 	#received = 0;
 	/** What it may not have taken, and how much it has. */
 	#log = [];
 	#taken = 0;
-	/** Of the promise of `join`. */
 	#settle = null;
 	#listeners = new Map();
-	/** A SendQueue for each peer, by its id. */
 	#queues = new Map();
 	/** What the relay may still refuse, by its `ref`. */
 	#sent = new Map();
@@ -159,14 +153,13 @@ class SignalingChannel {
 	#probeTimer = 0;
 	#watchTimer = 0;
 
-	/** @param {string|URL} [url] the relay's `/ws` address; by default the one that belongs to this page */
-	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href)) {
+	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket = globalThis.WebSocket } = {}) {
 		this.#url = String(url);
+		this.#WebSocket = WebSocket;
 		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
-		if (!globalThis.WebSocket) throw new Error("no WebSocket: use Node 22 or later");
+		if (!WebSocket) throw new Error("no WebSocket: use Node 22 or later, or give a class");
 	}
 
-	/** The relay of a page: its own host; for a page from disk this machine. */
 	static urlFor(pageUrl) {
 		const page = new URL(pageUrl);
 		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
@@ -175,25 +168,12 @@ class SignalingChannel {
 		return url.href;
 	}
 
-	/**
-	 * Listens to one kind of event. From the relay, with its fields: joined (and `again`, `previousId`),
-	 * peer_joined, peer_left, peer_away, peer_back, host, room, waiting, knock, knock_gone, offer, answer, offer_ice,
-	 * answer_ice, message, error, goaway.
-	 * From here: state {state, retryInMs?, code?, reason?}, refused {code, message, retryable}.
-	 * @returns {() => void} call it to stop listening
-	 */
 	on(type, listener) {
 		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
 		this.#listeners.get(type).add(listener);
-		return () => this.#listeners.get(type).delete(listener);
+		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
-	/**
-	 * Enters a room, dialling the relay first. Keeps trying while the relay cannot be reached.
-	 * @param {{name?: string, id?: string, token?: string, password?: string, resume?: boolean}} [who] without an `id` the
-	 *     relay makes one
-	 * @returns {Promise<object>} `joined`; rejected when the relay refuses, or by leave and close
-	 */
 	join(room, { name, id, token, password, resume = true } = {}) {
 		this.leave();
 		const said = (value) => value || undefined;
@@ -207,17 +187,11 @@ class SignalingChannel {
 		return joined;
 	}
 
-	/**
-	 * Sends one message, now or when we are back. An `error` about it repeats `fields.ref`, which the receivers do not see.
-	 * @param {"offer"|"answer"|"offer_ice"|"answer_ice"|"message"} type
-	 * @param {object} fields e.g. {sdp}, {iceCandidate}, {data}
-	 * @param {string} [to] one peer's id; without it everyone else in the room
-	 * @returns {boolean} false if it will never be sent: not in a room, or 1,024 messages or 1 MiB wait already
-	 */
 	send(type, fields, to = fields?.to) {
 		if (this.state !== "joined" && !(this.#token && this.#log.join("").length < MOST_LOGGED)) return false;
 		const text = JSON.stringify({ ...fields, type, ref: undefined, to: undefined });
 		const bytes = new TextEncoder().encode(text).length;
+		if (this.#isTooLarge(bytes, to)) return this.#tooLarge(fields?.ref);
 		const share = Math.max(1 / FREE_MESSAGES, bytes / FREE_BYTES);
 		const message = { number: ++this.#lastRef, to, ref: fields?.ref, text, share };
 		const all = [...this.#queues.values()];
@@ -238,7 +212,18 @@ class SignalingChannel {
 		return true;
 	}
 
-	/** Leaves the room and hangs up; the others hear `left`. */
+	/** With the `ref` and the receiver that are added to it. */
+	#isTooLarge(bytes, to) {
+		const envelope = `,"ref":"${this.#lastRef + 1}"`.length + (to === undefined ? 0 : `,"to":"${to}"`.length);
+		return bytes + envelope > this.maxMessageBytes;
+	}
+
+	#tooLarge(ref) {
+		const message = `a message may have ${this.maxMessageBytes} bytes`;
+		this.#emit("error", { type: "error", code: "too_large", message, retryable: false, ref });
+		return false;
+	}
+
 	leave() {
 		if (this.state === "joined") this.#write({ type: "leave" });
 		this.#wanted = null;
@@ -249,20 +234,17 @@ class SignalingChannel {
 		this.#become("closed");
 	}
 
-	/** Leaves, and forgets every listener. */
 	close() {
 		this.leave();
 		this.#listeners.clear();
 	}
 
-	/** What the host may do; for others it is an `error`, `not_host`. */
 	kick = (to, message) => this.#write({ type: "kick", to, message });
 	lock = (locked = true) => this.#write({ type: "lock", locked });
 	admit = (to) => this.#write({ type: "admit", to });
 	deny = (to) => this.#write({ type: "deny", to });
 	makeHost = (to) => this.#write({ type: "make_host", to });
 
-	/** Dials now rather than when the delay is over: for a "try again" button. */
 	reconnect() {
 		if (this.#wanted && ["closed", "waiting"].includes(this.state)) this.#dial();
 	}
@@ -282,7 +264,7 @@ class SignalingChannel {
 		this.#become("connecting");
 		let socket;
 		try {
-			socket = new WebSocket(this.#url);
+			socket = new this.#WebSocket(this.#url);
 		} catch (error) {
 			return this.#lost({ code: 0, reason: error.message });
 		}
@@ -296,10 +278,16 @@ class SignalingChannel {
 		});
 		socket.onmessage = mine(({ data }) => this.#read(data));
 		socket.onclose = mine(({ code, reason }) => {
-			if (code === 4001) return this.#refuse({ code: "taken_over", message: reason });
+			if (code === TAKEN_OVER_CODE) return this.#refuse({ code: "taken_over", message: reason });
+			if (this.#isFinal(code)) return this.#refuse({ code: "closed_by_relay", message: reason || `close code ${code}`, closeCode: code });
 			if (this.state === "connecting") reason ||= `no relay there, or it needs --allow-origin ${globalThis.origin ?? ""}`;
 			this.#lost({ code, reason });
 		});
+	}
+
+	#isFinal(code) {
+		const tells = this.maxMessageBytes !== Infinity || !this.#joinedBefore;
+		return FINAL_CODES.includes(code) || (code === POLICY_CODE && tells);
 	}
 
 	#enter = () => this.#put({ type: "join", ...this.#wanted, ref: JOIN_REF });
@@ -346,6 +334,7 @@ class SignalingChannel {
 		}
 		clearTimeout(this.#deadlineTimer);
 		this.#token = message.resume?.token;
+		this.maxMessageBytes = message.maxMessageBytes ?? Infinity;
 		this.#received = 1;
 		const previousId = this.id;
 		const again = this.#joinedBefore;
@@ -364,6 +353,7 @@ class SignalingChannel {
 		this.#took(message.received);
 		for (const text of this.#log) this.#socket.send(text);
 		this.#become("joined");
+		this.#emit("resumed", message);
 	}
 
 	#took(received) {
@@ -379,7 +369,7 @@ class SignalingChannel {
 		}
 		this.#ghostSinceMs ||= Date.now();
 		const isGhost = error.code === "id_taken" && Date.now() - this.#ghostSinceMs < GHOST_MS;
-		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message });
+		if (this.#joinedBefore && (error.retryable || isGhost)) return this.#lost({ code: 1013, reason: error.message, error });
 		this.#refuse(error);
 	}
 
@@ -389,7 +379,7 @@ class SignalingChannel {
 		this.#emit("refused", error);
 	}
 
-	#lost({ code, reason }) {
+	#lost({ code, reason, error }) {
 		this.#hangUp();
 		if (!this.#token) this.#forget();
 		if (!this.#wanted) return this.#become("closed");
@@ -399,7 +389,7 @@ class SignalingChannel {
 		this.#failures = Math.min(this.#failures + 1, 10);
 		this.#notBeforeMs = 0;
 		this.#redialTimer = setTimeout(() => this.#dial(), retryInMs);
-		this.#become("waiting", { retryInMs, code, reason });
+		this.#become("waiting", { retryInMs, code, reason, error });
 	}
 
 	/** 1000 would give our place up. */
@@ -469,7 +459,7 @@ class SignalingChannel {
 	}
 
 	#put(message) {
-		if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+		if (this.#socket?.readyState !== 1 /* OPEN */) return false;
 		this.#socket.send(JSON.stringify(message));
 		return true;
 	}
@@ -507,7 +497,3 @@ class SignalingChannel {
 
 	#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
 }
-
-globalThis.SignalingChannel = SignalingChannel;
-globalThis.SignalingError = SignalingError;
-})();

@@ -2,15 +2,11 @@
  * QR codes (ISO/IEC 18004) in byte mode, with error correction L, of versions 1 to 6: up to 134 bytes, which most invite
  * links fit in.
  */
-"use strict";
-
-/** Error correction bytes a block, and the number of blocks, from version 1. */
 const CORRECTION = [7, 10, 15, 20, 26, 18];
 const BLOCKS = [1, 1, 1, 1, 1, 2];
 /** Level L and mask 0, a chequerboard. The standard takes the best of eight masks; readers take any. */
 const FORMAT = 0x77c4;
 
-/** Powers and logarithms of 2 in the field of 256 elements over x^8+x^4+x^3+x^2+1. */
 const POWER = new Uint8Array(512);
 const LOGARITHM = new Uint8Array(256);
 for (let i = 0, x = 1; i < 255; i += 1) {
@@ -20,8 +16,7 @@ for (let i = 0, x = 1; i < 255; i += 1) {
 }
 const times = (a, b) => (a && b ? POWER[LOGARITHM[a] + LOGARITHM[b]] : 0);
 
-/** @returns {boolean[][]|null} rows of modules, true is dark; null if the text is too long */
-function qrCode(text) {
+export function qrCode(text) {
 	const bytes = new TextEncoder().encode(text);
 	for (let version = 1; version <= BLOCKS.length; version += 1) {
 		const { grid, free } = qrFrame(version);
@@ -37,7 +32,6 @@ function qrCode(text) {
 	return null;
 }
 
-/** Four bits that say "bytes", eight of length, the bytes, four of end, and padding. */
 function qrData(bytes, capacity) {
 	const nibbles = [4, bytes.length >> 4, bytes.length & 15, ...[...bytes].flatMap((byte) => [byte >> 4, byte & 15]), 0];
 	const data = Array.from({ length: nibbles.length / 2 }, (_, at) => nibbles[at * 2] * 16 + nibbles[at * 2 + 1]);
@@ -66,7 +60,6 @@ function withCorrection(data, count, correction) {
 	return blocks[0].flatMap((_, at) => blocks.map((block) => block[at]));
 }
 
-/** What is the same for each text, and the free places in the order of filling. */
 function qrFrame(version) {
 	const size = version * 4 + 17;
 	const grid = Array.from({ length: size }, () => new Array(size).fill(null));
@@ -103,7 +96,7 @@ function qrFrame(version) {
 	return { grid, free };
 }
 
-function drawQr(svg, grid) {
+export function drawQr(svg, grid) {
 	const side = grid.length + 8;
 	const path = grid.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");
 	svg.setAttribute("viewBox", `0 0 ${side} ${side}`);

@@ -1,10 +1,11 @@
 /** Choosing devices before the call and in it, and saying what is wrong with them. */
-"use strict";
+import { make, setTool } from "./dom.js";
+import { nodes, t } from "./text.js";
 
 const KINDS = ["microphone", "camera", "speaker"];
 const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 
-class DevicePickers {
+export class DevicePickers {
 	#media;
 	#selects = {};
 	#labels = {};
@@ -22,7 +23,6 @@ class DevicePickers {
 		this.refresh();
 	}
 
-	/** Lists what is there now. Browsers name devices only once one of them was allowed. */
 	async refresh() {
 		const devices = await this.#media.devices();
 		for (const [kind, select] of Object.entries(this.#selects)) {
@@ -41,16 +41,15 @@ class DevicePickers {
 	}
 }
 
-/** The two buttons say what is sent, and what a click does. */
-function showSending(mic, cam, { described, microphone, camera }) {
-	setTool(mic, described.audio ? "mic" : "mic-off", t(microphone ? (described.audio ? "mute" : "unmute") : "mic_start"));
+/** The two buttons say what is sent, or before the call what will be, and what a click does. */
+export function showSending(mic, cam, { microphone, camera }, audio) {
+	setTool(mic, audio ? "mic" : "mic-off", t(microphone ? (audio ? "mute" : "unmute") : audio ? "mic_stop" : "mic_start"));
 	setTool(cam, camera ? "cam" : "cam-off", t(camera ? "cam_stop" : "cam_start"));
-	mic.dataset.on = described.audio;
+	mic.dataset.on = Boolean(audio);
 	cam.dataset.on = Boolean(camera);
 }
 
-/** What is wrong with microphone and camera; the same problem of both is told once. */
-function deviceProblems({ problems }) {
+export function deviceProblems({ problems }) {
 	const { microphone, camera } = problems;
 	if (microphone && microphone === camera) {
 		return [{ device: "microphone camera", problem: microphone, kind: t("camera_microphone") }];
@@ -60,16 +59,13 @@ function deviceProblems({ problems }) {
 		.map((device) => ({ device, problem: problems[device], kind: t(device) }));
 }
 
-function notice({ device, problem, ...values }, retry, cancel) {
-	const key = `p_${problem}`;
-	const element = make(
+export function notice({ device, problem, key = problem, more = [], ...values }, ...buttons) {
+	return make(
 		"div",
 		{ className: "notice", dataset: { device, problem } },
-		make("strong", {}, t(key, values)),
-		make("p", {}, t(`${key}_text`, values)),
+		make("strong", {}, ...nodes(`p_${key}`, values)),
+		make("p", {}, ...nodes(`p_${key}_text`, values)),
+		...more,
+		...buttons.map(([text, onclick]) => make("button", { type: "button", className: "plain", onclick }, t(text))),
 	);
-	const button = (text, onclick) => element.append(make("button", { type: "button", className: "plain", onclick }, t(text)));
-	if (retry && problem !== "insecure") button("retry", retry);
-	if (cancel) button("cancel", cancel);
-	return element;
 }

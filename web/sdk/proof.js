@@ -3,7 +3,6 @@
  *
  * Insecure pages have no `crypto.subtle`.
  */
-"use strict";
 
 const PRIMES = [];
 for (let n = 2; PRIMES.length < 64; n += 1) if (PRIMES.every((prime) => n % prime)) PRIMES.push(n);
@@ -12,9 +11,8 @@ const ROUNDS = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
 const START = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
 const rotate = (x, by) => (x >>> by) | (x << (32 - by));
 
-/** @returns {string} 64 hex digits */
-function sha256(text) {
-	const bytes = new TextEncoder().encode(text);
+export function sha256(data) {
+	const bytes = typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
 	const view = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6));
 	bytes.forEach((byte, at) => view.setUint8(at, byte));
 	view.setUint8(bytes.length, 0x80);
@@ -42,8 +40,7 @@ function sha256(text) {
 	return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-/** 128 bits that nobody can guess. */
-function randomToken() {
+export function randomToken() {
 	return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
@@ -51,17 +48,24 @@ function randomToken() {
  * Proves knowledge of a pair's secret without telling it, for one sender and one receiver: the relay vouches for both
  * ids, so nobody else can use a proof that they overhear.
  */
-function proofOf(secret, from, to) {
+export function proofOf(secret, from, to) {
 	return sha256(JSON.stringify([secret, from, to])).slice(0, 32);
 }
 
+/** Of 12 bits each. */
+const GROUPS = 10;
+
 /**
- * Digits that are the same at both ends when nobody sits between them. Eighty bits, because one who sits between may
- * try keys until two numbers agree, which takes the square root of that.
- * @returns {string} empty while they are not known
+ * Digits that are the same at both ends when nobody sits between them: 120 bits, because one who sits between may try
+ * keys until two numbers agree, which takes the square root of that.
+ * @param {{local: string, remote: ArrayBuffer}|null} certificates PeerLink's
+ * @returns {string} ten groups of four digits; empty while the certificates are not known
  */
-function safetyNumber({ local, remote }) {
-	if (!local || !remote) return "";
-	const hash = sha256([local, remote].map((fingerprint) => fingerprint.toUpperCase()).sort().join(" "));
-	return hash.replace(/.{8}/g, (part) => ` ${String(parseInt(part, 16) % 1000).padStart(3, "0")}`).trim();
+export function safetyNumber(certificates) {
+	if (!certificates) return "";
+	const { local, remote } = certificates;
+	const both = [local.replaceAll(":", "").toLowerCase(), sha256(remote)];
+	const hash = sha256(both.sort().join(" "));
+	const group = (_, at) => String(parseInt(hash.slice(at * 3, at * 3 + 3), 16)).padStart(4, "0");
+	return Array.from({ length: GROUPS }, group).join(" ");
 }

@@ -1,10 +1,7 @@
 /** What a connection is doing, in numbers for people, out of `getStats()`. */
-"use strict";
-
 const PRIVATE = /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(::1|f[cd]|fe80))/i;
 
-/** `before` is the `totals` of the last reading; `onlyLocal` means that no ICE server is in use. */
-async function readStats(pc, before, onlyLocal) {
+export async function readStats(pc, before, onlyLocal) {
 	const all = new Map();
 	(await pc.getStats()).forEach((report) => all.set(report.id, report));
 	const reports = [...all.values()];

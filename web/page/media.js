@@ -3,8 +3,6 @@
  *
  * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
  */
-"use strict";
-
 /** Height and frames a second, by the number of others: each costs an encoder. */
 const SIZES = [[1, 720, 30], [3, 540, 24], [5, 360, 20], [Infinity, 270, 15]];
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
@@ -17,11 +15,10 @@ const WORDS = {
 	AbortError: "busy",
 };
 
-class LocalMedia {
+export class LocalMedia {
 	microphone = null;
 	camera = null;
 	screen = null;
-	/** The microphone is held, and sends silence. */
 	muted = false;
 	problems = { microphone: null, camera: null };
 	chosen = { microphone: "", camera: "", speaker: "" };
@@ -31,6 +28,7 @@ class LocalMedia {
 	#meter = null;
 	#size = SIZES[0];
 	#asked = 0;
+	#facing = "";
 
 	constructor() {
 		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
@@ -38,6 +36,20 @@ class LocalMedia {
 
 	static get canShareScreen() {
 		return Boolean(navigator.mediaDevices?.getDisplayMedia);
+	}
+
+	async canFlip() {
+		return matchMedia("(pointer: coarse)").matches && (await this.devices()).camera.length > 1;
+	}
+
+	async flip() {
+		const front = this.camera?.getSettings().facingMode !== "environment";
+		this.#facing = front ? "environment" : "user";
+		this.chosen.camera = "";
+		if (!this.camera) return;
+		this.#drop("camera");
+		this.problems.camera = await this.#ask(["camera"]);
+		this.onchange();
 	}
 
 	/** The screen takes the camera's place. */
@@ -76,7 +88,8 @@ class LocalMedia {
 
 	#picture() {
 		const [, height, fps] = this.#size;
-		return { width: { ideal: (height * 16) / 9 }, height: { ideal: height }, frameRate: { ideal: fps, max: fps } };
+		const facing = this.#facing ? { facingMode: { ideal: this.#facing } } : {};
+		return { ...facing, width: { ideal: (height * 16) / 9 }, height: { ideal: height }, frameRate: { ideal: fps, max: fps } };
 	}
 
 	stop(kind) {
@@ -99,6 +112,7 @@ class LocalMedia {
 
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
+		if (kind === "camera") this.#facing = "";
 		if (!this[kind]) return;
 		this.#drop(kind);
 		this.problems[kind] = await this.#ask([kind]);
@@ -125,7 +139,6 @@ class LocalMedia {
 		return { microphone: of("audioinput"), camera: of("videoinput"), speaker: of("audiooutput") };
 	}
 
-	/** How loud the microphone is now, from 0 to 1. */
 	level() {
 		if (!this.microphone || this.muted) return 0;
 		const meter = this.#listen();
@@ -154,7 +167,6 @@ class LocalMedia {
 		return this.#meter;
 	}
 
-	/** @returns {Promise<string|null>} what went wrong, in a word */
 	async #ask(kinds) {
 		if (!navigator.mediaDevices?.getUserMedia) return "insecure";
 		const asked = this.#asked;
