@@ -9,4 +9,6 @@ pub(crate) mod proxy;
 pub(crate) mod redirect;
 pub(crate) mod response;
 pub(crate) mod service;
+pub(crate) mod site;
+pub(crate) mod trust;
 pub(crate) mod upgrade;

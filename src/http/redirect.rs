@@ -15,7 +15,7 @@ use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::response::{set, text};
 use crate::http::service;
-use crate::lan::trust::TrustPages;
+use crate::http::trust::TrustPages;
 
 /// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@
 //!
 //! # What a client that may resume was sent
 //! An outbox that [keeps](Outbox::keep) what it has written until the client is known to have it. When the connection is
-//! lost, or another one takes its place, [`Outbox::part`] and [`Outbox::move_to`] move all that waits and all that is
+//! lost, or another one takes its place, [`Outbox::suspend`] and [`Outbox::hand_over`] move all that waits and all that is
 //! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
 pub(crate) mod frame;
 mod handover;
@@ -38,6 +38,7 @@ mod writer;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::DerefMut;
+#[cfg(any(test, fuzzing))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -51,15 +52,14 @@ use queue::{Origin, Queued, State};
 use share::Shares;
 pub(crate) use sink::Sink;
 
-/// Identifies a connection in this process, also as a sender. It stays the same however often the connection joins a room.
+/// Identifies a connection of a relay, also as a sender. It stays the same however often the connection joins a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionId(u64);
 
 impl ConnectionId {
-    /// The next one.
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    /// The connection with this number.
+    pub(crate) fn new(number: u64) -> Self {
+        Self(number)
     }
 
     /// The number of the connection, for the log and the observer.
@@ -124,15 +124,17 @@ pub(crate) struct Status {
 }
 
 impl Outbox {
-    /// An empty outbox that queues at most `max_bytes` of peers' messages, or [`SHARE_BYTES`] if that is more. Nothing
-    /// is written until it is [connected](Self::connect).
-    pub(crate) fn new(max_bytes: usize) -> Self {
-        Self::of(ConnectionId::next(), max_bytes.max(SHARE_BYTES))
+    /// An empty outbox for the client of the connection `id`. It queues at most `max_bytes` of peers' messages, or
+    /// [`SHARE_BYTES`] if that is more. Nothing is written until it is [connected](Self::connect).
+    pub(crate) fn of(id: ConnectionId, max_bytes: usize) -> Self {
+        Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
     }
 
-    /// An empty outbox for the client of the connection `id`.
-    fn of(id: ConnectionId, max_bytes: usize) -> Self {
-        Self { id, sink: OnceLock::new(), max_bytes, state: Mutex::new(State::default()) }
+    /// The same, for a connection that has a number of its own among all in this process.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self::of(ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed)), max_bytes)
     }
 
     /// Writes to `sink` from now on. Only the first call has an effect.

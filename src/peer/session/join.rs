@@ -3,17 +3,17 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::mem;
+use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-use super::knock::Knocking;
+use super::knock::{Knocking, Via};
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
-use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
 use crate::quota::OverLimit;
-use crate::room::names::PeerName;
-use crate::room::{Entered, Entrant, ErrorCode, Flushes, Membership, Refusal};
+use crate::room::names::PeerId;
+use crate::room::{Deferred, ErrorCode, JoinError, PendingMember, Refusal};
 
 /// A join that the authorizer decides on.
 pub(super) struct Deciding {
@@ -21,16 +21,6 @@ pub(super) struct Deciding {
     join: Join,
     via: Via,
     decision: Decision,
-}
-
-/// By what a client asks to join, and so where its refusal goes.
-#[derive(Debug, Clone)]
-pub(super) enum Via {
-    /// A message, with this `ref`: the refusal is an `error`.
-    Message(Option<String>),
-    /// The URL of its connection: the refusal is the response to the upgrade. If the client knocks, it is an `error`, and
-    /// the connection ends.
-    Url,
 }
 
 /// Why a client cannot join.
@@ -55,13 +45,13 @@ impl Session {
     /// # Errors
     /// [`JoinRefusal`]: then nothing is queued for the client.
     pub(crate) async fn join_by_url(&mut self, join: Join) -> Result<(), JoinRefusal> {
-        let mut flushes = Flushes::default();
-        self.join(join, Via::Url, &mut flushes)?;
-        Ok(poll_fn(|cx| self.poll_decision(cx, &mut flushes)).await?)
+        let mut deferred = Deferred::default();
+        self.join(join, Via::Url, &mut deferred)?;
+        Ok(poll_fn(|cx| self.poll_decision(cx, &mut deferred)).await?)
     }
 
     /// Asks whether the client may join, and then enters the room, or waits for the decision.
-    pub(super) fn join(&mut self, mut join: Join, via: Via, flushes: &mut Flushes) -> Result<(), JoinRefusal> {
+    pub(super) fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
         // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
         if !self.outbox.room_for_join() {
@@ -78,7 +68,7 @@ impl Session {
             token: join.token.take(),
         };
         match self.hub.authorize(&request) {
-            Answer::Now(answer) => self.decide(&join, via, answer, flushes)?,
+            Answer::Now(answer) => self.decide(join, via, answer, deferred)?,
             Answer::Later(decision) => self.stage = Stage::Deciding(Box::new(Deciding { join, via, decision })),
         }
         Ok(())
@@ -89,23 +79,23 @@ impl Session {
     pub(super) fn poll_decision(
         &mut self,
         cx: &mut task::Context<'_>,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Poll<Result<(), Refusal>> {
         let Stage::Deciding(deciding) = &mut self.stage else { return Poll::Ready(Ok(())) };
         let answer = ready!(deciding.decision.as_mut().poll(cx));
         let Stage::Deciding(deciding) = mem::take(&mut self.stage) else { return Poll::Ready(Ok(())) };
-        Poll::Ready(self.decide(&deciding.join, deciding.via, answer, flushes))
+        Poll::Ready(self.decide(deciding.join, deciding.via, answer, deferred))
     }
 
     /// Enters the room if `answer` is a grant, or knocks if the room is locked.
     fn decide(
         &mut self,
-        join: &Join,
+        mut join: Join,
         via: Via,
         answer: Result<Grant, Denial>,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
-        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter(join, &via, grant, flushes));
+        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter(&mut join, &via, grant, deferred));
         let Err(refusal) = entered else { return Ok(()) };
         if is_a_guess(refusal.code) {
             self.rate.charge_failed_join();
@@ -119,59 +109,41 @@ impl Session {
         }
     }
 
-    fn enter(&mut self, join: &Join, via: &Via, grant: Grant, flushes: &mut Flushes) -> Result<(), Refusal> {
-        let ice_servers = grant.ice_servers.as_ref().unwrap_or(&self.hub.ice_servers);
-        let places = &self.hub.places;
-        let place = if join.resume { places.open(&self.outbox, ice_servers)? } else { None };
-        let entrant = Entrant {
-            id: grant.id.as_ref(),
+    fn enter(&mut self, join: &mut Join, via: &Via, grant: Grant, deferred: &mut Deferred) -> Result<(), Refusal> {
+        let id = grant.id.map_or_else(PeerId::random, Ok).map_err(JoinError::from)?;
+        let ice_servers = grant.ice_servers.unwrap_or_else(|| self.hub.ice_servers.clone());
+        let resumptions = &self.hub.resumptions;
+        let resumption = if join.resume { resumptions.open(&self.outbox, &ice_servers)? } else { None };
+        let pending = PendingMember {
+            id,
             is_identified: grant.is_identified,
-            name: grant.name.as_ref(),
+            name: grant.name.clone(),
             role: grant.role,
-            password: join.password.as_ref(),
+            password: join.password.take(),
             address: self.address,
             capacity: grant.capacity,
             ice_servers,
-            resume: place.as_ref().map(|place| places.offer(place)),
-            outbox: &self.outbox,
+            resume: resumption.as_ref().map(|resumption| resumptions.offer(resumption)),
+            outbox: Arc::clone(&self.outbox),
         };
-        let entered = self.hub.rooms.enter(&join.room, &entrant, flushes);
-        if let (Err(_), Some(place)) = (&entered, &place) {
-            places.close(place);
+        let entered = self.hub.rooms.enter(&join.room, pending, deferred);
+        if let (Err(_), Some(resumption)) = (&entered, &resumption) {
+            resumptions.close(resumption);
         }
-        let entered = entered?;
+        let (membership, knock) = entered?;
         // The observer hears that an earlier place of the same person ended before it hears of the new one.
-        flushes.give_up_removed();
-        let resumable = place.map(Resumable::new);
-        match entered {
-            Entered::Inside(membership, heard) => {
-                self.rate.charge(heard);
-                self.has_joined(membership, grant.name, resumable);
-            }
-            Entered::Outside(knock) => {
-                // The host.
-                self.rate.charge(1);
-                self.stage = Stage::Knocking(Knocking::new(knock, via.clone(), grant.name, resumable));
+        deferred.give_up_removed();
+        self.pay_for_message(deferred);
+        let resumable = resumption.map(Resumable::new);
+        match knock {
+            None => self.has_joined(membership, grant.name, resumable),
+            Some(knock) => {
+                let knocking = Knocking::new(membership, knock, via.clone(), grant.name, resumable);
+                self.stage = Stage::Knocking(knocking);
                 self.is_new = false;
             }
         }
         Ok(())
-    }
-
-    /// The peer is in a room, and its name there is `name`.
-    pub(super) fn has_joined(
-        &mut self,
-        membership: Membership,
-        name: Option<PeerName>,
-        resumable: Option<Box<Resumable>>,
-    ) {
-        self.hub.observe(|| RelayEvent::Joined {
-            connection: self.connection,
-            room: membership.room().clone(),
-            id: membership.id().clone(),
-            name,
-        });
-        self.become_member(membership, resumable);
     }
 }
 

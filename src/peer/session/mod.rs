@@ -3,43 +3,42 @@
 //! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
 //! [`Membership`].
 //!
-//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` waits
-//! for slow receivers, and `resume.rs` goes on with a place that survives a lost connection, which [`super::resume`]
-//! keeps meanwhile.
+//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` relays
+//! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
+//! connection, which [`super::resume`] keeps meanwhile.
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
 mod join;
 mod knock;
+mod leave;
 mod pause;
 mod resume;
 
 use std::cell::Cell;
-use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
-use std::thread;
 
 use tokio::time::Instant;
 
-use super::context::Context;
+use super::hub::Hub;
 use super::observer::RelayEvent;
-use crate::outbox::{EndReason, Outbox, frame};
+use crate::outbox::{Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
-use crate::room::names::{PeerId, RoomName};
-use crate::room::{ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal};
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::{Deferred, ErrorCode, Event, HostCommand, Membership, Refusal};
+use join::Deciding;
 pub(crate) use join::JoinRefusal;
-use join::{Deciding, Via};
-use knock::Knocking;
+use knock::{Knocking, Via};
 use pause::Pause;
 use resume::{Resumable, TakingOver};
 
 /// One peer's protocol state.
 #[derive(Debug)]
 pub(crate) struct Session {
-    hub: Arc<Context>,
+    hub: Arc<Hub>,
     /// The number of its connection.
     connection: u64,
     outbox: Arc<Outbox>,
@@ -89,7 +88,7 @@ impl Session {
     /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
     /// whose page has the origin `origin`.
     pub(crate) fn new(
-        hub: Arc<Context>,
+        hub: Arc<Hub>,
         connection: u64,
         outbox: Arc<Outbox>,
         rate: RateLimiter,
@@ -160,7 +159,7 @@ impl Session {
         text: &str,
         now: Instant,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Result<(), Flood> {
         if cfg!(signaling_relay_echo) {
             self.echo(text);
@@ -172,15 +171,15 @@ impl Session {
         let is_counted = self.resumable().is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
-                Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, flushes),
+                Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
                 Ok(Command::Join(join)) => {
                     let via = Via::Message(reference.map(str::to_owned));
-                    self.join(join, via, flushes).map_err(Refusal::from)
+                    self.join(join, via, deferred).map_err(Refusal::from)
                 }
-                Ok(Command::Leave) => self.leave_on_purpose(flushes),
-                Ok(Command::Host(command)) => self.command(&command, flushes),
+                Ok(Command::Leave) => self.leave_on_purpose(deferred),
+                Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
-                    resume.and_then(|resume| self.resume(&resume, reference, waker, flushes))
+                    resume.and_then(|resume| self.resume(&resume, reference, waker, deferred))
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -197,54 +196,23 @@ impl Session {
     }
 
     /// Goes on with what the session waits for; ready when it may receive the next text.
-    pub(crate) fn poll_waiting(&mut self, cx: &mut task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+    pub(crate) fn poll_waiting(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        now: Instant,
+        deferred: &mut Deferred,
+    ) -> Poll<()> {
         match self.stage {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
-            Stage::Joined { .. } => self.poll_pause(cx, now, flushes),
-            // Only a join by URL is to hear of it: its response waits for that.
-            Stage::Deciding(_) => self.poll_decision(cx, flushes).map(|_| ()),
-            Stage::TakingOver(_) => self.poll_takeover(cx, flushes),
+            Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
+            // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
+            Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
+            Stage::TakingOver(_) => self.poll_takeover(cx, deferred),
             Stage::Knocking(_) => {
-                self.poll_knock(cx, now, flushes);
+                self.poll_knock(cx, now, deferred);
                 Poll::Ready(())
             }
         }
-    }
-
-    /// Leaves the room, if the peer is in one or outside of one.
-    pub(crate) fn leave(&mut self, reason: LeaveReason, flushes: &mut Flushes) {
-        self.settle_knock();
-        match mem::take(&mut self.stage) {
-            // A decision is dropped, and a claim withdrawn.
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
-            Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, flushes),
-            Stage::Joined { membership, resumable, .. } => {
-                self.close(resumable);
-                self.hub.observe(|| RelayEvent::Left {
-                    connection: self.connection,
-                    room: membership.room().clone(),
-                    id: membership.id().clone(),
-                    reason,
-                });
-                self.rate.charge(membership.leave(reason, flushes));
-            }
-        }
-    }
-
-    /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
-    /// is held. Keeps `why` for the observer.
-    pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
-        self.why = Some(why.into());
-        // The room may have removed the peer just before its connection was lost.
-        let (reason, is_lost) = match self.outbox.ended() {
-            Some(EndReason::Kicked) => (LeaveReason::Kicked, false),
-            Some(EndReason::GaveWay) => (LeaveReason::Idle, false),
-            _ => (reason, is_lost),
-        };
-        if is_lost {
-            self.suspend();
-        }
-        self.leave(reason, &mut Flushes::default());
     }
 
     /// Answers with an `error`.
@@ -265,40 +233,26 @@ impl Session {
         self.has_answered.set(true);
     }
 
-    fn leave_on_purpose(&mut self, flushes: &mut Flushes) -> Result<(), Refusal> {
-        self.settle_knock();
-        if !matches!(self.stage, Stage::Knocking(_)) {
-            self.membership()?;
-        }
-        self.leave(LeaveReason::Left, flushes);
+    fn command(&mut self, command: &HostCommand<'_>, deferred: &mut Deferred) -> Result<(), Refusal> {
+        self.membership()?.command(command, deferred)?;
+        self.pay_for_message(deferred);
         Ok(())
     }
 
-    fn command(&mut self, command: &HostCommand<'_>, flushes: &mut Flushes) -> Result<(), Refusal> {
-        let sent = self.membership()?.command(command, flushes)?;
-        // `take_message` has counted the first one already.
-        self.rate.charge(sent.saturating_sub(1));
-        Ok(())
+    /// Counts what the peer's message has caused. `take_message` has counted the first delivery already.
+    fn pay_for_message(&mut self, deferred: &mut Deferred) {
+        self.rate.charge(deferred.take_deliveries().saturating_sub(1));
     }
 
-    fn relay(
-        &mut self,
-        signal: &Signal<'_>,
-        reference: Option<&str>,
-        now: Instant,
-        waker: &Waker,
-        flushes: &mut Flushes,
-    ) -> Result<(), Refusal> {
-        let relayed = self.membership()?.relay(signal, waker, flushes)?;
-        // `take_message` has counted the first receiver already.
-        self.rate.charge(relayed.receivers.saturating_sub(1));
-        for id in &relayed.busy {
-            self.refuse(&Refusal::peer_busy(id), reference);
-        }
-        if !relayed.blocked.is_empty() {
-            self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
-        }
-        Ok(())
+    /// The peer has joined a room, where its name is `name`.
+    fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
+        self.hub.observe(|| RelayEvent::Joined {
+            connection: self.connection,
+            room: membership.room().clone(),
+            id: membership.id().clone(),
+            name,
+        });
+        self.become_member(membership, resumable);
     }
 
     fn become_member(&mut self, membership: Membership, resumable: Option<Box<Resumable>>) {
@@ -337,17 +291,6 @@ impl Session {
             Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => return Ok(()),
         };
         Err(Refusal::new(ErrorCode::AlreadyJoined, message))
-    }
-}
-
-/// A session that is dropped leaves its room.
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.leave(LeaveReason::Closed, &mut Flushes::default());
-        let why = self.why.take().unwrap_or_else(|| {
-            if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
-        });
-        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
     }
 }
 

@@ -1,5 +1,6 @@
-//! A session whose peer is **paused**: the last signal found the sender's share full in some outboxes, and each of these
-//! receivers is **blocked** until it has room or the sender gives up. [`crate::outbox`] defines full, stalled and busy.
+//! How a session relays signals, and when it pauses: its peer is **paused** while the last signal found the sender's share
+//! full in some outboxes. Each of these receivers is **blocked** until it has room or the sender gives up.
+//! [`crate::outbox`] defines full, stalled and busy.
 
 use std::task::{self, Poll, Waker};
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use super::{Session, Stage};
 use crate::limits::{PAUSE, STALL};
 use crate::outbox::Pushed;
-use crate::room::{Blocked, ErrorCode, Flushes, Membership, Refusal, Relayed};
+use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Signal};
 
 /// The wait for room for one signal.
 #[derive(Debug)]
@@ -47,11 +48,11 @@ impl Pause {
         &mut self,
         membership: &Membership,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
         is_late: impl Fn(bool) -> bool,
     ) -> Vec<Refusal> {
         let (frame, is_broadcast, mut refusals) = (&self.frame, self.is_broadcast, Vec::new());
-        self.blocked.retain(|one| match membership.relay_again(one, frame, waker, flushes, &is_late) {
+        self.blocked.retain(|one| match membership.relay_again(one, frame, waker, deferred, &is_late) {
             Some(Pushed::Full) => true,
             Some(Pushed::Queued | Pushed::Closed) => false,
             Some(Pushed::Busy) => {
@@ -71,6 +72,27 @@ impl Pause {
 }
 
 impl Session {
+    /// Relays a signal; the peer is paused if it does not fit.
+    pub(super) fn relay(
+        &mut self,
+        signal: &Signal<'_>,
+        reference: Option<&str>,
+        now: Instant,
+        waker: &Waker,
+        deferred: &mut Deferred,
+    ) -> Result<(), Refusal> {
+        let relayed = self.membership()?.relay(signal, waker, deferred)?;
+        // `take_message` has counted the first receiver already.
+        self.rate.charge(relayed.receivers.saturating_sub(1));
+        for id in &relayed.busy {
+            self.refuse(&Refusal::peer_busy(id), reference);
+        }
+        if !relayed.blocked.is_empty() {
+            self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
+        }
+        Ok(())
+    }
+
     pub(super) fn pause(&mut self, new: Pause) {
         if let Stage::Joined { pause, .. } = &mut self.stage {
             *pause = Some(Box::new(new));
@@ -78,14 +100,14 @@ impl Session {
     }
 
     /// Tries again to queue the signal for the blocked receivers; ready when none is blocked any more.
-    pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, flushes: &mut Flushes) -> Poll<()> {
+    pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
         let Stage::Joined { membership, pause: slot, .. } = &mut self.stage else { return Poll::Ready(()) };
         let Some(mut pause) = slot.take() else { return Poll::Ready(()) };
         // Patience ends only after all other tasks had a turn, because a receiver may have read in time while the relay
         // itself was late to write: so what counts is the time of the last look.
         let (looked, end) = (pause.looked, pause.end());
         let is_late = |is_stalled| looked.is_some_and(|looked| is_stalled || looked >= end);
-        let refusals = pause.try_again(membership, cx.waker(), flushes, is_late);
+        let refusals = pause.try_again(membership, cx.waker(), deferred, is_late);
         let is_over = pause.blocked.is_empty();
         if !is_over {
             if looked.is_none_or(|looked| looked < end && now >= end) {
@@ -108,7 +130,7 @@ impl Session {
     pub(super) fn stop_pause(&mut self) {
         let Stage::Joined { membership, pause, .. } = &mut self.stage else { return };
         let Some(mut pause) = pause.take() else { return };
-        for refusal in pause.try_again(membership, Waker::noop(), &mut Flushes::default(), |_| true) {
+        for refusal in pause.try_again(membership, Waker::noop(), &mut Deferred::default(), |_| true) {
             self.refuse(&refusal, pause.reference.as_deref());
         }
     }

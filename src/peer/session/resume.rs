@@ -8,14 +8,14 @@ use std::task::{self, Poll, Waker, ready};
 use super::{Session, Stage};
 use crate::limits::TAKEN_MESSAGES;
 use crate::peer::observer::RelayEvent;
-use crate::peer::resume::{Claim, Found, Parted, Place};
+use crate::peer::resume::{Resumption, Suspended, Takeover};
 use crate::protocol::Resume;
-use crate::room::{ErrorCode, Event, Flushes, Refusal};
+use crate::room::{Deferred, ErrorCode, Event, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
 pub(super) struct Resumable {
-    place: Arc<Place>,
+    resumption: Arc<Resumption>,
     /// How many of the peer's messages the relay has taken since it joined.
     taken: u64,
     /// How many of them the peer knows of.
@@ -25,15 +25,15 @@ pub(super) struct Resumable {
 /// The wait for the place of another connection.
 #[derive(Debug)]
 pub(super) struct TakingOver {
-    claim: Claim,
+    takeover: Takeover,
     /// The `ref` of the `resume`.
     reference: Option<String>,
 }
 
 impl Resumable {
     /// The place of a peer that has just joined.
-    pub(super) fn new(place: Arc<Place>) -> Box<Self> {
-        Box::new(Self { place, taken: 0, told: 0 })
+    pub(super) fn new(resumption: Arc<Resumption>) -> Box<Self> {
+        Box::new(Self { resumption, taken: 0, told: 0 })
     }
 }
 
@@ -41,7 +41,7 @@ impl Session {
     /// Gives up the promise that the place survives a lost connection, if there is one.
     pub(super) fn close(&self, resumable: Option<Box<Resumable>>) {
         if let Some(resumable) = resumable {
-            self.hub.places.close(&resumable.place);
+            self.hub.resumptions.close(&resumable.resumption);
             self.outbox.forget();
         }
     }
@@ -58,10 +58,9 @@ impl Session {
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.hub.observe(|| RelayEvent::Away { connection: self.connection, room, id });
         let (address, rate) = (self.rate.address().cloned(), self.rate.take());
-        let Resumable { place, taken, .. } = *resumable;
-        let parted =
-            Parted { context: Arc::clone(&self.hub), connection: self.connection, address, membership, rate, taken };
-        self.hub.places.part(&place, Box::new(parted));
+        let Resumable { resumption, taken, .. } = *resumable;
+        let suspended = Suspended { connection: self.connection, address, membership, rate, taken };
+        self.hub.resumptions.suspend(&resumption, Box::new(suspended));
     }
 
     /// Asks for the place of an earlier connection.
@@ -70,40 +69,38 @@ impl Session {
         resume: &Resume,
         reference: Option<&str>,
         waker: &Waker,
-        flushes: &mut Flushes,
+        deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
         let Resume { token, received } = resume;
-        match self.hub.places.find(token, *received, &self.outbox, waker, flushes) {
-            Some(Found::Parted(place, parted)) => self.take_over(place, *parted),
-            Some(Found::Claimed(claim)) => {
-                let reference = reference.map(str::to_owned);
-                self.stage = Stage::TakingOver(Box::new(TakingOver { claim, reference }));
-            }
-            None => return Err(resume_failed()),
-        }
+        let takeover =
+            self.hub.resumptions.take_over(token, *received, &self.outbox, waker).ok_or_else(resume_failed)?;
+        let reference = reference.map(str::to_owned);
+        self.stage = Stage::TakingOver(Box::new(TakingOver { takeover, reference }));
+        // It is ready at once if the place has no connection.
+        let _ = self.poll_takeover(&task::Context::from_waker(waker), deferred);
         Ok(())
     }
 
     /// Goes on once the session of the earlier connection has left its place, or the place is gone.
-    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, flushes: &mut Flushes) -> Poll<()> {
+    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, deferred: &mut Deferred) -> Poll<()> {
         let Stage::TakingOver(waiting) = &mut self.stage else { return Poll::Ready(()) };
-        let parted = ready!(waiting.claim.poll(cx, &self.outbox, flushes));
+        let suspended = ready!(waiting.takeover.poll(cx, deferred));
         let Stage::TakingOver(waiting) = mem::take(&mut self.stage) else { return Poll::Ready(()) };
-        match parted {
-            Some(parted) => self.take_over(Arc::clone(waiting.claim.place()), *parted),
+        match suspended {
+            Some(suspended) => self.go_on(Arc::clone(waiting.takeover.resumption()), *suspended),
             None => self.refuse(&resume_failed(), waiting.reference.as_deref()),
         }
         Poll::Ready(())
     }
 
-    /// Goes on where an earlier session has parted.
-    fn take_over(&mut self, place: Arc<Place>, parted: Parted) {
-        let Parted { membership, rate, taken, .. } = parted;
+    /// Goes on where the session of an earlier connection has stopped.
+    fn go_on(&mut self, resumption: Arc<Resumption>, suspended: Suspended) {
+        let Suspended { membership, rate, taken, .. } = suspended;
         let (room, id) = (membership.room().clone(), membership.id().clone());
         self.hub.observe(|| RelayEvent::Back { connection: self.connection, room, id });
         self.rate.continue_from(rate);
-        self.become_member(membership, Some(Box::new(Resumable { place, taken, told: taken })));
+        self.become_member(membership, Some(Box::new(Resumable { resumption, taken, told: taken })));
     }
 
     /// Counts a message that the relay has taken, and tells the peer from time to time.

@@ -5,9 +5,8 @@
 use hyper::header;
 use hyper::{Response, StatusCode};
 
-use crate::http::body::Body;
-use crate::http::response::{set, text};
-use crate::lan::authority::Authority;
+use super::body::Body;
+use super::response::{set, text};
 
 /// The path of the page.
 pub(crate) const PAGE: &str = "/trust";
@@ -22,11 +21,10 @@ pub(crate) struct TrustPages {
 }
 
 impl TrustPages {
-    /// The pages of `authority`.
-    pub(crate) fn new(authority: &Authority) -> Self {
-        let fingerprint = authority.fingerprint();
+    /// The pages of the authority with this root certificate, as DER and as PEM, and its SHA-256.
+    pub(crate) fn new(der: &[u8], pem: &str, fingerprint: String) -> Self {
         let page = include_str!("trust.html").replace("{fingerprint}", &fingerprint);
-        Self { page, der: authority.der().to_owned(), pem: authority.pem().to_owned(), fingerprint }
+        Self { page, der: der.to_owned(), pem: pem.to_owned(), fingerprint }
     }
 
     /// The SHA-256 of the authority's certificate. People compare the download's with the terminal's.

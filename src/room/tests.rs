@@ -1,15 +1,15 @@
 //! Rooms without sessions, on sockets in memory.
 
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::advance;
 
+use super::names::{LOBBY, PeerId, RoomName};
 use super::*;
 use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE};
 use crate::protocol::{self, Command};
-use crate::room::Role;
-use crate::room::{ErrorCode, IceServers, LeaveReason, ResumeOffer};
 use crate::secret::Secret;
 use crate::testing::MemorySocket;
 
@@ -40,46 +40,41 @@ impl<'a> Coming<'a> {
     }
 
     /// Enters, or knocks.
-    pub(in crate::room) fn comes(self, rooms: &Arc<Rooms>) -> Result<(Entered, MemorySocket), JoinError> {
+    pub(in crate::room) fn comes(
+        self,
+        rooms: &Arc<Rooms>,
+    ) -> Result<(Membership, Option<Knock>, MemorySocket), JoinError> {
         let (socket, outbox) = MemorySocket::with_outbox(self.reads);
-        let (id, ice_servers, token) = (PeerId::parse(self.id).unwrap(), IceServers::default(), Secret::new("t"));
-        let entrant = Entrant {
-            id: Some(&id),
+        let pending = PendingMember {
+            id: PeerId::parse(self.id).unwrap(),
             is_identified: self.is_identified,
             name: None,
             role: self.role,
             password: None,
             address: None,
             capacity: self.capacity,
-            ice_servers: &ice_servers,
-            resume: self.may_resume.then_some(ResumeOffer { token: &token, hold_ms: 0 }),
-            outbox: &outbox,
+            ice_servers: IceServers::default(),
+            resume: self.may_resume.then(|| (Secret::new("t"), 0)),
+            outbox,
         };
-        let entered = rooms.enter(&RoomName::parse(self.room).unwrap(), &entrant, &mut Flushes::default())?;
-        Ok((entered, socket))
+        let (membership, knock) =
+            rooms.enter(&RoomName::parse(self.room).unwrap(), pending, &mut Deferred::default())?;
+        Ok((membership, knock, socket))
     }
 
     pub(in crate::room) fn enters(self, rooms: &Arc<Rooms>) -> Result<Somebody, JoinError> {
         match self.comes(rooms)? {
-            (Entered::Inside(membership, _), socket) => Ok(Somebody { membership, socket }),
-            (Entered::Outside(_), _) => panic!("{} is locked", self.room),
+            (membership, None, socket) => Ok(Somebody { membership, socket }),
+            _ => panic!("{} is locked", self.room),
         }
     }
 
-    pub(in crate::room) fn knocks(self, rooms: &Arc<Rooms>) -> Result<Knock, JoinError> {
+    pub(in crate::room) fn knocks(self, rooms: &Arc<Rooms>) -> Result<(Membership, Knock), JoinError> {
         match self.comes(rooms)? {
-            (Entered::Outside(knock), _) => Ok(knock),
-            (Entered::Inside(..), _) => panic!("{} is not locked", self.room),
+            (membership, Some(knock), _) => Ok((membership, knock)),
+            _ => panic!("{} is not locked", self.room),
         }
     }
-}
-
-/// What is kept outside of the room for a member that is away, in a test without sessions.
-#[derive(Debug)]
-struct Nothing;
-
-impl Absence for Nothing {
-    fn end(&self, _: LeaveReason) {}
 }
 
 pub(in crate::room) struct Somebody {
@@ -91,7 +86,7 @@ impl Somebody {
     fn says(&self, text: &str) -> Result<usize, Refusal> {
         match protocol::parse(text).message {
             Ok(Command::Signal(signal)) => {
-                self.membership.relay(&signal, Waker::noop(), &mut Flushes::default()).map(|relayed| relayed.receivers)
+                self.membership.relay(&signal, Waker::noop(), &mut Deferred::default()).map(|relayed| relayed.receivers)
             }
             other => panic!("no signal: {other:?}"),
         }
@@ -99,12 +94,15 @@ impl Somebody {
 
     /// Returns how many messages that sent.
     pub(in crate::room) fn commands(&self, command: &HostCommand<'_>) -> Result<usize, Refusal> {
-        self.membership.command(command, &mut Flushes::default())
+        let mut deferred = Deferred::default();
+        self.membership.command(command, &mut deferred).map(|()| deferred.take_deliveries())
     }
 
     /// Loses its connection, and keeps its place; returns how many others were told.
     pub(in crate::room) fn is_cut(&self) -> Option<usize> {
-        self.membership.hold(Arc::new(Nothing), true, &mut Flushes::default())
+        let mut deferred = Deferred::default();
+        let suspended = self.membership.suspend(OnRemoved::new(|_| {}), true, &mut deferred);
+        suspended.ok().map(|()| deferred.take_deliveries())
     }
 
     pub(in crate::room) fn hears(&self) -> Vec<String> {
@@ -112,7 +110,7 @@ impl Somebody {
     }
 
     pub(in crate::room) fn leaves(self, reason: LeaveReason) {
-        self.membership.leave(reason, &mut Flushes::default());
+        self.membership.leave(reason, &mut Deferred::default());
     }
 }
 
@@ -138,12 +136,12 @@ fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
     let _reads_nothing = Coming { reads: 0, ..Coming::new("a") }.enters(&rooms).unwrap();
     // So that all of the room is used: who has no role causes two messages, who has it four.
     enter(&rooms, "r", "b").leaves(LeaveReason::Left);
-    let room = Arc::clone(&*rooms.table.get(&name).unwrap());
+    let room = rooms.room(&name);
     while let Ok(host) = (Coming { role: Role::Host, ..Coming::new("host") }).enters(&rooms) {
-        assert!(room.lock().have_room(0));
+        assert!(room.state().have_room(0));
         host.leaves(LeaveReason::Left);
     }
-    assert!(room.lock().have_room(0));
+    assert!(room.state().have_room(0));
 }
 
 #[test]

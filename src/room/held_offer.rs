@@ -8,7 +8,7 @@ use crate::limits::HELD_BYTES;
 
 /// An unanswered offer, and the candidates that followed.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldOffer {
     from: PeerId,
     /// The frames, one after the other, so that thousands of small candidates cost no more than their bytes.
     frames: Vec<u8>,
@@ -16,7 +16,7 @@ pub(super) struct Held {
     bytes: usize,
 }
 
-impl Held {
+impl HeldOffer {
     /// Holds a broadcast offer of a peer that is alone, and the candidates that follow it; returns whether it holds
     /// this signal. Candidates that follow after another peer has joined are held as well: if that peer leaves without
     /// an answer, the next one needs all of them.
