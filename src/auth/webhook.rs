@@ -128,7 +128,7 @@ struct Question<'a> {
 
 /// What it answers.
 #[derive(Deserialize)]
-struct Verdict {
+struct WebhookAnswer {
     allow: bool,
     id: Option<String>,
     name: Option<String>,
@@ -201,7 +201,7 @@ impl Asker {
             self.ask(request).await
         });
         let answer = asked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-        let decided = answer.and_then(|verdict| verdict.decision(request));
+        let decided = answer.and_then(|answer| answer.decision(request));
         let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         match decided {
             Ok(decision) => {
@@ -215,7 +215,7 @@ impl Asker {
         }
     }
 
-    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<Verdict> {
+    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<WebhookAnswer> {
         let question = Question {
             room: request.room.as_str(),
             id: request.id.as_ref().map(PeerId::as_str),
@@ -244,7 +244,7 @@ impl Asker {
     }
 }
 
-impl Verdict {
+impl WebhookAnswer {
     /// What it means for `request`.
     ///
     /// # Errors

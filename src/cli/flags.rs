@@ -142,7 +142,7 @@ struct Flags {
     /// Keep the local certificate authority of --lan in this folder; by default it is this user's state folder.
     ///
     /// That is $STATE_DIRECTORY (which systemd sets), $XDG_STATE_HOME/signaling-relay or
-    /// ~/.local/state/signaling-relay. An authority that an earlier version left in ./certs stays in use.
+    /// ~/.local/state/signaling-relay.
     #[cfg(feature = "lan")]
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR")]
     lan_dir: Option<PathBuf>,

@@ -5,36 +5,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tracing::info;
 
-use crate::lan::authority::KEY_FILE;
-
-/// Where earlier versions kept the authority, relative to the current folder.
-const FORMER: &str = "certs";
 /// The folder of this program among those of others.
 const PROGRAM: &str = "signaling-relay";
 
-/// The folder of `--lan-dir`, if there is one in `chosen`. Otherwise it is the one where an earlier version left an
-/// authority in the current folder, because devices trust that; and if there is none, this user's state folder, which
-/// does not depend on the current folder.
+/// The folder of `--lan-dir`, if there is one in `chosen`; otherwise this user's state folder, which does not depend on the
+/// current folder.
 ///
 /// # Errors
 /// When there is no folder of this user.
 pub(crate) fn find(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(chosen) = chosen {
-        return Ok(chosen.to_owned());
-    }
-    let home = state_folder(|name| env::var_os(name), env::home_dir());
-    let former = Path::new(FORMER);
-    if former.join(KEY_FILE).exists() {
-        let home = home.map_or_else(|| "a folder of --lan-dir".to_owned(), |home| home.display().to_string());
-        info!(
-            "using the local authority in the folder {FORMER} of the current folder, where earlier versions kept it; to \
-             use it wherever the relay starts, move its authority.* files to {home}"
-        );
-        return Ok(former.to_owned());
-    }
-    home.context("there is no folder to keep the local authority in, because HOME is not set: give --lan-dir")
+    let home = || state_folder(|name| env::var_os(name), env::home_dir());
+    chosen
+        .map(Path::to_owned)
+        .or_else(home)
+        .context("there is no folder to keep the local authority in, because HOME is not set: give --lan-dir")
 }
 
 /// The folder for what this program has to keep: that of systemd's `StateDirectory=`, or else that of the XDG Base

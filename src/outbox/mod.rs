@@ -29,8 +29,9 @@
 //! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
 pub(crate) mod frame;
 mod handover;
-mod kept;
 mod queue;
+mod queued;
+mod replay;
 mod share;
 mod sink;
 mod writer;
@@ -48,7 +49,8 @@ use tokio::time::Instant;
 
 use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL};
 use crate::sync::Mutex;
-use queue::{Origin, Queued, State};
+use queue::State;
+use queued::{Origin, Queued};
 use share::Shares;
 pub(crate) use sink::Sink;
 

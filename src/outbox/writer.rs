@@ -7,8 +7,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::kept::Kept;
-use super::queue::{Origin, Queued, State};
+use super::queue::State;
+use super::queued::{Origin, Queued};
+use super::replay::ReplayBuffer;
 use super::{Outbox, Sink, Status, frame};
 use crate::limits::{WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
 
@@ -179,7 +180,7 @@ impl State {
         }
     }
 
-    fn keep_written(kept: &mut Kept, queued: Queued, bound: usize) {
+    fn keep_written(kept: &mut ReplayBuffer, queued: Queued, bound: usize) {
         if queued.is_message() {
             match kept.unnumbered.checked_sub(1) {
                 Some(rest) => kept.unnumbered = rest,

@@ -1,5 +1,6 @@
 //! One WebSocket (RFC 6455): reading, writing, keepalive, and closing.
 
+mod clock;
 mod close;
 mod connection;
 mod decoder;

@@ -24,6 +24,7 @@ use super::observer::{Events, RelayEvent};
 use crate::drain::Drain;
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
+use crate::room::names::random_hex;
 use crate::room::{Deferred, ErrorCode, IceServers, LeaveReason, Membership, OnRemoved, Refusal};
 use crate::secret::Secret;
 use takeover::Successor;
@@ -106,10 +107,8 @@ impl Resumptions {
         if self.hold.is_zero() {
             return Ok(None);
         }
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
-        let token = format!("{:032x}", u128::from_be_bytes(bytes));
+        let token =
+            random_hex().map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
         let state = State { owner: Arc::downgrade(outbox), ..State::default() };
         let (secret, ice_servers) = (Secret::new(token.as_str()), ice_servers.clone());
         let resumption = Arc::new(Resumption { token: secret, ice_servers, state: Mutex::new(state) });

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Hub, HubSettings, RelayEvent, Session};
+use super::super::{Hub, HubSettings, RelayEvent, Session};
 use crate::auth::Open;
 use crate::outbox::{EndReason, Outbox};
 use crate::quota::RateLimiter;
@@ -401,7 +401,7 @@ impl Line {
                 1 if texts.len() == most => break,
                 1 => texts.push(serde_json::from_slice(&payload).unwrap()),
                 9 => {
-                    self.session.outbox().confirm(&payload);
+                    self.session.outbox().ack(&payload);
                 }
                 _ => {}
             }
