@@ -207,6 +207,9 @@ pub const PAGE_RATE: u64 = 4 * 1024;
 /// The most bytes of a file in the folder of `--web` that one read takes. A connection holds two such chunks at most: one
 /// that it writes to the socket, and the next one.
 pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a module in a folder that is sent as a classic script, which is made in memory; ours has less than 32 KiB.
+#[cfg(feature = "page")]
+pub(crate) const LONGEST_MODULE: u64 = 256 * 1024;
 /// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -263,7 +266,7 @@ pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take, including the frames that are still queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// How long sent data may stay unacknowledged before the kernel closes the connection (TCP_USER_TIMEOUT). Linux also counts
+/// How long sent data may stay unacknowledged before Linux closes the connection (TCP_USER_TIMEOUT). It also counts
 /// the time in which the window of a slow reader is too small for the next segment: readers of 4 to 6 KiB/s were lost
 /// after 20 to 32 s with a timeout of 20 s. Pings and writes have shorter deadlines of their own.
 pub const TCP_USER_TIMEOUT: Duration = SLOW_PONG_DEADLINE;

@@ -16,6 +16,8 @@ use crate::config::Config;
 use crate::config::ConfigError;
 use crate::drain::Shutdown;
 use crate::error::BindError;
+#[cfg(feature = "page")]
+use crate::http::about::About;
 use crate::http::assets::Page;
 use crate::http::origin::OriginPolicy;
 use crate::http::site::Site;
@@ -93,6 +95,10 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
+        #[cfg(all(feature = "page", feature = "auth"))]
+        let needs_tokens = keys.is_some();
+        #[cfg(all(feature = "page", not(feature = "auth")))]
+        let needs_tokens = false;
         let settings = HubSettings {
             room_capacity: config.room_capacity,
             max_message_bytes: config.max_message_bytes,
@@ -103,6 +109,8 @@ impl RelayBuilder {
         let site = Site {
             hub: Hub::new(settings, authorizer, self.observer),
             page,
+            #[cfg(feature = "page")]
+            about: About::new(needs_tokens),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),

@@ -87,6 +87,8 @@ impl Server {
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let relay = Arc::new(builder.build_with(trust)?);
+        #[cfg(feature = "page")]
+        relay.site.about.listens(&local_addrs, tls.is_some());
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay })
     }
 

@@ -3,14 +3,16 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use super::has_colours;
 use crate::http::trust;
 use crate::net::machine::{Machine, is_private};
+use crate::net::reach::{addresses, url};
 use crate::server::Server;
 
 /// What the relay prints when it is ready. Each URL is on a line of its own after four spaces, so that programs find
@@ -35,7 +37,7 @@ impl Banner {
     /// The banner of `server` on this machine, for stdout.
     pub fn new(server: &Server) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
-        let terminal = io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal() && has_colours();
         let banner =
             Self::from_addresses(server.local_addrs(), &Machine::detect(), server.is_secure(), fingerprint, terminal);
         Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..banner }
@@ -124,45 +126,6 @@ impl fmt::Display for Banner {
             )?;
         }
         writeln!(f, "Ctrl-C ends it.")
-    }
-}
-
-/// The addresses to open. For a listener on every address: loopback, and the addresses that other devices can reach.
-fn addresses(listening: &[SocketAddr], host: &Machine) -> Vec<SocketAddr> {
-    let mut all = Vec::new();
-    for address in listening {
-        if !address.ip().is_unspecified() {
-            all.push(*address);
-            continue;
-        }
-        all.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()));
-        let family = host.reachable().filter(|ip| ip.is_ipv4() == address.is_ipv4());
-        all.extend(family.map(|ip| SocketAddr::new(ip, address.port())));
-    }
-    // A stable sort: apart from loopback, the order stays.
-    all.sort_by_key(|address| !address.ip().is_loopback());
-    all
-}
-
-/// The URL for a browser: with `localhost` if the relay listens on both its addresses, otherwise with the address
-/// itself.
-fn url(scheme: &str, address: SocketAddr, listening: &[SocketAddr]) -> String {
-    let listens = |is_ipv4: bool| {
-        let on_loopback = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
-        listening
-            .iter()
-            .any(|other| other.port() == address.port() && other.is_ipv4() == is_ipv4 && on_loopback(other.ip()))
-    };
-    let everywhere = listening.iter().any(|other| other.port() == address.port() && other.ip().is_unspecified());
-    let is_localhost = address.ip().is_loopback() && (everywhere || (listens(true) && listens(false)));
-    let host = match address {
-        _ if is_localhost => "localhost".to_owned(),
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    };
-    match (scheme, address.port()) {
-        ("http", 80) | ("https", 443) => format!("{scheme}://{host}/"),
-        (_, port) => format!("{scheme}://{host}:{port}/"),
     }
 }
 

@@ -1,8 +1,12 @@
 //! HTTP requests: the page, the health check, the redirect to https, and the upgrade to a WebSocket.
 
+#[cfg(feature = "page")]
+pub(crate) mod about;
 #[cfg_attr(not(feature = "page"), path = "assets_absent.rs")]
 pub(crate) mod assets;
 pub(crate) mod body;
+#[cfg(feature = "page")]
+mod classic;
 pub(crate) mod origin;
 pub(crate) mod over_limit;
 pub(crate) mod proxy;

@@ -241,6 +241,13 @@ fn split_host(authority: &str) -> &str {
     authority.get(..end).unwrap_or(authority)
 }
 
+/// Whether the value of a `Host` header is a name or an address for loopback.
+#[cfg(feature = "page")]
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    let host = split_host(host);
+    is_localhost(host) || parse_ip(host).is_some_and(|ip| ip.is_loopback())
+}
+
 /// Whether `host` is a name for loopback: browsers never ask DNS for `localhost` and the names below it (RFC 6761
 /// section 6.3).
 fn is_localhost(host: &str) -> bool {

@@ -16,6 +16,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::io::InspectWriter;
 use tracing::debug;
 
+#[cfg(feature = "page")]
+use super::about;
+use super::assets::Page;
 use super::body::Body;
 use super::response::{self, method_not_allowed, text};
 use super::site::Site;
@@ -169,7 +172,11 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
-        Some(name) => site.page.file(name).await.map(|file| {
+        #[cfg(feature = "page")]
+        Some(about::NAME) => {
+            Some(site.about.answer(request.headers(), site.client(request.headers(), connection).connection.ip()))
+        }
+        Some(name) => site.page.file(name, response::accepts_gzip(request.headers())).await.map(|file| {
             let mut response = response::file(request.headers(), file, &site.may_frame);
             let client = site.client(request.headers(), connection);
             if let Some(origin) = request.headers().get(header::ORIGIN)
@@ -185,6 +192,7 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         None => None,
     };
     let known = known.or_else(|| site.trust.as_ref()?.answer(path));
+    let known = known.or_else(|| Some(response::moved(&Page::moved(name?)?)));
     match known {
         None => text(StatusCode::NOT_FOUND, "not found"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),

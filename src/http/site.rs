@@ -5,6 +5,8 @@ use std::sync::Arc;
 use hyper::header::HeaderMap;
 use tracing::info;
 
+#[cfg(feature = "page")]
+use super::about::About;
 use super::assets::Page;
 use super::origin::{OriginPolicy, TupleOrigin};
 use super::proxy::{self, Client, TrustedProxy};
@@ -20,6 +22,9 @@ pub(crate) struct Site {
     pub hub: Arc<Hub>,
     /// The call page.
     pub page: Page,
+    /// What the page is told of the relay.
+    #[cfg(feature = "page")]
+    pub about: About,
     /// The web pages that may connect.
     pub origins: OriginPolicy,
     /// The origins of web pages that may show the call page in a frame.

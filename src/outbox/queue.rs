@@ -7,7 +7,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::EndReason;
+use super::CloseRequest;
 use super::queued::{Origin, Queued};
 use super::replay::ReplayBuffer;
 use super::share::Shares;
@@ -54,7 +54,7 @@ pub(super) struct State {
     pub(super) error: Option<io::Error>,
     /// Wakes the connection's task, the owner of the outbox.
     pub(super) owner: Option<Waker>,
-    pub(super) end: Option<EndReason>,
+    pub(super) close_request: Option<CloseRequest>,
     pub(super) is_closed: bool,
     /// How many frames of the queue the write that is under way may write, [`WRITE_FRAMES`](crate::limits::WRITE_FRAMES) at most.
     pub(super) offered: u8,

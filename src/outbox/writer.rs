@@ -37,7 +37,7 @@ impl Outbox {
             }
             state = self.lock();
         }
-        Ok(Status { end: state.end, stalled_since: state.stalled_since, read_at: state.read_at })
+        Ok(Status { close_request: state.close_request, stalled_since: state.stalled_since, read_at: state.read_at })
     }
 
     /// Writes the queue; ready when it is empty. Only for the connection's task, which is woken when the socket is

@@ -21,6 +21,9 @@ pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 pub struct View<'a> {
     /// Its id there.
     pub id: &'a PeerId,
+    /// Its display name, as the others see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a PeerName>,
     /// The room.
     pub room: &'a RoomName,
     /// The id of the host.

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::close::End;
+use super::close::Disconnect;
 use crate::limits::{
     JOIN_DEADLINE, MESSAGE_DEADLINE, PING_INTERVAL, PONG_DEADLINE, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
 };
@@ -71,15 +71,15 @@ impl Clock {
     }
 
     /// The deadline that is over, other than that of a ping.
-    pub(super) fn expired(&self, session: &Session, status: Status, now: Instant) -> Option<End> {
+    pub(super) fn expired(&self, session: &Session, status: Status, now: Instant) -> Option<Disconnect> {
         let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         if is_over(status.stalled_since.map(|since| since + WRITE_DEADLINE)) {
-            return Some(End::Slow);
+            return Some(Disconnect::Slow);
         }
         if is_over(self.join_deadline(session)) {
-            return Some(End::NoJoin);
+            return Some(Disconnect::NoJoin);
         }
-        is_over(self.message_deadline()).then_some(End::Unfinished)
+        is_over(self.message_deadline()).then_some(Disconnect::Unfinished)
     }
 
     /// Decides what to do at this heartbeat, and when the next one is.

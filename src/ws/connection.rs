@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use super::clock::{Clock, Heartbeat};
-use super::close::{End, linger};
+use super::close::{Disconnect, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
 use crate::limits::{CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MESSAGES_A_TURN, PING_INTERVAL, READ_BYTES};
@@ -73,7 +73,7 @@ enum Stop {
     /// Other tasks get their turns.
     Budget,
     /// The connection ends.
-    End(End),
+    Disconnect(Disconnect),
 }
 
 impl Connection {
@@ -93,7 +93,7 @@ impl Connection {
     }
 
     /// Serves `session` until the connection ends, and returns why. The caller ends the session.
-    pub(crate) async fn run(&mut self, session: &mut Session) -> End {
+    pub(crate) async fn run(&mut self, session: &mut Session) -> Disconnect {
         let mut clock = Clock::new(Instant::now());
         let mut alarm = pin!(sleep_until(clock.heartbeat()));
         poll_fn(|cx| self.poll(cx, session, &mut clock, alarm.as_mut())).await
@@ -101,20 +101,20 @@ impl Connection {
 
     /// Performs the closing handshake (RFC 6455 section 7), as far as the client takes part in time: sends the queue,
     /// then `goaway` if there is one, then a close frame, and reads until the client has closed as well.
-    pub(crate) async fn close(&mut self, end: &End, goaway: Option<Bytes>) {
+    pub(crate) async fn close(&mut self, end: &Disconnect, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
                 self.outbox.announce(goaway);
             }
             self.outbox.close(frame);
-            let patience = if matches!(end, End::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
+            let patience = if matches!(end, Disconnect::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
             let deadline = Instant::now() + patience;
             let outbox = &self.outbox;
             if flush_until(outbox, deadline).await {
                 let farewell = async {
                     let _ = poll_fn(|cx| outbox.poll_shutdown(cx)).await;
                     // Nothing follows the client's close frame, so there is nothing to read before the stream is closed.
-                    if !matches!(end, End::Closed(_)) {
+                    if !matches!(end, Disconnect::Closed(_)) {
                         linger(&mut self.reader).await;
                     }
                 };
@@ -133,7 +133,7 @@ impl Connection {
         session: &mut Session,
         clock: &mut Clock,
         mut alarm: Pin<&mut Sleep>,
-    ) -> Poll<End> {
+    ) -> Poll<Disconnect> {
         loop {
             let now = Instant::now();
             let budget = Budget { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
@@ -144,9 +144,9 @@ impl Connection {
                 return input;
             }
             let mut status = match self.outbox.poll_write(cx) {
-                Ok(Status { end: Some(reason), .. }) => return Poll::Ready(End::Told(reason)),
+                Ok(Status { close_request: Some(request), .. }) => return Poll::Ready(Disconnect::Told(request)),
                 Ok(status) => status,
-                Err(error) => return Poll::Ready(End::Lost(error)),
+                Err(error) => return Poll::Ready(Disconnect::Lost(error)),
             };
             // After reading and writing, so that a relay that was stopped for a minute first handles what has arrived.
             if let Some(end) = clock.expired(session, status, now) {
@@ -169,7 +169,7 @@ impl Connection {
     }
 
     /// Reads and handles messages, as many as one turn allows.
-    fn poll_input(&mut self, pass: &mut Pass<'_, '_>) -> Poll<End> {
+    fn poll_input(&mut self, pass: &mut Pass<'_, '_>) -> Poll<Disconnect> {
         let mut buffer = BUFFER.take();
         let end = loop {
             let now = pass.now;
@@ -201,7 +201,7 @@ impl Connection {
             let input = buffer.get_mut(..filled).unwrap_or_default();
             let (taken, stop) = self.decode(input, pass);
             self.keep(input.get(taken..).unwrap_or_default(), !matches!(stop, Stop::NeedMore));
-            if let Stop::End(end) = stop {
+            if let Stop::Disconnect(end) = stop {
                 break Poll::Ready(end);
             }
         };
@@ -210,7 +210,7 @@ impl Connection {
     }
 
     /// Fills `buffer` with the bytes to decode; returns how many there are, and how many of them were read now.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), End>> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), Disconnect>> {
         let kept = self.rest.len();
         if buffer.len() < kept + READ_BYTES {
             buffer.resize(kept + READ_BYTES, 0);
@@ -224,9 +224,9 @@ impl Connection {
         let mut room = ReadBuf::new(buffer.get_mut(kept..kept + READ_BYTES).unwrap_or_default());
         match Pin::new(&mut self.reader).poll_read(cx, &mut room) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(End::Lost(error))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Disconnect::Lost(error))),
             Poll::Ready(Ok(())) => match room.filled().len() {
-                0 => Poll::Ready(Err(End::HungUp)),
+                0 => Poll::Ready(Err(Disconnect::HungUp)),
                 read => Poll::Ready(Ok((kept + read, read))),
             },
         }
@@ -242,7 +242,7 @@ impl Connection {
             }
             let (bytes, item) = match self.decoder.decode(input.get_mut(taken..).unwrap_or_default()) {
                 Ok(decoded) => decoded,
-                Err(violation) => break Stop::End(violation.into()),
+                Err(violation) => break Stop::Disconnect(violation.into()),
             };
             taken += bytes;
             pass.budget.frames -= usize::from(bytes > 0);
@@ -253,7 +253,7 @@ impl Connection {
                     (pass.clock.heard, pass.clock.message) = (now, None);
                     pass.budget.messages -= 1;
                     if pass.session.receive(&text, now, pass.cx.waker(), &mut pass.deferred).is_err() {
-                        break Stop::End(End::Flood);
+                        break Stop::Disconnect(Disconnect::Flood);
                     }
                     self.has_unread_answers |=
                         pass.session.take_answered() && self.outbox.poll_answered(pass.cx).is_pending();
@@ -262,7 +262,7 @@ impl Connection {
                     }
                     false
                 }
-                Some(Item::Close(close)) => break Stop::End(End::Closed(close)),
+                Some(Item::Close(close)) => break Stop::Disconnect(Disconnect::Closed(close)),
                 Some(Item::Ping(payload)) => {
                     pass.clock.heard = now;
                     self.outbox.pong(&payload);
@@ -276,7 +276,7 @@ impl Connection {
                 Some(Item::EmptyFragment) => true,
             };
             if is_empty && pass.clock.empty_frames.exceeds(now) {
-                break Stop::End(End::EmptyFrames);
+                break Stop::Disconnect(Disconnect::EmptyFrames);
             }
         };
         if self.decoder.is_within_message() {
@@ -302,14 +302,20 @@ impl Connection {
     ///
     /// # Errors
     /// Why the connection ends, if the client did not answer the last ping, or is gone.
-    fn beat(&self, cx: &mut Context<'_>, clock: &mut Clock, now: Instant, status: Status) -> Result<Status, End> {
+    fn beat(
+        &self,
+        cx: &mut Context<'_>,
+        clock: &mut Clock,
+        now: Instant,
+        status: Status,
+    ) -> Result<Status, Disconnect> {
         let status = match clock.beat(status, now) {
             Heartbeat::Wait => status,
             Heartbeat::Ping => {
                 self.outbox.ping();
-                self.outbox.poll_write(cx).map_err(End::Lost)?
+                self.outbox.poll_write(cx).map_err(Disconnect::Lost)?
             }
-            Heartbeat::Timeout => return Err(End::Timeout),
+            Heartbeat::Timeout => return Err(Disconnect::Timeout),
         };
         self.outbox.shrink();
         Ok(status)
@@ -389,7 +395,7 @@ mod tests {
             run.as_mut().poll(cx)
         })
         .await;
-        assert!(matches!(end, End::HungUp), "{end}");
+        assert!(matches!(end, Disconnect::HungUp), "{end}");
         assert!(polls >= TURNS, "{polls} turns");
     }
 }

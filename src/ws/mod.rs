@@ -6,7 +6,7 @@ mod connection;
 mod decoder;
 mod transport;
 
-pub(crate) use close::End;
+pub(crate) use close::Disconnect;
 pub(crate) use close::linger;
 pub(crate) use connection::Connection;
 #[cfg(fuzzing)]

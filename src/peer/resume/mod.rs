@@ -5,8 +5,9 @@
 //! what belongs to the place as [`Suspended`], and the place is held for a while. A session on another connection that
 //! shows the token **takes it over** and goes on.
 //!
-//! If the old connection still looks alive, it is told to end ([`EndReason::TakenOver`]), and its session suspends the
-//! place at its next turn, so that no two sessions ever have it. Of several [`Takeover`]s the last one counts.
+//! If the old connection still looks alive, it is told to close
+//! ([`TakenOver`](crate::outbox::CloseRequest::TakenOver)), and its session suspends the place at its next turn, so that
+//! no two sessions ever have it. Of several [`Takeover`]s the last one counts.
 //!
 //! This module knows no sockets. Its locks are taken in this order: the resumption, its room, an outbox.
 
