@@ -102,15 +102,15 @@ impl RelayBuilder {
             ice_servers: config.ice_servers.clone(),
             quotas: (&config).into(),
         };
+        #[cfg(all(feature = "page", feature = "auth"))]
+        let needs_token = keys.is_some();
+        #[cfg(all(feature = "page", not(feature = "auth")))]
+        let needs_token = false;
         let site = Site {
             hub: Hub::new(settings, authorizer, self.observer),
             page,
             #[cfg(feature = "page")]
-            about: About {
-                #[cfg(feature = "auth")]
-                tokens: keys.is_some(),
-                ..About::default()
-            },
+            about: About::new(needs_token),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),
