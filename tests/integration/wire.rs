@@ -36,7 +36,10 @@ async fn a_room_in_the_url_is_joined_at_connect() {
     let joined = one.expect_joined().await;
     assert_eq!(
         joined,
-        json!({"type": "joined", "id": "tab_1", "room": "会议 1", "host": "tab_1", "peers": [], "iceServers": []})
+        json!({
+            "type": "joined", "id": "tab_1", "name": "Jürgen", "room": "会议 1", "host": "tab_1", "peers": [],
+            "iceServers": [],
+        })
     );
     let mut other = relay.dial("/ws").await;
     assert_eq!(other.join("会议 1").await["peers"], json!([{"id": "tab_1", "name": "Jürgen"}]));
