@@ -161,3 +161,8 @@ pub use room::Role;
 pub use secret::Secret;
 pub use server::{Reloader, Server};
 pub use ws::{Opaque, Transport};
+
+/// Compiles the Rust of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -103,8 +103,7 @@ impl Complaints {
         if self.last.is_none_or(|last| last.elapsed() >= limits::WEBHOOK_COMPLAINTS) {
             self.last = Some(Instant::now());
             self.is_open = true;
-            let error = format_args!("{error:#}");
-            warn!(%error, "the webhook of --auth-url did not decide on a join, so it was refused");
+            warn!(error = %format_args!("{error:#}"), "the webhook of --auth-url did not decide on a join, so it was refused");
         }
     }
 

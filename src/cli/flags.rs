@@ -51,6 +51,11 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + 
     }
 }
 
+/// All flags, with their texts, for the page about them.
+pub fn command() -> clap::Command {
+    Line::command()
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   signaling-relay          calls on this machine: open http://localhost:8080/

@@ -1,28 +1,19 @@
 //! Every wait has an end. Time is paused here, so that minutes pass at once; the network is a pipe in memory.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::client::{AnyStream, frame_header};
-use harness::relay::PIPE_BYTES;
-use harness::{Client, TestRelay, soon};
 use serde_json::json;
 use signaling_relay::{Config, Denial, Grant, JoinRequest, Shutdown, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::client::{AnyStream, frame_header};
+use crate::harness::relay::PIPE_BYTES;
+use crate::harness::{Client, TestRelay, soon};
 
 fn relay() -> TestRelay {
     TestRelay::in_memory(Config::default())

@@ -1,29 +1,20 @@
 //! The limits for each address and for all: who is refused, how, and who is not.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::client::AnyStream;
-use harness::process::{BINARY, without_settings};
-use harness::relay::PIPE_BYTES;
-use harness::{Client, Process, TestRelay, connect, get, refusal, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Opaque, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, advance, sleep};
 use tokio_tungstenite::tungstenite::Error as WsError;
+
+use crate::harness::client::AnyStream;
+use crate::harness::process::{BINARY, without_settings};
+use crate::harness::relay::PIPE_BYTES;
+use crate::harness::{self, Client, Process, TestRelay, connect, get, refusal, soon};
 
 /// The whole answer to a request for the page on a new connection, as far as the relay gives one.
 async fn page(relay: &TestRelay, path: &str) -> String {
@@ -96,10 +87,8 @@ async fn a_full_relay_still_tells_this_machine_that_it_is_healthy() {
 
 #[tokio::test]
 async fn unless_it_is_told_a_relay_takes_as_many_connections_as_it_has_descriptors_for() {
-    let mut command = without_settings(Command::new("sh"));
-    let script = format!("ulimit -n 200 && exec '{BINARY}' --listen 127.0.0.1:0");
-    command.args(["-c", &script]);
-    let mut relay = Process::of(command).await;
+    let mut relay = relay_after("ulimit -n 200").await;
+    relay.expect_log("only 200 file descriptors").await;
     let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
     let mut open = Vec::new();
     // 200 less those that are left to the rest.
@@ -110,6 +99,24 @@ async fn unless_it_is_told_a_relay_takes_as_many_connections_as_it_has_descripto
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("has 136 connections open"), "{answer}");
     assert!(get(connect(address).await, "localhost", "/healthz").await.starts_with("HTTP/1.1 200 "));
     relay.expect_log("refused a connection").await;
+}
+
+/// A relay that starts with the limits that these lines of shell set.
+async fn relay_after(limits: &str) -> Process {
+    let mut command = without_settings(Command::new("sh"));
+    command.args(["-c", &format!("{limits} && exec '{BINARY}' --listen 127.0.0.1:0")]);
+    Process::of(command).await
+}
+
+#[tokio::test]
+async fn a_low_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let relay = relay_after("ulimit -Sn 100 && ulimit -Hn 4500").await;
+    let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
+    let mut open = Vec::new();
+    for _ in 0..120 {
+        open.push(Client::dial(connect(address).await, &format!("ws://{address}/ws"), &[]).await.unwrap());
+    }
+    assert!(get(connect(address).await, "localhost", "/").await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]

@@ -1,23 +1,14 @@
 //! Unix sockets, also those that systemd passes on: for proxies on the same machine.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Client, Process, binary, file, get, refusal, run, soon, text};
 use serde_json::json;
 use tokio::net::UnixStream;
+
+use crate::harness::{self, Client, Process, binary, file, get, refusal, run, soon, text};
 
 /// Two peers who talk over the sockets at these paths.
 async fn talk(paths: [&Path; 2]) {

@@ -1,28 +1,19 @@
 //! The authority of `--lan` can do no harm: a thief of its key can pose as no site, and one that somebody else put there
 //! is refused.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::pki::Pki;
-use harness::{Process, file, run, text, tool};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, CustomExtension, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints,
 };
+
+use crate::harness::pki::Pki;
+use crate::harness::{Process, file, run, text, tool};
 
 /// A relay with `--lan` on a free loopback port, that keeps its authority in `folder`.
 async fn start(folder: &Path) -> (Process, SocketAddr) {

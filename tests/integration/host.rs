@@ -1,23 +1,14 @@
 //! What a host may do, and who may enter a room: over real WebSockets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use harness::{Client, TestRelay};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Denial, Grant, JoinRequest, Role, Shutdown, limits};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::{Client, TestRelay};
 
 /// Somebody who is in the room `r` under this id.
 async fn enter(relay: &TestRelay, id: &str) -> Client {

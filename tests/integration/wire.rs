@@ -1,25 +1,16 @@
 //! What the relay says and hears, through real sockets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use harness::{TestRelay, refusal, soon};
 use serde_json::json;
 use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayEvent};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+
+use crate::harness::{TestRelay, refusal, soon};
 
 #[tokio::test]
 async fn the_bare_url_joins_the_lobby_at_connect_and_a_third_is_refused_at_the_upgrade() {

@@ -1,26 +1,17 @@
 //! TLS by `--cert` and `--key`: what clients see, what is refused, and that nothing breaks when the certificate changes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use harness::pki::{Pki, dial, serial};
-use harness::{Client, Process, TestRelay, connect, file, get, refusal, run, soon, text, tool};
 use serde_json::json;
 use signaling_relay::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+use crate::harness::pki::{Pki, dial, serial};
+use crate::harness::{Client, Process, TestRelay, connect, file, get, refusal, run, soon, text, tool};
 
 #[tokio::test]
 async fn two_peers_talk_over_wss() {

@@ -1,26 +1,12 @@
 //! Places that survive a lost network, on real sockets: what a client that comes back is told, and those in its room.
 //! (`src/peer/resume_model.rs` checks the same without sockets, with random histories.)
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::client::{AnyStream, frame};
-use harness::pki::{self, Pki};
-use harness::places::{HOLD, cannot_come_back, come_back, hears_who, resumable, resume};
-use harness::{Client, Dice, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Grant, JoinRequest, RelayBuilder, RelayEvent, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +15,11 @@ use tokio::time::{advance, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use crate::harness::client::{AnyStream, frame};
+use crate::harness::pki::{self, Pki};
+use crate::harness::places::{HOLD, cannot_come_back, come_back, hears_who, resumable, resume};
+use crate::harness::{Client, Dice, TestRelay, soon};
 
 #[tokio::test]
 async fn who_comes_back_has_the_same_id_and_gets_what_was_said_meanwhile() {
@@ -687,7 +678,7 @@ async fn over_tls_they_do_so_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: cargo test --test resume -- --ignored"]
+#[ignore = "takes minutes: cargo test --test integration resume -- --ignored"]
 async fn a_million_messages_over_such_a_network_arrive_as_well() {
     talk_over_a_bad_network(1_000_000, 11, None).await;
 }

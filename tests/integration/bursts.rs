@@ -2,26 +2,17 @@
 //!
 //! The frames of a burst are sent with one write. Each test runs on one worker thread and on two.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use harness::client::frame;
-use harness::{Client, TestRelay};
 use serde_json::json;
 use signaling_relay::{Config, Shutdown, limits};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::client::frame;
+use crate::harness::{Client, TestRelay};
 
 /// Longer than any test here takes, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);

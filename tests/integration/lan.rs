@@ -1,24 +1,15 @@
 //! `--lan`: an authority that is made once, certificates that follow the machine's addresses, and the page that explains
 //! how to trust it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use harness::pki::{Pki, client_trusting, dial};
-use harness::{Client, Process, binary, connect, file, get, get_bytes, text, tool};
 use serde_json::json;
+
+use crate::harness::pki::{Pki, client_trusting, dial};
+use crate::harness::{self, Client, Process, binary, connect, file, get, get_bytes, text, tool};
 
 /// A relay with `--lan` on a free loopback port, that keeps its authority in `folder`.
 async fn start(folder: &Path) -> (Process, SocketAddr) {

@@ -1,15 +1,5 @@
 //! The relay inside another program: mounted in its web server, or served on streams of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,8 +9,6 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::routing::get;
-use harness::pki::{self, Pki};
-use harness::{Client, TestRelay, connect, refusal, soon};
 use serde_json::json;
 use signaling_relay::{
     Answer, Authorizer, Config, ConnectionInfo, Denial, Grant, JoinRequest, Opaque, Relay, Shutdown,
@@ -33,6 +21,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::harness::pki::{self, Pki};
+use crate::harness::{self, Client, TestRelay, connect, refusal, soon};
 
 async fn members_only(request: JoinRequest) -> Result<Grant, Denial> {
     match request.name {

@@ -1,25 +1,16 @@
 //! Which pages may connect, directly, over TLS and through a real nginx, and which client the relay sees.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use harness::pki::{Pki, dial};
-use harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
 use signaling_relay::Config;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::harness::pki::{Pki, dial};
+use crate::harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
 
 /// What the upgrade is answered with: 101, or the refusal's status.
 async fn status(relay: &TestRelay, pki: Option<&Pki>, host: &str, headers: &[(&'static str, &str)]) -> u16 {
@@ -116,12 +107,12 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// TLS in front of the relay at `relay`, by `scripts/nginx.conf` with each of these lines replaced.
+    /// TLS in front of the relay at `relay`, by `scripts/deploy/nginx.conf` with each of these lines replaced.
     async fn start(pki: &Pki, relay: impl Display, changes: &[(&str, &str)]) -> Self {
         let (cert, key) = pki.renew(1);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut site = std::fs::read_to_string("scripts/nginx.conf").unwrap();
+        let mut site = std::fs::read_to_string("scripts/deploy/nginx.conf").unwrap();
         let redirect = format!("listen unix:{}/{port}.sock;", text(pki.folder()));
         let (listen, pass) = (format!("listen {address} ssl;"), format!("proxy_pass http://{relay};"));
         for (from, to) in [

@@ -1,27 +1,18 @@
 //! What is promised, through real sockets: of a hundred thousand messages none is lost, doubled, reordered or misdelivered,
 //! while peers come and go, send in bursts and stop reading for a while. (Without sockets it is held against a model.)
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::pki::Pki;
-use harness::{Client, Dice, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::Config;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::pki::Pki;
+use crate::harness::{Client, Dice, TestRelay, soon};
 
 const MEMBERS: usize = 3;
 

@@ -1,29 +1,20 @@
 //! Rooms while some of their members are away, what ends and what holds a place, and what proves that messages arrived.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::client::{frame, frame_header};
-use harness::places::{HOLD, cannot_come_back, come_back, hears_who, resumable, resume};
-use harness::{Client, TestRelay, soon};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayBuilder, RelayEvent, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, advance, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use crate::harness::client::{frame, frame_header};
+use crate::harness::places::{HOLD, cannot_come_back, come_back, hears_who, resumable, resume};
+use crate::harness::{Client, TestRelay, soon};
 
 /// Lets the hold of all who are away end.
 async fn hold_ends() {
