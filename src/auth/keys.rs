@@ -15,7 +15,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::signature;
 use crate::limits;
-use crate::net::unix::{open_own, open_secret};
+use crate::net::system::{open_own, open_secret};
 
 /// A key that verifies tokens of one algorithm.
 pub(crate) struct Key {

@@ -26,7 +26,7 @@ use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, KEY_FILE, create, display_name,
 use crate::limits;
 use crate::net::certificate::{CertificateFiles, CertificateSource};
 use crate::net::machine::{Machine, is_private, names};
-use crate::net::unix::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
+use crate::net::system::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
 
 /// The file with only the root's certificate, for the devices that trust it.
 pub(crate) const CERTIFICATE_FILE: &str = "authority.pem";

@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 
 use crate::limits;
 use crate::net::machine::{Machine, PRIVATE_NETWORKS};
-use crate::net::unix::create_for_owner_only;
+use crate::net::system::create_for_owner_only;
 
 /// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
 pub(crate) const KEY_FILE: &str = "authority.key";

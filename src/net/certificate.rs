@@ -14,7 +14,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
-use crate::net::unix::{file_version, warn_if_others_can_read};
+use crate::net::system::{file_version, warn_if_others_can_read};
 
 /// A source of certificates.
 pub(crate) trait CertificateSource: fmt::Debug + Send + Sync {
