@@ -143,7 +143,7 @@ pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
 pub use http::body::Body;
-pub use http::origin::{Origin, OriginError, TupleOrigin};
+pub use http::origin::{CustomOrigin, Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};
 pub use mount::RelayService;
 pub use net::accept::Accept;
