@@ -92,7 +92,7 @@ pub struct Config {
     pub allow_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
-    /// The STUN and TURN servers for clients that join, [64 KiB](limits::ICE_SERVERS_BYTES) of JSON at most.
+    /// The STUN and TURN servers for clients that join: those that a browser's `RTCPeerConnection` takes.
     pub ice_servers: IceServers,
 }
 
@@ -121,10 +121,7 @@ impl Config {
         if self.hold_ms > limits::HOLD_MS_MAX {
             return Err(ConfigError::Hold(self.hold_ms));
         }
-        match self.ice_servers.json().len() {
-            bytes if bytes > limits::ICE_SERVERS_BYTES => Err(ConfigError::IceServers { bytes }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_paths(&self) -> Result<(), ConfigError> {
@@ -289,12 +286,6 @@ pub enum ConfigError {
     /// A place would be held for too long.
     #[error("--hold-ms is {0}, and must be from 0 to {max}", max = limits::HOLD_MS_MAX)]
     Hold(u64),
-    /// The list of STUN and TURN servers is too long.
-    #[error("--ice-servers is {bytes} bytes of JSON, and must be {max} at most", max = limits::ICE_SERVERS_BYTES)]
-    IceServers {
-        /// How long it is, in bytes.
-        bytes: usize,
-    },
 }
 
 fn check_addresses(flag: &'static str, addresses: &[ListenAddress]) -> Result<(), ConfigError> {
@@ -373,13 +364,5 @@ mod tests {
         assert_eq!(error(Config { web: empty(), ..Config::default() }), "--web is an empty path");
         assert_eq!(error(Config { cert: empty(), key: empty(), ..Config::default() }), "--cert is an empty path");
         assert_eq!(error(Config { lan_dir: empty(), ..Config::default() }), "--lan-dir is an empty path");
-    }
-
-    #[test]
-    fn the_ice_servers_fit_into_a_message() {
-        let list = |length: usize| format!(r#"[{{"urls":"{}"}}]"#, "x".repeat(length)).parse().unwrap();
-        Config { ice_servers: list(1024), ..Config::default() }.check().unwrap();
-        let error = error(Config { ice_servers: list(limits::ICE_SERVERS_BYTES), ..Config::default() });
-        assert_eq!(error, "--ice-servers is 65549 bytes of JSON, and must be 65536 at most");
     }
 }

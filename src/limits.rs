@@ -38,6 +38,9 @@ pub const MESSAGE_BYTES_MIN: usize = 64;
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest list of STUN and TURN servers, in bytes of JSON: each `joined` carries it as a whole.
 pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
+/// The longest user name of a TURN server, in bytes: the most that libwebrtc takes, a little below what STUN can carry (RFC
+/// 8489 section 14.3).
+pub const TURN_USERNAME_BYTES: usize = 509;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
 /// The longest password of a room, in bytes of UTF-8: a sentence of twenty words. It is compared over this length, so that

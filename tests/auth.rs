@@ -554,6 +554,12 @@ async fn verdict(room: &str) -> Response {
         "id" => json(json!({"allow": true, "id": "not an id"})),
         "name" => json(json!({"allow": true, "name": "x".repeat(65)})),
         "role" => json(json!({"allow": true, "role": "admin"})),
+        "turn" => json(json!({
+            "allow": true,
+            "iceServers": [{"urls": "turn:turn.example", "username": "u", "credential": "c"}],
+        })),
+        "ice" => json(json!({"allow": true, "iceServers": [{"urls": "turn:turn.example"}]})),
+        "url" => json(json!({"allow": true, "iceServers": [{"urls": "stn:stun.example"}]})),
         "busy" => {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             json(json!({"allow": true}))
@@ -579,6 +585,9 @@ async fn the_webhook_is_told_who_asks_and_says_who_they_are() {
         "room": "any", "id": "bob", "name": null, "token": null, "address": "127.0.0.1", "origin": null
     });
     assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);
+    let heard = answer(&relay, json!({"room": "turn"})).await;
+    let servers = json!([{"urls": "turn:turn.example", "username": "u", "credential": "c"}]);
+    assert_eq!(heard["iceServers"], servers, "{heard}");
     keeps_out(&relay, json!({"room": "closed"}), "ask the host first").await;
     keeps_out(&relay, json!({"room": "shut"}), "may not join").await;
     keeps_out(&relay, json!({"token": "x".repeat(8 * 1024 + 1)}), "8192").await;
@@ -606,6 +615,8 @@ async fn whatever_else_the_webhook_says_opens_no_door() {
         "id",
         "name",
         "role",
+        "ice",
+        "url",
     ] {
         let heard = answer(&relay, json!({ "room": room })).await;
         assert_eq!((&heard["code"], &heard["retryable"]), (&json!("unavailable"), &json!(true)), "{room}: {heard}");

@@ -28,6 +28,7 @@ use tracing::{info, warn};
 use super::token::check_length;
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest, Role, Secret};
 use crate::limits;
+use crate::room::IceServers;
 use crate::room::names::{PeerId, PeerName};
 
 /// The address of a webhook: `http://` or `https://`, a host, and a path.
@@ -132,6 +133,8 @@ struct Verdict {
     id: Option<String>,
     name: Option<String>,
     role: Option<String>,
+    #[serde(rename = "iceServers")]
+    ice_servers: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
     message: Option<String>,
 }
 
@@ -263,6 +266,10 @@ impl Verdict {
         }
         if let Some(role) = self.role {
             grant.role = Role::parse(&role).map_err(anyhow::Error::msg)?;
+        }
+        if let Some(list) = self.ice_servers {
+            let servers = IceServers::checked(list).map_err(anyhow::Error::msg);
+            grant.ice_servers = Some(servers.context("its \"iceServers\" are not valid")?);
         }
         Ok(Ok(grant))
     }

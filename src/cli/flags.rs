@@ -416,6 +416,8 @@ mod tests {
             (["--allow-origin", "example.org"], "https://example.org"),
             (["--ice-servers", "stun:x"], "JSON array"),
             (["--ice-servers", "[{}]"], "urls"),
+            (["--ice-servers", r#"[{"urls":"turn:h"}]"#], "username"),
+            (["--ice-servers", r#"[{"urls":"stn:h"}]"#], "stun, stuns, turn or turns"),
             #[cfg(feature = "auth")]
             (["--auth-url", "localhost:3000"], "such as http://localhost:3000"),
             #[cfg(feature = "auth")]

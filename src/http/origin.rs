@@ -448,7 +448,9 @@ mod tests {
         }
         // What it allows is no host of the relay.
         assert!(!passes(&policy(&["tauri://evil.example"]), "evil.example", &["http://evil.example"]));
-        for text in ["Tauri://localhost", "1a://b", "://b", "tauri:localhost", "a b://c", "tauri://a,b", "tauri://\u{e9}"] {
+        for text in
+            ["Tauri://localhost", "1a://b", "://b", "tauri:localhost", "a b://c", "tauri://a,b", "tauri://\u{e9}"]
+        {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }
     }

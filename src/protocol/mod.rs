@@ -228,11 +228,9 @@
 //! crosses from one room to another.
 
 mod encode;
+mod ice;
 mod parse;
 mod scan;
-
-use std::str::FromStr;
-use std::sync::Arc;
 
 pub use encode::encode;
 pub use parse::{Parsed, parse};
@@ -283,26 +281,4 @@ pub struct Resume {
     pub token: Secret,
     /// The number of the last message that the client has received.
     pub received: u64,
-}
-
-impl IceServers {
-    /// The list as JSON.
-    pub fn json(&self) -> String {
-        // This cannot fail: there are only JSON values, and maps with keys that are strings.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-impl FromStr for IceServers {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = r#"it is not a JSON array such as [{"urls":"stun:stun.example:3478"}]"#;
-        let servers: Vec<serde_json::Map<_, _>> =
-            serde_json::from_str(text).map_err(|error| format!("{wrong}: {error}"))?;
-        if servers.iter().any(|server| !server.contains_key("urls")) {
-            return Err(format!("{wrong}: each server needs \"urls\""));
-        }
-        Ok(Self(Arc::new(servers)))
-    }
 }
