@@ -166,6 +166,9 @@ pub const SPARE_DESCRIPTORS: usize = 64;
 pub const REFUSED_AT_ONCE: usize = 32;
 /// Refused connections from this machine beyond [`REFUSED_AT_ONCE`] that may still ask for `/healthz`: a few monitors.
 pub const HEALTH_CHECKS: usize = 8;
+/// Addresses of which one connection each, beyond any limit, may ask for `/healthz` when no more refusals are written: more
+/// than there are monitors and balancers.
+pub const HEALTH_CHECK_ADDRESSES: usize = 32;
 /// How long a refused connection may take to send its request and to read the refusal.
 pub const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
 /// The most bytes of a refused request that are read: the request line and a proxy's headers come first.
@@ -177,8 +180,11 @@ pub const REFUSED_RETRY: Duration = Duration::from_secs(5);
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// The most headers of a request: browsers send about 20, and proxies add a handful.
 pub const HEADERS: usize = 64;
-/// How long a request's head may take, and how long a kept-alive connection may be idle.
+/// How long a request's head may take: from the connection's beginning, and later from its first byte.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a connection may rest between two requests: longer than the balancers in front of the relay let theirs rest (60 s
+/// for most), because one that ends just when a request comes is an error that people see.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a TLS handshake may take, from the first byte: two round trips and a signature, on the slowest of networks.
 pub const TLS_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the relay checks the certificate's files for changes. It reads them when two checks in a row saw the same
@@ -198,8 +204,8 @@ pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const LEAF_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far the clock of a device without internet may be behind: certificates are valid from that much earlier.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long one connection may fetch pages, so that a client cannot hold it open by reading slowly. A response that is
-/// being sent then goes on while the client reads at [`PAGE_RATE`].
+/// How often the relay looks whether a client that fetches pages still reads. One that has a response to read then gets no
+/// further one, and this one only while it reads at [`PAGE_RATE`].
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes a second that a client must read on average over each [`PAGE_DEADLINE`] to get a response that takes longer: the
 /// slowest readers that signaling is made for read 4 KiB/s.

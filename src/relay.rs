@@ -180,7 +180,7 @@ impl Relay {
             if self.quotas.may_log_refusal(ip, excess) {
                 info!(address = %connection, why = %excess, "refused a connection");
             }
-            self.quotas.refuse(excess, connection.is_local())
+            self.quotas.refuse(excess, connection)
         })
     }
 

@@ -75,7 +75,7 @@ impl Relay {
     /// Tells a connection why it is refused.
     pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refused: Refused) {
         let is_trusted = is_trusted(connection.ip(), &self.config.trusted_proxy);
-        Box::pin(refused::serve(stream, connection, is_trusted, refused.excess)).await;
+        Box::pin(refused::serve(stream, is_trusted, refused.excess)).await;
     }
 
     /// Makes a WebSocket of `stream`, from which `read` has been read already.

@@ -195,8 +195,8 @@ impl Endpoint {
     }
 
     /// Serves one TCP connection that begins with a TLS handshake.
-    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, admitted: Admitted) {
-        match &admitted {
+    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, mut admitted: Admitted) {
+        match &mut admitted {
             Ok(admission) => {
                 if let Err(excess) = admission.take_handshake() {
                     if admission.may_log() {
@@ -205,9 +205,11 @@ impl Endpoint {
                     return;
                 }
             }
-            // A refusal is not worth a handshake, except to a monitor.
-            Err(_) if !connection.is_local() => return,
-            Err(_) => {}
+            Err(refused) => {
+                if !self.relay.quotas().is_worth_a_handshake(refused, connection) {
+                    return;
+                }
+            }
         }
         // Boxed, so that the connection does not keep the memory that the handshake needed.
         let handshake = Box::pin(async {

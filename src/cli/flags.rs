@@ -266,7 +266,7 @@ struct Flags {
     /// Accept this many connections at a time; 0 means no limit.
     ///
     /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -n). When it is reached,
-    /// only GET /healthz from this machine is still answered.
+    /// only /healthz is still answered.
     #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
 

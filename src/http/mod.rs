@@ -4,6 +4,8 @@
 pub(crate) mod assets;
 pub(crate) mod body;
 pub(crate) mod origin;
+mod pace;
+mod path;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
 pub(crate) mod refused;

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::body::Body;
+use super::path;
 use super::proxy::Client;
 use super::refused;
 use super::response::{method_not_allowed, text};
@@ -94,7 +95,7 @@ async fn accept<B>(
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let (mut session, registration) = relay.new_session(client.ip, origin, &admission);
     let mut refused = None;
-    if !request.uri().path().ends_with("/ws") {
+    if !path::comparable(request.uri().path()).ends_with("/ws") {
         let query = request.uri().query().unwrap_or_default();
         if let Err(refusal) = join(&mut session, query).await {
             if !has_room(query) {

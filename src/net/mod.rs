@@ -11,6 +11,7 @@ pub(crate) mod info;
 pub(crate) mod listen;
 pub(crate) mod machine;
 pub(crate) mod quota;
+pub(crate) mod reserve;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub(crate) mod tls;
 

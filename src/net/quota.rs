@@ -20,6 +20,8 @@ use tracing::{info, warn};
 use super::bucket::{Bucket, Rate};
 use crate::config::Config;
 use crate::limits;
+use crate::net::info::ConnectionInfo;
+use crate::net::reserve::{Reserve, Seat};
 use crate::net::unix;
 
 /// The limits of a relay, and what is used of them.
@@ -39,6 +41,7 @@ pub(crate) struct Quotas {
     lines: Ration,
     refusals: Arc<Semaphore>,
     health_checks: Arc<Semaphore>,
+    reserve: Arc<Reserve>,
 }
 
 /// What each address may use.
@@ -117,7 +120,15 @@ pub(crate) enum Excess {
 pub(crate) struct Refused {
     /// Why.
     pub excess: Excess,
-    _permit: OwnedSemaphorePermit,
+    /// What it takes up.
+    room: RefusalRoom,
+}
+
+/// What a refusal takes up while it is written.
+#[derive(Debug)]
+enum RefusalRoom {
+    Permit(#[expect(dead_code, reason = "dropped at the end")] OwnedSemaphorePermit),
+    Seat(#[expect(dead_code, reason = "dropped at the end")] Seat),
 }
 
 impl Excess {
@@ -164,6 +175,7 @@ impl Quotas {
             lines: Ration::default(),
             refusals: Arc::new(Semaphore::new(limits::REFUSED_AT_ONCE)),
             health_checks: Arc::new(Semaphore::new(limits::HEALTH_CHECKS)),
+            reserve: Arc::default(),
         })
     }
 
@@ -252,12 +264,27 @@ impl Quotas {
     }
 
     /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
-    /// their own, because they may be a monitor's.
-    pub(crate) fn refuse(&self, excess: Excess, is_local: bool) -> Option<Refused> {
-        let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
-        let permit =
-            permit.or_else(|| is_local.then(|| Arc::clone(&self.health_checks).try_acquire_owned().ok())?)?;
-        Some(Refused { excess, _permit: permit })
+    /// their own, because they may be a monitor's, and so has each other address.
+    pub(crate) fn refuse(&self, excess: Excess, connection: ConnectionInfo) -> Option<Refused> {
+        let permit = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok().map(RefusalRoom::Permit);
+        let own = || if connection.is_local() { permit(&self.health_checks) } else { self.seat(connection) };
+        let room = permit(&self.refusals).or_else(own)?;
+        Some(Refused { excess, room })
+    }
+
+    /// Whether a refusal is worth a TLS handshake, because a health check may come after it: to this machine, and to one
+    /// connection of each other address at a time.
+    pub(crate) fn is_worth_a_handshake(&self, refused: &mut Refused, connection: ConnectionInfo) -> bool {
+        if connection.is_local() || matches!(refused.room, RefusalRoom::Seat(_)) {
+            return true;
+        }
+        let Some(seat) = self.seat(connection) else { return false };
+        refused.room = seat;
+        true
+    }
+
+    fn seat(&self, connection: ConnectionInfo) -> Option<RefusalRoom> {
+        self.reserve.take(connection.ip()?.into()).map(RefusalRoom::Seat)
     }
 
     /// How many addresses are remembered, without those that could be forgotten.

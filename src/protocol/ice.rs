@@ -61,7 +61,8 @@ fn check_server(server: &Map<String, Value>) -> Result<(), String> {
     let mut needs_credential = false;
     for url in urls {
         let Value::String(url) = url else { return Err("\"urls\" must be a text or a list of texts".into()) };
-        needs_credential |= check_url(url).map_err(|why| format!("{url:?} is no URL of a STUN or TURN server: {why}"))?;
+        needs_credential |=
+            check_url(url).map_err(|why| format!("{url:?} is no URL of a STUN or TURN server: {why}"))?;
     }
     if needs_credential { check_credential(server) } else { Ok(()) }
 }
@@ -112,9 +113,8 @@ fn check_authority(authority: &str) -> Result<(), &'static str> {
             port
         }
     };
-    let is_port = |port: &str| {
-        port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    };
+    let is_port =
+        |port: &str| port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     if port.is_none_or(is_port) { Ok(()) } else { Err("its port must be from 1 to 65535") }
 }
 
@@ -279,16 +279,15 @@ mod tests {
 
     #[test]
     fn a_turn_user_name_is_as_long_as_a_browser_takes_it() {
-        let user = |bytes: usize| {
-            serde_json::json!([{"urls": "turn:h", "username": "u".repeat(bytes), "credential": "c".repeat(5000)}])
-        };
+        let user = |bytes: usize| serde_json::json!([{"urls": "turn:h", "username": "u".repeat(bytes), "credential": "c".repeat(5000)}]);
         check(&user(509)).unwrap();
         assert!(check(&user(510)).unwrap_err().contains("has 510 bytes"));
     }
 
     #[test]
     fn an_error_names_the_server_and_shows_no_credential() {
-        let list = serde_json::json!([{"urls": "stun:h"}, {"urls": "turn:h:x", "username": "u", "credential": "hunter2"}]);
+        let list =
+            serde_json::json!([{"urls": "stun:h"}, {"urls": "turn:h:x", "username": "u", "credential": "hunter2"}]);
         let error = check(&list).unwrap_err();
         assert!(error.contains("server 2") && error.contains("1 to 65535") && !error.contains("hunter2"), "{error}");
         assert!(check(&serde_json::json!([{"urls": "turn:h"}])).unwrap_err().contains("\"username\""));
@@ -298,9 +297,6 @@ mod tests {
     fn the_list_fits_into_a_message() {
         let list = |length: usize| check(&serde_json::json!([{"urls": format!("stun:{}", "x".repeat(length))}]));
         list(1024).unwrap();
-        assert_eq!(
-            list(ICE_SERVERS_BYTES).unwrap_err(),
-            "the list is 65554 bytes of JSON, and must be 65536 at most"
-        );
+        assert_eq!(list(ICE_SERVERS_BYTES).unwrap_err(), "the list is 65554 bytes of JSON, and must be 65536 at most");
     }
 }
