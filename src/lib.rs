@@ -74,14 +74,16 @@
 // | module | what it contains |
 // | --- | --- |
 // | `limits.rs` | every number with its unit and reason |
-// | `net/` | listeners, streams and TLS; how much one address may use |
+// | `net/` | listeners, streams and TLS |
+// | `quota/` | how much one connection, one address, and all together may use |
+// | `secret.rs` | a text that must not appear in a log |
 // | `contain.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
-// | `peer/` | one peer's protocol state and rate limits, without its socket; places that survive a lost connection |
+// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `relay.rs` | what all connections share |
 // | `http/` | HTTP requests |
@@ -97,8 +99,8 @@
 // 3. `peer/session.rs`: `receive` checks the message rate.
 // 4. `peer/session.rs`: `relay` checks that the peer is in a room.
 // 5. `room/room.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
-// 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full; `flush`
-//    writes it to the receiver's socket at once, or leaves it to the receiver's own task.
+// 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full.
+// 7. `outbox/writer.rs`: `flush` writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 
 #![cfg_attr(
     not(all(feature = "cli", feature = "lan", feature = "page", feature = "auth")),
@@ -127,8 +129,10 @@ mod outbox;
 mod outbox_tests;
 mod peer;
 pub mod protocol;
+mod quota;
 mod relay;
 mod room;
+mod secret;
 mod serve;
 mod server;
 mod sync;
@@ -138,7 +142,7 @@ mod ws;
 
 #[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
-pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open, Role, Secret};
+pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
@@ -151,5 +155,7 @@ pub use net::address::{ListenAddress, ListenAddressError};
 pub use net::info::ConnectionInfo;
 pub use peer::RelayEvent;
 pub use relay::{Relay, RelayBuilder};
+pub use room::Role;
+pub use secret::Secret;
 pub use server::{Reloader, Server};
 pub use ws::{Opaque, Transport};

@@ -23,10 +23,10 @@ use crate::lan::trust::TrustPages;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::machine;
-use crate::net::quota::{Admission, Quotas, Refused};
 use crate::outbox::Outbox;
-use crate::peer::{Context, Observer, Places, RateLimiter, RelayEvent, Session};
+use crate::peer::{Context, Observer, Places, RelayEvent, Session};
 use crate::protocol;
+use crate::quota::{Admission, Quotas, RateLimiter, Refused};
 use crate::room::Rooms;
 
 /// One relay: its rooms, its page, and its connections.

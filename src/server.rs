@@ -18,8 +18,8 @@ use crate::lan::trust::TrustPages;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::listen::{Listener, listen};
-use crate::net::quota::{Admission, Refused};
 use crate::net::tls::{MaybeTlsStream, Tls};
+use crate::quota::{Admission, Refused};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
 

@@ -19,9 +19,9 @@ use proptest::test_runner::Config as ProptestConfig;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::limits::HOLD_MS;
-use crate::net::quota::Quotas;
 use crate::outbox::{Outbox, Sink};
 use crate::peer::Places;
+use crate::quota::Quotas;
 
 /// Places that are held for the usual time.
 pub(crate) fn places() -> Arc<Places> {

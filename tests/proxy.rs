@@ -116,12 +116,12 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// TLS in front of the relay at `relay`, by `scripts/nginx.conf` with each of these lines replaced.
+    /// TLS in front of the relay at `relay`, by `scripts/deploy/nginx.conf` with each of these lines replaced.
     async fn start(pki: &Pki, relay: impl Display, changes: &[(&str, &str)]) -> Self {
         let (cert, key) = pki.renew(1);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut site = std::fs::read_to_string("scripts/nginx.conf").unwrap();
+        let mut site = std::fs::read_to_string("scripts/deploy/nginx.conf").unwrap();
         let redirect = format!("listen unix:{}/{port}.sock;", text(pki.folder()));
         let (listen, pass) = (format!("listen {address} ssl;"), format!("proxy_pass http://{relay};"));
         for (from, to) in [

@@ -1,4 +1,4 @@
-//! What `scripts/` gives away does what it says. (`tests/proxy.rs` runs `scripts/nginx.conf`.)
+//! What `scripts/` gives away does what it says. (`tests/proxy.rs` runs `scripts/deploy/nginx.conf`.)
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +9,9 @@
 )]
 
 mod harness;
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use harness::{Process, file, text, tool};
 
@@ -44,7 +47,7 @@ async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {
 #[test]
 fn systemd_finds_no_fault_with_the_units() {
     let folder = tempfile::tempdir().unwrap();
-    let unit = |name: &str| std::fs::read_to_string(format!("scripts/{name}")).unwrap();
+    let unit = |name: &str| std::fs::read_to_string(format!("scripts/deploy/{name}")).unwrap();
     let service = unit("signaling-relay.service");
     let program = "ExecStart=/usr/local/bin/signaling-relay\n";
     assert!(service.contains(program));
@@ -57,4 +60,87 @@ fn systemd_finds_no_fault_with_the_units() {
     assert!(good && ours.is_empty(), "{said}");
     let (_, said) = tool("systemd-analyze", &["security", "--offline=true", text(&service)], "");
     assert!(said.contains("Overall exposure level") && said.contains("OK"), "{said}");
+}
+
+/// What `scripts/deploy/Dockerfile` copies from the repository, where each file keeps its name.
+fn copied(dockerfile: &str) -> Vec<&str> {
+    let copies = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let of_the_repository = copies.filter(|copy| !copy.starts_with("--from"));
+    of_the_repository
+        .flat_map(|copy| {
+            let mut names: Vec<_> = copy.split(' ').collect();
+            let to = names.pop().unwrap();
+            assert!(to == "./" || names == [to], "{copy}");
+            names
+        })
+        .collect()
+}
+
+/// Copies the file or folder `name` of the repository into `folder`.
+fn copy(name: &Path, folder: &Path) {
+    let to = folder.join(name);
+    if name.is_file() {
+        std::fs::copy(name, to).unwrap();
+        return;
+    }
+    std::fs::create_dir(to).unwrap();
+    for entry in name.read_dir().unwrap() {
+        copy(&name.join(entry.unwrap().file_name()), folder);
+    }
+}
+
+/// No container is built here, but what one would build compiles: the image has all that it needs.
+#[test]
+fn what_the_image_copies_is_enough_to_build_the_relay() {
+    let dockerfile = std::fs::read_to_string("scripts/deploy/Dockerfile").unwrap();
+    let copied = copied(&dockerfile);
+    let ignored = std::fs::read_to_string(".dockerignore").unwrap();
+    let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert!(ignored.lines().any(|line| line == "*"));
+    assert_eq!(BTreeSet::from_iter(&copied), BTreeSet::from_iter(&sent), "what is copied, and what is sent for it");
+    // Always the same folder, and the target folder of this build: cargo builds again only what has changed.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let image = target.join("image");
+    let _ = std::fs::remove_dir_all(&image);
+    std::fs::create_dir_all(&image).unwrap();
+    for name in copied {
+        copy(Path::new(name), &image);
+    }
+    let build = dockerfile.lines().find_map(|line| line.strip_prefix("RUN cargo build --release ")).unwrap();
+    let (flags, _) = build.split_once(" &&").unwrap();
+    let (manifest, target) = (image.join("Cargo.toml"), target.parent().unwrap());
+    let (manifest, target) = (text(&manifest), text(target));
+    let check = ["check", "--quiet", "--offline", "--manifest-path", manifest, "--target-dir", target];
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(check).args(flags.split(' '));
+    // What cargo tells this test about the crate; ring would be built again when it changes.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME") {
+        cargo.env_remove(name);
+    }
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+}
+
+/// The links that end `text`, each on a line of its own: what stands in brackets, and where it leads.
+fn links<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    text.lines().filter_map(move |line| line.strip_prefix(mark)?.strip_prefix('[')?.split_once("]: "))
+}
+
+#[test]
+fn the_links_of_the_reference_lead_somewhere_on_the_page_and_in_the_documentation() {
+    let page = std::fs::read_to_string("src/protocol/reference.md").unwrap();
+    let module = std::fs::read_to_string("src/protocol/mod.rs").unwrap();
+    let documented: Vec<_> = links(&module, "//! ").collect();
+    assert!(!documented.is_empty());
+    assert_eq!(
+        links(&page, "").map(|(name, _)| name).collect::<Vec<_>>(),
+        documented.iter().map(|d| d.0).collect::<Vec<_>>()
+    );
+    for ((name, path), (_, item)) in links(&page, "").zip(documented) {
+        assert!(page.matches(&format!("[{name}]")).count() > 1, "{name}: unused");
+        let file =
+            std::fs::read_to_string(format!("src/protocol/{path}")).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let item = item.rsplit("::").next().unwrap();
+        assert!(path.ends_with(&format!("/{item}.rs")) || file.contains(item), "{path}: no {item}");
+    }
 }

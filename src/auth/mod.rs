@@ -15,12 +15,12 @@ pub(crate) mod token;
 #[cfg(feature = "auth")]
 pub(crate) mod webhook;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 
 use crate::room::names::{PeerId, PeerName, RoomName};
-use crate::room::{ErrorCode, IceServers, Refusal};
+use crate::room::{ErrorCode, IceServers, Refusal, Role};
+use crate::secret::Secret;
 
 /// A client's request to join a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,63 +38,6 @@ pub struct JoinRequest {
     pub origin: Option<String>,
     /// The token that the client shows, as it sent it.
     pub token: Option<Secret>,
-}
-
-/// A text that must not appear in a log: `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
-/// What a client may do in a room.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Role {
-    /// What every member may.
-    #[default]
-    Guest,
-    /// A host: it comes before members without this role, whenever they joined.
-    Host,
-}
-
-impl Role {
-    /// Parses `host` or `guest`.
-    ///
-    /// # Errors
-    /// A sentence, if it is another text.
-    #[cfg(feature = "auth")]
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        match text {
-            "host" => Ok(Self::Host),
-            "guest" => Ok(Self::Guest),
-            _ => Err("a role is \"host\" or \"guest\""),
-        }
-    }
-
-    /// Its name in tokens.
-    #[cfg(feature = "auth")]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Guest => "guest",
-        }
-    }
 }
 
 /// The permission to join, and what the client gets in the room.

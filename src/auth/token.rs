@@ -7,9 +7,11 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_he
 use serde::{Deserialize, Serialize};
 
 use super::keys::{Key, KeyRing};
-use super::{Denial, Grant, JoinRequest, Role, Secret, signature};
+use super::{Denial, Grant, JoinRequest, signature};
 use crate::limits;
+use crate::room::Role;
 use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::secret::Secret;
 
 /// Checks tokens with the keys of a relay.
 #[derive(Debug)]

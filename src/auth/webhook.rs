@@ -26,10 +26,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tracing::{info, warn};
 
 use super::token::check_length;
-use super::{Answer, Authorizer, Denial, Grant, JoinRequest, Role, Secret};
+use super::{Answer, Authorizer, Denial, Grant, JoinRequest};
 use crate::limits;
-use crate::room::IceServers;
 use crate::room::names::{PeerId, PeerName};
+use crate::room::{IceServers, Role};
+use crate::secret::Secret;
 
 /// The address of a webhook: `http://` or `https://`, a host, and a path.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use anyhow::Context;
 use clap::Args;
 use hyper::Uri;
 
-use crate::auth::Role;
 use crate::auth::keys::read_secret;
 use crate::auth::token::Claims;
 use crate::limits;
+use crate::room::Role;
 use crate::room::names::{PeerName, RoomName};
 
 /// An invitation.

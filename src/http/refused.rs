@@ -9,7 +9,7 @@ use super::body::Body;
 use super::path;
 use super::response::{ALLOWED, set, text};
 use crate::limits;
-use crate::net::quota::Excess;
+use crate::quota::Excess;
 use crate::ws::linger;
 
 /// What to tell a client behind a proxy that the relay does not know, because all clients of the proxy share its limits.

@@ -23,7 +23,7 @@ use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::net::quota::Admission;
+use crate::quota::Admission;
 use crate::relay::Relay;
 use crate::ws::linger;
 

@@ -17,15 +17,16 @@ use super::path;
 use super::proxy::Client;
 use super::refused;
 use super::response::{method_not_allowed, text};
-use crate::auth::{Answer, Secret};
+use crate::auth::Answer;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::net::quota::{Admission, Excess};
 use crate::peer::{Entry, Session};
 use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::quota::{Admission, Excess};
 use crate::relay::Relay;
 use crate::room::Flushes;
 use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::secret::Secret;
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it; but a browser that offers subprotocols
 /// fails the connection if the server selects none.

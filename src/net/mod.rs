@@ -1,8 +1,7 @@
-//! Listeners, streams, TLS, and how much one address may use.
+//! Listeners, streams and TLS.
 
 pub(crate) mod accept;
 pub(crate) mod address;
-pub(crate) mod bucket;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 #[cfg(feature = "tls")]
@@ -10,8 +9,6 @@ pub(crate) mod counted;
 pub(crate) mod info;
 pub(crate) mod listen;
 pub(crate) mod machine;
-pub(crate) mod quota;
-pub(crate) mod reserve;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub(crate) mod tls;
 

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Origin, Queued};
+use super::queue::{Origin, Queued};
 use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
 
 /// What a kept frame costs besides its bytes: its entry here, and the header of its allocation.

@@ -1,10 +1,9 @@
-//! One peer's protocol state and rate limits, without its socket.
+//! One peer's protocol state, without its socket.
 
 mod context;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod observer;
-mod rate;
 mod resume;
 #[cfg(test)]
 mod resume_model;
@@ -13,6 +12,5 @@ mod session;
 pub(crate) use context::Context;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use rate::{EmptyFrames, RateLimiter};
 pub(crate) use resume::Places;
 pub(crate) use session::{Entry, Session};

@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
 use super::context::Context;
-use super::rate::RateLimiter;
 use super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
 use crate::protocol;
+use crate::quota::RateLimiter;
 use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
 use crate::testing::{self, MemorySocket};
 

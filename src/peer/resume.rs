@@ -22,14 +22,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::Context;
 use super::observer::RelayEvent;
-use super::rate::RateLimiter;
-use crate::auth::Secret;
 use crate::drain::Drain;
-use crate::net::quota::{Address, HeldPlace, Quotas};
 use crate::outbox::{EndReason, Outbox};
+use crate::quota::RateLimiter;
+use crate::quota::{Address, HeldPlace, Quotas};
 use crate::room::{
     Absence, ErrorCode, Flushes, IceServers, LeaveReason, Membership, Refusal, ResumeError, ResumeOffer, Returning,
 };
+use crate::secret::Secret;
 
 /// The places of a relay, by their tokens: one for each member that asked for it.
 pub(crate) struct Places {

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Context, RateLimiter, RelayEvent, Session};
+use super::{Context, RelayEvent, Session};
 use crate::auth::Open;
 use crate::outbox::{EndReason, Outbox};
 use crate::protocol;
+use crate::quota::RateLimiter;
 use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
 use crate::testing::{MemorySocket, places_held_for};
 

@@ -27,17 +27,18 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::observer::RelayEvent;
-use super::rate::{RateDecision, RateLimiter};
 use super::resume::Claim;
-use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest, Secret};
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::limits::{PAUSE, STALL};
-use crate::net::quota::Excess;
 use crate::outbox::{EndReason, Outbox, Pushed, frame};
 use crate::protocol::{self, Command, Join};
+use crate::quota::Excess;
+use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{
     Blocked, Entered, Entrant, ErrorCode, Event, Flushes, HostCommand, LeaveReason, Membership, Refusal, Signal,
 };
+use crate::secret::Secret;
 use outside::Outside;
 use returning::{Resumable, resume_failed};
 

@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use super::scan::{self, Field, Fields, Invalid, decode_string};
 use super::{Command, ErrorCode, HostCommand, Join, Refusal, Resume, Signal, SignalKind};
-use crate::auth::Secret;
 use crate::limits::{KICK_MESSAGE_BYTES, NESTING_DEPTH, PASSWORD_BYTES, REF_BYTES};
 use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::secret::Secret;
 
 /// One parsed text from a client.
 #[derive(Debug)]

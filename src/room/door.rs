@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::Role;
 use super::entrant::{Entrant, JoinError, Newcomer};
 use super::event::{ErrorCode, Refusal};
 use super::names::PeerId;
 use super::password::Password;
-use crate::auth::Role;
 use crate::limits::{BANNED, KNOCKS};
 
 /// What somebody who knocks is told at last: it is in the room, or why it is not.

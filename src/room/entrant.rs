@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::Role;
 use super::event::{ErrorCode, IceServers, Refusal, ResumeOffer};
 use super::names::{PeerId, PeerName};
 use super::state::{Member, State};
-use crate::auth::{Role, Secret};
 use crate::limits::WRONG_PASSWORDS_FOR;
 use crate::outbox::Outbox;
+use crate::secret::Secret;
 
 /// A client that enters a room.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::names::{NameError, PeerId, PeerName, RoomName};
-use crate::auth::Secret;
+use crate::secret::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
 pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;

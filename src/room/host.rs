@@ -5,8 +5,8 @@
 
 use std::cmp::Reverse;
 
+use super::Role;
 use super::state::Member;
-use crate::auth::Role;
 
 /// What a member counts as. It is small, because each connection in a room has one.
 #[derive(Debug, Clone, Copy)]

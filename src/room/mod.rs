@@ -16,6 +16,7 @@ mod hosting;
 pub mod names;
 mod password;
 mod returning;
+mod role;
 #[allow(clippy::module_inception, reason = "one room, in the module of all rooms")]
 mod room;
 mod state;
@@ -27,4 +28,5 @@ pub use event::{
     ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
 };
 pub(crate) use returning::{Absence, ResumeError, Returning};
+pub use role::Role;
 pub(crate) use table::{Entered, Knock, Membership, Rooms};

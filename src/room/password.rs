@@ -8,9 +8,9 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::entrant::JoinError;
-use crate::auth::Secret;
 use crate::limits::{PASSWORD_BYTES, WRONG_PASSWORD_ADDRESSES, WRONG_PASSWORDS, WRONG_PASSWORDS_FOR};
-use crate::net::quota::Network;
+use crate::quota::Network;
+use crate::secret::Secret;
 
 /// A password, and who guessed wrongly.
 pub(super) struct Password {

@@ -22,7 +22,8 @@ use crate::limits::{
     PONG_DEADLINE, READ_BYTES, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
 };
 use crate::outbox::{Outbox, Status};
-use crate::peer::{EmptyFrames, Session};
+use crate::peer::Session;
+use crate::quota::EmptyFrames;
 use crate::room::Flushes;
 
 thread_local! {
@@ -441,8 +442,9 @@ mod tests {
 
     use super::*;
     use crate::auth::Open;
-    use crate::peer::{Context as SessionContext, RateLimiter};
+    use crate::peer::Context as SessionContext;
     use crate::protocol;
+    use crate::quota::RateLimiter;
     use crate::room::{IceServers, Rooms};
     use crate::testing;
     use crate::ws::Opaque;

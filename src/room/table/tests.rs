@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::advance;
 
 use super::*;
-use crate::auth::{Role, Secret};
 use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE};
 use crate::protocol::{self, Command};
+use crate::room::Role;
 use crate::room::{ErrorCode, IceServers, LeaveReason, ResumeOffer};
+use crate::secret::Secret;
 use crate::testing::MemorySocket;
 
 /// How somebody comes to a room.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::quota::Network;
+use super::Network;
 use crate::limits;
 
 /// The seats, and who has one.

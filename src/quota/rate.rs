@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::{Address, Excess};
 use crate::limits::{BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS};
-use crate::net::quota::{Address, Excess};
 
 /// What one connection may send, in messages and in bytes: a token bucket for each.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::limits::{ADDRESS_BURST_SECONDS, ADDRESS_BYTES_BURST_SECONDS};
-    use crate::net::quota::Quotas;
+    use crate::quota::Quotas;
 
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)

@@ -6,22 +6,31 @@
 //! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and
 //! the own address of a trusted proxy does not count: neither is limited.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+mod address;
+mod bucket;
+mod over_limit;
+mod rate;
+mod reserve;
+
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use dashmap::DashMap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::bucket::{Bucket, Rate};
+pub(crate) use address::{Address, Network};
+use address::{Ration, Rules};
+use over_limit::RefusalRoom;
+pub(crate) use over_limit::{Excess, Refused};
+pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
+use reserve::Reserve;
+
 use crate::config::Config;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::net::reserve::{Reserve, Seat};
 use crate::net::unix;
 
 /// The limits of a relay, and what is used of them.
@@ -42,124 +51,6 @@ pub(crate) struct Quotas {
     refusals: Arc<Semaphore>,
     health_checks: Arc<Semaphore>,
     reserve: Arc<Reserve>,
-}
-
-/// What each address may use.
-#[derive(Debug)]
-struct Rules {
-    /// The moment from which the buckets count their time.
-    epoch: Instant,
-    /// The most connections; 0 means no limit.
-    connections: u32,
-    upgrades: Option<Rate>,
-    joins: Option<Rate>,
-    bytes: Option<Rate>,
-    lines: Option<Rate>,
-}
-
-impl Rules {
-    fn new(config: &Config) -> Self {
-        let a_second = |count: u32, at_once_seconds: u32| {
-            Rate::new(count, Duration::from_secs(1), f64::from(count) * f64::from(at_once_seconds))
-        };
-        let lines = f64::from(limits::ADDRESS_LINES);
-        Self {
-            epoch: Instant::now(),
-            connections: config.address_connections,
-            upgrades: a_second(config.address_upgrades, limits::ADDRESS_BURST_SECONDS),
-            joins: a_second(config.address_joins, limits::ADDRESS_BURST_SECONDS),
-            bytes: a_second(config.address_bytes, limits::ADDRESS_BYTES_BURST_SECONDS),
-            lines: Rate::new(limits::ADDRESS_LINES_A_MINUTE, Duration::from_secs(60), lines),
-        }
-    }
-
-    fn nanos(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.epoch).as_nanos() as u64
-    }
-}
-
-/// The addresses that count as one: an IPv4 address, or the /64 of an IPv6 address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Network(IpAddr);
-
-impl From<IpAddr> for Network {
-    fn from(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-            ip => ip,
-        })
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(ip) => ip.fmt(f),
-            IpAddr::V6(ip) => write!(f, "{ip}/64"),
-        }
-    }
-}
-
-/// A client beyond a limit. Its text is for the client, and names the flag that sets the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Excess {
-    /// As many connections as one address may have.
-    Connections(u32),
-    /// As many connections as there may be in all.
-    All(usize),
-    /// Too many upgrades; when the next one is allowed.
-    Upgrades(Duration),
-    /// Too many TLS handshakes; when the next one is allowed.
-    Handshakes(Duration),
-    /// Too many joins; when the next one is allowed.
-    Joins(Duration),
-}
-
-/// A connection that is refused, and is to be told. Dropped when that is done.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// Why.
-    pub excess: Excess,
-    /// What it takes up.
-    room: RefusalRoom,
-}
-
-/// What a refusal takes up while it is written.
-#[derive(Debug)]
-enum RefusalRoom {
-    Permit(#[expect(dead_code, reason = "dropped at the end")] OwnedSemaphorePermit),
-    Seat(#[expect(dead_code, reason = "dropped at the end")] Seat),
-}
-
-impl Excess {
-    /// How many seconds later the client may try again.
-    pub(crate) fn retry_after(self) -> u64 {
-        let wait = match self {
-            Self::Connections(_) | Self::All(_) => limits::REFUSED_RETRY,
-            Self::Upgrades(wait) | Self::Handshakes(wait) | Self::Joins(wait) => wait,
-        };
-        // Rounded up.
-        wait.as_secs() + 1
-    }
-
-    /// Whether the client asked too often, rather than for more than there is.
-    pub(crate) fn is_rate(self) -> bool {
-        !matches!(self, Self::Connections(_) | Self::All(_))
-    }
-}
-
-impl fmt::Display for Excess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connections(most) => {
-                write!(f, "your address has {most} connections open, as many as --address-connections allows")
-            }
-            Self::All(most) => write!(f, "the relay has {most} connections open, as many as --max-connections allows"),
-            Self::Upgrades(_) => f.write_str("your address opens WebSockets faster than --address-upgrades allows"),
-            Self::Handshakes(_) => f.write_str("your address opens TLS faster than --address-upgrades allows"),
-            Self::Joins(_) => f.write_str("your address joins rooms faster than --address-joins allows"),
-        }
-    }
 }
 
 impl Quotas {
@@ -410,131 +301,6 @@ impl Drop for HeldPlace {
             address.held.fetch_sub(1, Relaxed);
             self.quotas.forget_if_unused(address);
         }
-    }
-}
-
-/// What the clients at one address use.
-#[derive(Debug)]
-pub(crate) struct Address {
-    network: Network,
-    rules: Arc<Rules>,
-    connections: AtomicU32,
-    /// Places that are held for clients whose connections are lost.
-    held: AtomicU32,
-    upgrades: Bucket,
-    handshakes: Bucket,
-    joins: Bucket,
-    bytes: Bucket,
-    lines: Ration,
-}
-
-impl Address {
-    fn new(network: Network, rules: Arc<Rules>) -> Self {
-        Self {
-            network,
-            rules,
-            connections: AtomicU32::new(0),
-            held: AtomicU32::new(0),
-            upgrades: Bucket::default(),
-            handshakes: Bucket::default(),
-            joins: Bucket::default(),
-            bytes: Bucket::default(),
-            lines: Ration::default(),
-        }
-    }
-
-    /// Counts a join.
-    ///
-    /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_join(&self) -> Result<(), Excess> {
-        self.take(&self.joins, &self.rules.joins, Excess::Joins)
-    }
-
-    /// Counts that a join, which was counted as one, has failed.
-    pub(crate) fn charge_failed_join(&self) {
-        if let Some(rate) = &self.rules.joins {
-            self.joins.charge(rate, limits::FAILED_JOIN as usize - 1, self.rules.nanos(Instant::now()));
-        }
-    }
-
-    /// Counts `bytes` that were read from the socket.
-    pub(crate) fn take_bytes(&self, bytes: usize, now: Instant) {
-        if let Some(rate) = &self.rules.bytes {
-            self.bytes.charge(rate, bytes, self.rules.nanos(now));
-        }
-    }
-
-    /// How long not to read from the clients here; none if they may be read from now.
-    pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
-        self.bytes.missing(self.rules.bytes.as_ref()?, self.rules.nanos(now))
-    }
-
-    /// Whether a line about this address may be logged. Before the first line after some that were left out, the log says
-    /// how many.
-    pub(crate) fn may_log(&self) -> bool {
-        match self.lines.take(&self.rules) {
-            Some(left_out) => {
-                self.say_left_out(left_out);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn say_left_out(&self, lines: u64) {
-        if lines > 0 {
-            info!(lines, address = %self.network, "left out lines about this address");
-        }
-    }
-
-    fn say_left_out_if_allowed(&self) {
-        if self.lines.left_out.load(Relaxed) > 0
-            && let Some(left_out) = self.lines.take_if_allowed(&self.rules)
-        {
-            self.say_left_out(left_out);
-        }
-    }
-
-    fn take(&self, bucket: &Bucket, rate: &Option<Rate>, excess: fn(Duration) -> Excess) -> Result<(), Excess> {
-        let Some(rate) = rate else { return Ok(()) };
-        bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(excess)
-    }
-
-    /// Whether it has a connection, or a place is held for one.
-    fn is_in_use(&self) -> bool {
-        self.connections.load(Relaxed) > 0 || self.held.load(Relaxed) > 0
-    }
-
-    /// Whether it is the same as an address that never had a client.
-    fn is_unused(&self, now: u64) -> bool {
-        let buckets = [&self.upgrades, &self.handshakes, &self.joins, &self.bytes, &self.lines.bucket];
-        !self.is_in_use() && self.lines.left_out.load(Relaxed) == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
-    }
-}
-
-/// Lines of the log, and how many were left out since the last one.
-#[derive(Debug, Default)]
-struct Ration {
-    bucket: Bucket,
-    left_out: AtomicU64,
-}
-
-impl Ration {
-    /// Takes one line, and returns how many were left out before; none if it must be left out.
-    fn take(&self, rules: &Rules) -> Option<u64> {
-        let taken = self.take_if_allowed(rules);
-        if taken.is_none() {
-            self.left_out.fetch_add(1, Relaxed);
-        }
-        taken
-    }
-
-    fn take_if_allowed(&self, rules: &Rules) -> Option<u64> {
-        if let Some(rate) = &rules.lines {
-            self.bucket.take(rate, 1, rules.nanos(Instant::now())).ok()?;
-        }
-        Some(self.left_out.swap(0, Relaxed))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Quotas, with time that only the tests let pass.
 
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
 use tokio::time::advance;
 
 use super::*;

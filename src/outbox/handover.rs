@@ -1,0 +1,126 @@
+//! What a client that may resume was sent, and how it moves from the outbox of one connection to that of the next.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::Outbox;
+use super::kept::Kept;
+use super::queue::{Origin, Queued, State};
+use super::share::Shares;
+use crate::limits::ANNOUNCEMENTS;
+
+/// What moves from one outbox to another.
+struct Backlog {
+    queue: VecDeque<Queued>,
+    shares: Shares,
+    kept: Box<Kept>,
+}
+
+impl Outbox {
+    /// Numbers the messages from the next one on, and keeps what is written, until [`forget`](Self::forget). Announces
+    /// `first` in the same moment, because another task may queue an error.
+    pub(crate) fn keep(&self, first: Option<Bytes>) {
+        let mut state = self.lock();
+        let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
+        state.kept = Some(Box::new(Kept::new(unnumbered)));
+        first.into_iter().for_each(|frame| self.announce_to(&mut state, frame));
+    }
+
+    /// Keeps nothing any more.
+    pub(crate) fn forget(&self) {
+        let mut state = self.lock();
+        state.kept = None;
+    }
+
+    /// Notes a pong with this payload; returns whether it proves what the client has received.
+    pub(crate) fn confirm(&self, payload: &[u8]) -> bool {
+        let Some(number) = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()) else { return false };
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(kept) = &mut state.kept else { return false };
+        if !kept.pong(number) {
+            return false;
+        }
+        state.ping |= kept.wants_ping();
+        state.shares.wake_all();
+        true
+    }
+
+    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept,
+    /// and there is room for them, so that the client does not keep others from joining its room.
+    pub(crate) fn can_resume_after(&self, received: u64) -> bool {
+        let state = self.lock();
+        let (in_flight, waiting) = (state.in_flight(), state.announcements);
+        state.kept.as_ref().is_some_and(|kept| {
+            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
+            fit && kept.can_resume_after(received, in_flight)
+        })
+    }
+
+    /// Moves what waits, and what is kept, to a new outbox that has no connection; none if nothing is kept. Its client
+    /// counts as away: who sends more than may wait hears at once that it is busy. The caller makes sure that nobody pushes
+    /// meanwhile.
+    pub(crate) fn part(&self) -> Option<Self> {
+        let mut backlog = self.lock().take_backlog()?;
+        backlog.kept.is_away = true;
+        let away = Self::new(self.max_bytes);
+        away.lock().add_backlog(backlog);
+        Some(away)
+    }
+
+    /// Moves what waits to `new`, after the message `resumed` and the kept messages whose numbers are above `received`.
+    /// Check [`can_resume_after`](Self::can_resume_after) first. The caller makes sure that nobody pushes meanwhile.
+    pub(crate) fn move_to(&self, new: &Self, received: u64, resumed: Bytes) {
+        let Some(mut backlog) = self.lock().take_backlog() else { return };
+        new.announce(resumed);
+        let mut state = new.lock();
+        let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
+        let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
+        backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
+        for queued in again {
+            state.account(&queued);
+            state.queue.push_back(queued);
+        }
+        state.add_backlog(backlog);
+        state.wake_owner();
+    }
+}
+
+impl State {
+    /// How many messages in the queue may have arrived although they are not known to be written.
+    fn in_flight(&self) -> usize {
+        let offered = if self.is_writing { usize::from(self.offered) } else { 0 };
+        let messages = self.queue.iter().take(offered).filter(|queued| queued.is_message()).count();
+        messages.saturating_sub(self.kept.as_ref().map_or(0, |kept| kept.unnumbered))
+    }
+
+    /// Takes what waits and what is kept; none if nothing is kept. A frame that is partly written stays as well, so that
+    /// another frame may follow on this connection.
+    fn take_backlog(&mut self) -> Option<Backlog> {
+        let in_flight = self.in_flight();
+        let mut kept = self.kept.take()?;
+        kept.note_loss(in_flight);
+        let begun = if self.is_writing { usize::from(self.offered) } else { usize::from(self.written > 0) };
+        let rest = self.queue.iter().take(begun);
+        let rest = rest.map(|queued| Queued { frame: queued.frame.clone(), origin: Origin::Control }).collect();
+        let queue = std::mem::replace(&mut self.queue, rest);
+        (self.bytes, self.announcements, self.announced_bytes, self.errors) = (0, 0, 0, 0);
+        let unnumbered = std::mem::take(&mut kept.unnumbered);
+        let queue = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
+        // Those who are paused look again, and find the messages where they are now.
+        self.shares.wake_all();
+        Some(Backlog { queue, shares: std::mem::take(&mut self.shares), kept })
+    }
+
+    /// Adds what waited in another outbox behind what waits here. This one must have no shares of its own, because its
+    /// client is in no room.
+    fn add_backlog(&mut self, backlog: Backlog) {
+        for queued in &backlog.queue {
+            self.account(queued);
+        }
+        self.shares.take_busy(&backlog.shares);
+        self.queue.extend(backlog.queue);
+        self.kept = Some(backlog.kept);
+    }
+}

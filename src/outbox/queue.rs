@@ -1,0 +1,168 @@
+//! The frames that are queued for one client, and how much of its room they use.
+
+use std::collections::VecDeque;
+use std::io;
+use std::task::Waker;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::kept::Kept;
+use super::share::Shares;
+use super::{EndReason, SenderId};
+use crate::limits::ERROR_MESSAGES;
+
+/// What an outbox has below its lock.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) queue: VecDeque<Queued>,
+    /// How many bytes of the first frame the socket has taken.
+    pub(super) written: usize,
+    /// The shares of the senders that have messages queued here, or for which this peer is busy.
+    pub(super) shares: Shares,
+    /// Bytes of peers' messages in the queue.
+    pub(super) bytes: usize,
+    /// Messages of the relay itself in the queue.
+    pub(super) announcements: usize,
+    /// Bytes of them.
+    pub(super) announced_bytes: usize,
+    /// `error` messages in the queue.
+    pub(super) errors: usize,
+    /// Whether to wake the connection's task when half of the errors are written: it does not read until then.
+    pub(super) wake_owner_when_answered: bool,
+    /// Whether to send a ping.
+    pub(super) ping: bool,
+    /// The pong to send.
+    pub(super) pong: Option<Bytes>,
+    /// Whether a task is writing to the socket now. It does not hold the lock meanwhile.
+    pub(super) is_writing: bool,
+    /// Whether to wake the connection's task when that write ends.
+    pub(super) wake_owner_after: bool,
+    /// Whether the socket is not writable, because the last write returned `Pending`: then only the
+    /// connection's task writes.
+    pub(super) awaits_writable: bool,
+    /// Whether a layer in between (TLS) still holds bytes of frames that it was given.
+    pub(super) is_unflushed: bool,
+    /// Since when the socket has accepted nothing although frames are queued.
+    pub(super) stalled_since: Option<Instant>,
+    /// When the socket last accepted bytes after it had not been writable: the client reads.
+    pub(super) read_at: Option<Instant>,
+    /// What [`Sink::taken_below`](super::Sink::taken_below) returned after the last progress.
+    pub(super) taken_below: u64,
+    /// The error of a write by another task, for the connection's task.
+    pub(super) error: Option<io::Error>,
+    /// Wakes the connection's task, the owner of the outbox.
+    pub(super) owner: Option<Waker>,
+    pub(super) end: Option<EndReason>,
+    pub(super) is_closed: bool,
+    /// How many frames of the queue the write that is under way may write, [`WRITE_FRAMES`](crate::limits::WRITE_FRAMES) at most.
+    pub(super) offered: u8,
+    /// What is kept, if the client may resume.
+    pub(super) kept: Option<Box<Kept>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) frame: Bytes,
+    pub(super) origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    Sender(SenderId),
+    Relay,
+    Error,
+    /// Pings, pongs and close frames.
+    Control,
+}
+
+impl Queued {
+    /// Whether it is a message, and no control frame.
+    pub(super) fn is_message(&self) -> bool {
+        !matches!(self.origin, Origin::Control)
+    }
+}
+
+impl State {
+    /// Whether a peer's message of `bytes` fits. Forgets confirmed messages as far as it needs their room.
+    pub(super) fn has_room(&mut self, bytes: usize, most: usize) -> bool {
+        loop {
+            let kept = self.kept.as_ref().map_or(0, |kept| kept.bytes());
+            let used = self.bytes + kept;
+            if used == 0 || used + bytes <= most {
+                return true;
+            }
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
+                return false;
+            }
+        }
+    }
+
+    /// Whether a pong may make room: asks for one if none is on its way.
+    pub(super) fn ask_for_pong(&mut self) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        self.ping |= kept.may_ping();
+        kept.bytes() > 0
+    }
+
+    /// Counts a frame that is added to the queue.
+    pub(super) fn account(&mut self, queued: &Queued) {
+        let bytes = queued.frame.len();
+        match queued.origin {
+            Origin::Sender(sender) => {
+                self.bytes += bytes;
+                self.shares.entry(sender).add(bytes);
+            }
+            Origin::Relay => {
+                self.announcements += 1;
+                self.announced_bytes += bytes;
+            }
+            Origin::Error => self.errors += 1,
+            Origin::Control => {}
+        }
+    }
+
+    pub(super) fn release(&mut self, bytes: usize, origin: Origin) {
+        match origin {
+            Origin::Sender(sender) => {
+                self.bytes -= bytes;
+                self.shares.release(sender, bytes);
+            }
+            Origin::Relay => {
+                self.announcements -= 1;
+                self.announced_bytes -= bytes;
+            }
+            Origin::Error => {
+                self.errors -= 1;
+                if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {
+                    self.wake_owner();
+                }
+            }
+            Origin::Control => {}
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        self.shares.wake_all();
+    }
+
+    pub(super) fn discard(&mut self) {
+        self.queue = VecDeque::new();
+        (self.written, self.bytes, self.is_unflushed) = (0, 0, false);
+        self.shares = Shares::default();
+        (self.ping, self.pong) = (false, None);
+    }
+
+    pub(super) fn register_owner(&mut self, waker: &Waker) {
+        if !self.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
+            self.owner = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake_owner(&self) {
+        if let Some(owner) = &self.owner {
+            owner.wake_by_ref();
+        }
+    }
+}
