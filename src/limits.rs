@@ -1,5 +1,6 @@
 //! Every number of the relay, with its unit and its reason.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The port that the relay listens on by default: it needs no privileges, as ports below 1024 do, and is easy to
@@ -180,6 +181,8 @@ pub const REFUSED_RETRY: Duration = Duration::from_secs(5);
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// The most headers of a request: browsers send about 20, and proxies add a handful.
 pub const HEADERS: usize = 64;
+/// The longest name of a parameter in a URL that is looked at as a misspelled one, in characters.
+pub const QUERY_NAME_CHARS: usize = 32;
 /// How long a request's head may take: from the connection's beginning, and later from its first byte.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may rest between two requests: longer than the balancers in front of the relay let theirs rest (60 s
@@ -197,6 +200,9 @@ pub const EXPIRY_REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the local authority of `--lan` is valid: to trust it on each phone is work, so once has to last for the
 /// life of the machine.
 pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// A clock that says an earlier time than this, in seconds since 1970 (the first day of 2026, before which no version of this
+/// relay was made), is wrong: small machines begin in 1970 until they reach a time server.
+pub const EARLIEST_CLOCK: Duration = Duration::from_secs(1_767_225_600);
 /// How long a certificate that the local authority issues is valid. A machine may sleep over a long weekend; Apple
 /// accepts 825 days at most.
 pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -230,6 +236,8 @@ pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest token, in bytes: one with many claims and an RSA signature has 1 KiB, and a longer one than this does not
 /// fit into the headers of most servers.
 pub const TOKEN_BYTES: usize = 8 * 1024;
+/// The claim of tokens that has the rooms, unless `--token-room-claim` says otherwise.
+pub const TOKEN_ROOM_CLAIM: &str = "room";
 /// How far the clocks of who signs tokens and of the relay may differ: `exp` and `nbf` may be exceeded by that much.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 /// The shortest secret that signs tokens, in bytes: anybody with a token can try secrets without asking the relay, and
@@ -237,6 +245,19 @@ pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 pub const SECRET_BYTES_MIN: usize = 16;
 /// The longest file with a secret or public keys, in bytes: dozens of RSA keys fit.
 pub const KEY_FILE_BYTES: u64 = 64 * 1024;
+/// The sizes of RSA keys that verify tokens, in bits: what RFC 7518 demands at least, and what ring takes at most.
+pub const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+/// The longest key set of an identity provider, in bytes: those of large ones have 10 KiB.
+pub const JWKS_BYTES: usize = 256 * 1024;
+/// The most keys of a set: large providers have ten. A token without the name of its key is tried with each.
+pub const JWKS_KEYS: usize = 64;
+/// How long it may take to fetch a key set: who waits for it to join hears of the outcome before
+/// [`AUTHORIZE_DEADLINE`].
+pub const JWKS_DEADLINE: Duration = Duration::from_secs(4);
+/// How often a key set is fetched at most, whatever keys tokens name.
+pub const JWKS_REFETCH: Duration = Duration::from_secs(60);
+/// How old a key set may be when somebody joins before it is fetched again, so that a key that was taken back ends.
+pub const JWKS_AGE: Duration = Duration::from_secs(10 * 60);
 /// How long the token of an invite link is valid by default: for a call today or tomorrow.
 pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that the token of an invite link may be valid: it cannot be taken back without a new secret.
@@ -249,8 +270,13 @@ pub const WEBHOOK_REQUESTS: usize = 32;
 pub const WEBHOOK_WAITING: usize = 1024;
 /// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
 pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);
-/// How often the log says at most that the webhook does not decide.
+/// How often the log repeats that the webhook does not decide for one and the same reason.
 pub const WEBHOOK_COMPLAINTS: Duration = Duration::from_secs(60);
+/// Lines of the log about the webhook that may be written at once, and as many a minute beyond that: clients can make it
+/// fail and decide in turn.
+pub const WEBHOOK_LINES: u32 = 10;
+/// The longest file with certificates, in bytes: all authorities of a system fit.
+pub const FILE_BYTES: u64 = 1024 * 1024;
 /// The longest answer of the webhook, in bytes; the head of its response may have as many.
 pub const WEBHOOK_BYTES: usize = 64 * 1024;
 /// The most characters of a webhook's message that the client gets.

@@ -7,6 +7,7 @@ pub(crate) mod origin;
 mod pace;
 mod path;
 pub(crate) mod proxy;
+mod query;
 pub(crate) mod redirect;
 pub(crate) mod refused;
 pub(crate) mod response;
