@@ -96,6 +96,7 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
+        proxy::warn_of_networks(&config.trusted_proxy);
         let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&config));
         let hold = Duration::from_millis(config.hold_ms);
         Ok(Relay {

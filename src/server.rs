@@ -78,9 +78,10 @@ impl Server {
         let config = builder.config();
         config.check()?;
         let (tls, trust) = open_tls(config).map_err(BindError::Tls)?;
-        let listeners = listen(&config.listen, config.unix_mode).await.map_err(BindError::Listen)?;
+        let listeners = listen(&config.listen, config.unix_mode, &[]).await.map_err(BindError::Listen)?;
         #[cfg(feature = "tls")]
-        let redirectors = listen(&config.redirect_from, config.unix_mode).await.map_err(BindError::Listen)?;
+        let redirectors =
+            listen(&config.redirect_from, config.unix_mode, &listeners).await.map_err(BindError::Listen)?;
         #[cfg(not(feature = "tls"))]
         let redirectors = Vec::new();
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
@@ -159,15 +160,15 @@ impl Endpoint {
     fn open(self, listener: Listener) {
         let drain = Arc::clone(self.relay.drain());
         match (listener, self.tls.clone()) {
-            (Listener::Tcp(listener), None) => drain.spawn(self.accept_from(listener, Self::serve)),
+            (Listener::Tcp(listener), None) => drain.spawn_listener(self.accept_from(listener, Self::serve)),
             (Listener::Tcp(listener), Some(tls)) => {
                 let serve = move |endpoint: Self, stream, info, admitted| {
                     endpoint.serve_tls(Arc::clone(&tls), stream, info, admitted)
                 };
-                drain.spawn(self.accept_from(listener, serve));
+                drain.spawn_listener(self.accept_from(listener, serve));
             }
             // The bytes of a Unix socket do not leave the machine, so TLS would be of no use.
-            (Listener::Unix(listener), _) => drain.spawn(self.accept_from(listener, Self::serve)),
+            (Listener::Unix(listener), _) => drain.spawn_listener(self.accept_from(listener, Self::serve)),
         }
     }
 

@@ -73,12 +73,22 @@ pub(crate) fn create_own_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
+/// Opens a regular file to read it.
+///
+/// # Errors
+/// When it cannot be opened, or is something else.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")) }
+}
+
 /// Opens a file. Who owns it is not known here.
 ///
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn open_own(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| format!("cannot read {}", path.display()))
+    open_file(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Opens a file. Who can read it is not known here.
