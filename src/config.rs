@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 #[cfg(feature = "auth")]
+use crate::auth::jwks::JwksSource;
+#[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
@@ -51,11 +53,29 @@ pub struct Config {
     /// EdDSA.
     #[cfg(feature = "auth")]
     pub token_key_file: Vec<PathBuf>,
+    /// Key sets of identity providers that verify tokens (feature `auth`, RFC 7517): files, or URLs that are asked again
+    /// when a token names a key that is not known.
+    #[cfg(feature = "auth")]
+    pub token_jwks: Vec<JwksSource>,
+    /// The audiences of tokens (feature `auth`): their `aud` must have one of these. Without any, a token with `aud` is
+    /// refused.
+    #[cfg(feature = "auth")]
+    pub token_audience: Vec<String>,
+    /// The issuers of tokens (feature `auth`): their `iss` must be one of these, if there are any.
+    #[cfg(feature = "auth")]
+    pub token_issuer: Vec<String>,
+    /// The claim of tokens that has the rooms (feature `auth`).
+    #[cfg(feature = "auth")]
+    pub token_room_claim: String,
+    /// Whether a token without that claim opens every room (feature `auth`). It needs a `token_audience`.
+    #[cfg(feature = "auth")]
+    pub token_any_room: bool,
     /// The webhook that is asked before each join (feature `auth`). A program that has an authorizer of its own cannot have
     /// a webhook too.
     #[cfg(feature = "auth")]
     pub auth_url: Option<AuthUrl>,
-    /// The certificate authorities of `auth_url`, a PEM file (feature `auth`); needed if it is https.
+    /// The certificate authorities of `auth_url` and `token_jwks` with https, a PEM file (feature `auth`); without it they are
+    /// those of the system.
     #[cfg(feature = "auth")]
     pub auth_ca: Option<PathBuf>,
     /// The most members of a room, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
@@ -161,11 +181,39 @@ impl Config {
                 return Err(ConfigError::EmptyPath { flag });
             }
         }
-        match (&self.auth_url, &self.auth_ca) {
-            (Some(url), None) if url.is_https() => Err(ConfigError::NoAuthority),
-            (Some(url), Some(_)) if url.is_https() => Ok(()),
-            (_, Some(_)) => Err(ConfigError::NoHttps),
-            (_, None) => Ok(()),
+        self.check_tokens()?;
+        let is_https = self.auth_url.as_ref().is_some_and(AuthUrl::is_https);
+        if self.auth_ca.is_some() && !is_https && !self.token_jwks.iter().any(JwksSource::is_https) {
+            return Err(ConfigError::NoHttps);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody joins without a token.
+    #[cfg(feature = "auth")]
+    pub(crate) fn needs_tokens(&self) -> bool {
+        !self.token_secret_file.is_empty() || !self.token_key_file.is_empty() || !self.token_jwks.is_empty()
+    }
+
+    #[cfg(feature = "auth")]
+    fn check_tokens(&self) -> Result<(), ConfigError> {
+        let room_claim = [self.token_room_claim.clone()];
+        for (flag, texts, is_default) in [
+            ("--token-audience", &self.token_audience[..], self.token_audience.is_empty()),
+            ("--token-issuer", &self.token_issuer, self.token_issuer.is_empty()),
+            ("--token-room-claim", &room_claim, self.token_room_claim == limits::TOKEN_ROOM_CLAIM),
+        ] {
+            if texts.iter().any(String::is_empty) {
+                return Err(ConfigError::EmptyText { flag });
+            }
+            if !is_default && !self.needs_tokens() {
+                return Err(ConfigError::NoTokens { flag });
+            }
+        }
+        match self.token_any_room {
+            true if !self.needs_tokens() => Err(ConfigError::NoTokens { flag: "--token-any-room" }),
+            true if self.token_audience.is_empty() => Err(ConfigError::AnyRoomForAnybody),
+            _ => Ok(()),
         }
     }
 
@@ -205,6 +253,16 @@ impl Default for Config {
             token_secret_file: Vec::new(),
             #[cfg(feature = "auth")]
             token_key_file: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_jwks: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_audience: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_issuer: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_room_claim: limits::TOKEN_ROOM_CLAIM.to_owned(),
+            #[cfg(feature = "auth")]
+            token_any_room: false,
             #[cfg(feature = "auth")]
             auth_url: None,
             #[cfg(feature = "auth")]
@@ -259,15 +317,26 @@ pub enum ConfigError {
     /// There is no TLS to redirect to.
     #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]
     NowhereToRedirect,
-    /// There is an https webhook without its authority.
+    /// A text is empty.
+    #[error("{flag} is empty")]
+    EmptyText {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is a rule for tokens, and nobody needs one.
     #[cfg(feature = "auth")]
-    #[error(
-        "--auth-url with https needs --auth-ca FILE, the PEM file of its authority: the relay trusts no public ones"
-    )]
-    NoAuthority,
-    /// There is the authority of a webhook, and no https webhook.
+    #[error("{flag} needs tokens: give --token-jwks, --token-key-file or --token-secret-file as well")]
+    NoTokens {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// Each token of the identity provider would open each room, whomever it is for.
     #[cfg(feature = "auth")]
-    #[error("--auth-ca needs --auth-url with an https:// URL")]
+    #[error("--token-any-room needs --token-audience: otherwise each token of the identity provider opens each room")]
+    AnyRoomForAnybody,
+    /// There is the authority of https servers, and no such server.
+    #[cfg(feature = "auth")]
+    #[error("--auth-ca needs --auth-url or --token-jwks with an https:// URL")]
     NoHttps,
     /// There are two who decide on joins.
     #[cfg(feature = "auth")]

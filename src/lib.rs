@@ -141,6 +141,8 @@ mod testing;
 mod ws;
 
 #[cfg(feature = "auth")]
+pub use auth::jwks::{JwksSource, JwksSourceError, JwksUrl};
+#[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};

@@ -171,7 +171,6 @@ async fn a_token_that_is_not_good_is_refused_with_what_is_wrong() {
         (with(json!({"room": []})), "another room"),
         (with(json!({"room": 5})), "a text or a list of texts"),
         (with(json!({"room": null})), "no \"room\""),
-        (with(json!({"sub": "Ana Lovelace"})), "\"sub\""),
         (with(json!({"sub": ""})), "\"sub\""),
         (with(json!({"sub": 7})), "claims"),
         (with(json!({"name": "x".repeat(65)})), "\"name\""),
@@ -184,7 +183,8 @@ async fn a_token_that_is_not_good_is_refused_with_what_is_wrong() {
         keeps_out(&relay, json!({ "token": token }), why).await;
     }
     keeps_out(&relay, json!({}), "needs a token").await;
-    assert_eq!(answer(&relay, json!({"token": null})).await["code"], "bad_message");
+    keeps_out(&relay, json!({"token": null}), "needs a token").await;
+    assert_eq!(answer(&relay, json!({"token": 5})).await["code"], "bad_message");
     // None of this has harmed anything.
     lets_in(&relay, &good()).await;
 }
@@ -728,6 +728,18 @@ async fn a_webhook_by_https_must_be_of_the_authority_that_was_given() {
         let (auth_url, auth_ca) = (Some(url.parse().unwrap()), Some(authority.authority_file()));
         let relay = TestRelay::start_with(Config { auth_url, auth_ca, ..Config::default() }).await;
         assert_eq!(answer(&relay, json!({})).await["type"], heard);
+    }
+    // Without the flag, those of the system are believed.
+    for (authority, heard) in [(&pki, "joined"), (&stranger, "error")] {
+        let mut command = binary();
+        command.args(["--listen", "127.0.0.1:0", "--auth-url", &url]);
+        command.env("SSL_CERT_FILE", authority.authority_file()).env("SSL_CERT_DIR", pki.folder().join("none"));
+        let relay = Process::of(command).await;
+        let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
+        let url = format!("ws://{address}/ws");
+        let mut client = harness::Client::dial(harness::connect(address).await, &url, &[]).await.unwrap();
+        client.say(json!({"type": "join", "room": "r"})).await;
+        assert_eq!(client.hear().await["type"], heard);
     }
     let auth_ca = Some(file(pki.folder(), "empty.pem", ""));
     let config = Config { auth_url: Some(url.parse().unwrap()), auth_ca, ..Config::default() };

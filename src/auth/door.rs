@@ -4,23 +4,40 @@
 use std::sync::Arc;
 
 pub(crate) use super::keys::KeyRing;
-use super::token::Tokens;
+use super::token::{Bearer, Fault, Rules, Tokens};
 use super::webhook::Webhook;
 use super::{Answer, Authorizer, JoinRequest, Open};
 use crate::config::Config;
 
 /// Asks for a token, and then who else decides.
+#[derive(Clone)]
 struct Door {
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     next: Arc<dyn Authorizer>,
 }
 
 impl Authorizer for Door {
     fn authorize(&self, request: &JoinRequest) -> Answer {
-        let bearer = match self.tokens.check(request) {
-            Ok(bearer) => bearer,
-            Err(denial) => return Answer::Now(Err(denial)),
-        };
+        match self.tokens.check(request) {
+            Ok(bearer) => self.ask_next(bearer, request),
+            Err(Fault::Denied(denial)) => Answer::Now(Err(denial)),
+            Err(Fault::UnknownKey) => {
+                let (door, request) = (self.clone(), request.clone());
+                Answer::Later(Box::pin(async move {
+                    let bearer = door.tokens.check_with_new_keys(&request).await?;
+                    match door.ask_next(bearer, &request) {
+                        Answer::Now(answer) => answer,
+                        Answer::Later(decision) => decision.await,
+                    }
+                }))
+            }
+        }
+    }
+}
+
+impl Door {
+    /// Asks who else decides about the bearer of a token.
+    fn ask_next(&self, bearer: Bearer, request: &JoinRequest) -> Answer {
         match self.next.authorize(&bearer.request(request)) {
             Answer::Now(answer) => Answer::Now(answer.map(|grant| bearer.grant(grant))),
             Answer::Later(decision) => {
@@ -44,9 +61,10 @@ pub(crate) fn open(config: &Config, own: Option<Arc<dyn Authorizer>>) -> anyhow:
         (Some(url), None) => Arc::new(Webhook::new(url, config.auth_ca.as_deref())?),
         (None, None) => Arc::new(Open),
     };
-    if config.token_secret_file.is_empty() && config.token_key_file.is_empty() {
+    if !config.needs_tokens() {
         return Ok((next, None));
     }
-    let keys = Arc::new(KeyRing::open(&config.token_secret_file, &config.token_key_file)?);
-    Ok((Arc::new(Door { tokens: Tokens::new(Arc::clone(&keys)), next }), Some(keys)))
+    let keys = Arc::new(KeyRing::open(config)?);
+    let tokens = Arc::new(Tokens::new(Arc::clone(&keys), Rules::new(config)));
+    Ok((Arc::new(Door { tokens, next }), Some(keys)))
 }

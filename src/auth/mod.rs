@@ -4,14 +4,20 @@
 //! [`Denial`] the reason for the client. An answer may take time (a webhook, a directory): the client's next messages
 //! wait for it, and other clients do not.
 
+#[cfg(feature = "auth")]
+mod client;
 #[cfg_attr(not(feature = "auth"), path = "door_absent.rs")]
 pub(crate) mod door;
+#[cfg(feature = "auth")]
+pub(crate) mod jwks;
 #[cfg(feature = "auth")]
 pub(crate) mod keys;
 #[cfg(feature = "auth")]
 mod signature;
 #[cfg(feature = "auth")]
 pub(crate) mod token;
+#[cfg(feature = "auth")]
+mod turns;
 #[cfg(feature = "auth")]
 pub(crate) mod webhook;
 
