@@ -16,6 +16,7 @@ use crate::net::address::{ListenAddress, ListenAddressError};
 #[cfg(feature = "tls")]
 use crate::net::certificate::CertificateFiles;
 use crate::protocol::IceServers;
+use crate::quota::QuotaSettings;
 
 /// The settings of a relay. [`Config::default`] has the binary's defaults; [`Config::check`] checks the values. Some
 /// fields exist only with their feature, so set the fields that you need, and take the others from the default.
@@ -228,6 +229,20 @@ impl Config {
             (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone() })),
             (Some(cert), None) => Err(ConfigError::NoKey(cert.clone())),
             (None, Some(key)) => Err(ConfigError::NoCertificate(key.clone())),
+        }
+    }
+}
+
+impl From<&Config> for QuotaSettings {
+    fn from(config: &Config) -> Self {
+        Self {
+            message_rate: config.message_rate,
+            byte_rate: config.byte_rate,
+            address_connections: config.address_connections,
+            address_upgrades: config.address_upgrades,
+            address_joins: config.address_joins,
+            address_bytes: config.address_bytes,
+            max_connections: config.max_connections,
         }
     }
 }

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::contain::contained;
 use crate::limits::DRAIN_DEADLINE;
-use crate::outbox::{EndReason, Outbox};
+use crate::outbox::{ConnectionId, EndReason, Outbox};
 
 /// What the relay tells its clients when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +53,7 @@ pub(crate) struct Drain {
     tasks: DashMap<u64, Option<AbortHandle>>,
     /// Cancels the connections that run in an embedder's tasks.
     cut: CancellationToken,
-    /// The WebSockets, by the numbers of their connections.
-    websockets: DashMap<u64, Weak<Outbox>>,
-    /// How many WebSockets have been registered so far.
-    count: AtomicU64,
+    websockets: DashMap<ConnectionId, Weak<Outbox>>,
     /// Numbers the tasks.
     spawned: AtomicU64,
 }
@@ -70,7 +67,6 @@ impl Drain {
             tasks: DashMap::new(),
             cut: CancellationToken::new(),
             websockets: DashMap::new(),
-            count: AtomicU64::new(0),
             spawned: AtomicU64::new(0),
         }
     }
@@ -125,13 +121,13 @@ impl Drain {
 
     /// Registers a WebSocket until the registration is dropped.
     pub(crate) fn register(self: &Arc<Self>, outbox: &Arc<Outbox>) -> Registration {
-        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        self.websockets.insert(number, Arc::downgrade(outbox));
+        let id = outbox.id();
+        self.websockets.insert(id, Arc::downgrade(outbox));
         // A client that connects while the relay tells the others is told here.
         if let Some(shutdown) = *self.shutdown.borrow() {
             outbox.end(shutdown.into());
         }
-        Registration { drain: Arc::clone(self), number }
+        Registration { drain: Arc::clone(self), id }
     }
 
     /// How many WebSockets are registered.
@@ -173,18 +169,18 @@ impl Drop for Task {
 #[derive(Debug)]
 pub(crate) struct Registration {
     drain: Arc<Drain>,
-    number: u64,
+    id: ConnectionId,
 }
 
 impl Registration {
-    /// The number of the connection, which the log and the observer get.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// The connection.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.drain.websockets.remove(&self.number);
+        self.drain.websockets.remove(&self.id);
     }
 }

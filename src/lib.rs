@@ -83,22 +83,23 @@
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
-// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection |
+// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection; what all sessions share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
-// | `relay.rs` | what all connections share |
-// | `http/` | HTTP requests |
+// | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
+// | `config.rs` | settings and their checks |
+// | `relay.rs` | the relay that a program embeds, built from its settings |
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
-// | `config.rs`, `server.rs` | settings and their checks; bind, accept, drain |
+// | `server.rs` | bind, accept, drain |
 // | `cli/`, `main.rs` | the program |
 // | `fuzzing.rs` | what the targets in `fuzz/` need of the above |
 //
 // # The path of one message
 // 1. `ws/connection.rs`: `poll_input` reads from the socket, and `ws/decoder.rs` decodes a whole text.
 // 2. `protocol/parse.rs`: `parse` parses the envelope, and keeps the payload as text.
-// 3. `peer/session.rs`: `receive` checks the message rate.
-// 4. `peer/session.rs`: `relay` checks that the peer is in a room.
-// 5. `room/room.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
+// 3. `peer/session/mod.rs`: `receive` checks the message rate.
+// 4. `peer/session/pause.rs`: `relay` checks that the peer is in a room.
+// 5. `room/relay.rs`: `relay` has `protocol/encode.rs` encode the message once, and finds its receivers.
 // 6. `outbox/mod.rs`: `push` queues it in each receiver's outbox, if the sender's share there is not full.
 // 7. `outbox/writer.rs`: `flush` writes it to the receiver's socket at once, or leaves it to the receiver's own task.
 
@@ -118,6 +119,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+#[cfg(feature = "lan")]
 mod lan;
 pub mod limits;
 mod mount;
@@ -161,3 +163,8 @@ pub use room::Role;
 pub use secret::Secret;
 pub use server::{Reloader, Server};
 pub use ws::{Opaque, Transport};
+
+/// Compiles the Rust of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -160,6 +160,9 @@ pub const ADDRESS_LINES_A_MINUTE: u32 = 60;
 /// The part of the process's file descriptors that connections may take, in percent, unless `--max-connections` says
 /// otherwise.
 pub const MAX_CONNECTIONS_PERCENT: usize = 95;
+/// How many file descriptors the process needs at least for the log to be silent about it: about as many as a socket's
+/// [`BACKLOG`], the clients that return at once after a restart.
+pub const FEW_DESCRIPTORS: u64 = 4096;
 /// File descriptors that connections leave to the rest at least: listeners, files, and the refusals that are being
 /// written.
 pub const SPARE_DESCRIPTORS: usize = 64;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
+use signaling_relay::cli::descriptors;
 use signaling_relay::cli::environment::FromEnvironment;
 use signaling_relay::cli::flags::{self, Task};
 use signaling_relay::cli::log::Log;
@@ -52,6 +53,8 @@ fn runtime() -> anyhow::Result<Runtime> {
 async fn run(config: Config) -> anyhow::Result<()> {
     // A signal that arrives while the server binds takes effect as soon as it serves.
     let signals = Signals::new()?;
+    // Before the server derives from it how many connections it may take.
+    descriptors::raise_limit();
     let server = Server::bind(config).await?;
     Banner::new(&server).print();
     signals::serve(server, signals).await

@@ -52,11 +52,11 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
             let upgrading = hyper::upgrade::on(&mut request);
             let request = request.map(drop);
             if !upgrade::is_upgrade(request.headers()) {
-                return Ok(service::answer(&relay, connection, &request).await);
+                return Ok(service::answer(&relay.site, connection, &request).await);
             }
-            let (response, upgrade) = upgrade::answer(&relay, connection, None, &request).await;
+            let (response, upgrade) = upgrade::answer(&relay.site, connection, None, &request).await;
             if let Some(upgrade) = upgrade {
-                let drain = Arc::clone(relay.drain());
+                let drain = Arc::clone(&relay.hub().drain);
                 drain.spawn(async move {
                     match upgrading.await {
                         Ok(stream) => {

@@ -1,51 +1,40 @@
-//! The relay that a program embeds: what all its connections share.
+//! The relay that a program embeds, built from its settings.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::HeaderMap;
-use tokio::time::Instant;
-use tracing::info;
-
 use crate::auth::Authorizer;
-use crate::auth::door::{self, KeyRing};
+#[cfg(not(feature = "auth"))]
+use crate::auth::Open;
+#[cfg(feature = "auth")]
+use crate::auth::keys::KeyRing;
+#[cfg(feature = "auth")]
+use crate::auth::settings::AuthSettings;
+#[cfg(feature = "auth")]
+use crate::auth::token::Rules;
 use crate::config::Config;
 #[cfg(feature = "auth")]
 use crate::config::ConfigError;
-use crate::drain::{Drain, Registration, Shutdown};
+use crate::drain::Shutdown;
 use crate::error::BindError;
 use crate::http::assets::Page;
 use crate::http::origin::OriginPolicy;
-use crate::http::proxy::{self, Client};
-use crate::lan::trust::TrustPages;
-use crate::limits;
-use crate::net::info::ConnectionInfo;
+use crate::http::site::Site;
+use crate::http::trust::TrustPages;
 use crate::net::machine;
-use crate::outbox::Outbox;
-use crate::peer::{Context, Observer, Places, RelayEvent, Session};
-use crate::protocol;
-use crate::quota::{Admission, Quotas, RateLimiter, Refused};
-use crate::room::Rooms;
+use crate::peer::{Hub, HubSettings, Observer, RelayEvent};
 
 /// One relay: its rooms, its page, and its connections.
 ///
 /// A [`Server`](crate::Server) listens for it. Without a server, [`serve_stream`](Self::serve_stream) serves a stream
 /// of your own, and [`service`](Self::service) mounts the relay in another HTTP server.
 pub struct Relay {
-    pub(crate) config: Config,
-    /// The call page.
-    pub(crate) page: Page,
-    /// The web pages that may connect.
-    pub(crate) origins: OriginPolicy,
-    /// The pages about the local authority, if there is one.
-    pub(crate) trust: Option<Arc<TrustPages>>,
+    config: Config,
+    pub(crate) site: Arc<Site>,
     /// The keys of tokens, if clients need one.
+    #[cfg(feature = "auth")]
     pub(crate) keys: Option<Arc<KeyRing>>,
-    context: Arc<Context>,
-    drain: Arc<Drain>,
-    quotas: Arc<Quotas>,
 }
 
 /// Builds a [`Relay`]; made by [`Relay::builder`].
@@ -91,29 +80,49 @@ impl RelayBuilder {
         if self.authorizer.is_some() && config.auth_url.is_some() {
             return Err(ConfigError::TwoAuthorizers.into());
         }
-        let (authorizer, keys) = door::open(&config, self.authorizer).map_err(BindError::Auth)?;
+        #[cfg(feature = "auth")]
+        let (authorizer, keys) = AuthSettings {
+            token_secret_files: &config.token_secret_file,
+            token_key_files: &config.token_key_file,
+            token_key_sets: &config.token_jwks,
+            token_rules: Rules {
+                audiences: config.token_audience.clone(),
+                issuers: config.token_issuer.clone(),
+                room_claim: config.token_room_claim.clone(),
+                any_room: config.token_any_room,
+            },
+            webhook: config.auth_url.as_ref(),
+            authorities: config.auth_ca.as_deref(),
+        }
+        .open(self.authorizer)
+        .map_err(BindError::Auth)?;
+        #[cfg(not(feature = "auth"))]
+        let authorizer = self.authorizer.unwrap_or_else(|| Arc::new(Open));
         #[cfg(feature = "page")]
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
         proxy::warn_of_networks(&config.trusted_proxy);
-        let (drain, quotas) = (Arc::new(Drain::new()), Quotas::new(&config));
-        let hold = Duration::from_millis(config.hold_ms);
-        Ok(Relay {
+        let settings = HubSettings {
+            room_capacity: config.room_capacity,
+            max_message_bytes: config.max_message_bytes,
+            hold: Duration::from_millis(config.hold_ms),
+            ice_servers: config.ice_servers.clone(),
+            quotas: (&config).into(),
+        };
+        let site = Site {
+            hub: Hub::new(settings, authorizer, self.observer),
             page,
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
+            may_frame: config.allow_frame.clone(),
+            trusted_proxies: config.trusted_proxy.clone(),
             trust,
-            keys,
-            context: Arc::new(Context {
-                rooms: Arc::new(Rooms::new(config.room_capacity, protocol::encode)),
-                places: Arc::new(Places::new(hold, Arc::clone(&drain), Arc::clone(&quotas))),
-                authorizer,
-                ice_servers: config.ice_servers.clone(),
-                observer: self.observer,
-            }),
-            drain,
-            quotas,
+        };
+        Ok(Relay {
             config,
+            site: Arc::new(site),
+            #[cfg(feature = "auth")]
+            keys,
         })
     }
 }
@@ -132,26 +141,26 @@ impl Relay {
 
     /// How many rooms there are. Each has at least one member.
     pub fn rooms(&self) -> usize {
-        self.context.rooms.len()
+        self.hub().rooms.len()
     }
 
     /// How many WebSockets there are, including those whose upgrade is still being answered.
     pub fn connections(&self) -> usize {
-        self.drain.websockets()
+        self.hub().drain.websockets()
     }
 
     /// How many addresses the limits for each address know of: those that have a connection or a held place, or have used a
     /// part of their limits that has not refilled yet.
     pub fn addresses(&self) -> usize {
-        self.quotas.addresses()
+        self.hub().quotas.addresses()
     }
 
     /// Tells every client that the relay shuts down, and waits until all connections have ended, for
-    /// [`DRAIN_DEADLINE`](limits::DRAIN_DEADLINE) at most. Then it aborts those that are left. It refuses later
+    /// [`DRAIN_DEADLINE`](crate::limits::DRAIN_DEADLINE) at most. Then it aborts those that are left. It refuses later
     /// WebSockets.
     pub async fn shutdown(&self, shutdown: Shutdown) {
-        self.drain.shut_down(shutdown).await;
-        self.quotas.report_left_out();
+        self.hub().drain.shut_down(shutdown).await;
+        self.hub().quotas.report_left_out();
     }
 
     /// Reads the files of `token_secret_file` and `token_key_file` again, as [`Reloader`](crate::Reloader) does. If one of
@@ -163,54 +172,9 @@ impl Relay {
         }
     }
 
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
-
-    pub(crate) fn quotas(&self) -> &Arc<Quotas> {
-        &self.quotas
-    }
-
-    /// Admits a connection; a trusted proxy's counts only among all.
-    ///
-    /// # Errors
-    /// When a limit is reached, which the log says: the refusal, unless enough others are being written.
-    pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<Refused>> {
-        let ip = proxy::counted_ip(connection.ip(), &self.config.trusted_proxy);
-        self.quotas.admit(ip).map_err(|excess| {
-            if self.quotas.may_log_refusal(ip, excess) {
-                info!(address = %connection, why = %excess, "refused a connection");
-            }
-            self.quotas.refuse(excess, connection)
-        })
-    }
-
-    pub(crate) fn drain(&self) -> &Arc<Drain> {
-        &self.drain
-    }
-
-    /// A new session in no room, with full rate limits, for the client of `admission`; and its registration.
-    pub(crate) fn new_session(
-        &self,
-        address: Option<IpAddr>,
-        origin: Option<&str>,
-        admission: &Admission,
-    ) -> (Session, Registration) {
-        // A full share for each member of a room, and as much again for those who have left. An empty share takes a message
-        // of any size.
-        let share = limits::SHARE_BYTES.max(self.config.max_message_bytes);
-        let outbox = Arc::new(Outbox::new(2 * self.config.room_capacity * share));
-        let registration = self.drain.register(&outbox);
-        let connection = registration.number();
-        self.context.observe(|| RelayEvent::Connected { connection, address });
-        let rate = RateLimiter::new(self.config.message_rate, self.config.byte_rate, Instant::now())
-            .sharing(admission.address().cloned());
-        (Session::new(Arc::clone(&self.context), connection, outbox, rate, address, origin), registration)
-    }
-
-    /// The client that made the request with these `headers`, on a connection that may be a proxy's.
-    pub(crate) fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
-        Client::from_request(headers, connection, &self.config.trusted_proxy)
+    /// What all its sessions share.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.site.hub
     }
 }
 

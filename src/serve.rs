@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::drain::Registration;
+use crate::http::over_limit;
 use crate::http::proxy::is_trusted;
-use crate::http::refused;
 use crate::http::service::{self, Upgraded};
 use crate::http::upgrade::Upgrade;
 use crate::limits;
@@ -16,7 +16,7 @@ use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::outbox::EndReason;
 use crate::peer::Session;
-use crate::quota::{Admission, Refused};
+use crate::quota::{Admission, RefusalPermit};
 use crate::relay::Relay;
 use crate::room::{ErrorCode, Event};
 use crate::ws::{Connection, End, Transport};
@@ -26,7 +26,7 @@ impl Relay {
     /// TLS, a tunnel) in [`Opaque`](crate::Opaque). If this future is dropped, the client leaves its room: its place is
     /// held only when the stream itself ends.
     pub async fn serve_stream<S: Transport>(self: &Arc<Self>, stream: S, connection: impl Into<ConnectionInfo>) {
-        self.drain().serve(self.admit_and_serve(stream, connection.into())).await;
+        self.hub().drain.serve(self.admit_and_serve(stream, connection.into())).await;
     }
 
     /// Serves the connections of a listener of your own, until the relay shuts down.
@@ -37,18 +37,18 @@ impl Relay {
         loop {
             let (stream, connection) = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = self.drain().wait() => return,
+                _ = self.hub().drain.wait() => return,
             };
             let relay = Arc::clone(self);
-            self.drain().spawn(async move { relay.admit_and_serve(stream, connection).await });
+            self.hub().drain.spawn(async move { relay.admit_and_serve(stream, connection).await });
         }
     }
 
     /// As [`serve_stream`](Self::serve_stream), in a task that is registered with the drain already.
     async fn admit_and_serve<S: Transport>(self: &Arc<Self>, stream: S, connection: ConnectionInfo) {
-        match self.admit(connection) {
+        match self.site.admit(connection) {
             Ok(admission) => Arc::clone(self).serve_transport(stream, connection, admission).await,
-            Err(Some(refused)) => self.refuse(stream, connection, refused).await,
+            Err(Some(refusal)) => self.refuse(stream, connection, refusal).await,
             Err(None) => {}
         }
     }
@@ -62,7 +62,7 @@ impl Relay {
     ) -> impl Future<Output = ()> + Send {
         // Boxed, so that a WebSocket does not keep the memory that its requests needed; and made here rather than in the
         // future, so that this does not keep the stream and what belongs to it a second time.
-        let requests = Box::pin(service::serve(stream, connection, admission, Arc::clone(&self)));
+        let requests = Box::pin(service::serve(stream, connection, admission, Arc::clone(&self.site)));
         async move {
             let mut websocket = match requests.await {
                 Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
@@ -73,16 +73,16 @@ impl Relay {
     }
 
     /// Tells a connection why it is refused.
-    pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refused: Refused) {
-        let is_trusted = is_trusted(connection.ip(), &self.config.trusted_proxy);
-        Box::pin(refused::serve(stream, is_trusted, refused.excess)).await;
+    pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refusal: RefusalPermit) {
+        let is_trusted = is_trusted(connection.ip(), &self.site.trusted_proxies);
+        Box::pin(over_limit::serve(stream, is_trusted, refusal.over)).await;
     }
 
     /// Makes a WebSocket of `stream`, from which `read` has been read already.
     pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> WebSocket {
         let Upgrade { client, admission, session, registration, refused } = upgrade;
         let outbox = Arc::clone(session.outbox());
-        let connection = Connection::new(stream, read, outbox, self.config.max_message_bytes);
+        let connection = Connection::new(stream, read, outbox, self.hub().max_message_bytes);
         let address = client.to_string().into();
         WebSocket { connection, session, registration, admission, address, refused, opened: Instant::now() }
     }
@@ -95,7 +95,7 @@ impl Relay {
         let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
         // Without randomness, the longest delay.
         let retry_after_ms = getrandom::u64().map_or(max, |random| min + random % (max - min + 1));
-        (self.context().rooms.encoder())(&Event::Goaway { retry_after_ms })
+        (self.hub().rooms.encoder())(&Event::Goaway { retry_after_ms })
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
-        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         if self.admission.may_log() {
             info!(connection = number, address = %self.address, %place, "connected");
         }
@@ -132,7 +132,7 @@ impl WebSocket {
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: End) {
         self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
-        let (number, place) = (self.registration.number(), place_of(&self.session));
+        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
         if self.admission.may_log() {
@@ -143,5 +143,5 @@ impl WebSocket {
 
 /// The peer's room and id, for the log. `{:?}` escapes the name, so that a client cannot forge a line of the log.
 fn place_of(session: &Session) -> String {
-    session.place().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
+    session.joined_as().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }

@@ -9,17 +9,18 @@ use futures_util::future::Either;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use crate::auth::door::KeyRing;
+#[cfg(feature = "auth")]
+use crate::auth::keys::KeyRing;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
 use crate::http::redirect::Redirect;
-use crate::lan::trust::TrustPages;
+use crate::http::trust::TrustPages;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::listen::{Listener, listen};
 use crate::net::tls::{MaybeTlsStream, Tls};
-use crate::quota::{Admission, Refused};
+use crate::quota::{Admission, RefusalPermit};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
 
@@ -53,7 +54,7 @@ enum App {
 }
 
 /// Whether a connection is within the limits: if not, it is to be told.
-type Admitted = Result<Arc<Admission>, Refused>;
+type Admitted = Result<Arc<Admission>, RefusalPermit>;
 
 impl RelayBuilder {
     /// Builds the relay and a server that listens for it.
@@ -121,19 +122,23 @@ impl Server {
     /// The SHA-256 of the local authority's root certificate, if there is one. People compare it before they trust the
     /// authority.
     pub fn authority_fingerprint(&self) -> Option<&str> {
-        self.relay.trust.as_ref().map(|trust| trust.fingerprint())
+        self.relay.site.trust.as_ref().map(|trust| trust.fingerprint())
     }
 
     /// A handle that reloads the certificate and the keys of tokens while the server serves.
     pub fn reloader(&self) -> Reloader {
-        Reloader { tls: self.tls.clone(), keys: self.relay.keys.clone() }
+        Reloader {
+            tls: self.tls.clone(),
+            #[cfg(feature = "auth")]
+            keys: self.relay.keys.clone(),
+        }
     }
 
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
     /// [`DRAIN_DEADLINE`](crate::limits::DRAIN_DEADLINE) at the latest.
     pub async fn serve<S: Into<Shutdown>>(self, shutdown: impl Future<Output = S>) {
         let port = self.local_addrs.first().map(SocketAddr::port);
-        let redirect = App::Redirect(Arc::new(Redirect { port, trust: self.relay.trust.clone() }));
+        let redirect = App::Redirect(Arc::new(Redirect { port, trust: self.relay.site.trust.clone() }));
         for listener in self.listeners {
             let endpoint = Endpoint { tls: self.tls.clone(), app: App::Relay, relay: Arc::clone(&self.relay) };
             endpoint.open(listener);
@@ -158,7 +163,7 @@ impl Server {
 
 impl Endpoint {
     fn open(self, listener: Listener) {
-        let drain = Arc::clone(self.relay.drain());
+        let drain = Arc::clone(&self.relay.hub().drain);
         match (listener, self.tls.clone()) {
             (Listener::Tcp(listener), None) => drain.spawn_listener(self.accept_from(listener, Self::serve)),
             (Listener::Tcp(listener), Some(tls)) => {
@@ -179,13 +184,13 @@ impl Endpoint {
         L: Accept,
         F: Future<Output = ()> + Send + 'static,
     {
-        let drain = Arc::clone(self.relay.drain());
+        let drain = Arc::clone(&self.relay.hub().drain);
         loop {
             let (stream, connection) = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = drain.wait() => return,
             };
-            let admitted = match self.relay.admit(connection) {
+            let admitted = match self.relay.site.admit(connection) {
                 Ok(admission) => Ok(admission),
                 Err(Some(refused)) => Err(refused),
                 // Without a word: enough others are being told.
@@ -199,9 +204,9 @@ impl Endpoint {
     async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, mut admitted: Admitted) {
         match &mut admitted {
             Ok(admission) => {
-                if let Err(excess) = admission.take_handshake() {
+                if let Err(over) = admission.take_handshake() {
                     if admission.may_log() {
-                        info!(address = %connection, why = %excess, "refused a connection");
+                        info!(address = %connection, why = %over, "refused a connection");
                     }
                     return;
                 }
@@ -216,7 +221,7 @@ impl Endpoint {
         let handshake = Box::pin(async {
             tokio::select! {
                 accepted = tls.accept(stream) => Some(accepted),
-                _ = self.relay.drain().wait() => None,
+                _ = self.relay.hub().drain.wait() => None,
             }
         });
         match handshake.await {
@@ -226,8 +231,8 @@ impl Endpoint {
                     Ok(admission) => admission,
                     Err(refused) => return self.relay.refuse(stream, connection, refused).await,
                 };
-                let redirect = Arc::new(Redirect { port: None, trust: self.relay.trust.clone() });
-                Box::pin(redirect.serve(stream, self.relay.drain())).await;
+                let redirect = Arc::new(Redirect { port: None, trust: self.relay.site.trust.clone() });
+                Box::pin(redirect.serve(stream, &self.relay.hub().drain)).await;
             }
             Some(Err(error)) => debug!(address = %connection, %error, "no TLS handshake"),
             None => {}
@@ -247,7 +252,7 @@ impl Endpoint {
             (_, Err(refused)) => Either::Right(async move { relay.refuse(stream, connection, refused).await }.boxed()),
             (App::Redirect(redirect), Ok(admission)) => Either::Right(
                 async move {
-                    redirect.serve(stream, relay.drain()).await;
+                    redirect.serve(stream, &relay.hub().drain).await;
                     drop(admission);
                 }
                 .boxed(),
@@ -260,6 +265,7 @@ impl Endpoint {
 #[derive(Debug, Clone)]
 pub struct Reloader {
     tls: Option<Arc<Tls>>,
+    #[cfg(feature = "auth")]
     keys: Option<Arc<KeyRing>>,
 }
 
@@ -270,12 +276,22 @@ impl Reloader {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
-        if let Some(keys) = &self.keys {
-            keys.reload();
-        }
-        if self.tls.is_none() && self.keys.is_none() {
+        let has_keys = self.reload_keys();
+        if self.tls.is_none() && !has_keys {
             info!("there is no certificate to reload, and no key of tokens");
         }
+    }
+}
+
+impl Reloader {
+    /// Reads the keys of tokens again; returns whether there are any.
+    fn reload_keys(&self) -> bool {
+        #[cfg(feature = "auth")]
+        if let Some(keys) = &self.keys {
+            keys.reload();
+            return true;
+        }
+        false
     }
 }
 
@@ -297,7 +313,7 @@ fn open_tls(config: &Config) -> anyhow::Result<Security> {
 
         let folder = home::find(config.lan_dir.as_deref())?;
         let authority = Arc::new(Authority::open(&folder)?);
-        let trust = TrustPages::new(&authority);
+        let trust = TrustPages::new(authority.der(), authority.pem(), authority.fingerprint());
         return Ok((Some(Arc::new(Tls::new(LeafSource(authority))?)), Some(Arc::new(trust))));
     }
     Ok((None, None))

@@ -11,27 +11,11 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 #[cfg(test)]
 use proptest::test_runner::Config as ProptestConfig;
 
-use crate::config::Config;
-use crate::drain::Drain;
-use crate::limits::HOLD_MS;
 use crate::outbox::{Outbox, Sink};
-use crate::peer::Places;
-use crate::quota::Quotas;
-
-/// Places that are held for the usual time.
-pub(crate) fn places() -> Arc<Places> {
-    places_held_for(Duration::from_millis(HOLD_MS))
-}
-
-/// Places that are held for this long.
-pub(crate) fn places_held_for(hold: Duration) -> Arc<Places> {
-    Arc::new(Places::new(hold, Arc::new(Drain::new()), Quotas::new(&Config::default())))
-}
 
 /// How many cases a property test tries: `usual`, or as many as `PROPTEST_CASES` says. A case that fails is printed, and
 /// not written to a file.

@@ -44,7 +44,7 @@ use bytes::Bytes;
 use loom::future::block_on;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use outbox::{EndReason, Outbox, Pushed, SenderId, Sink};
+use outbox::{ConnectionId, EndReason, Outbox, Pushed, Sink};
 
 /// A socket that accepts as many bytes as it has room for, and wakes the last task that found it full.
 #[derive(Clone)]
@@ -143,12 +143,12 @@ fn outbox(room: usize, is_direct: bool) -> (Arc<Outbox>, Socket) {
     (Arc::new(outbox), socket)
 }
 
-fn sender() -> SenderId {
+fn sender() -> ConnectionId {
     Outbox::new(PLENTY).id()
 }
 
 /// Sends `texts` as the task of a connection does: one after the other, and waits while the share is full.
-fn send(outbox: &Outbox, sender: SenderId, texts: &[&'static str]) -> Vec<Pushed> {
+fn send(outbox: &Outbox, sender: ConnectionId, texts: &[&'static str]) -> Vec<Pushed> {
     let push = |text: &'static str| {
         let frame = Bytes::from_static(text.as_bytes());
         let pushed = block_on(poll_fn(|cx| match outbox.push(sender, &frame, cx.waker()) {
@@ -381,10 +381,10 @@ fn who_comes_back_while_another_task_writes_to_the_old_connection_gets_each_mess
         };
         let before = whole_messages(&old_socket.taken());
         let received = before.len() as u64 / 2;
-        let away = old.part().unwrap();
+        let away = old.suspend().unwrap();
         assert!(away.can_resume_after(received), "{before:?} had arrived");
         let (new, new_socket) = outbox(PLENTY, true);
-        away.move_to(&new, received, Bytes::from_static(b"RR"));
+        assert!(away.hand_over(&new, received, Bytes::from_static(b"RR")));
         assert!(new.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready());
         writer.join().unwrap();
         let after = whole_messages(&new_socket.taken());

@@ -16,8 +16,8 @@ use x509_parser::public_key::PublicKey;
 
 use super::client::Client;
 use super::jwks::{Jwks, JwksSource};
+use super::settings::AuthSettings;
 use super::signature;
-use crate::config::Config;
 use crate::limits;
 use crate::net::unix::{open_own, open_secret};
 
@@ -51,14 +51,14 @@ impl KeyRing {
     ///
     /// # Errors
     /// When a file cannot be used, or others can read the secret or write the key in it.
-    pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn open(settings: &AuthSettings<'_>) -> anyhow::Result<Self> {
         signature::install();
-        let (secret_files, key_files) = (config.token_secret_file.clone(), config.token_key_file.clone());
+        let (secret_files, key_files) = (settings.token_secret_files.to_vec(), settings.token_key_files.to_vec());
         let keys = RwLock::new(read_keys(&secret_files, &key_files)?);
-        let is_https = config.token_jwks.iter().any(JwksSource::is_https);
-        let authorities = config.auth_ca.as_deref().filter(|_| is_https);
-        let client = Client::new(is_https, authorities, 1)?;
-        let sets = config.token_jwks.iter().map(|source| Jwks::open(source, &client)).collect::<anyhow::Result<_>>()?;
+        let sources = settings.token_key_sets;
+        let is_https = sources.iter().any(JwksSource::is_https);
+        let client = Client::new(is_https, settings.authorities.filter(|_| is_https), 1)?;
+        let sets = sources.iter().map(|source| Jwks::open(source, &client)).collect::<anyhow::Result<_>>()?;
         Ok(Self { secret_files, key_files, keys, sets })
     }
 

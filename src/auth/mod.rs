@@ -6,16 +6,18 @@
 
 #[cfg(feature = "auth")]
 mod client;
-#[cfg_attr(not(feature = "auth"), path = "door_absent.rs")]
-pub(crate) mod door;
 #[cfg(feature = "auth")]
 pub(crate) mod jwks;
 #[cfg(feature = "auth")]
 pub(crate) mod keys;
 #[cfg(feature = "auth")]
+pub(crate) mod settings;
+#[cfg(feature = "auth")]
 mod signature;
 #[cfg(feature = "auth")]
 pub(crate) mod token;
+#[cfg(feature = "auth")]
+mod token_authorizer;
 #[cfg(feature = "auth")]
 mod turns;
 #[cfg(feature = "auth")]

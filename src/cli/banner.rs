@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::lan::trust;
+use crate::http::trust;
 use crate::net::machine::{Machine, is_private};
 use crate::server::Server;
 

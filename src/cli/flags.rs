@@ -80,6 +80,11 @@ fn config_of(flags: Flags, matches: &ArgMatches) -> Config {
     config
 }
 
+/// All flags, with their texts, for the page about them.
+pub fn command() -> clap::Command {
+    Line::command()
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   signaling-relay          calls on this machine: open http://localhost:8080/

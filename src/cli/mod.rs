@@ -1,6 +1,7 @@
-//! The binary: its flags, invite links, banner, log and signals.
+//! The binary: its flags, invite links, banner, log, signals and file descriptors.
 
 pub mod banner;
+pub mod descriptors;
 pub mod environment;
 pub mod flags;
 #[cfg(feature = "auth")]

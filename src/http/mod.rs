@@ -4,12 +4,14 @@
 pub(crate) mod assets;
 pub(crate) mod body;
 pub(crate) mod origin;
+pub(crate) mod over_limit;
 mod pace;
 mod path;
 pub(crate) mod proxy;
 mod query;
 pub(crate) mod redirect;
-pub(crate) mod refused;
 pub(crate) mod response;
 pub(crate) mod service;
+pub(crate) mod site;
+pub(crate) mod trust;
 pub(crate) mod upgrade;

@@ -14,8 +14,8 @@ use tracing::debug;
 use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::response::{set, text};
+use crate::http::trust::TrustPages;
 use crate::http::{path, service};
-use crate::lan::trust::TrustPages;
 
 /// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]

@@ -19,12 +19,12 @@ use super::body::Body;
 use super::pace::{Pace, Paced};
 use super::path;
 use super::response::{self, method_not_allowed, text};
+use super::site::Site;
 use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::quota::Admission;
-use crate::relay::Relay;
 use crate::ws::linger;
 
 /// A stream that has been upgraded to a WebSocket.
@@ -42,13 +42,13 @@ pub(crate) async fn serve<S>(
     stream: S,
     connection: ConnectionInfo,
     admission: Arc<Admission>,
-    relay: Arc<Relay>,
+    site: Arc<Site>,
 ) -> Option<Upgraded<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let router = Router { relay: Arc::clone(&relay), connection, admission, upgrade: Arc::default() };
-    let Served { mut stream, read, service } = serve_requests(stream, router, relay.drain()).await?;
+    let router = Router { site: Arc::clone(&site), connection, admission, upgrade: Arc::default() };
+    let Served { mut stream, read, service } = serve_requests(stream, router, &site.hub.drain).await?;
     let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     match upgrade {
         Some(upgrade) => Some(Upgraded { stream, read, upgrade }),
@@ -145,7 +145,7 @@ where
 
 /// Answers the requests of one stream.
 struct Router {
-    relay: Arc<Relay>,
+    site: Arc<Site>,
     connection: ConnectionInfo,
     admission: Arc<Admission>,
     /// Set by the request that upgrades the stream.
@@ -158,16 +158,16 @@ impl Service<Request<Incoming>> for Router {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (relay, connection, place) = (Arc::clone(&self.relay), self.connection, Arc::clone(&self.upgrade));
+        let (site, connection, place) = (Arc::clone(&self.site), self.connection, Arc::clone(&self.upgrade));
         let admission = Arc::clone(&self.admission);
         Box::pin(async move {
             if !upgrade::is_upgrade(request.headers()) {
-                return Ok(answer(&relay, connection, &request).await);
+                return Ok(answer(&site, connection, &request).await);
             }
             if !matches!(&*path::comparable(request.uri().path()), "/" | "/ws") {
                 return Ok(text(StatusCode::NOT_FOUND, "there is no WebSocket here: connect to / or /ws"));
             }
-            let (response, upgrade) = upgrade::answer(&relay, connection, Some(&admission), &request).await;
+            let (response, upgrade) = upgrade::answer(&site, connection, Some(&admission), &request).await;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
             Ok(response)
         })
@@ -175,13 +175,13 @@ impl Service<Request<Incoming>> for Router {
 }
 
 /// Answers a request that is not an upgrade.
-pub(crate) async fn answer<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
-    let response = route(relay, connection, request).await;
+pub(crate) async fn answer<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
+    let response = route(site, connection, request).await;
     debug!(method = ?request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
     response
 }
 
-async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
+async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
     if request.method() == Method::OPTIONS {
         return response::options();
     }
@@ -193,11 +193,11 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
-        Some(name) => relay.page.file(name).await.map(|file| {
-            let mut response = response::file(request.headers(), file, &relay.config.allow_frame);
-            let client = relay.client(request.headers(), connection);
+        Some(name) => site.page.file(name).await.map(|file| {
+            let mut response = response::file(request.headers(), file, &site.may_frame);
+            let client = site.client(request.headers(), connection);
             if let Some(origin) = request.headers().get(header::ORIGIN)
-                && relay.origins.check(request.headers(), &client).is_ok()
+                && site.origins.check(request.headers(), &client).is_ok()
             {
                 response::allow_cross_origin(&mut response, origin);
             }
@@ -208,7 +208,7 @@ async fn route<B>(relay: &Relay, connection: ConnectionInfo, request: &Request<B
         }),
         None => None,
     };
-    let known = known.or_else(|| relay.trust.as_ref()?.answer(path));
+    let known = known.or_else(|| site.trust.as_ref()?.answer(path));
     match known {
         None => text(StatusCode::NOT_FOUND, "not found"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),

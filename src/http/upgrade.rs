@@ -4,6 +4,7 @@
 //! an HTTP status, and a client is in its room as soon as it is connected. If the response is lost, the session is
 //! dropped, and leaves the room.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -13,18 +14,17 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::body::Body;
-use super::path;
+use super::over_limit;
 use super::proxy::Client;
 use super::response::{method_not_allowed, text};
-use super::{query, refused};
-use crate::auth::Answer;
+use super::site::Site;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::peer::{Entry, Session};
-use crate::protocol::{ErrorCode, Refusal};
-use crate::quota::{Admission, Excess};
-use crate::relay::Relay;
-use crate::room::Flushes;
+use crate::peer::{Hub, JoinRefusal, RelayEvent, Session};
+use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::quota::Admission;
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::secret::Secret;
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it.
 pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
@@ -54,12 +54,12 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 /// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it. `admission` is
 /// that of the connection; none if another HTTP server accepted it.
 pub(crate) async fn answer<B>(
-    relay: &Arc<Relay>,
+    site: &Site,
     connection: ConnectionInfo,
     admission: Option<&Arc<Admission>>,
     request: &Request<B>,
 ) -> (Response<Body>, Option<Upgrade>) {
-    let accepted = accept(relay, connection, admission, request).await;
+    let accepted = accept(site, connection, admission, request).await;
     let (response, upgrade) = match accepted {
         Ok((response, upgrade)) => (response, Some(upgrade)),
         Err(refusal) => (*refusal, None),
@@ -70,16 +70,16 @@ pub(crate) async fn answer<B>(
 
 /// Checks the request, and joins the room of its URL. Refusals are boxed, because they are large and rare.
 async fn accept<B>(
-    relay: &Arc<Relay>,
+    site: &Site,
     connection: ConnectionInfo,
     admission: Option<&Arc<Admission>>,
     request: &Request<B>,
 ) -> Result<(Response<Body>, Upgrade), Box<Response<Body>>> {
     let headers = request.headers();
-    let client = relay.client(headers, connection);
-    let admission = admit(relay, &client, admission)?;
+    let client = site.client(headers, connection);
+    let admission = admit(site, &client, admission)?;
     let response = handshake(request)?;
-    relay.origins.check(headers, &client).map_err(|error| {
+    site.origins.check(headers, &client).map_err(|error| {
         let error = error.to_string();
         if admission.may_log() {
             // `?` quotes and escapes what the client sent, so that it cannot forge a field of the line.
@@ -87,11 +87,11 @@ async fn accept<B>(
         }
         text(StatusCode::FORBIDDEN, &error)
     })?;
-    if relay.drain().has_begun() {
+    if site.hub.drain.has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let (mut session, registration) = relay.new_session(client.ip, origin, &admission);
+    let (mut session, registration) = open_session(&site.hub, client.ip, origin, &admission);
     let mut refused = None;
     let query = request.uri().query().unwrap_or_default();
     if let Some((parameter, meant)) = query::misspelled(query)
@@ -105,7 +105,7 @@ async fn accept<B>(
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
                 // show.
                 return Err(match refusal {
-                    JoinRefusal::Excess(excess) => refused::response(excess, client.is_behind_unknown_proxy()),
+                    JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
                     JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
                 }
                 .into());
@@ -120,19 +120,34 @@ async fn accept<B>(
 
 /// Admits the client that asks for a WebSocket, and counts the upgrade, whatever becomes of it.
 fn admit(
-    relay: &Relay,
+    site: &Site,
     client: &Client,
     admission: Option<&Arc<Admission>>,
 ) -> Result<Arc<Admission>, Box<Response<Body>>> {
-    let ip = client.counted_ip(&relay.config.trusted_proxy);
-    let admitted = relay.quotas().admit_client(admission, ip);
+    let ip = client.counted_ip(&site.trusted_proxies);
+    let admitted = site.hub.quotas.admit_client(admission, ip);
     let admitted = admitted.and_then(|admission| admission.take_upgrade().map(|()| admission));
-    admitted.map_err(|excess| {
-        if relay.quotas().may_log_refusal(ip, excess) {
-            info!(%client, why = %excess, "refused an upgrade");
+    admitted.map_err(|over| {
+        if site.hub.quotas.may_log_refusal(ip, over) {
+            info!(%client, why = %over, "refused an upgrade");
         }
-        refused::response(excess, client.is_behind_unknown_proxy()).into()
+        over_limit::response(over, client.is_behind_unknown_proxy()).into()
     })
+}
+
+/// A new session in no room, with full rate limits, for the client of `admission`; and its registration.
+fn open_session(
+    hub: &Arc<Hub>,
+    address: Option<IpAddr>,
+    origin: Option<&str>,
+    admission: &Admission,
+) -> (Session, Registration) {
+    let outbox = hub.new_outbox();
+    let registration = hub.drain.register(&outbox);
+    let connection = outbox.id().number();
+    hub.observe(|| RelayEvent::Connected { connection, address });
+    let rate = hub.quotas.rate_limiter(admission.address());
+    (Session::new(Arc::clone(hub), connection, outbox, rate, address, origin), registration)
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).
@@ -191,45 +206,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, NoToken> {
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    let join = query::join_of(query)?;
-    let wants_resume = join.resume;
-    let request = session.request(join);
-    session.take_join()?;
-    let answer = match session.authorize(&request) {
-        Answer::Now(answer) => answer,
-        Answer::Later(decision) => decision.await,
-    };
-    let entry = Entry { room: request.room, password: None, is_by_url: true, wants_resume };
-    Ok(session.enter(&entry, None, answer, &mut Flushes::default())?)
-}
-
-/// Why a client cannot join the room that its URL names.
-enum JoinRefusal {
-    /// Its address has joined too often.
-    Excess(Excess),
-    /// Another reason.
-    Other(Refusal),
-}
-
-impl From<Excess> for JoinRefusal {
-    fn from(excess: Excess) -> Self {
-        Self::Excess(excess)
-    }
-}
-
-impl From<Refusal> for JoinRefusal {
-    fn from(refusal: Refusal) -> Self {
-        Self::Other(refusal)
-    }
-}
-
-impl From<JoinRefusal> for Refusal {
-    fn from(refusal: JoinRefusal) -> Self {
-        match refusal {
-            JoinRefusal::Excess(excess) => excess.into(),
-            JoinRefusal::Other(refusal) => refusal,
-        }
-    }
+    session.join_by_url(join_from_query(query)?).await
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

@@ -104,11 +104,12 @@ mod tests {
     }
 
     const LAN: GeneralName<'static> = GeneralName::IPAddress(&[192, 168, 0, 0, 255, 255, 0, 0]);
-    const UNIQUE_LOCAL: GeneralName<'static> = GeneralName::IPAddress(&{
+    const UNIQUE_LOCAL: GeneralName<'static> = GeneralName::IPAddress(&UNIQUE_LOCAL_BYTES);
+    const UNIQUE_LOCAL_BYTES: [u8; 32] = {
         let mut bytes = [0; 32];
         (bytes[0], bytes[16]) = (0xfc, 0xfe);
         bytes
-    });
+    };
 
     #[test]
     fn the_machines_names_and_those_that_no_site_can_have_are_fine() {

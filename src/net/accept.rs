@@ -5,6 +5,7 @@
 
 use std::io;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,8 +102,14 @@ mod tests {
 
     use super::*;
 
-    const EMFILE: i32 = 24;
-    const ECONNABORTED: i32 = 103;
+    const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+    // Those of Winsock, of Linux, and of the BSDs and macOS.
+    const EMFILE: i32 = if cfg!(windows) { 10_024 } else { 24 };
+    const ECONNABORTED: i32 = match (cfg!(windows), IS_LINUX) {
+        (true, _) => 10_053,
+        (_, true) => 103,
+        (_, false) => 53,
+    };
 
     /// How long `retry` takes when the operating system answers with these errors first.
     async fn pauses(errors: &[i32]) -> Duration {
@@ -123,7 +130,6 @@ mod tests {
         assert!(more.abs_diff(limits::ACCEPT_PAUSE_MAX) < Duration::from_millis(20), "{more:?}");
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test(start_paused = true)]
     async fn a_client_that_went_away_delays_nobody() {
         assert_eq!(pauses(&[ECONNABORTED; 100]).await, Duration::ZERO);

@@ -38,7 +38,9 @@ impl ListenAddress {
             }
             Self::Unix(path) if path.as_os_str().is_empty() => Err(ListenAddressError::Path),
             #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
-            Self::Unix(_) | Self::Systemd => Err(ListenAddressError::NoUnix),
+            Self::Unix(_) => Err(ListenAddressError::NoUnix),
+            #[cfg(not(all(target_os = "linux", not(signaling_relay_no_unix))))]
+            Self::Systemd => Err(ListenAddressError::NoSystemd),
             _ => Ok(()),
         }
     }
@@ -64,7 +66,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, ListenAddressError> {
         if text == "systemd" {
-            return Ok(Self::Systemd);
+            return Self::Systemd.checked();
         }
         if let Some(path) = text.strip_prefix("unix:") {
             return Self::Unix(path.into()).checked();
@@ -101,9 +103,12 @@ pub enum ListenAddressError {
     /// A Unix socket has no path.
     #[error("it lacks a path: write unix:/PATH, such as unix:/run/signaling-relay/relay.sock")]
     Path,
-    /// Only Unix has Unix sockets and systemd.
+    /// Only Unix has Unix sockets.
     #[error("this system has no Unix sockets: write HOST:PORT, such as localhost:8080")]
     NoUnix,
+    /// Only Linux has systemd.
+    #[error("this system has no systemd to pass sockets: write HOST:PORT, such as localhost:8080")]
+    NoSystemd,
     /// An IPv6 address has no brackets.
     #[error("an IPv6 address needs brackets, such as [::1]:8080")]
     Brackets,
@@ -115,9 +120,7 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_people_write_them() {
-        for text in
-            ["localhost:8080", "*:80", "127.0.0.1:0", "[::1]:8080", "relay.example:65535", "unix:/run/a b", "systemd"]
-        {
+        for text in ["localhost:8080", "*:80", "127.0.0.1:0", "[::1]:8080", "relay.example:65535"] {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }
         for (text, error) in [
@@ -132,6 +135,19 @@ mod tests {
             ("unix:", ListenAddressError::Path),
         ] {
             assert_eq!(text.parse::<ListenAddress>(), Err(error), "{text}");
+        }
+    }
+    #[test]
+    fn an_address_that_this_system_lacks_is_refused_as_it_is_read() {
+        let has_unix = cfg!(all(unix, not(signaling_relay_no_unix)));
+        for (text, is_here, error) in [
+            ("unix:/run/a b", has_unix, ListenAddressError::NoUnix),
+            ("systemd", has_unix && cfg!(target_os = "linux"), ListenAddressError::NoSystemd),
+        ] {
+            match text.parse::<ListenAddress>() {
+                Ok(address) => assert!(is_here && address.to_string() == text, "{text}"),
+                Err(refused) => assert!(!is_here && refused == error, "{text}: {refused}"),
+            }
         }
     }
 }

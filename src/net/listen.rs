@@ -17,6 +17,13 @@ use crate::limits;
 use crate::net::address::ListenAddress;
 use crate::net::unix::{self, UnixListener};
 
+/// The error of a machine without the address family, such as IPv6: of Winsock, of Linux, and of the BSDs and macOS.
+const EAFNOSUPPORT: i32 = match (cfg!(windows), cfg!(any(target_os = "linux", target_os = "android"))) {
+    (true, _) => 10_047,
+    (_, true) => 97,
+    (_, false) => 47,
+};
+
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
@@ -198,9 +205,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Whether this machine has no addresses of the family, such as IPv6.
 fn is_missing_family(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// The text of `error`, with advice if there is any.

@@ -50,31 +50,31 @@ impl Outbox {
     /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept,
     /// and there is room for them, so that the client does not keep others from joining its room.
     pub(crate) fn can_resume_after(&self, received: u64) -> bool {
-        let state = self.lock();
-        let (in_flight, waiting) = (state.in_flight(), state.announcements);
-        state.kept.as_ref().is_some_and(|kept| {
-            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
-            fit && kept.can_resume_after(received, in_flight)
-        })
+        self.lock().can_resume_after(received)
     }
 
     /// Moves what waits, and what is kept, to a new outbox that has no connection; none if nothing is kept. Its client
-    /// counts as away: who sends more than may wait hears at once that it is busy. The caller makes sure that nobody pushes
-    /// meanwhile.
-    pub(crate) fn part(&self) -> Option<Self> {
+    /// counts as away: who sends more than may wait hears at once that it is busy. From now on only the new one is for the
+    /// client's messages.
+    pub(crate) fn suspend(&self) -> Option<Self> {
         let mut backlog = self.lock().take_backlog()?;
         backlog.kept.is_away = true;
-        let away = Self::new(self.max_bytes);
+        let away = Self::of(self.id, self.max_bytes);
         away.lock().add_backlog(backlog);
         Some(away)
     }
 
     /// Moves what waits to `new`, after the message `resumed` and the kept messages whose numbers are above `received`.
-    /// Check [`can_resume_after`](Self::can_resume_after) first. The caller makes sure that nobody pushes meanwhile.
-    pub(crate) fn move_to(&self, new: &Self, received: u64, resumed: Bytes) {
-        let Some(mut backlog) = self.lock().take_backlog() else { return };
-        new.announce(resumed);
+    /// Nothing is queued in either of the two meanwhile, and from now on only `new` is for the client's messages. Returns
+    /// false, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
+    pub(crate) fn hand_over(&self, new: &Self, received: u64, resumed: Bytes) -> bool {
+        let mut old = self.lock();
+        if !old.can_resume_after(received) {
+            return false;
+        }
+        let Some(mut backlog) = old.take_backlog() else { return false };
         let mut state = new.lock();
+        new.announce_to(&mut state, resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
         backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
@@ -84,10 +84,19 @@ impl Outbox {
         }
         state.add_backlog(backlog);
         state.wake_owner();
+        true
     }
 }
 
 impl State {
+    fn can_resume_after(&self, received: u64) -> bool {
+        let (in_flight, waiting) = (self.in_flight(), self.announcements);
+        self.kept.as_ref().is_some_and(|kept| {
+            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
+            fit && kept.can_resume_after(received, in_flight)
+        })
+    }
+
     /// How many messages in the queue may have arrived although they are not known to be written.
     fn in_flight(&self) -> usize {
         let offered = if self.is_writing { usize::from(self.offered) } else { 0 };

@@ -25,7 +25,7 @@
 //!
 //! # What a client that may resume was sent
 //! An outbox that [keeps](Outbox::keep) what it has written until the client is known to have it. When the connection is
-//! lost, or another one takes its place, [`Outbox::part`] and [`Outbox::move_to`] move all that waits and all that is
+//! lost, or another one takes its place, [`Outbox::suspend`] and [`Outbox::hand_over`] move all that waits and all that is
 //! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
 pub(crate) mod frame;
 mod handover;
@@ -38,6 +38,7 @@ mod writer;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::DerefMut;
+#[cfg(any(test, fuzzing))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -51,9 +52,21 @@ use queue::{Origin, Queued, State};
 use share::Shares;
 pub(crate) use sink::Sink;
 
-/// Identifies a connection as a sender. It stays the same however often the connection joins a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SenderId(u64);
+/// Identifies a connection of a relay, also as a sender. It stays the same however often the connection joins a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// The connection with this number.
+    pub(crate) fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of the connection, for the log and the observer.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// What became of a message that was pushed into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +103,7 @@ pub(crate) enum EndReason {
 
 /// The frames that are queued for one client.
 pub(crate) struct Outbox {
-    id: SenderId,
+    id: ConnectionId,
     /// The writing end of the client's stream, once the upgrade is done.
     sink: OnceLock<Box<dyn Sink>>,
     /// Bytes of peers' messages that may be queued here in total. The shares alone are no bound, because senders come
@@ -111,12 +124,17 @@ pub(crate) struct Status {
 }
 
 impl Outbox {
-    /// An empty outbox that queues at most `max_bytes` of peers' messages, or [`SHARE_BYTES`] if that is more. Nothing
-    /// is written until it is [connected](Self::connect).
+    /// An empty outbox for the client of the connection `id`. It queues at most `max_bytes` of peers' messages, or
+    /// [`SHARE_BYTES`] if that is more. Nothing is written until it is [connected](Self::connect).
+    pub(crate) fn of(id: ConnectionId, max_bytes: usize) -> Self {
+        Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
+    }
+
+    /// The same, for a connection that has a number of its own among all in this process.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn new(max_bytes: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = SenderId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
+        Self::of(ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed)), max_bytes)
     }
 
     /// Writes to `sink` from now on. Only the first call has an effect.
@@ -124,14 +142,14 @@ impl Outbox {
         let _ = self.sink.set(sink);
     }
 
-    /// The id of this outbox's client as a sender.
-    pub(crate) fn id(&self) -> SenderId {
+    /// The connection of this outbox's client; the last one if it has none.
+    pub(crate) fn id(&self) -> ConnectionId {
         self.id
     }
 
     /// Queues a message of `sender`. On [`Pushed::Full`], `waker` is woken once there may be room, and the sender
     /// pushes again. Call [`flush`](Self::flush) afterwards, when no lock is held.
-    pub(crate) fn push(&self, sender: SenderId, frame: &Bytes, waker: &Waker) -> Pushed {
+    pub(crate) fn push(&self, sender: ConnectionId, frame: &Bytes, waker: &Waker) -> Pushed {
         let mut state = self.lock();
         if state.is_closed {
             return Pushed::Closed;
@@ -163,7 +181,7 @@ impl Outbox {
     }
 
     /// Ends the sender's wait for room: this peer is busy for it until its share is at most half full.
-    pub(crate) fn give_up(&self, sender: SenderId) {
+    pub(crate) fn give_up(&self, sender: ConnectionId) {
         let mut state = self.lock();
         state.shares.entry(sender).set_busy();
         state.shares.forget_if_idle(sender);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::kept::Kept;
 use super::share::Shares;
-use super::{EndReason, SenderId};
+use super::{ConnectionId, EndReason};
 use crate::limits::ERROR_MESSAGES;
 
 /// What an outbox has below its lock.
@@ -69,7 +69,7 @@ pub(super) struct Queued {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Origin {
-    Sender(SenderId),
+    Sender(ConnectionId),
     Relay,
     Error,
     /// Pings, pongs and close frames.

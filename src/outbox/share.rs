@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use super::SenderId;
+use super::ConnectionId;
 use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
 
 /// The shares of the senders that have messages in one outbox, or for which its client is busy.
@@ -12,7 +12,7 @@ pub(super) struct Shares(Vec<Share>);
 /// The messages of one sender that are queued in one outbox.
 #[derive(Debug)]
 pub(super) struct Share {
-    sender: SenderId,
+    sender: ConnectionId,
     messages: usize,
     bytes: usize,
     /// Whether the receiver is busy for this sender.
@@ -23,7 +23,7 @@ pub(super) struct Share {
 
 impl Shares {
     /// The share of `sender`; a new one if it has none.
-    pub(super) fn entry(&mut self, sender: SenderId) -> &mut Share {
+    pub(super) fn entry(&mut self, sender: ConnectionId) -> &mut Share {
         let position = self.0.iter().position(|share| share.sender == sender).unwrap_or_else(|| {
             self.0.push(Share { sender, messages: 0, bytes: 0, is_busy: false, waiting: None });
             self.0.len() - 1
@@ -33,13 +33,13 @@ impl Shares {
     }
 
     /// Removes a message of `bytes` from the share of `sender`: the socket has accepted it.
-    pub(super) fn release(&mut self, sender: SenderId, bytes: usize) {
+    pub(super) fn release(&mut self, sender: ConnectionId, bytes: usize) {
         self.entry(sender).release(bytes);
         self.forget_if_idle(sender);
     }
 
     /// Removes the share of `sender` if it is empty, the receiver is not busy for it, and it does not wait for room.
-    pub(super) fn forget_if_idle(&mut self, sender: SenderId) {
+    pub(super) fn forget_if_idle(&mut self, sender: ConnectionId) {
         self.0.retain(|share| share.sender != sender || share.messages > 0 || share.is_busy || share.waiting.is_some());
     }
 
@@ -102,8 +102,8 @@ impl Share {
 mod tests {
     use super::*;
 
-    const ONE: SenderId = SenderId(1);
-    const OTHER: SenderId = SenderId(2);
+    const ONE: ConnectionId = ConnectionId(1);
+    const OTHER: ConnectionId = ConnectionId(2);
 
     #[test]
     fn a_share_is_forgotten_once_it_is_empty_and_no_other_share_is() {

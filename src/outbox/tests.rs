@@ -13,7 +13,7 @@ use crate::limits::{
     ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES,
     WRITES_FOR_OTHERS,
 };
-use crate::outbox::{Outbox, Pushed, SenderId, Sink, frame};
+use crate::outbox::{ConnectionId, Outbox, Pushed, Sink, frame};
 
 /// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
 #[derive(Clone, Default)]
@@ -86,7 +86,7 @@ impl Sink for Wire {
     }
 }
 
-fn sender() -> SenderId {
+fn sender() -> ConnectionId {
     Outbox::new(0).id()
 }
 
@@ -94,7 +94,7 @@ fn bytes(count: usize) -> Bytes {
     vec![b'x'; count].into()
 }
 
-fn push(outbox: &Outbox, sender: SenderId, count: usize) -> Pushed {
+fn push(outbox: &Outbox, sender: ConnectionId, count: usize) -> Pushed {
     outbox.push(sender, &bytes(count), Waker::noop())
 }
 
@@ -132,11 +132,11 @@ fn an_outbox_that_is_full_as_a_whole_refuses_a_message_without_a_pause_until_som
 fn who_is_away_makes_nobody_wait() {
     let (_wire, outbox) = Wire::with_outbox(0);
     outbox.keep(None);
-    let away = outbox.part().unwrap();
+    let away = outbox.suspend().unwrap();
     let sender = sender();
     (0..SHARE_MESSAGES).for_each(|_| assert_eq!(push(&away, sender, 1), Pushed::Queued));
     assert_eq!(push(&away, sender, 1), Pushed::Busy);
-    assert!(outbox.part().is_none(), "it has moved");
+    assert!(outbox.suspend().is_none(), "it has moved");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_wh
         outbox.keep(Some(Bytes::from_static(b"first")));
         outbox.announce(Bytes::from_static(b"second"));
         take_turn(&outbox);
-        outbox.part().unwrap();
+        outbox.suspend().unwrap();
         outbox.close(Bytes::from_static(b"close"));
         wire.make_room(usize::MAX);
         take_turn(&outbox);
@@ -432,7 +432,7 @@ fn a_client_that_may_resume_is_asked_what_has_arrived_each_time_that_half_of_a_s
     assert_eq!(say(0), *ping(2 * half), "as much is unconfirmed again");
     outbox.forget();
     assert!(!outbox.confirm((2 * half).to_string().as_bytes()) && !outbox.can_resume_after(2 * half as u64));
-    assert!(outbox.part().is_none());
+    assert!(outbox.suspend().is_none());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One peer's protocol state, without its socket.
 
-mod context;
+mod hub;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod observer;
@@ -9,8 +9,7 @@ mod resume;
 mod resume_model;
 mod session;
 
-pub(crate) use context::Context;
+pub(crate) use hub::{Hub, HubSettings};
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use resume::Places;
-pub(crate) use session::{Entry, Session};
+pub(crate) use session::{JoinRefusal, Session};

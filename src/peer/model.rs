@@ -18,14 +18,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
-use super::context::Context;
+use super::hub::{Hub, HubSettings};
 use super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
-use crate::protocol;
 use crate::quota::RateLimiter;
-use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
-use crate::testing::{self, MemorySocket};
+use crate::room::{Deferred, LeaveReason, Rooms};
+use crate::testing::MemorySocket;
 
 const CAPACITY: usize = 3;
 const ROOMS: [&str; 3] = ["lobby", "红", "blue"];
@@ -396,18 +395,13 @@ fn in_the_models_words(message: &Value) -> Value {
 
 impl World {
     fn new() -> Self {
-        let rooms = Arc::new(Rooms::new(CAPACITY, protocol::encode));
-        let context = Arc::new(Context {
-            rooms: Arc::clone(&rooms),
-            places: testing::places(),
-            authorizer: Arc::new(Open),
-            ice_servers: IceServers::default(),
-            observer: None,
-        });
+        let settings = HubSettings { room_capacity: CAPACITY, ..HubSettings::default() };
+        let hub = Hub::new(settings, Arc::new(Open), None);
+        let rooms = Arc::clone(&hub.rooms);
         let newcomer = |number: u64| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());
-            let session = Session::new(Arc::clone(&context), number, outbox, rate, None, None);
+            let session = Session::new(Arc::clone(&hub), number, outbox, rate, None, None);
             Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
         };
         let peers = (0..PEERS as u64).map(newcomer).collect();
@@ -419,14 +413,14 @@ impl World {
         if let Some((number, _)) = self.peers[peer].waits_with.take() {
             self.excused.extend((0..PEERS).map(|receiver| (number, receiver)));
         }
-        self.peers[peer].session.leave(reason, &mut Flushes::default());
+        self.peers[peer].session.leave(reason, &mut Deferred::default());
         self.excuse_whom_others_wait_for(peer);
     }
 
     fn receive(&mut self, peer: usize, message: &Value) -> usize {
         let text = message.to_string();
         let session = &mut self.peers[peer].session;
-        session.receive(&text, Instant::now(), Waker::noop(), &mut Flushes::default()).unwrap();
+        session.receive(&text, Instant::now(), Waker::noop(), &mut Deferred::default()).unwrap();
         text.len()
     }
 
@@ -509,7 +503,7 @@ impl World {
     fn everybody_writes(&mut self) {
         let mut cx = task::Context::from_waker(Waker::noop());
         for peer in &mut self.peers {
-            if peer.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default()).is_ready() {
+            if peer.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default()).is_ready() {
                 peer.waits_with = None;
             }
         }

@@ -1,12 +1,39 @@
 //! The events of a relay, for the program that embeds it.
 
+use std::fmt;
 use std::net::IpAddr;
 
+use crate::contain;
 use crate::room::LeaveReason;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
 /// Gets the events of a relay. It is called by the task that causes the event, so it must not block.
 pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
+
+/// Where the events of a relay go.
+#[derive(Default)]
+pub(crate) struct Events(Option<Observer>);
+
+impl Events {
+    /// They go to `observer`, if there is one.
+    pub(crate) fn new(observer: Option<Observer>) -> Self {
+        Self(observer)
+    }
+
+    /// Sends an event to the observer, if there is one. A panic of the observer ends here: a session also sends events
+    /// while it is dropped because of another panic, and a second panic would abort the process.
+    pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
+        if let Some(observer) = &self.0 {
+            contain::call("the observer", || observer(&event()));
+        }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Events").field(&self.0.is_some()).finish()
+    }
+}
 
 /// An event of a relay. The events of a connection end with [`Disconnected`](Self::Disconnected), unless the process is
 /// killed, or the client keeps its place when the connection is lost ([`Away`](Self::Away)).

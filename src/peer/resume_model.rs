@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Context, RelayEvent, Session};
+use super::{Hub, HubSettings, RelayEvent, Session};
 use crate::auth::Open;
 use crate::outbox::{EndReason, Outbox};
-use crate::protocol;
 use crate::quota::RateLimiter;
-use crate::room::{Flushes, IceServers, LeaveReason, Rooms};
-use crate::testing::{MemorySocket, places_held_for};
+use crate::room::{Deferred, LeaveReason};
+use crate::testing::MemorySocket;
 
 const PEOPLE: usize = 4;
 const HOLD: Duration = Duration::from_secs(30);
@@ -124,7 +123,7 @@ impl Person {
 }
 
 struct World {
-    context: Arc<Context>,
+    hub: Arc<Hub>,
     people: Vec<Person>,
     next: usize,
     /// The ids of those who were kicked, as the observer heard it.
@@ -140,15 +139,10 @@ impl World {
                 assert!(heard.lock().unwrap().insert(id.to_string()), "{id} was kicked twice");
             }
         };
-        let context = Arc::new(Context {
-            rooms: Arc::new(Rooms::new(4 * PEOPLE, protocol::encode)),
-            places: places_held_for(HOLD),
-            authorizer: Arc::new(Open),
-            ice_servers: IceServers::default(),
-            observer: Some(Box::new(observer)),
-        });
+        let settings = HubSettings { room_capacity: 4 * PEOPLE, hold: HOLD, ..HubSettings::default() };
+        let hub = Hub::new(settings, Arc::new(Open), Some(Box::new(observer)));
         let people = (0..PEOPLE).map(|_| Person::default()).collect();
-        let mut world = Self { context, people, next: 0, kicked };
+        let mut world = Self { hub, people, next: 0, kicked };
         for who in 0..PEOPLE {
             world.join(who);
         }
@@ -160,7 +154,7 @@ impl World {
         let outbox = Arc::new(Outbox::new(OUTBOX_BYTES));
         outbox.connect(Box::new(socket.clone()));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let session = Session::new(Arc::clone(&self.context), 1, outbox, rate, None, None);
+        let session = Session::new(Arc::clone(&self.hub), 1, outbox, rate, None, None);
         Line { session, socket, up: VecDeque::new() }
     }
 
@@ -395,7 +389,7 @@ fn reference(message: &Value) -> usize {
 
 impl Line {
     fn says(&mut self, text: &str) {
-        self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default()).unwrap();
+        self.session.receive(text, Instant::now(), Waker::noop(), &mut Deferred::default()).unwrap();
     }
 
     /// The messages that have arrived, `most` at most: the rest is lost. The browser answers the pings between them.
@@ -418,7 +412,7 @@ impl Line {
     /// Does what the connection's task does; returns why the connection ends, if it does.
     fn takes_turn(&mut self) -> Option<EndReason> {
         let mut cx = task::Context::from_waker(Waker::noop());
-        let _ = self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default());
+        let _ = self.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default());
         let end = self.session.outbox().poll_write(&mut cx).unwrap().end;
         if end.is_some() {
             self.session.end(LeaveReason::Closed, end == Some(EndReason::TakenOver), "told to end");
@@ -436,10 +430,10 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
         }
         world.settle().await;
         world.check()?;
-        let World { context, people, .. } = world;
+        let World { hub, people, .. } = world;
         drop(people);
-        prop_assert!(context.rooms.is_empty());
-        prop_assert_eq!((context.places.len(), context.places.held()), (0, 0));
+        prop_assert!(hub.rooms.is_empty());
+        prop_assert_eq!((hub.resumptions.len(), hub.resumptions.held()), (0, 0));
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! What the clients at one address use, and may use.
+//! What the clients at one address use, and what they and each connection may use.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::QuotaSettings;
 use super::bucket::{Bucket, Rate};
-use super::over_limit::Excess;
-use crate::config::Config;
+use super::over_limit::OverLimit;
 use crate::limits;
 
 /// What the clients at one address use.
@@ -47,9 +47,9 @@ impl Address {
     /// Counts a join.
     ///
     /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_join(&self) -> Result<(), Excess> {
-        self.take(&self.joins, &self.rules.joins, Excess::Joins)
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_join(&self) -> Result<(), OverLimit> {
+        self.take(&self.joins, &self.rules.joins, OverLimit::Joins)
     }
 
     /// Counts that a join, which was counted as one, has failed.
@@ -101,10 +101,10 @@ impl Address {
         &self,
         bucket: &Bucket,
         rate: &Option<Rate>,
-        excess: fn(Duration) -> Excess,
-    ) -> Result<(), Excess> {
+        over: fn(Duration) -> OverLimit,
+    ) -> Result<(), OverLimit> {
         let Some(rate) = rate else { return Ok(()) };
-        bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(excess)
+        bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(over)
     }
 
     /// Whether it has a connection, or a place is held for one.
@@ -119,12 +119,15 @@ impl Address {
     }
 }
 
-/// What each address may use.
+/// What each connection and each address may use.
 #[derive(Debug)]
 pub(super) struct Rules {
     /// The moment from which the buckets count their time.
     pub(super) epoch: Instant,
-    /// The most connections; 0 means no limit.
+    /// Messages and bytes of one connection.
+    pub(super) messages: Option<Rate>,
+    pub(super) own_bytes: Option<Rate>,
+    /// The most connections of one address; 0 means no limit.
     pub(super) connections: u32,
     pub(super) upgrades: Option<Rate>,
     pub(super) joins: Option<Rate>,
@@ -133,17 +136,22 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(config: &Config) -> Self {
-        let a_second = |count: u32, at_once_seconds: u32| {
-            Rate::new(count, Duration::from_secs(1), f64::from(count) * f64::from(at_once_seconds))
+    pub(super) fn new(settings: &QuotaSettings, epoch: Instant) -> Self {
+        let a_second = |count: u32, at_once: f64| Rate::new(count, Duration::from_secs(1), at_once);
+        let for_seconds = |count: u32, seconds: u32| a_second(count, f64::from(count) * f64::from(seconds));
+        // The burst is the same multiple of the rate as by default.
+        let scaled = |count: u32, burst: u32, usual: u32| {
+            a_second(count, f64::from(count) * f64::from(burst) / f64::from(usual))
         };
         let lines = f64::from(limits::ADDRESS_LINES);
         Self {
-            epoch: Instant::now(),
-            connections: config.address_connections,
-            upgrades: a_second(config.address_upgrades, limits::ADDRESS_BURST_SECONDS),
-            joins: a_second(config.address_joins, limits::ADDRESS_BURST_SECONDS),
-            bytes: a_second(config.address_bytes, limits::ADDRESS_BYTES_BURST_SECONDS),
+            epoch,
+            messages: scaled(settings.message_rate, limits::MESSAGE_BURST, limits::MESSAGE_RATE),
+            own_bytes: scaled(settings.byte_rate, limits::BYTE_BURST, limits::BYTE_RATE),
+            connections: settings.address_connections,
+            upgrades: for_seconds(settings.address_upgrades, limits::ADDRESS_BURST_SECONDS),
+            joins: for_seconds(settings.address_joins, limits::ADDRESS_BURST_SECONDS),
+            bytes: for_seconds(settings.address_bytes, limits::ADDRESS_BYTES_BURST_SECONDS),
             lines: Rate::new(limits::ADDRESS_LINES_A_MINUTE, Duration::from_secs(60), lines),
         }
     }

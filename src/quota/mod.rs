@@ -1,4 +1,4 @@
-//! How much one address may use, and how many connections there may be in all.
+//! How much one connection and one address may use, and how many connections there may be in all.
 //!
 //! A client that is admitted gets an [`Admission`], which counts until it is dropped. Its [`Address`] is shared by all
 //! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
@@ -24,14 +24,46 @@ use tracing::warn;
 pub(crate) use address::{Address, Network};
 use address::{Ration, Rules};
 use over_limit::RefusalRoom;
-pub(crate) use over_limit::{Excess, Refused};
+pub(crate) use over_limit::{OverLimit, RefusalPermit};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 use reserve::Reserve;
 
-use crate::config::Config;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
 use crate::net::unix;
+
+/// How much a relay lets its clients use; 0 means no limit, in each of these numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuotaSettings {
+    /// Messages a second that one connection may send.
+    pub message_rate: u32,
+    /// Bytes a second that one connection may send.
+    pub byte_rate: u32,
+    /// Connections that one address may have open at a time, and places that may be held for it.
+    pub address_connections: u32,
+    /// WebSocket upgrades a second by one address, and as many TLS handshakes.
+    pub address_upgrades: u32,
+    /// Joins a second by one address.
+    pub address_joins: u32,
+    /// Bytes a second that all connections of one address may send together.
+    pub address_bytes: u32,
+    /// Connections that may be open at a time; without a number, as many as the process's file descriptors allow.
+    pub max_connections: Option<usize>,
+}
+
+impl Default for QuotaSettings {
+    fn default() -> Self {
+        Self {
+            message_rate: limits::MESSAGE_RATE,
+            byte_rate: limits::BYTE_RATE,
+            address_connections: limits::ADDRESS_CONNECTIONS,
+            address_upgrades: limits::ADDRESS_UPGRADES,
+            address_joins: limits::ADDRESS_JOINS,
+            address_bytes: limits::ADDRESS_BYTES,
+            max_connections: None,
+        }
+    }
+}
 
 /// The limits of a relay, and what is used of them.
 #[derive(Debug)]
@@ -54,11 +86,11 @@ pub(crate) struct Quotas {
 }
 
 impl Quotas {
-    /// The limits of `config`, with nothing used.
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
+    /// These limits, with nothing used.
+    pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
         Arc::new(Self {
-            rules: Arc::new(Rules::new(config)),
-            max_connections: config.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            rules: Arc::new(Rules::new(settings, Instant::now())),
+            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
             open: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             addresses: DashMap::new(),
@@ -73,27 +105,32 @@ impl Quotas {
     /// Admits a connection from `ip`; without one it counts only among all.
     ///
     /// # Errors
-    /// [`Excess`], if a limit is reached.
-    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, Excess> {
+    /// [`OverLimit`], if a limit is reached.
+    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, OverLimit> {
         let mut admission = self.admit_address(ip)?;
         let before = self.open.fetch_add(1, Relaxed);
         admission.counts_among_all = true;
         if self.max_connections > 0 && before >= self.max_connections {
-            return Err(Excess::All(self.max_connections));
+            return Err(OverLimit::All(self.max_connections));
         }
         Ok(Arc::new(admission))
+    }
+
+    /// What a connection from `address` may send, with nothing sent.
+    pub(crate) fn rate_limiter(&self, address: Option<&Arc<Address>>) -> RateLimiter {
+        RateLimiter::within(Arc::clone(&self.rules)).sharing(address.cloned())
     }
 
     /// Admits the client at `ip` that asks for a WebSocket. It has an admission already if it is at the other end of the
     /// `connection`, rather than behind a proxy there or another HTTP server.
     ///
     /// # Errors
-    /// [`Excess`], if a limit is reached.
+    /// [`OverLimit`], if a limit is reached.
     pub(crate) fn admit_client(
         self: &Arc<Self>,
         connection: Option<&Arc<Admission>>,
         ip: Option<IpAddr>,
-    ) -> Result<Arc<Admission>, Excess> {
+    ) -> Result<Arc<Admission>, OverLimit> {
         match connection {
             None => self.admit(ip),
             Some(admission) if admission.network() == ip.map(Network::from) => Ok(Arc::clone(admission)),
@@ -101,7 +138,7 @@ impl Quotas {
         }
     }
 
-    fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, Excess> {
+    fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, OverLimit> {
         let mut admission = Admission { quotas: Arc::clone(self), address: None, counts_among_all: false };
         let Some(ip) = ip else { return Ok(admission) };
         self.sweep_if_due();
@@ -116,7 +153,7 @@ impl Quotas {
         };
         let open = address.connections.load(Relaxed);
         admission.address = Some(address);
-        if most > 0 && open > most { Err(Excess::Connections(most)) } else { Ok(admission) }
+        if most > 0 && open > most { Err(OverLimit::Connections(most)) } else { Ok(admission) }
     }
 
     /// Counts a place that is held for a client of `address` whose connection is lost; none if it may not be held. There may
@@ -138,10 +175,10 @@ impl Quotas {
     }
 
     /// Whether a line about a refusal may be logged. The client at `ip` is not admitted.
-    pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, excess: Excess) -> bool {
+    pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, over: OverLimit) -> bool {
         let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
-        match (excess, address()) {
-            (Excess::All(_), _) => match self.lines.take(&self.rules) {
+        match (over, address()) {
+            (OverLimit::All(_), _) => match self.lines.take(&self.rules) {
                 Some(0) => true,
                 Some(lines) => {
                     warn!(lines, "left out lines about refused connections");
@@ -156,16 +193,16 @@ impl Quotas {
 
     /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
     /// their own, because they may be a monitor's, and so has each other address.
-    pub(crate) fn refuse(&self, excess: Excess, connection: ConnectionInfo) -> Option<Refused> {
+    pub(crate) fn refuse(&self, over: OverLimit, connection: ConnectionInfo) -> Option<RefusalPermit> {
         let permit = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok().map(RefusalRoom::Permit);
         let own = || if connection.is_local() { permit(&self.health_checks) } else { self.seat(connection) };
         let room = permit(&self.refusals).or_else(own)?;
-        Some(Refused { excess, room })
+        Some(RefusalPermit { over, room })
     }
 
     /// Whether a refusal is worth a TLS handshake, because a health check may come after it: to this machine, and to one
     /// connection of each other address at a time.
-    pub(crate) fn is_worth_a_handshake(&self, refused: &mut Refused, connection: ConnectionInfo) -> bool {
+    pub(crate) fn is_worth_a_handshake(&self, refused: &mut RefusalPermit, connection: ConnectionInfo) -> bool {
         if connection.is_local() || matches!(refused.room, RefusalRoom::Seat(_)) {
             return true;
         }
@@ -254,19 +291,19 @@ impl Admission {
     /// Counts an upgrade.
     ///
     /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_upgrade(&self) -> Result<(), Excess> {
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_upgrade(&self) -> Result<(), OverLimit> {
         self.address()
-            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, Excess::Upgrades))
+            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
     }
 
     /// Counts a TLS handshake.
     ///
     /// # Errors
-    /// [`Excess`], if there were too many.
-    pub(crate) fn take_handshake(&self) -> Result<(), Excess> {
+    /// [`OverLimit`], if there were too many.
+    pub(crate) fn take_handshake(&self) -> Result<(), OverLimit> {
         self.address()
-            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, Excess::Handshakes))
+            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes))
     }
 
     fn network(&self) -> Option<Network> {

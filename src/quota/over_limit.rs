@@ -10,7 +10,7 @@ use crate::limits;
 
 /// A client beyond a limit. Its text is for the client, and names the flag that sets the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Excess {
+pub(crate) enum OverLimit {
     /// As many connections as one address may have.
     Connections(u32),
     /// As many connections as there may be in all.
@@ -23,11 +23,11 @@ pub(crate) enum Excess {
     Joins(Duration),
 }
 
-/// A connection that is refused, and is to be told. Dropped when that is done.
+/// The permit to tell a connection why it is refused: few are told at a time. Dropped when that is done.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RefusalPermit {
     /// Why.
-    pub excess: Excess,
+    pub over: OverLimit,
     /// What it takes up.
     pub(super) room: RefusalRoom,
 }
@@ -39,7 +39,7 @@ pub(super) enum RefusalRoom {
     Seat(#[expect(dead_code, reason = "dropped at the end")] Seat),
 }
 
-impl Excess {
+impl OverLimit {
     /// How many seconds later the client may try again.
     pub(crate) fn retry_after(self) -> u64 {
         let wait = match self {
@@ -56,7 +56,7 @@ impl Excess {
     }
 }
 
-impl fmt::Display for Excess {
+impl fmt::Display for OverLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connections(most) => {

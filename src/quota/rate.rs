@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Address, Excess};
-use crate::limits::{BYTE_BURST, BYTE_RATE, EMPTY_FRAMES, EMPTY_FRAMES_FOR, MESSAGE_BURST, MESSAGE_RATE, REFUSALS};
+use super::address::{Address, Rules};
+use super::bucket::Bucket;
+use super::over_limit::OverLimit;
+use crate::limits::{EMPTY_FRAMES, EMPTY_FRAMES_FOR, REFUSALS};
 
 /// What one connection may send, in messages and in bytes: a token bucket for each.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
+    rules: Arc<Rules>,
     messages: Bucket,
     bytes: Bucket,
     refused: u32,
@@ -34,16 +37,16 @@ pub(crate) enum RateDecision {
 }
 
 impl RateLimiter {
-    /// Full buckets for `messages_per_second` and `bytes_per_second`; 0 means no limit. The burst is the same multiple
-    /// of the rate as by default.
-    pub(crate) fn new(messages_per_second: u32, bytes_per_second: u32, now: Instant) -> Self {
-        let burst = |rate: u32, burst: u32, usual: u32| f64::from(rate) * (f64::from(burst) / f64::from(usual));
-        Self {
-            messages: Bucket::new(messages_per_second, burst(messages_per_second, MESSAGE_BURST, MESSAGE_RATE), now),
-            bytes: Bucket::new(bytes_per_second, burst(bytes_per_second, BYTE_BURST, BYTE_RATE), now),
-            refused: 0,
-            address: None,
-        }
+    /// Full buckets, within these rules.
+    pub(super) fn within(rules: Arc<Rules>) -> Self {
+        Self { rules, messages: Bucket::default(), bytes: Bucket::default(), refused: 0, address: None }
+    }
+
+    /// Full buckets for these rates, which no other connection has.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn new(message_rate: u32, byte_rate: u32, now: Instant) -> Self {
+        let settings = super::QuotaSettings { message_rate, byte_rate, ..Default::default() };
+        Self::within(Arc::new(Rules::new(&settings, now)))
     }
 
     /// Counts bytes and joins for this address as well.
@@ -58,7 +61,7 @@ impl RateLimiter {
 
     /// What the client may send, for its next connection: this one has ended.
     pub(crate) fn take(&mut self) -> Self {
-        let rest = Self::new(0, 0, self.messages.refilled);
+        let rest = Self::within(Arc::clone(&self.rules));
         Self { address: None, ..std::mem::replace(self, rest) }
     }
 
@@ -70,8 +73,8 @@ impl RateLimiter {
     /// Counts one join for the client's address.
     ///
     /// # Errors
-    /// [`Excess`], if clients there have joined too often.
-    pub(crate) fn take_join(&self) -> Result<(), Excess> {
+    /// [`OverLimit`], if clients there have joined too often.
+    pub(crate) fn take_join(&self) -> Result<(), OverLimit> {
         self.address.as_ref().map_or(Ok(()), |address| address.take_join())
     }
 
@@ -84,11 +87,12 @@ impl RateLimiter {
 
     /// Counts one message, and decides what to do with it.
     pub(crate) fn take_message(&mut self, now: Instant) -> RateDecision {
-        if self.messages.refill(now) {
+        let Some(rate) = &self.rules.messages else { return RateDecision::Allowed };
+        let now = self.rules.nanos(now);
+        if self.messages.is_full(now) {
             self.refused = 0;
         }
-        if self.messages.level >= 1.0 {
-            self.messages.level -= 1.0;
+        if self.messages.take(rate, 1, now).is_ok() {
             return RateDecision::Allowed;
         }
         self.refused += 1;
@@ -97,13 +101,18 @@ impl RateLimiter {
 
     /// Counts `more` deliveries of an allowed message: a broadcast, a join and a leave cost as much as they deliver.
     pub(crate) fn charge(&mut self, more: usize) {
-        self.messages.level -= more as f64;
+        /// They count from the moment of that message, however much later they are counted.
+        const THEN: u64 = 0;
+        if let Some(rate) = &self.rules.messages {
+            self.messages.charge(rate, more, THEN);
+        }
     }
 
     /// Counts `bytes` that were read from the socket.
     pub(crate) fn take_bytes(&mut self, bytes: usize, now: Instant) {
-        self.bytes.refill(now);
-        self.bytes.level -= bytes as f64;
+        if let Some(rate) = &self.rules.own_bytes {
+            self.bytes.charge(rate, bytes, self.rules.nanos(now));
+        }
         if let Some(address) = &self.address {
             address.take_bytes(bytes, now);
         }
@@ -111,38 +120,11 @@ impl RateLimiter {
 
     /// When to read from the socket again; none if it may be read now.
     pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
-        self.bytes.refill(now);
-        let own = (self.bytes.level < 0.0).then(|| Duration::from_secs_f64(-self.bytes.level / self.bytes.per_second));
+        let missing = |rate| self.bytes.missing(rate, self.rules.nanos(now));
+        let own = self.rules.own_bytes.as_ref().and_then(missing);
         let shared = self.address.as_ref().and_then(|address| address.pause(now));
         // At least the resolution of the timer, however little is missing.
         own.max(shared).map(|missing| now + missing.max(Duration::from_millis(1)))
-    }
-}
-
-#[derive(Debug)]
-struct Bucket {
-    level: f64,
-    burst: f64,
-    per_second: f64,
-    refilled: Instant,
-}
-
-impl Bucket {
-    fn new(per_second: u32, burst: f64, now: Instant) -> Self {
-        let is_unlimited = per_second == 0;
-        let burst = if is_unlimited { f64::INFINITY } else { burst };
-        Self { level: burst, burst, per_second: f64::from(per_second), refilled: now }
-    }
-
-    /// Adds the tokens of the time since the last call; returns whether the bucket is full.
-    fn refill(&mut self, now: Instant) -> bool {
-        if now == self.refilled {
-            return self.level >= self.burst;
-        }
-        let seconds = now.saturating_duration_since(self.refilled).as_secs_f64();
-        self.refilled = now;
-        self.level = (self.level + seconds * self.per_second).min(self.burst);
-        self.level >= self.burst
     }
 }
 
@@ -182,44 +164,45 @@ impl EmptyFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::limits::{ADDRESS_BURST_SECONDS, ADDRESS_BYTES_BURST_SECONDS};
-    use crate::quota::Quotas;
+    use crate::limits::{
+        ADDRESS_BURST_SECONDS, ADDRESS_BYTES_BURST_SECONDS, BYTE_BURST, BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE,
+    };
+    use crate::quota::{QuotaSettings, Quotas};
 
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)
     }
 
     /// The address of a client that is still connected, for the tests of these limits.
-    fn address(config: Config) -> Arc<Address> {
-        let quotas = Quotas::new(&Config { max_connections: Some(0), ..config });
+    fn address(settings: QuotaSettings) -> Arc<Address> {
+        let quotas = Quotas::new(&QuotaSettings { max_connections: Some(0), ..settings });
         let admission = quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
         Arc::clone(admission.address().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn clients_at_one_address_share_its_bytes_and_its_joins() {
-        let address = address(Config { address_bytes: 1_000, address_joins: 1, ..Config::default() });
+        let address = address(QuotaSettings { address_bytes: 1_000, address_joins: 1, ..QuotaSettings::default() });
         let limiter = || RateLimiter::new(0, 0, Instant::now()).sharing(Some(Arc::clone(&address)));
         let (mut one, mut other) = (limiter(), limiter());
         one.take_bytes(1_000 * ADDRESS_BYTES_BURST_SECONDS as usize + 500, Instant::now());
         assert_eq!(other.next_read(Instant::now()), Some(Instant::now() + Duration::from_millis(500)));
         one.charge_failed_join();
         assert_eq!(other.take_join(), Ok(()), "the tenth of ten");
-        assert_eq!(one.take_join(), Err(Excess::Joins(second(1))));
+        assert_eq!(one.take_join(), Err(OverLimit::Joins(second(1))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_comes_back_goes_on_with_its_rates_and_counts_for_its_new_address() {
         let now = Instant::now();
-        let old = address(Config { address_joins: 0, ..Config::default() });
+        let old = address(QuotaSettings { address_joins: 0, ..QuotaSettings::default() });
         let mut before = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, now).sharing(Some(Arc::clone(&old)));
         while before.take_message(now) == RateDecision::Allowed {}
         let parted = before.take();
         drop(before);
         assert_eq!(Arc::strong_count(&old), 1, "a place without a connection has no address");
 
-        let new = address(Config { address_joins: 1, ..Config::default() });
+        let new = address(QuotaSettings { address_joins: 1, ..QuotaSettings::default() });
         let mut after = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, now).sharing(Some(new));
         after.continue_from(parted);
         assert_eq!(after.take_message(now), RateDecision::Limited);

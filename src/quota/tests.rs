@@ -10,19 +10,19 @@ use crate::testing;
 
 const HOME: &str = "192.0.2.1";
 
-fn quotas(config: Config) -> Arc<Quotas> {
-    Quotas::new(&Config { max_connections: config.max_connections.or(Some(0)), ..config })
+fn quotas(settings: QuotaSettings) -> Arc<Quotas> {
+    Quotas::new(&QuotaSettings { max_connections: settings.max_connections.or(Some(0)), ..settings })
 }
 
-fn admit(quotas: &Arc<Quotas>, ip: &str) -> Result<Arc<Admission>, Excess> {
+fn admit(quotas: &Arc<Quotas>, ip: &str) -> Result<Arc<Admission>, OverLimit> {
     quotas.admit(Some(ip.parse().unwrap()))
 }
 
 /// How often `take` succeeds before it fails, and the failure.
-fn how_often(take: impl Fn() -> Result<(), Excess>) -> (usize, Excess) {
+fn how_often(take: impl Fn() -> Result<(), OverLimit>) -> (usize, OverLimit) {
     for count in 0..100_000 {
-        if let Err(excess) = take() {
-            return (count, excess);
+        if let Err(over) = take() {
+            return (count, over);
         }
     }
     panic!("there is no limit");
@@ -30,9 +30,9 @@ fn how_often(take: impl Fn() -> Result<(), Excess>) -> (usize, Excess) {
 
 #[tokio::test(start_paused = true)]
 async fn one_connection_more_than_the_limit_is_refused_until_another_has_ended() {
-    let quotas = quotas(Config { address_connections: 2, ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 2, ..QuotaSettings::default() });
     let (one, _two) = (admit(&quotas, HOME).unwrap(), admit(&quotas, HOME).unwrap());
-    assert_eq!(admit(&quotas, HOME).unwrap_err(), Excess::Connections(2));
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::Connections(2));
     admit(&quotas, "192.0.2.2").unwrap();
     drop(one);
     admit(&quotas, HOME).unwrap();
@@ -40,7 +40,7 @@ async fn one_connection_more_than_the_limit_is_refused_until_another_has_ended()
 
 #[tokio::test(start_paused = true)]
 async fn as_many_places_are_held_as_there_may_be_connections_and_neither_is_in_the_way_of_the_other() {
-    let quotas = quotas(Config { address_connections: 2, max_connections: Some(3), ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 2, max_connections: Some(3), ..QuotaSettings::default() });
     let (home, other) = (admit(&quotas, HOME).unwrap(), admit(&quotas, "192.0.2.2").unwrap());
     let hold = |admission: &Admission| quotas.hold(admission.address());
     let (one, _two) = (hold(&home).unwrap(), hold(&home).unwrap());
@@ -57,7 +57,7 @@ async fn as_many_places_are_held_as_there_may_be_connections_and_neither_is_in_t
 
 #[tokio::test(start_paused = true)]
 async fn mapped_addresses_are_ipv4_and_ipv6_counts_by_its_64() {
-    let quotas = quotas(Config { address_connections: 1, ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 1, ..QuotaSettings::default() });
     let _four = admit(&quotas, HOME).unwrap();
     assert!(admit(&quotas, "::ffff:192.0.2.1").is_err());
     let _six = admit(&quotas, "2001:db8:0:1::1").unwrap();
@@ -67,37 +67,37 @@ async fn mapped_addresses_are_ipv4_and_ipv6_counts_by_its_64() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_no_address_counts_only_among_all() {
-    let quotas = quotas(Config { address_connections: 1, max_connections: Some(3), ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 1, max_connections: Some(3), ..QuotaSettings::default() });
     let _open: Vec<_> = (0..3).map(|_| quotas.admit(None).unwrap()).collect();
-    assert_eq!(quotas.admit(None).unwrap_err(), Excess::All(3));
-    assert_eq!(admit(&quotas, HOME).unwrap_err(), Excess::All(3));
+    assert_eq!(quotas.admit(None).unwrap_err(), OverLimit::All(3));
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::All(3));
     assert_eq!(quotas.addresses(), 0, "a refused address is not remembered");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_behind_a_proxy_counts_by_its_own_address_and_once_among_all() {
-    let quotas = quotas(Config { address_connections: 1, max_connections: Some(2), ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 1, max_connections: Some(2), ..QuotaSettings::default() });
     let (proxy, again) = (quotas.admit(None).unwrap(), quotas.admit(None).unwrap());
     let client = |proxy| quotas.admit_client(Some(proxy), Some(HOME.parse().unwrap()));
     let named = client(&proxy).unwrap();
-    assert_eq!(client(&again).unwrap_err(), Excess::Connections(1));
+    assert_eq!(client(&again).unwrap_err(), OverLimit::Connections(1));
     drop(named);
     client(&again).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_without_a_proxy_has_its_admission_already() {
-    let quotas = quotas(Config { address_connections: 1, ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 1, ..QuotaSettings::default() });
     let connection = admit(&quotas, HOME).unwrap();
     quotas.admit_client(Some(&connection), Some(HOME.parse().unwrap())).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_upgrades_pass_at_once_and_then_a_hundred_a_second() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let home = admit(&quotas, HOME).unwrap();
-    let (count, excess) = how_often(|| home.take_upgrade());
-    assert_eq!((count, excess.retry_after(), excess.is_rate()), (1_000, 1, true));
+    let (count, over) = how_often(|| home.take_upgrade());
+    assert_eq!((count, over.retry_after(), over.is_rate()), (1_000, 1, true));
     assert_eq!(how_often(|| home.take_handshake()).0, 1_000, "handshakes count on their own");
     assert_eq!(how_often(|| admit(&quotas, "192.0.2.2")?.take_upgrade()).0, 1_000, "and other addresses too");
     advance(Duration::from_secs(1)).await;
@@ -106,7 +106,7 @@ async fn a_thousand_upgrades_pass_at_once_and_then_a_hundred_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_join_counts_as_ten() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let home = admit(&quotas, HOME).unwrap();
     let address = home.address().unwrap();
     let fails = || {
@@ -121,7 +121,7 @@ async fn a_failed_join_counts_as_ten() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_beyond_the_burst_of_an_address_are_read_later() {
-    let quotas = quotas(Config { address_bytes: 1_000, ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_bytes: 1_000, ..QuotaSettings::default() });
     let (one, two) = (admit(&quotas, HOME).unwrap(), admit(&quotas, HOME).unwrap());
     let (one, two) = (one.address().unwrap(), two.address().unwrap());
     one.take_bytes(16_000, Instant::now());
@@ -134,8 +134,9 @@ async fn bytes_beyond_the_burst_of_an_address_are_read_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_is_none() {
-    let none = Config { address_connections: 0, address_upgrades: 0, address_joins: 0, ..Config::default() };
-    let quotas = quotas(Config { address_bytes: 0, max_connections: Some(0), ..none });
+    let none =
+        QuotaSettings { address_connections: 0, address_upgrades: 0, address_joins: 0, ..QuotaSettings::default() };
+    let quotas = quotas(QuotaSettings { address_bytes: 0, max_connections: Some(0), ..none });
     let open: Vec<_> = (0..5_000).map(|_| admit(&quotas, HOME).unwrap()).collect();
     for admission in &open {
         let address = admission.address().unwrap();
@@ -149,7 +150,7 @@ async fn a_limit_of_zero_is_none() {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_is_forgotten_when_it_is_idle_and_its_limits_have_refilled() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let home = admit(&quotas, HOME).unwrap();
     how_often(|| home.take_upgrade());
     advance(Duration::from_secs(3600)).await;
@@ -169,7 +170,7 @@ fn numbered(number: usize) -> IpAddr {
 #[tokio::test(start_paused = true)]
 async fn the_table_is_bounded_however_many_addresses_come_and_go_and_those_with_connections_do_not_count() {
     const STAY: usize = 100;
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let stay: Vec<_> = (0..STAY).map(|number| quotas.admit(Some(numbered(number))).unwrap()).collect();
     let mut largest = 0;
     for number in STAY..2 * limits::ADDRESSES {
@@ -186,7 +187,7 @@ async fn the_table_is_bounded_however_many_addresses_come_and_go_and_those_with_
 #[tokio::test(start_paused = true)]
 async fn half_as_many_idle_addresses_as_the_table_holds_survive_a_sweep_and_of_more_none() {
     const HALF: usize = limits::ADDRESSES / 2;
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let _stays = admit(&quotas, HOME).unwrap();
     let comes_and_goes = |number| quotas.admit(Some(numbered(number))).unwrap().take_upgrade().unwrap();
     (0..HALF).for_each(comes_and_goes);
@@ -197,31 +198,31 @@ async fn half_as_many_idle_addresses_as_the_table_holds_survive_a_sweep_and_of_m
 
 #[test]
 fn who_asked_for_more_than_there_is_waits_and_who_asked_too_often_waits_as_long_as_it_takes() {
-    for excess in [Excess::Connections(1), Excess::All(1)] {
-        assert_eq!((excess.retry_after(), excess.is_rate()), (limits::REFUSED_RETRY.as_secs() + 1, false));
+    for over in [OverLimit::Connections(1), OverLimit::All(1)] {
+        assert_eq!((over.retry_after(), over.is_rate()), (limits::REFUSED_RETRY.as_secs() + 1, false));
     }
     let wait = Duration::from_millis(2_500);
-    for excess in [Excess::Upgrades(wait), Excess::Handshakes(wait), Excess::Joins(wait)] {
-        assert_eq!((excess.retry_after(), excess.is_rate()), (3, true));
+    for over in [OverLimit::Upgrades(wait), OverLimit::Handshakes(wait), OverLimit::Joins(wait)] {
+        assert_eq!((over.retry_after(), over.is_rate()), (3, true));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn lines_about_refusals_are_rationed_by_address_and_those_about_a_full_relay_for_all_together() {
-    let quotas = quotas(Config { address_connections: 1, ..Config::default() });
+    let quotas = quotas(QuotaSettings { address_connections: 1, ..QuotaSettings::default() });
     let ip = |text: &str| Some(text.parse().unwrap());
-    let lines = |ip, excess| (0..10_000).filter(|_| quotas.may_log_refusal(ip, excess)).count();
+    let lines = |ip, over| (0..10_000).filter(|_| quotas.may_log_refusal(ip, over)).count();
     let most = limits::ADDRESS_LINES as usize;
-    assert_eq!(lines(ip("192.0.2.2"), Excess::Connections(1)), 10_000, "it has no connection");
+    assert_eq!(lines(ip("192.0.2.2"), OverLimit::Connections(1)), 10_000, "it has no connection");
     let _home = admit(&quotas, HOME).unwrap();
-    assert_eq!(lines(ip(HOME), Excess::Connections(1)), most);
-    assert_eq!(lines(ip(HOME), Excess::All(1)), most);
-    assert_eq!(lines(ip("192.0.2.2"), Excess::All(1)), 0);
+    assert_eq!(lines(ip(HOME), OverLimit::Connections(1)), most);
+    assert_eq!(lines(ip(HOME), OverLimit::All(1)), most);
+    assert_eq!(lines(ip("192.0.2.2"), OverLimit::All(1)), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_log_says_how_many_lines_were_left_out_and_says_it_once() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let home = admit(&quotas, HOME).unwrap();
     let lines = |count: u32| {
         testing::log_of(|| {
@@ -243,7 +244,7 @@ async fn the_log_says_how_many_lines_were_left_out_and_says_it_once() {
 
 #[tokio::test(start_paused = true)]
 async fn lines_of_the_log_about_one_address_are_rationed_and_counted() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let home = admit(&quotas, HOME).unwrap();
     let lines = |count: usize| (0..count).filter(|_| home.may_log()).count();
     assert_eq!(lines(10_000), limits::ADDRESS_LINES as usize);
@@ -262,10 +263,10 @@ async fn lines_of_the_log_about_one_address_are_rationed_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn few_refusals_are_written_at_a_time_and_this_machine_has_some_of_its_own() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let refuse = |address: &str| {
         let connection = address.parse().map_or_else(|_| ConnectionInfo::unix(), ConnectionInfo::tcp);
-        quotas.refuse(Excess::All(1), connection)
+        quotas.refuse(OverLimit::All(1), connection)
     };
     let mut refused: Vec<_> = std::iter::from_fn(|| refuse("192.0.2.1:1")).collect();
     let seat = refused.pop();
@@ -288,15 +289,15 @@ async fn few_refusals_are_written_at_a_time_and_this_machine_has_some_of_its_own
 
 #[tokio::test(start_paused = true)]
 async fn one_refused_connection_of_an_address_at_a_time_is_worth_a_handshake() {
-    let quotas = quotas(Config::default());
+    let quotas = quotas(QuotaSettings::default());
     let (one, other) = ("192.0.2.1:1".parse().map(ConnectionInfo::tcp).unwrap(), ConnectionInfo::unix());
-    let mut first = quotas.refuse(Excess::All(1), one).unwrap();
-    let mut second = quotas.refuse(Excess::All(1), one).unwrap();
+    let mut first = quotas.refuse(OverLimit::All(1), one).unwrap();
+    let mut second = quotas.refuse(OverLimit::All(1), one).unwrap();
     assert!(quotas.is_worth_a_handshake(&mut first, one));
     assert!(!quotas.is_worth_a_handshake(&mut second, one));
     drop(first);
     assert!(quotas.is_worth_a_handshake(&mut second, one));
-    let mut local = quotas.refuse(Excess::All(1), other).unwrap();
+    let mut local = quotas.refuse(OverLimit::All(1), other).unwrap();
     assert!(quotas.is_worth_a_handshake(&mut local, other));
 }
 

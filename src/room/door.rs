@@ -4,72 +4,49 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::Role;
-use super::entrant::{Entrant, JoinError, Newcomer};
-use super::event::{ErrorCode, Refusal};
+use super::member::PendingMember;
 use super::names::PeerId;
 use super::password::Password;
+use super::refusal::{JoinError, Refusal};
+use super::role::Role;
 use crate::limits::{BANNED, KNOCKS};
 
 /// What somebody who knocks is told at last: it is in the room, or why it is not.
-pub(super) type Verdict = Result<(), Refusal>;
+pub(super) type KnockOutcome = Result<(), Refusal>;
 
 /// The door of a room. A room without one is open to everybody.
 #[derive(Debug, Default)]
 pub(super) struct Door {
     pub(super) is_locked: bool,
     /// In the order in which they came.
-    waiting: Vec<Visitor>,
+    knockers: Vec<Knocker>,
     /// Persons who were kicked, in that order.
     banned: VecDeque<PeerId>,
-    password: Option<Password>,
+    pub(super) password: Option<Password>,
 }
 
 /// A client that knocks.
 #[derive(Debug)]
-pub(super) struct Visitor {
-    pub(super) newcomer: Newcomer,
-    verdict: oneshot::Sender<Verdict>,
-}
-
-impl Visitor {
-    pub(super) fn new(newcomer: Newcomer) -> (Self, oneshot::Receiver<Verdict>) {
-        let (verdict, receiver) = oneshot::channel();
-        (Self { newcomer, verdict }, receiver)
-    }
-
-    /// Tells it that it does not come in.
-    pub(super) fn refuse(self, refusal: Refusal) {
-        // The session that it is for removes the visitor before it forgets the receiver.
-        let _ = self.verdict.send(Err(refusal));
-    }
-
-    /// What is to become a member, and how to tell it once it is.
-    pub(super) fn admit(self) -> (Newcomer, oneshot::Sender<Verdict>) {
-        (self.newcomer, self.verdict)
-    }
+pub(super) struct Knocker {
+    /// Its number in the room, as a member has one.
+    pub(super) serial: u64,
+    pub(super) pending: PendingMember,
+    pub(super) outcome: oneshot::Sender<KnockOutcome>,
 }
 
 impl Door {
-    /// Checks whether `entrant` may ask to come in.
-    pub(super) fn check(&mut self, id: &PeerId, entrant: &Entrant<'_>) -> Result<(), JoinError> {
-        if entrant.is_identified && self.banned.contains(id) {
+    /// Checks whether `pending` may ask to come in.
+    pub(super) fn check(&mut self, pending: &PendingMember) -> Result<(), JoinError> {
+        if pending.is_identified && self.banned.contains(&pending.id) {
             return Err(JoinError::Banned);
         }
-        self.password.as_mut().map_or(Ok(()), |password| password.check(entrant.password, entrant.address))
+        let Some(password) = &mut self.password else { return Ok(()) };
+        password.check(pending.password.as_ref(), pending.address)
     }
 
     /// Whether somebody with this role has to knock.
     pub(super) fn is_closed_to(&self, role: Role) -> bool {
         self.is_locked && role != Role::Host
-    }
-
-    pub(super) fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
-    pub(super) fn set_password(&mut self, password: Password) {
-        self.password = Some(password);
     }
 
     /// Keeps the person with this id out.
@@ -81,46 +58,32 @@ impl Door {
     }
 
     /// Those who knock, in the order in which they came.
-    pub(super) fn waiting(&self) -> &[Visitor] {
-        &self.waiting
+    pub(super) fn knockers(&self) -> &[Knocker] {
+        &self.knockers
     }
 
     /// Checks whether somebody may knock who would have this id.
     pub(super) fn check_knock(&self, id: &PeerId) -> Result<(), JoinError> {
-        if self.waiting.iter().any(|visitor| visitor.newcomer.member.id == *id) {
+        if self.knockers.iter().any(|knocker| knocker.pending.id == *id) {
             return Err(JoinError::IdTaken);
         }
-        if self.waiting.len() >= KNOCKS { Err(JoinError::TooManyKnocks(KNOCKS)) } else { Ok(()) }
+        if self.knockers.len() >= KNOCKS { Err(JoinError::TooManyKnocks(KNOCKS)) } else { Ok(()) }
     }
 
-    pub(super) fn push(&mut self, visitor: Visitor) {
-        self.waiting.push(visitor);
+    pub(super) fn push(&mut self, knocker: Knocker) {
+        self.knockers.push(knocker);
     }
 
-    /// Takes the visitor with this id.
-    pub(super) fn take(&mut self, id: &str) -> Option<Visitor> {
-        self.take_if(|visitor| visitor.newcomer.member.id.as_str() == id)
-    }
-
-    /// Takes the visitor with this number.
-    pub(super) fn take_serial(&mut self, serial: u64) -> Option<Visitor> {
-        self.take_if(|visitor| visitor.newcomer.member.serial == serial)
-    }
-
-    fn take_if(&mut self, is_it: impl Fn(&Visitor) -> bool) -> Option<Visitor> {
-        let position = self.waiting.iter().position(is_it)?;
-        Some(self.waiting.remove(position))
+    /// Takes the first one of whom this is true.
+    pub(super) fn take_if(&mut self, is_it: impl Fn(&Knocker) -> bool) -> Option<Knocker> {
+        let position = self.knockers.iter().position(is_it)?;
+        Some(self.knockers.remove(position))
     }
 
     /// Takes all who knock.
-    pub(super) fn take_all(&mut self) -> Vec<Visitor> {
-        std::mem::take(&mut self.waiting)
+    pub(super) fn take_all(&mut self) -> Vec<Knocker> {
+        std::mem::take(&mut self.knockers)
     }
-}
-
-/// The refusal for somebody who knocked.
-pub(super) fn denied(message: &'static str) -> Refusal {
-    Refusal::new(ErrorCode::Denied, message)
 }
 
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! The signals that peers send in a room, and the events that a room sends to its members, as values. An encoder writes
-//! them for the wire.
+//! them for the wire: as JSON, the events are the relay's messages of [`protocol`](crate::protocol).
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
-use super::names::{NameError, PeerId, PeerName, RoomName};
+use super::names::{PeerId, PeerName, RoomName};
+use super::refusal::Refusal;
 use crate::secret::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
 pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 
 /// What a client that has a place in a room learns of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct View<'a> {
     /// Its id there.
     pub id: &'a PeerId,
@@ -27,24 +30,30 @@ pub struct View<'a> {
     /// The STUN and TURN servers that it may use.
     pub ice_servers: &'a IceServers,
     /// Whether the room is locked.
+    #[serde(rename = "locked", skip_serializing_if = "std::ops::Not::not")]
     pub is_locked: bool,
     /// Whether the room has a password.
+    #[serde(rename = "password", skip_serializing_if = "std::ops::Not::not")]
     pub has_password: bool,
 }
 
 /// What the relay tells a client.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Event<'a> {
     /// The client has joined a room.
     Joined {
         /// Where it is.
+        #[serde(flatten)]
         view: View<'a>,
         /// How it can come back after its connection is lost, if it asked for that.
+        #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<ResumeOffer<'a>>,
     },
     /// The client has its place again, on another connection.
     Resumed {
         /// Where it is.
+        #[serde(flatten)]
         view: View<'a>,
         /// How many of the client's messages the relay has taken since `Joined`.
         received: u64,
@@ -83,6 +92,7 @@ pub enum Event<'a> {
     /// The room is locked or unlocked.
     Room {
         /// Whether it is locked now.
+        #[serde(rename = "locked")]
         is_locked: bool,
     },
     /// The room is locked: the client waits until its host lets it in.
@@ -94,7 +104,8 @@ pub enum Event<'a> {
         /// The id that it would have had.
         id: &'a PeerId,
     },
-    /// A peer has sent a signal.
+    /// A peer has sent a signal. Not serialized: its fields are text already.
+    #[serde(skip)]
     Signal {
         /// The sender's id.
         from: &'a PeerId,
@@ -102,6 +113,7 @@ pub enum Event<'a> {
         signal: &'a Signal<'a>,
     },
     /// A message of the client was not carried out.
+    #[serde(serialize_with = "serialize_error")]
     Error {
         /// Why.
         refusal: &'a Refusal,
@@ -129,12 +141,36 @@ pub struct Peer<'a> {
 }
 
 /// How a client gets its place back after its connection is lost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ResumeOffer<'a> {
     /// What proves that the place is the client's.
+    #[serde(serialize_with = "reveal")]
     pub token: &'a Secret,
     /// For how long the place is held after a connection is lost, in milliseconds.
     pub hold_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde passes references")]
+fn serialize_error<S: Serializer>(refusal: &&Refusal, reference: &Option<&str>, to: S) -> Result<S::Ok, S::Error> {
+    let optional = usize::from(refusal.to.is_some()) + usize::from(reference.is_some());
+    let mut error = to.serialize_struct("Error", 3 + optional)?;
+    error.serialize_field("code", &refusal.code)?;
+    error.serialize_field("message", &refusal.message)?;
+    if let Some(to) = &refusal.to {
+        error.serialize_field("to", to)?;
+    }
+    if let Some(reference) = reference {
+        error.serialize_field("ref", reference)?;
+    }
+    error.serialize_field("retryable", &refusal.code.is_retryable())?;
+    error.end()
+}
+
+/// Writes a secret for the client whose it is.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn reveal<S: Serializer>(secret: &&Secret, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(secret.reveal())
 }
 
 /// The types of the messages that peers send to each other.
@@ -150,6 +186,19 @@ pub enum SignalKind {
     AnswerIce,
     /// Anything else that an application sends.
     Message,
+}
+
+impl SignalKind {
+    /// The `type` on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Answer => "answer",
+            Self::OfferIce => "offer_ice",
+            Self::AnswerIce => "answer_ice",
+            Self::Message => "message",
+        }
+    }
 }
 
 /// A message from peer to peer: the envelope is typed, and the payload is the sender's text.
@@ -225,85 +274,4 @@ pub enum LeaveReason {
     Kicked,
     /// The relay shuts down.
     Shutdown,
-}
-
-/// Why a message was not carried out, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// Not JSON, or not one object.
-    BadJson,
-    /// A field is missing, of the wrong kind, or present twice; or the nesting is too deep.
-    BadMessage,
-    /// No client message has this `type`.
-    UnknownType,
-    /// The client must join a room first.
-    NotJoined,
-    /// The client is in a room already.
-    AlreadyJoined,
-    /// This is not a valid room name.
-    BadRoom,
-    /// This is not a valid peer id.
-    BadId,
-    /// The room has reached its capacity.
-    RoomFull,
-    /// Another peer in the room has this id.
-    IdTaken,
-    /// The message has no receiver in the room.
-    PeerNotFound,
-    /// The receiver reads slower than this sender sends.
-    PeerBusy,
-    /// The client sends more messages than its rate allows.
-    RateLimited,
-    /// The place that the client had cannot be given back to it.
-    ResumeFailed,
-    /// The authorizer does not let this client into the room.
-    Unauthorized,
-    /// Whether the client may join cannot be decided now.
-    Unavailable,
-    /// The room has a password, and the client did not give it.
-    WrongPassword,
-    /// The client was not let into a locked room, or was kicked from it before.
-    Denied,
-    /// The host removed the client from the room.
-    Kicked,
-    /// Only the host of the room may do that.
-    NotHost,
-    /// The relay itself failed.
-    Internal,
-}
-
-/// Why a message was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The reason, for programs.
-    pub code: ErrorCode,
-    /// The reason as a sentence, for people.
-    pub message: Cow<'static, str>,
-    /// The id of the peer that was not found or is busy.
-    pub to: Option<String>,
-}
-
-impl Refusal {
-    /// A refusal that concerns no other peer.
-    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), to: None }
-    }
-
-    /// A refusal because the peer `id` is busy for this sender.
-    pub fn peer_busy(id: &PeerId) -> Self {
-        let message = "that peer reads slower than you send: send again in a moment";
-        Self { code: ErrorCode::PeerBusy, message: message.into(), to: Some(id.as_str().to_owned()) }
-    }
-}
-
-impl From<NameError> for Refusal {
-    fn from(error: NameError) -> Self {
-        let code = match error {
-            NameError::RoomEmpty | NameError::RoomTooLong | NameError::RoomControl => ErrorCode::BadRoom,
-            NameError::Id => ErrorCode::BadId,
-            NameError::NameTooLong | NameError::NameControl => ErrorCode::BadMessage,
-        };
-        Self::new(code, error.to_string())
-    }
 }

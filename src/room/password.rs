@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use super::entrant::JoinError;
+use super::refusal::JoinError;
 use crate::limits::{PASSWORD_BYTES, WRONG_PASSWORD_ADDRESSES, WRONG_PASSWORDS, WRONG_PASSWORDS_FOR};
 use crate::quota::Network;
 use crate::secret::Secret;

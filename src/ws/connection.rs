@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
 use crate::quota::EmptyFrames;
-use crate::room::Flushes;
+use crate::room::Deferred;
 
 thread_local! {
     /// The read buffer of all connections on this thread. A connection keeps only the bytes that it has not handled
@@ -147,7 +147,7 @@ impl Connection {
     ) -> Poll<End> {
         loop {
             let now = Instant::now();
-            let mut flushes = Flushes::default();
+            let mut flushes = Deferred::default();
             let input = self.poll_input(cx, session, clock, now, &mut flushes);
             flushes.flush();
             if input.is_ready() {
@@ -179,7 +179,7 @@ impl Connection {
         session: &mut Session,
         clock: &mut Clock,
         now: Instant,
-        flushes: &mut Flushes,
+        flushes: &mut Deferred,
     ) -> Poll<End> {
         let mut turn = Turn { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
         let mut buffer = BUFFER.take();
@@ -253,7 +253,7 @@ impl Connection {
         clock: &mut Clock,
         now: Instant,
         turn: &mut Turn,
-        flushes: &mut Flushes,
+        flushes: &mut Deferred,
     ) -> (usize, Stop) {
         let mut taken = 0;
         let stop = loop {
@@ -442,11 +442,8 @@ mod tests {
 
     use super::*;
     use crate::auth::Open;
-    use crate::peer::Context as SessionContext;
-    use crate::protocol;
+    use crate::peer::{Hub, HubSettings};
     use crate::quota::RateLimiter;
-    use crate::room::{IceServers, Rooms};
-    use crate::testing;
     use crate::ws::Opaque;
 
     const PING: &[u8] = b"\x89\x80\0\0\0\0";
@@ -481,16 +478,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn others_get_their_turns_while_a_client_sends_pings_without_a_pause() {
         const TURNS: usize = 100;
-        let context = Arc::new(SessionContext {
-            rooms: Arc::new(Rooms::new(8, protocol::encode)),
-            places: testing::places(),
-            authorizer: Arc::new(Open),
-            ice_servers: IceServers::default(),
-            observer: None,
-        });
+        let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
         let outbox = Arc::new(Outbox::new(0));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let mut session = Session::new(context, 1, Arc::clone(&outbox), rate, None, None);
+        let mut session = Session::new(hub, 1, Arc::clone(&outbox), rate, None, None);
         let mut connection = Connection::new(Opaque(Pings(TURNS * FRAMES_A_TURN)), &[], outbox, 1024);
         let mut polls = 0;
         let mut run = pin!(connection.run(&mut session));

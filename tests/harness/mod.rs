@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod dice;
+pub mod pages;
 pub mod pki;
 pub mod places;
 pub mod process;

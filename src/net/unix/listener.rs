@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+#[cfg(target_os = "linux")]
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 
@@ -48,10 +49,11 @@ impl UnixListener {
         Ok(Self { listener, path: Some(path.to_owned()), created: Some((created.dev(), created.ino())) })
     }
 
-    /// Adopts a socket that already listens and is non-blocking. Its file stays when it is dropped.
+    /// Adopts a socket that systemd made, and that already listens and is non-blocking. Its file stays when it is dropped.
     ///
     /// # Errors
     /// When the runtime cannot register it.
+    #[cfg(target_os = "linux")]
     pub(crate) fn from_std(listener: StdListener) -> io::Result<Self> {
         let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
         Ok(Self { listener: TokioListener::from_std(listener)?, path, created: None })

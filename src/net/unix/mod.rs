@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod listener;
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) mod own;
+#[cfg_attr(not(target_os = "linux"), path = "systemd_absent.rs")]
 pub(crate) mod systemd;
 
 #[cfg(feature = "lan")]

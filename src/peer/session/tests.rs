@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::HubSettings;
 use super::*;
-use crate::auth::{Authorizer, Open};
-use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, REFUSALS, SHARE_MESSAGES};
-use crate::room::{IceServers, Rooms};
-use crate::testing::{self, MemorySocket};
+use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
+use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
+use crate::room::LeaveReason;
+use crate::testing::MemorySocket;
 
 /// A client whose session has no task: a test carries its texts, and gives it its turns.
 pub(in crate::peer) struct Client {
@@ -15,14 +16,14 @@ pub(in crate::peer) struct Client {
 }
 
 impl Client {
-    pub(in crate::peer) fn new(context: &Arc<Context>, room: usize) -> Self {
+    pub(in crate::peer) fn new(hub: &Arc<Hub>, room: usize) -> Self {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        Self { session: Session::new(Arc::clone(context), 1, outbox, rate, None, None), socket }
+        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, None), socket }
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
-        self.session.receive(text, Instant::now(), Waker::noop(), &mut Flushes::default())
+        self.session.receive(text, Instant::now(), Waker::noop(), &mut Deferred::default())
     }
 
     /// The texts that the relay has sent to it since the last call.
@@ -39,22 +40,16 @@ impl Client {
 
     pub(in crate::peer) fn poll_waiting(&mut self) -> Poll<()> {
         let mut cx = task::Context::from_waker(Waker::noop());
-        self.session.poll_waiting(&mut cx, Instant::now(), &mut Flushes::default())
+        self.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default())
     }
 }
 
-pub(in crate::peer) fn context(authorizer: impl Authorizer + 'static) -> Arc<Context> {
-    Arc::new(Context {
-        rooms: Arc::new(Rooms::new(8, protocol::encode)),
-        places: testing::places(),
-        authorizer: Arc::new(authorizer),
-        ice_servers: IceServers::default(),
-        observer: None,
-    })
+pub(in crate::peer) fn hub(authorizer: impl Authorizer + 'static) -> Arc<Hub> {
+    Hub::new(HubSettings { room_capacity: 8, ..HubSettings::default() }, Arc::new(authorizer), None)
 }
 
 fn client() -> Client {
-    Client::new(&context(Open), usize::MAX)
+    Client::new(&hub(Open), usize::MAX)
 }
 
 const MESSAGE: &str = r#"{"type":"message","data":1,"ref":"m"}"#;
@@ -64,10 +59,10 @@ fn a_peer_joins_leaves_and_joins_again() {
     let mut client = client();
     assert!(client.answer(r#"{"type":"join","room":"one"}"#).contains("joined"));
     assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("already_joined"));
-    assert_eq!(client.session.place().unwrap().0.as_str(), "one");
+    assert_eq!(client.session.joined_as().unwrap().0.as_str(), "one");
     assert_eq!(client.answer(r#"{"type":"leave"}"#), "");
     assert!(client.answer(r#"{"type":"join","room":"two"}"#).contains("joined"));
-    assert_eq!(client.session.place().unwrap().0.as_str(), "two");
+    assert_eq!(client.session.joined_as().unwrap().0.as_str(), "two");
 }
 
 #[test]
@@ -76,7 +71,7 @@ fn what_needs_a_room_is_refused_outside_of_one() {
     for text in [r#"{"type":"leave"}"#, r#"{"type":"offer","sdp":""}"#, r#"{"type":"message","data":1,"to":"x"}"#] {
         assert!(client.answer(text).contains("not_joined"), "{text}");
     }
-    assert!(client.session.place().is_none());
+    assert!(client.session.joined_as().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,12 +89,12 @@ async fn a_flood_is_refused_and_then_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn joins_and_leaves_cost_as_much_as_they_deliver() {
-    let context = context(Open);
-    let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+    let hub = hub(Open);
+    let mut members: Vec<Client> = (0..6).map(|_| Client::new(&hub, usize::MAX)).collect();
     for member in &mut members {
         member.answer(r#"{"type":"join","room":"r"}"#);
     }
-    let mut churner = Client::new(&context, usize::MAX);
+    let mut churner = Client::new(&hub, usize::MAX);
     let told = || members.iter().map(|member| member.hears().len()).sum::<usize>();
     told();
     while !churner.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
@@ -111,10 +106,10 @@ async fn joins_and_leaves_cost_as_much_as_they_deliver() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_host_does_costs_as_much_as_it_delivers() {
-    let context = context(Open);
-    let mut host = Client::new(&context, usize::MAX);
+    let hub = hub(Open);
+    let mut host = Client::new(&hub, usize::MAX);
     host.answer(r#"{"type":"join","room":"r","id":"host"}"#);
-    let mut members: Vec<Client> = (0..6).map(|_| Client::new(&context, usize::MAX)).collect();
+    let mut members: Vec<Client> = (0..6).map(|_| Client::new(&hub, usize::MAX)).collect();
     for member in &mut members {
         member.answer(r#"{"type":"join","room":"r"}"#);
     }
@@ -132,8 +127,8 @@ async fn what_a_host_does_costs_as_much_as_it_delivers() {
 }
 
 /// The host of the room `r`, which it has locked, and a client that is in no room yet.
-fn at_a_locked_room(context: &Arc<Context>) -> (Client, Client) {
-    let (mut host, visitor) = (Client::new(context, usize::MAX), Client::new(context, usize::MAX));
+fn at_a_locked_room(hub: &Arc<Hub>) -> (Client, Client) {
+    let (mut host, visitor) = (Client::new(hub, usize::MAX), Client::new(hub, usize::MAX));
     host.answer(r#"{"type":"join","room":"r"}"#);
     host.answer(r#"{"type":"lock","locked":true}"#);
     (host, visitor)
@@ -141,8 +136,8 @@ fn at_a_locked_room(context: &Arc<Context>) -> (Client, Client) {
 
 #[tokio::test(start_paused = true)]
 async fn knocking_again_and_again_costs_as_much_as_it_delivers() {
-    let context = context(Open);
-    let (host, mut visitor) = at_a_locked_room(&context);
+    let hub = hub(Open);
+    let (host, mut visitor) = at_a_locked_room(&hub);
     while !visitor.answer(r#"{"type":"join","room":"r"}"#).contains("rate_limited") {
         visitor.answer(r#"{"type":"leave"}"#);
     }
@@ -152,10 +147,10 @@ async fn knocking_again_and_again_costs_as_much_as_it_delivers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_turn() {
-    let context = context(Open);
-    let (mut host, mut visitor) = at_a_locked_room(&context);
+    let hub = hub(Open);
+    let (mut host, mut visitor) = at_a_locked_room(&hub);
     assert_eq!(visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#), r#"{"type":"waiting"}"#);
-    assert!(!visitor.session.must_join() && visitor.session.place().is_none());
+    assert!(!visitor.session.must_join() && visitor.session.joined_as().is_none());
     host.answer(r#"{"type":"admit","to":"visitor"}"#);
     assert_eq!(visitor.answer(MESSAGE).matches("joined").count(), 1);
     assert!(host.hears().concat().contains(r#""from":"visitor""#));
@@ -164,8 +159,8 @@ async fn a_peer_that_was_let_in_is_a_member_at_once_even_before_its_task_has_a_t
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_kicked_peer_arrives_even_before_its_connection_has_ended() {
-    let context = context(Open);
-    let (mut host, mut bully) = (Client::new(&context, 0), Client::new(&context, usize::MAX));
+    let hub = hub(Open);
+    let (mut host, mut bully) = (Client::new(&hub, 0), Client::new(&hub, usize::MAX));
     host.says(r#"{"type":"join","room":"r"}"#).unwrap();
     bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
     for _ in 0..=SHARE_MESSAGES {
@@ -184,8 +179,8 @@ async fn nothing_of_a_kicked_peer_arrives_even_before_its_connection_has_ended()
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
-    let context = context(Open);
-    let (mut host, mut visitor) = at_a_locked_room(&context);
+    let hub = hub(Open);
+    let (mut host, mut visitor) = at_a_locked_room(&hub);
     visitor.answer(r#"{"type":"join","room":"r","id":"visitor"}"#);
     host.answer(r#"{"type":"admit","to":"visitor"}"#);
     drop(visitor);
@@ -195,14 +190,14 @@ async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
 #[tokio::test(start_paused = true)]
 async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away() {
     for has_parted in [false, true] {
-        let context = context(Open);
-        let (mut stays, mut old) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+        let hub = hub(Open);
+        let (mut stays, mut old) = (Client::new(&hub, usize::MAX), Client::new(&hub, usize::MAX));
         stays.says(r#"{"type":"join","room":"r"}"#).unwrap();
         let joined = old.answer(r#"{"type":"join","room":"r","id":"phone","resume":true}"#);
         let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
         stays.hears();
         let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
-        let mut new = Client::new(&context, usize::MAX);
+        let mut new = Client::new(&hub, usize::MAX);
         assert_eq!(new.answer(&resume), "", "the old one has to part first");
         if has_parted {
             old.session.end(LeaveReason::Closed, true, "taken over");
@@ -213,9 +208,9 @@ async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away
             old.session.end(LeaveReason::Closed, true, "taken over");
         }
         assert_eq!(stays.hears(), [r#"{"type":"peer_away","id":"phone"}"#]);
-        assert_eq!((context.places.len(), context.places.held()), (1, 1));
-        assert!(Client::new(&context, usize::MAX).answer(&resume).contains(r#""type":"resumed""#));
-        assert_eq!(context.places.held(), 0);
+        assert_eq!((hub.resumptions.len(), hub.resumptions.held()), (1, 1));
+        assert!(Client::new(&hub, usize::MAX).answer(&resume).contains(r#""type":"resumed""#));
+        assert_eq!(hub.resumptions.held(), 0);
     }
 }
 
@@ -227,23 +222,21 @@ async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
             let _ = tell.send(*reason);
         }
     };
-    let mut context = Arc::into_inner(context(Open)).unwrap();
-    context.observer = Some(Box::new(observer));
-    let context = Arc::new(context);
-    let (mut host, mut bully) = (Client::new(&context, usize::MAX), Client::new(&context, usize::MAX));
+    let hub = Hub::new(HubSettings::default(), Arc::new(Open), Some(Box::new(observer)));
+    let (mut host, mut bully) = (Client::new(&hub, usize::MAX), Client::new(&hub, usize::MAX));
     host.says(r#"{"type":"join","room":"r"}"#).unwrap();
     bully.says(r#"{"type":"join","room":"r","id":"bully","resume":true}"#).unwrap();
     host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
     bully.session.end(LeaveReason::Closed, true, "lost");
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [LeaveReason::Kicked]);
-    assert_eq!(context.places.len(), 0);
+    assert_eq!(hub.resumptions.len(), 0);
     assert_eq!(host.hears().len(), 3, "`joined`, `peer_joined` and one `peer_left`");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_joins_again_and_again_for_a_held_offer_has_to_read_it() {
-    let context = context(Open);
-    let (mut alone, mut joiner) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    let hub = hub(Open);
+    let (mut alone, mut joiner) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
     alone.says(r#"{"type":"join","room":"r"}"#).unwrap();
     alone.says(&format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(60_000))).unwrap();
     for _ in 0..100 {
@@ -260,8 +253,8 @@ async fn who_joins_again_and_again_for_a_held_offer_has_to_read_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_share_pauses_its_sender_until_the_receiver_reads() {
-    let context = context(Open);
-    let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    let hub = hub(Open);
+    let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
     receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
     sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
     for _ in 0..SHARE_MESSAGES {
@@ -281,8 +274,8 @@ async fn a_full_share_pauses_its_sender_until_the_receiver_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_is_paused_when_somebody_else_is_kicked_still_gets_its_message_through() {
-    let context = context(Open);
-    let [mut receiver, mut sender, mut bully] = [0, usize::MAX, usize::MAX].map(|room| Client::new(&context, room));
+    let hub = hub(Open);
+    let [mut receiver, mut sender, mut bully] = [0, usize::MAX, usize::MAX].map(|room| Client::new(&hub, room));
     receiver.says(r#"{"type":"join","room":"r","id":"host"}"#).unwrap();
     sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
     bully.says(r#"{"type":"join","room":"r","id":"bully"}"#).unwrap();
@@ -298,8 +291,8 @@ async fn a_sender_that_is_paused_when_somebody_else_is_kicked_still_gets_its_mes
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_share_is_read() {
-    let context = context(Open);
-    let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    let hub = hub(Open);
+    let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
     receiver.says(r#"{"type":"join","room":"r","id":"slow"}"#).unwrap();
     sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
     for _ in 0..=SHARE_MESSAGES {
@@ -323,8 +316,8 @@ async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_shar
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_reads_too_slowly_pauses_its_sender_for_250_ms() {
-    let context = context(Open);
-    let (mut sender, mut receiver) = (Client::new(&context, usize::MAX), Client::new(&context, 0));
+    let hub = hub(Open);
+    let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
     receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
     sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
     for _ in 0..=SHARE_MESSAGES {
@@ -350,12 +343,12 @@ async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
             Ok(Grant::from(&request))
         }
     };
-    let mut client = Client::new(&context(slowly), usize::MAX);
+    let mut client = Client::new(&hub(slowly), usize::MAX);
     for (room, answer) in [("no", "unauthorized"), ("never", "unavailable"), ("yes", "joined")] {
         client.says(&format!(r#"{{"type":"join","room":"{room}","ref":"j"}}"#)).unwrap();
         assert!(client.session.is_waiting() && client.hears().is_empty());
         let session = &mut client.session;
-        std::future::poll_fn(|cx| session.poll_waiting(cx, Instant::now(), &mut Flushes::default())).await;
+        std::future::poll_fn(|cx| session.poll_waiting(cx, Instant::now(), &mut Deferred::default())).await;
         let heard = client.hears().concat();
         assert!(heard.contains(answer), "{heard}");
     }

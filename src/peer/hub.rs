@@ -1,0 +1,121 @@
+//! What all sessions of a relay share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::observer::{Events, Observer, RelayEvent};
+use super::resume::Resumptions;
+use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
+use crate::drain::Drain;
+use crate::limits::{self, AUTHORIZE_DEADLINE};
+use crate::outbox::{ConnectionId, Outbox};
+use crate::protocol;
+use crate::quota::{QuotaSettings, Quotas};
+use crate::room::{IceServers, Rooms};
+
+/// The settings of what all sessions share.
+#[derive(Debug, Clone)]
+pub(crate) struct HubSettings {
+    /// The most members of a room.
+    pub room_capacity: usize,
+    /// The largest message in bytes.
+    pub max_message_bytes: usize,
+    /// For how long the place of a client is held whose connection is lost; zero means not at all.
+    pub hold: Duration,
+    /// The STUN and TURN servers for clients that join.
+    pub ice_servers: IceServers,
+    /// How much the clients may use.
+    pub quotas: QuotaSettings,
+}
+
+/// What all sessions of a relay share.
+pub(crate) struct Hub {
+    /// The rooms and their members.
+    pub rooms: Arc<Rooms>,
+    /// The places that survive a lost connection.
+    pub resumptions: Arc<Resumptions>,
+    /// Decides who may join.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The STUN and TURN servers for clients whose [`Grant`](crate::auth::Grant) names none.
+    pub ice_servers: IceServers,
+    /// Where the relay's events go.
+    events: Arc<Events>,
+    /// The connections, and the signal that ends them.
+    pub drain: Arc<Drain>,
+    /// How much the clients may use, and do.
+    pub quotas: Arc<Quotas>,
+    /// The largest message in bytes.
+    pub max_message_bytes: usize,
+    /// How many connections there were, to number them.
+    connections: AtomicU64,
+    /// Bytes of peers' messages that may wait for one client.
+    outbox_bytes: usize,
+}
+
+impl Default for HubSettings {
+    fn default() -> Self {
+        Self {
+            room_capacity: limits::ROOM_CAPACITY,
+            max_message_bytes: limits::MESSAGE_BYTES,
+            hold: Duration::from_millis(limits::HOLD_MS),
+            ice_servers: IceServers::default(),
+            quotas: QuotaSettings::default(),
+        }
+    }
+}
+
+impl Hub {
+    /// A hub without rooms and connections. `authorizer` decides who may join, and `observer` gets the events.
+    pub(crate) fn new(settings: HubSettings, authorizer: Arc<dyn Authorizer>, observer: Option<Observer>) -> Arc<Self> {
+        let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, quotas } = settings;
+        let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
+        let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
+        Arc::new(Self {
+            rooms: Arc::new(Rooms::new(room_capacity, protocol::encode)),
+            resumptions: Arc::new(resumptions),
+            authorizer,
+            ice_servers,
+            events,
+            drain,
+            quotas,
+            max_message_bytes,
+            connections: AtomicU64::new(0),
+            // A full share for each member of a room, and as much again for those who have left. An empty share takes a
+            // message of any size.
+            outbox_bytes: 2 * room_capacity * limits::SHARE_BYTES.max(max_message_bytes),
+        })
+    }
+
+    /// An outbox for a new connection.
+    pub(crate) fn new_outbox(&self) -> Arc<Outbox> {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Outbox::of(ConnectionId::new(number), self.outbox_bytes))
+    }
+
+    /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
+    /// [`AUTHORIZE_DEADLINE`].
+    pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
+        match self.authorizer.authorize(request) {
+            Answer::Now(answer) => Answer::Now(answer),
+            Answer::Later(decision) => Answer::Later(Box::pin(async {
+                let late = || Denial::Unavailable("the decision on this join took too long".into());
+                timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
+            })),
+        }
+    }
+
+    /// Sends an event to the observer, if there is one.
+    pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
+        self.events.observe(event);
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+    }
+}

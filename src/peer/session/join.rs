@@ -1,0 +1,178 @@
+//! How a session joins a room: by a message, or because the URL of its connection names the room.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+
+use super::knock::{Knocking, Via};
+use super::resume::Resumable;
+use super::{Session, Stage};
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::protocol::Join;
+use crate::quota::OverLimit;
+use crate::room::names::PeerId;
+use crate::room::{Deferred, ErrorCode, JoinError, PendingMember, Refusal};
+
+/// A join that the authorizer decides on.
+pub(super) struct Deciding {
+    /// What the authorizer does not see of it: the room, its password, and whether the client wants to come back.
+    join: Join,
+    via: Via,
+    decision: Decision,
+}
+
+/// Why a client cannot join.
+#[derive(Debug)]
+pub(crate) enum JoinRefusal {
+    /// Its address has joined too often.
+    OverLimit(OverLimit),
+    /// Another reason.
+    Other(Refusal),
+}
+
+impl fmt::Debug for Deciding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deciding").field("room", &self.join.room).field("via", &self.via).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Joins the room that the URL of the connection names, and waits for the decision on that. If the room is locked,
+    /// the session knocks from then on.
+    ///
+    /// # Errors
+    /// [`JoinRefusal`]: then nothing is queued for the client.
+    pub(crate) async fn join_by_url(&mut self, join: Join) -> Result<(), JoinRefusal> {
+        let mut deferred = Deferred::default();
+        self.join(join, Via::Url, &mut deferred)?;
+        Ok(poll_fn(|cx| self.poll_decision(cx, &mut deferred)).await?)
+    }
+
+    /// Asks whether the client may join, and then enters the room, or waits for the decision.
+    pub(super) fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
+        self.check_is_idle()?;
+        // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
+        if !self.outbox.room_for_join() {
+            let message = "read the messages of your earlier joins first: then join again";
+            return Err(Refusal::new(ErrorCode::Unavailable, message).into());
+        }
+        self.rate.take_join()?;
+        let request = JoinRequest {
+            room: join.room.clone(),
+            id: join.id.take(),
+            name: join.name.take(),
+            address: self.address,
+            origin: self.origin.as_deref().map(str::to_owned),
+            token: join.token.take(),
+        };
+        match self.hub.authorize(&request) {
+            Answer::Now(answer) => self.decide(join, via, answer, deferred)?,
+            Answer::Later(decision) => self.stage = Stage::Deciding(Box::new(Deciding { join, via, decision })),
+        }
+        Ok(())
+    }
+
+    /// Goes on once the authorizer has decided. A refusal is only returned to a join by URL: others hear of it as an
+    /// `error`.
+    pub(super) fn poll_decision(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        deferred: &mut Deferred,
+    ) -> Poll<Result<(), Refusal>> {
+        let Stage::Deciding(deciding) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        let answer = ready!(deciding.decision.as_mut().poll(cx));
+        let Stage::Deciding(deciding) = mem::take(&mut self.stage) else { return Poll::Ready(Ok(())) };
+        Poll::Ready(self.decide(deciding.join, deciding.via, answer, deferred))
+    }
+
+    /// Enters the room if `answer` is a grant, or knocks if the room is locked.
+    fn decide(
+        &mut self,
+        mut join: Join,
+        via: Via,
+        answer: Result<Grant, Denial>,
+        deferred: &mut Deferred,
+    ) -> Result<(), Refusal> {
+        let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter(&mut join, &via, grant, deferred));
+        let Err(refusal) = entered else { return Ok(()) };
+        if is_a_guess(refusal.code) {
+            self.rate.charge_failed_join();
+        }
+        match via {
+            Via::Message(reference) => {
+                self.refuse(&refusal, reference.as_deref());
+                Ok(())
+            }
+            Via::Url => Err(refusal),
+        }
+    }
+
+    fn enter(&mut self, join: &mut Join, via: &Via, grant: Grant, deferred: &mut Deferred) -> Result<(), Refusal> {
+        let id = grant.id.map_or_else(PeerId::random, Ok).map_err(JoinError::from)?;
+        let ice_servers = grant.ice_servers.unwrap_or_else(|| self.hub.ice_servers.clone());
+        let resumptions = &self.hub.resumptions;
+        let resumption = if join.resume { resumptions.open(&self.outbox, &ice_servers)? } else { None };
+        let pending = PendingMember {
+            id,
+            is_identified: grant.is_identified,
+            name: grant.name.clone(),
+            role: grant.role,
+            password: join.password.take(),
+            address: self.address,
+            capacity: grant.capacity,
+            ice_servers,
+            resume: resumption.as_ref().map(|resumption| resumptions.offer(resumption)),
+            outbox: Arc::clone(&self.outbox),
+        };
+        let entered = self.hub.rooms.enter(&join.room, pending, deferred);
+        if let (Err(_), Some(resumption)) = (&entered, &resumption) {
+            resumptions.close(resumption);
+        }
+        let (membership, knock) = entered?;
+        // The observer hears that an earlier place of the same person ended before it hears of the new one.
+        deferred.give_up_removed();
+        self.pay_for_message(deferred);
+        let resumable = resumption.map(Resumable::new);
+        match knock {
+            None => self.has_joined(membership, grant.name, resumable),
+            Some(knock) => {
+                let knocking = Knocking::new(membership, knock, via.clone(), grant.name, resumable);
+                self.stage = Stage::Knocking(knocking);
+                self.is_new = false;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a join that fails with this code may have been an attempt to find a room, rather than the relay's own trouble.
+fn is_a_guess(code: ErrorCode) -> bool {
+    use ErrorCode::{IdTaken, RoomFull, Unauthorized, WrongPassword};
+    matches!(code, RoomFull | IdTaken | Unauthorized | WrongPassword)
+}
+
+impl From<OverLimit> for JoinRefusal {
+    fn from(over: OverLimit) -> Self {
+        Self::OverLimit(over)
+    }
+}
+
+impl From<Refusal> for JoinRefusal {
+    fn from(refusal: Refusal) -> Self {
+        Self::Other(refusal)
+    }
+}
+
+/// A client beyond a limit of its address learns that by the code for too many messages.
+impl From<JoinRefusal> for Refusal {
+    fn from(refusal: JoinRefusal) -> Self {
+        match refusal {
+            JoinRefusal::OverLimit(over) => {
+                Self::new(ErrorCode::RateLimited, format!("{over}: try again in {} s", over.retry_after()))
+            }
+            JoinRefusal::Other(refusal) => refusal,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How a session leaves its room, and how it ends.
+
+use std::mem;
+use std::thread;
+
+use super::{Session, Stage};
+use crate::outbox::EndReason;
+use crate::peer::observer::RelayEvent;
+use crate::room::{Deferred, LeaveReason, Refusal};
+
+impl Session {
+    /// Leaves because the client says so.
+    pub(super) fn leave_on_purpose(&mut self, deferred: &mut Deferred) -> Result<(), Refusal> {
+        self.settle_knock();
+        if !matches!(self.stage, Stage::Knocking(_)) {
+            self.membership()?;
+        }
+        self.leave(LeaveReason::Left, deferred);
+        Ok(())
+    }
+
+    /// Leaves the room, if the peer is in one or outside of one.
+    pub(crate) fn leave(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
+        self.settle_knock();
+        match mem::take(&mut self.stage) {
+            // A decision is dropped, and a claim withdrawn.
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
+            Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
+            Stage::Joined { membership, resumable, .. } => {
+                self.close(resumable);
+                self.hub.observe(|| RelayEvent::Left {
+                    connection: self.connection,
+                    room: membership.room().clone(),
+                    id: membership.id().clone(),
+                    reason,
+                });
+                membership.leave(reason, deferred);
+                self.rate.charge(deferred.take_deliveries());
+            }
+        }
+    }
+
+    /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
+    /// is held. Keeps `why` for the observer.
+    pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
+        self.why = Some(why.into());
+        // The room may have removed the peer just before its connection was lost.
+        let (reason, is_lost) = match self.outbox.ended() {
+            Some(EndReason::Kicked) => (LeaveReason::Kicked, false),
+            Some(EndReason::GaveWay) => (LeaveReason::Idle, false),
+            _ => (reason, is_lost),
+        };
+        if is_lost {
+            self.suspend();
+        }
+        self.leave(reason, &mut Deferred::default());
+    }
+}
+
+/// A session that is dropped leaves its room.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.leave(LeaveReason::Closed, &mut Deferred::default());
+        let why = self.why.take().unwrap_or_else(|| {
+            if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
+        });
+        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
+    }
+}

@@ -1,0 +1,298 @@
+//! The session: one peer's protocol state, without a socket. It handles the texts that the peer sends.
+//!
+//! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
+//! [`Membership`].
+//!
+//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` relays
+//! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
+//! connection, which [`super::resume`] keeps meanwhile.
+//!
+//! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
+
+mod join;
+mod knock;
+mod leave;
+mod pause;
+mod resume;
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::hub::Hub;
+use super::observer::RelayEvent;
+use crate::outbox::{Outbox, frame};
+use crate::protocol::{self, Command};
+use crate::quota::{RateDecision, RateLimiter};
+use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::{Deferred, ErrorCode, Event, HostCommand, Membership, Refusal};
+use join::Deciding;
+pub(crate) use join::JoinRefusal;
+use knock::{Knocking, Via};
+use pause::Pause;
+use resume::{Resumable, TakingOver};
+
+/// One peer's protocol state.
+#[derive(Debug)]
+pub(crate) struct Session {
+    hub: Arc<Hub>,
+    /// The number of its connection.
+    connection: u64,
+    outbox: Arc<Outbox>,
+    rate: RateLimiter,
+    /// The client's address, for the authorizer.
+    address: Option<IpAddr>,
+    /// The origin of the client's page, for the authorizer.
+    origin: Option<Box<str>>,
+    stage: Stage,
+    /// Whether the peer has neither been in a room nor at one that was locked.
+    is_new: bool,
+    /// The room that the peer is in or was in last, and its id there, for the log.
+    joined_as: Option<(RoomName, PeerId)>,
+    /// Whether an `error` was queued since the last [`take_answered`](Self::take_answered).
+    has_answered: Cell<bool>,
+    /// Why its connection ended, for the observer.
+    why: Option<Box<str>>,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Default)]
+enum Stage {
+    /// It is in no room.
+    #[default]
+    Idle,
+    /// It waits for the decision on a join.
+    Deciding(Box<Deciding>),
+    /// It waits for the place of another connection.
+    TakingOver(Box<TakingOver>),
+    /// It is outside of a locked room, whose host decides. It is no member yet, and receives texts all the same.
+    Knocking(Box<Knocking>),
+    /// It is in a room.
+    Joined {
+        membership: Membership,
+        /// Set while it waits for slow receivers.
+        pause: Option<Box<Pause>>,
+        /// The place that survives a lost connection, if the peer asked for one.
+        resumable: Option<Box<Resumable>>,
+    },
+}
+
+/// The peer went on sending although it was limited: its connection must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flood;
+
+impl Session {
+    /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
+    /// whose page has the origin `origin`.
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        connection: u64,
+        outbox: Arc<Outbox>,
+        rate: RateLimiter,
+        address: Option<IpAddr>,
+        origin: Option<&str>,
+    ) -> Self {
+        Self {
+            hub,
+            connection,
+            outbox,
+            rate,
+            address,
+            origin: origin.map(Box::from),
+            stage: Stage::Idle,
+            is_new: true,
+            joined_as: None,
+            has_answered: Cell::new(false),
+            why: None,
+        }
+    }
+
+    /// The outbox of this peer.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// How much this peer may send.
+    pub(crate) fn rate(&mut self) -> &mut RateLimiter {
+        &mut self.rate
+    }
+
+    /// The room that the peer is in or was in last, and its id there; none before the first join.
+    pub(crate) fn joined_as(&self) -> Option<(&RoomName, &PeerId)> {
+        self.joined_as.as_ref().map(|(room, id)| (room, id))
+    }
+
+    /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. })
+    }
+
+    /// Whether the peer still has to join its first room, and nothing keeps it from that.
+    pub(crate) fn must_join(&self) -> bool {
+        self.is_new && !self.is_waiting()
+    }
+
+    /// Whether an `error` was queued for this peer since the last call.
+    pub(crate) fn take_answered(&self) -> bool {
+        self.has_answered.take()
+    }
+
+    /// When to call [`poll_waiting`](Self::poll_waiting) again at the latest.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Knocking(knocking) => Some(knocking.deadline()),
+            Stage::Joined { pause: Some(pause), .. } => Some(pause.next_look()),
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { .. } => None,
+        }
+    }
+
+    /// Handles one text from the peer: carries out its message, or answers it with `error`. If the session waits after
+    /// that, `waker` is woken when it may go on.
+    ///
+    /// # Errors
+    /// [`Flood`], if the connection must end.
+    pub(crate) fn receive(
+        &mut self,
+        text: &str,
+        now: Instant,
+        waker: &Waker,
+        deferred: &mut Deferred,
+    ) -> Result<(), Flood> {
+        if cfg!(signaling_relay_echo) {
+            self.echo(text);
+            return Ok(());
+        }
+        let parsed = protocol::parse(text);
+        let reference = parsed.reference.as_deref();
+        // The message by which the peer joins is not counted, nor is `resume`.
+        let is_counted = self.resumable().is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
+        let done = match self.rate.take_message(now) {
+            RateDecision::Allowed => match parsed.message {
+                Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
+                Ok(Command::Join(join)) => {
+                    let via = Via::Message(reference.map(str::to_owned));
+                    self.join(join, via, deferred).map_err(Refusal::from)
+                }
+                Ok(Command::Leave) => self.leave_on_purpose(deferred),
+                Ok(Command::Host(command)) => self.command(&command, deferred),
+                Ok(Command::Resume(resume)) => {
+                    resume.and_then(|resume| self.resume(&resume, reference, waker, deferred))
+                }
+                Err(refusal) => Err(refusal),
+            },
+            RateDecision::Limited => Err(Refusal::new(ErrorCode::RateLimited, "too many messages at once: slow down")),
+            RateDecision::Exceeded => return Err(Flood),
+        };
+        if let Err(refusal) = done {
+            self.refuse(&refusal, reference);
+        }
+        if is_counted {
+            self.count_taken();
+        }
+        Ok(())
+    }
+
+    /// Goes on with what the session waits for; ready when it may receive the next text.
+    pub(crate) fn poll_waiting(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        now: Instant,
+        deferred: &mut Deferred,
+    ) -> Poll<()> {
+        match self.stage {
+            Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
+            Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
+            // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
+            Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
+            Stage::TakingOver(_) => self.poll_takeover(cx, deferred),
+            Stage::Knocking(_) => {
+                self.poll_knock(cx, now, deferred);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// Answers with an `error`.
+    pub(crate) fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
+        self.answer(&Event::Error { refusal, reference });
+    }
+
+    fn answer(&self, event: &Event<'_>) {
+        if let Some(frame) = (self.hub.rooms.encoder())(event) {
+            self.outbox.answer(frame);
+            self.has_answered.set(true);
+        }
+    }
+
+    /// Sends the text back, as the suite of `scripts/autobahn` expects of a server.
+    fn echo(&self, text: &str) {
+        self.outbox.answer(frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes())));
+        self.has_answered.set(true);
+    }
+
+    fn command(&mut self, command: &HostCommand<'_>, deferred: &mut Deferred) -> Result<(), Refusal> {
+        self.membership()?.command(command, deferred)?;
+        self.pay_for_message(deferred);
+        Ok(())
+    }
+
+    /// Counts what the peer's message has caused. `take_message` has counted the first delivery already.
+    fn pay_for_message(&mut self, deferred: &mut Deferred) {
+        self.rate.charge(deferred.take_deliveries().saturating_sub(1));
+    }
+
+    /// The peer has joined a room, where its name is `name`.
+    fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
+        self.hub.observe(|| RelayEvent::Joined {
+            connection: self.connection,
+            room: membership.room().clone(),
+            id: membership.id().clone(),
+            name,
+        });
+        self.become_member(membership, resumable);
+    }
+
+    fn become_member(&mut self, membership: Membership, resumable: Option<Box<Resumable>>) {
+        self.joined_as = Some((membership.room().clone(), membership.id().clone()));
+        self.stage = Stage::Joined { membership, pause: None, resumable };
+        self.is_new = false;
+    }
+
+    /// The membership, even if a host has let the peer in since the last poll.
+    fn membership(&mut self) -> Result<&Membership, Refusal> {
+        self.settle_knock();
+        match &self.stage {
+            Stage::Joined { membership, .. } => Ok(membership),
+            _ => Err(Refusal::new(ErrorCode::NotJoined, "you are in no room: join one first")),
+        }
+    }
+
+    fn resumable(&mut self) -> Option<&mut Resumable> {
+        match &mut self.stage {
+            Stage::Joined { resumable, .. } => resumable.as_deref_mut(),
+            Stage::Knocking(knocking) => knocking.resumable(),
+            _ => None,
+        }
+    }
+
+    /// Checks that the peer neither is in a room nor waits at one.
+    fn check_is_idle(&mut self) -> Result<(), Refusal> {
+        self.settle_knock();
+        let message = match &self.stage {
+            Stage::Knocking(knocking) => {
+                format!("you wait to be let into the room {:?}: leave first", knocking.room())
+            }
+            Stage::Joined { membership, .. } => {
+                format!("you are in the room {:?}: leave it first", membership.room().as_str())
+            }
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => return Ok(()),
+        };
+        Err(Refusal::new(ErrorCode::AlreadyJoined, message))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

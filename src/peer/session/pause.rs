@@ -1,0 +1,145 @@
+//! How a session relays signals, and when it pauses: its peer is **paused** while the last signal found the sender's share
+//! full in some outboxes. Each of these receivers is **blocked** until it has room or the sender gives up.
+//! [`crate::outbox`] defines full, stalled and busy.
+
+use std::task::{self, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Session, Stage};
+use crate::limits::{PAUSE, STALL};
+use crate::outbox::Pushed;
+use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Signal};
+
+/// The wait for room for one signal.
+#[derive(Debug)]
+pub(super) struct Pause {
+    frame: Bytes,
+    blocked: Vec<Blocked>,
+    is_broadcast: bool,
+    /// The `ref` of the signal.
+    reference: Option<String>,
+    since: Instant,
+    /// When the blocked receivers were looked at last.
+    looked: Option<Instant>,
+}
+
+impl Pause {
+    /// A pause for what `relayed` could not deliver.
+    pub(super) fn new(relayed: Relayed, is_broadcast: bool, reference: Option<&str>, now: Instant) -> Self {
+        let Relayed { frame, blocked, .. } = relayed;
+        Self { frame, blocked, is_broadcast, reference: reference.map(str::to_owned), since: now, looked: None }
+    }
+
+    /// When to look again at the latest: twice in the time that makes a socket stalled, since each look lets its task try
+    /// to write.
+    pub(super) fn next_look(&self) -> Instant {
+        self.looked.map_or(self.since, |looked| (looked + STALL / 2).min(self.end()))
+    }
+
+    fn end(&self) -> Instant {
+        self.since + PAUSE
+    }
+
+    /// Tries again; `is_late` says from whether a receiver is stalled whether to give up on it. Returns a refusal for each
+    /// receiver that does not get the signal.
+    fn try_again(
+        &mut self,
+        membership: &Membership,
+        waker: &Waker,
+        deferred: &mut Deferred,
+        is_late: impl Fn(bool) -> bool,
+    ) -> Vec<Refusal> {
+        let (frame, is_broadcast, mut refusals) = (&self.frame, self.is_broadcast, Vec::new());
+        self.blocked.retain(|one| match membership.relay_again(one, frame, waker, deferred, &is_late) {
+            Some(Pushed::Full) => true,
+            Some(Pushed::Queued | Pushed::Closed) => false,
+            Some(Pushed::Busy) => {
+                refusals.push(Refusal::peer_busy(&one.id));
+                false
+            }
+            None => {
+                // A broadcast is for those who are in the room: one who has left needs no error.
+                if !is_broadcast {
+                    refusals.push(has_left(one));
+                }
+                false
+            }
+        });
+        refusals
+    }
+}
+
+impl Session {
+    /// Relays a signal; the peer is paused if it does not fit.
+    pub(super) fn relay(
+        &mut self,
+        signal: &Signal<'_>,
+        reference: Option<&str>,
+        now: Instant,
+        waker: &Waker,
+        deferred: &mut Deferred,
+    ) -> Result<(), Refusal> {
+        let relayed = self.membership()?.relay(signal, waker, deferred)?;
+        // `take_message` has counted the first receiver already.
+        self.rate.charge(relayed.receivers.saturating_sub(1));
+        for id in &relayed.busy {
+            self.refuse(&Refusal::peer_busy(id), reference);
+        }
+        if !relayed.blocked.is_empty() {
+            self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
+        }
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, new: Pause) {
+        if let Stage::Joined { pause, .. } = &mut self.stage {
+            *pause = Some(Box::new(new));
+        }
+    }
+
+    /// Tries again to queue the signal for the blocked receivers; ready when none is blocked any more.
+    pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
+        let Stage::Joined { membership, pause: slot, .. } = &mut self.stage else { return Poll::Ready(()) };
+        let Some(mut pause) = slot.take() else { return Poll::Ready(()) };
+        // Patience ends only after all other tasks had a turn, because a receiver may have read in time while the relay
+        // itself was late to write: so what counts is the time of the last look.
+        let (looked, end) = (pause.looked, pause.end());
+        let is_late = |is_stalled| looked.is_some_and(|looked| is_stalled || looked >= end);
+        let refusals = pause.try_again(membership, cx.waker(), deferred, is_late);
+        let is_over = pause.blocked.is_empty();
+        if !is_over {
+            if looked.is_none_or(|looked| looked < end && now >= end) {
+                cx.waker().wake_by_ref();
+            }
+            pause.looked = Some(now);
+        }
+        for refusal in refusals {
+            self.refuse(&refusal, pause.reference.as_deref());
+        }
+        if is_over {
+            return Poll::Ready(());
+        }
+        self.pause(*pause);
+        Poll::Pending
+    }
+
+    /// Gives up on the receivers for which the peer is paused: they are busy. The message counts as taken, so the peer
+    /// must hear about it.
+    pub(super) fn stop_pause(&mut self) {
+        let Stage::Joined { membership, pause, .. } = &mut self.stage else { return };
+        let Some(mut pause) = pause.take() else { return };
+        for refusal in pause.try_again(membership, Waker::noop(), &mut Deferred::default(), |_| true) {
+            self.refuse(&refusal, pause.reference.as_deref());
+        }
+    }
+}
+
+fn has_left(one: &Blocked) -> Refusal {
+    Refusal {
+        code: ErrorCode::PeerNotFound,
+        message: "that peer has just left the room".into(),
+        to: Some(one.id.as_str().to_owned()),
+    }
+}

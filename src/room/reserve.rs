@@ -1,0 +1,76 @@
+//! Whether there is room for another member, and for the messages about it: how many of these must fit into each member's
+//! outbox before anything may happen. So none of them is ever refused, however little a member reads.
+
+use super::event::LeaveReason;
+use super::member::{Member, PendingMember};
+use super::refusal::JoinError;
+use super::room::Locked;
+use super::state::State;
+
+/// What a newcomer needs: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a `host`.
+pub(super) const NEWCOMER: usize = 2 + 2;
+/// What one who knocks needs: a `knock` now, and what else it may cause later for each member that becomes the host.
+pub(super) const KNOCK: usize = 1 + 2;
+/// What a member needs that is away: `peer_away` now, and `peer_back` later.
+pub(super) const AWAY: usize = 2;
+
+impl State {
+    /// Whether `pending` may be added. If its id stands for one person, it takes the place of a member that is away and was
+    /// the same person.
+    pub(super) fn check(&self, pending: &PendingMember, capacity: usize) -> Result<(), JoinError> {
+        // The id comes first: a client that is in the room already learns that, rather than that the room is full.
+        let replaced = self.check_id(pending)?;
+        if self.members.len() - replaced >= capacity {
+            return Err(JoinError::Full(capacity));
+        }
+        if self.have_room(NEWCOMER) { Ok(()) } else { Err(JoinError::Unavailable) }
+    }
+
+    /// Whether `pending` may have its id, and how many members it replaces.
+    pub(super) fn check_id(&self, pending: &PendingMember) -> Result<usize, JoinError> {
+        match self.members.iter().find(|member| member.id == pending.id) {
+            None => Ok(0),
+            Some(member) if pending.is_identified && member.is_away && member.is_identified => Ok(1),
+            Some(_) => Err(JoinError::IdTaken),
+        }
+    }
+
+    /// What a change of the room needs: one message about it, and all knocks for a new host.
+    pub(super) fn change(&self) -> usize {
+        1 + self.knockers().len()
+    }
+
+    /// Whether `now` announcements fit into the outbox of each member, besides those that are [reserved](Self::reserved).
+    pub(super) fn have_room(&self, now: usize) -> bool {
+        let announcements = now + self.reserved();
+        self.members.iter().all(|member| member.outbox.room_for_announcements(announcements))
+    }
+
+    /// The same, but for the member with this number.
+    pub(super) fn others_have_room(&self, serial: u64, now: usize) -> bool {
+        let announcements = now + self.reserved();
+        let mut others = self.members.iter().filter(|other| other.serial != serial);
+        others.all(|member| member.outbox.room_for_announcements(announcements))
+    }
+
+    /// How many announcements must fit later: a `peer_left` and a `host` for each member, a `peer_back` for each that is
+    /// away, and a `knock` and a `knock_gone` for each one that knocks.
+    fn reserved(&self) -> usize {
+        let away = self.members.iter().filter(|member| member.is_away).count();
+        2 * self.members.len() + away + 2 * self.knockers().len()
+    }
+}
+
+impl Locked<'_> {
+    /// Removes those members that are away and have no room left for `more` announcements.
+    pub(super) fn give_up_unread(&mut self, more: usize) {
+        loop {
+            let most = more + self.state.reserved();
+            let is_full = |member: &Member| member.is_away && !member.outbox.room_for_announcements(most);
+            let Some(position) = self.state.members.iter().position(is_full) else { return };
+            self.at_no_charge(|room| {
+                room.remove(position, LeaveReason::Timeout);
+            });
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Members whose connection is lost: their places are held, and they come back on another connection.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::deferred::{Deferred, OnRemoved};
+use super::event::{Event, IceServers, Peer, ResumeOffer};
+use super::member::Member;
+use super::names::PeerId;
+use super::reserve::AWAY;
+use super::room::Locked;
+use super::table::Membership;
+use crate::outbox::Outbox;
+
+/// A member that comes back on another connection.
+#[derive(Debug)]
+pub(crate) struct Returning<'a> {
+    /// The number of the last message that it has received.
+    pub received: u64,
+    /// How many of its messages the relay has taken.
+    pub taken: u64,
+    /// The STUN and TURN servers for this client.
+    pub ice_servers: &'a IceServers,
+    /// The same as when it entered.
+    pub resume: ResumeOffer<'a>,
+    /// The outbox of its new connection.
+    pub outbox: &'a Arc<Outbox>,
+}
+
+/// The place of a member cannot be kept, or cannot be given back: it is no member any more, its messages are not kept, or
+/// the others have no room to be told that it is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlaceLost;
+
+impl Membership {
+    /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set.
+    /// `on_removed` is called if the member is removed.
+    ///
+    /// # Errors
+    /// [`PlaceLost`]: leave it then.
+    pub(crate) fn suspend(&self, on_removed: OnRemoved, tell: bool, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        let mut room = self.room.lock(deferred);
+        let member = room.state.members.iter_mut().find(|member| member.serial == self.serial);
+        member.ok_or(PlaceLost)?.suspend(on_removed)?;
+        if tell { room.tell_away(self.serial) } else { Ok(()) }
+    }
+
+    /// Tells the others that this member is away, unless they know.
+    ///
+    /// # Errors
+    /// [`PlaceLost`]: leave it then.
+    pub(crate) fn tell_away(&self, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        self.room.lock(deferred).tell_away(self.serial)
+    }
+
+    /// Goes on with the place on another connection: sends `resumed`, and what the member has not received.
+    ///
+    /// # Errors
+    /// [`PlaceLost`]; then nothing has happened.
+    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        self.room.lock(deferred).resume(self.serial, returning)
+    }
+}
+
+/// The only two moments at which a member changes its outbox. Whoever queues something there has the room locked, and finds
+/// the new one from then on.
+impl Member {
+    /// What is for it waits in an outbox without a connection.
+    fn suspend(&mut self, on_removed: OnRemoved) -> Result<(), PlaceLost> {
+        self.outbox = Arc::new(self.outbox.suspend().ok_or(PlaceLost)?);
+        self.on_removed = Some(on_removed);
+        Ok(())
+    }
+
+    /// It goes on with `outbox`, after the message `resumed`; it has received its messages up to the number `received`.
+    fn resume(&mut self, outbox: &Arc<Outbox>, received: u64, resumed: Bytes) -> Result<(), PlaceLost> {
+        if !self.outbox.hand_over(outbox, received, resumed) {
+            return Err(PlaceLost);
+        }
+        (self.outbox, self.on_removed, self.is_away) = (Arc::clone(outbox), None, false);
+        Ok(())
+    }
+}
+
+impl Locked<'_> {
+    fn tell_away(&mut self, serial: u64) -> Result<(), PlaceLost> {
+        if self.state.member(serial).is_some_and(|member| member.is_away) {
+            return Ok(());
+        }
+        self.give_up_unread(AWAY);
+        let position = self.state.position(serial).ok_or(PlaceLost)?;
+        if !self.state.others_have_room(serial, AWAY) {
+            return Err(PlaceLost);
+        }
+        self.announce_to_others(position, |id| Event::PeerAway { id });
+        if let Some(member) = self.state.members.get_mut(position) {
+            member.is_away = true;
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<(), PlaceLost> {
+        let Returning { received, taken, ice_servers, resume, outbox } = *returning;
+        let (position, state) = (self.state.position(serial).ok_or(PlaceLost)?, &mut *self.state);
+        let (Some(member), Some(host)) = (state.members.get(position), state.host()) else { return Err(PlaceLost) };
+        let others = state.members.iter().filter(|other| other.serial != serial);
+        let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
+        let view = self.room.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
+        let resumed = (self.room.encode)(&Event::Resumed { view, received: taken, resume }).unwrap_or_default();
+        let (id, was_away) = (member.id.clone(), member.is_away);
+        state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;
+        self.post.deferred.add(outbox);
+        // The same person may knock, who would have taken the place.
+        self.at_no_charge(|room| room.end_knock_of(&id));
+        if was_away {
+            self.announce_to_others(position, |id| Event::PeerBack { id });
+        }
+        Ok(())
+    }
+
+    /// Tells all members but the one at `position` what `event` makes of its id.
+    fn announce_to_others(&mut self, position: usize, event: for<'e> fn(&'e PeerId) -> Event<'e>) {
+        let (state, post) = (&*self.state, &mut self.post);
+        if let Some((before, [member, after @ ..])) = state.members.split_at_checked(position) {
+            post.announce(before.iter().chain(after), &event(&member.id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::HostCommand;
+    use super::super::table::Rooms;
+    use super::super::tests::{Coming, Somebody, rooms};
+    use super::*;
+    use crate::limits::ANNOUNCEMENTS;
+
+    fn enter(rooms: &Arc<Rooms>, id: &str) -> Somebody {
+        Coming { may_resume: true, ..Coming::new(id) }.enters(rooms).unwrap()
+    }
+
+    #[test]
+    fn each_member_that_is_away_is_announced_to_the_others_once() {
+        let rooms = rooms(4);
+        let [one, two, three] = ["one", "two", "three"].map(|id| enter(&rooms, id));
+        three.hears();
+        assert_eq!((two.is_cut(), two.is_cut(), one.is_cut()), (Some(2), Some(0), Some(2)));
+        let away = |id: &str| format!(r#"{{"type":"peer_away","id":"{id}"}}"#);
+        assert_eq!(three.hears(), [away("two"), away("one")]);
+    }
+
+    /// How many visitors may come and go while a member is away, before it is given up. Before that it is sent `others`
+    /// more messages.
+    fn visits_until_given_up(others: usize) -> usize {
+        let rooms = rooms(8);
+        let [host, away, _third] = ["host", "away", "third"].map(|id| enter(&rooms, id));
+        away.is_cut();
+        for _ in 0..others {
+            host.membership.command(&HostCommand::MakeHost { to: "host".into() }, &mut Deferred::default()).unwrap();
+        }
+        host.hears();
+        let gone = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;
+        (0..ANNOUNCEMENTS)
+            .find(|_| {
+                drop(enter(&rooms, "visitor"));
+                host.hears().iter().any(|text| text == gone)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_given_up_when_what_it_must_hear_about_the_others_does_not_fit() {
+        // A newcomer needs four; later each of three members needs two, and `peer_back` one. Each visit takes two.
+        let room = ANNOUNCEMENTS - 4 - 6 - 1;
+        assert_eq!([0, 1].map(visits_until_given_up), [0, 1].map(|others| (room - others) / 2 + 1));
+    }
+
+    #[test]
+    fn so_is_a_host_that_is_away_while_others_knock_and_the_next_host_hears_of_those_who_wait() {
+        let rooms = rooms(8);
+        let [away, next] = ["away", "next"].map(|id| enter(&rooms, id));
+        away.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+        let _waits = Coming::new("waits").knocks(&rooms).unwrap();
+        away.is_cut();
+        next.hears();
+        // Whoever comes needs four; later each of two members needs two, `peer_back` one, and who waits two.
+        for _ in 0..=(ANNOUNCEMENTS - 4 - 4 - 1 - 2) / 2 {
+            drop(Coming::new("visitor").knocks(&rooms).unwrap());
+        }
+        assert_eq!(next.hears(), [""; 0]);
+        let _visitor = Coming::new("visitor").knocks(&rooms).unwrap();
+        let left = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;
+        let (host, knock) = (r#"{"type":"host","id":"next"}"#, |id: &str| format!(r#"{{"type":"knock","id":"{id}"}}"#));
+        assert_eq!(next.hears(), [left, host, &knock("waits"), &knock("visitor")]);
+    }
+
+    #[test]
+    fn a_place_is_not_kept_if_a_member_has_not_read_enough_to_be_told() {
+        let is_cut_after = |commands: usize| {
+            let rooms = rooms(8);
+            let host = enter(&rooms, "host");
+            let _stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+            let member = enter(&rooms, "member");
+            for _ in 0..commands {
+                host.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+            }
+            member.is_cut()
+        };
+        // It has `joined` and `peer_joined`. `peer_away` and `peer_back` are two; later each of three members needs two.
+        let most = ANNOUNCEMENTS - 2 - 2 - 6;
+        assert_eq!((is_cut_after(most), is_cut_after(most + 1)), (Some(2), None));
+    }
+}

@@ -1,0 +1,376 @@
+//! Rooms without sessions, on sockets in memory.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::names::{LOBBY, PeerId, RoomName};
+use super::*;
+use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE};
+use crate::protocol::{self, Command};
+use crate::secret::Secret;
+use crate::testing::MemorySocket;
+
+/// How somebody comes to a room.
+#[derive(Clone, Copy)]
+pub(in crate::room) struct Coming<'a> {
+    pub(in crate::room) room: &'a str,
+    pub(in crate::room) id: &'a str,
+    pub(in crate::room) role: Role,
+    pub(in crate::room) is_identified: bool,
+    pub(in crate::room) may_resume: bool,
+    pub(in crate::room) capacity: Option<usize>,
+    /// How many bytes its socket accepts.
+    pub(in crate::room) reads: usize,
+}
+
+impl<'a> Coming<'a> {
+    pub(in crate::room) fn new(id: &'a str) -> Self {
+        Self {
+            room: "r",
+            id,
+            role: Role::Guest,
+            is_identified: false,
+            may_resume: false,
+            capacity: None,
+            reads: usize::MAX,
+        }
+    }
+
+    /// Enters, or knocks.
+    pub(in crate::room) fn comes(
+        self,
+        rooms: &Arc<Rooms>,
+    ) -> Result<(Membership, Option<Knock>, MemorySocket), JoinError> {
+        let (socket, outbox) = MemorySocket::with_outbox(self.reads);
+        let pending = PendingMember {
+            id: PeerId::parse(self.id).unwrap(),
+            is_identified: self.is_identified,
+            name: None,
+            role: self.role,
+            password: None,
+            address: None,
+            capacity: self.capacity,
+            ice_servers: IceServers::default(),
+            resume: self.may_resume.then(|| (Secret::new("t"), 0)),
+            outbox,
+        };
+        let (membership, knock) =
+            rooms.enter(&RoomName::parse(self.room).unwrap(), pending, &mut Deferred::default())?;
+        Ok((membership, knock, socket))
+    }
+
+    pub(in crate::room) fn enters(self, rooms: &Arc<Rooms>) -> Result<Somebody, JoinError> {
+        match self.comes(rooms)? {
+            (membership, None, socket) => Ok(Somebody { membership, socket }),
+            _ => panic!("{} is locked", self.room),
+        }
+    }
+
+    pub(in crate::room) fn knocks(self, rooms: &Arc<Rooms>) -> Result<(Membership, Knock), JoinError> {
+        match self.comes(rooms)? {
+            (membership, Some(knock), _) => Ok((membership, knock)),
+            _ => panic!("{} is not locked", self.room),
+        }
+    }
+}
+
+pub(in crate::room) struct Somebody {
+    pub(in crate::room) membership: Membership,
+    socket: MemorySocket,
+}
+
+impl Somebody {
+    fn says(&self, text: &str) -> Result<usize, Refusal> {
+        match protocol::parse(text).message {
+            Ok(Command::Signal(signal)) => {
+                self.membership.relay(&signal, Waker::noop(), &mut Deferred::default()).map(|relayed| relayed.receivers)
+            }
+            other => panic!("no signal: {other:?}"),
+        }
+    }
+
+    /// Returns how many messages that sent.
+    pub(in crate::room) fn commands(&self, command: &HostCommand<'_>) -> Result<usize, Refusal> {
+        let mut deferred = Deferred::default();
+        self.membership.command(command, &mut deferred).map(|()| deferred.take_deliveries())
+    }
+
+    /// Loses its connection, and keeps its place; returns how many others were told.
+    pub(in crate::room) fn is_cut(&self) -> Option<usize> {
+        let mut deferred = Deferred::default();
+        let suspended = self.membership.suspend(OnRemoved::new(|_| {}), true, &mut deferred);
+        suspended.ok().map(|()| deferred.take_deliveries())
+    }
+
+    pub(in crate::room) fn hears(&self) -> Vec<String> {
+        self.socket.texts()
+    }
+
+    pub(in crate::room) fn leaves(self, reason: LeaveReason) {
+        self.membership.leave(reason, &mut Deferred::default());
+    }
+}
+
+pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
+    Arc::new(Rooms::new(capacity, protocol::encode))
+}
+
+fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {
+    Coming { room, ..Coming::new(id) }.enters(rooms)
+}
+
+fn enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Somebody {
+    try_enter(rooms, room, id).unwrap()
+}
+
+const OFFER: &str = r#"{"type":"offer","sdp":"v=0"}"#;
+const OFFER_ICE: &str = r#"{"type":"offer_ice","iceCandidate":null}"#;
+const ANSWER: &str = r#"{"type":"answer","sdp":"v=0"}"#;
+
+#[test]
+fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
+    let (rooms, name) = (rooms(3), RoomName::parse("r").unwrap());
+    let _reads_nothing = Coming { reads: 0, ..Coming::new("a") }.enters(&rooms).unwrap();
+    // So that all of the room is used: who has no role causes two messages, who has it four.
+    enter(&rooms, "r", "b").leaves(LeaveReason::Left);
+    let room = rooms.room(&name);
+    while let Ok(host) = (Coming { role: Role::Host, ..Coming::new("host") }).enters(&rooms) {
+        assert!(room.state().have_room(0));
+        host.leaves(LeaveReason::Left);
+    }
+    assert!(room.state().have_room(0));
+}
+
+#[test]
+fn the_oldest_member_is_the_host_and_is_replaced_when_it_leaves() {
+    let rooms = rooms(3);
+    let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+    assert_eq!(a.hears()[0], r#"{"type":"joined","id":"a","room":"r","host":"a","peers":[],"iceServers":[]}"#);
+    assert_eq!(b.hears(), [r#"{"type":"joined","id":"b","room":"r","host":"a","peers":[{"id":"a"}],"iceServers":[]}"#]);
+    a.leaves(LeaveReason::Left);
+    assert_eq!(b.hears(), [r#"{"type":"peer_left","id":"a","reason":"left"}"#, r#"{"type":"host","id":"b"}"#]);
+}
+
+#[test]
+fn a_room_is_removed_when_its_last_member_leaves() {
+    let rooms = rooms(3);
+    let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+    assert_eq!(rooms.len(), 1);
+    drop(a);
+    assert!(rooms.len() == 1 && !rooms.is_empty());
+    drop(b);
+    assert!(rooms.is_empty());
+}
+
+#[test]
+fn a_full_room_and_a_taken_id_are_refused_and_nobody_notices() {
+    let rooms = rooms(3);
+    let (a, _b, _c) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"), enter(&rooms, "r", "c"));
+    a.hears();
+    assert!(matches!(try_enter(&rooms, "r", "d"), Err(JoinError::Full(3))));
+    assert!(matches!(try_enter(&rooms, "r", "b"), Err(JoinError::IdTaken)));
+    assert_eq!(a.hears(), [""; 0]);
+    assert!(try_enter(&rooms, "other", "b").is_ok(), "ids are unique in a room, not in the relay");
+}
+
+#[test]
+fn the_lobby_takes_two() {
+    let rooms = rooms(3);
+    let _two = (enter(&rooms, LOBBY, "a"), enter(&rooms, LOBBY, "b"));
+    assert!(matches!(try_enter(&rooms, LOBBY, "c"), Err(JoinError::Full(2))));
+}
+
+#[test]
+fn a_peer_of_another_room_is_not_found() {
+    let rooms = rooms(3);
+    let (a, elsewhere) = (enter(&rooms, "r", "a"), enter(&rooms, "other", "b"));
+    elsewhere.hears();
+    let refusal = a.says(r#"{"type":"message","data":1,"to":"b"}"#).unwrap_err();
+    assert_eq!((refusal.code, refusal.to.as_deref()), (ErrorCode::PeerNotFound, Some("b")));
+    assert_eq!(refusal.message, "nobody in this room has that id");
+    let refusal = a.says(r#"{"type":"message","data":1,"to":"a"}"#).unwrap_err();
+    assert_eq!((refusal.code, refusal.message.as_ref()), (ErrorCode::PeerNotFound, "that is your own id"));
+    assert_eq!(elsewhere.hears(), [""; 0]);
+}
+
+#[test]
+fn an_offer_made_alone_and_its_candidates_are_held_for_the_first_peer_that_joins() {
+    let rooms = rooms(3);
+    let a = enter(&rooms, "r", "a");
+    assert_eq!(a.says(OFFER), Ok(0));
+    assert_eq!(a.says(OFFER_ICE), Ok(0));
+    let b = enter(&rooms, "r", "b");
+    let heard = b.hears();
+    assert!(heard[0].contains("joined"));
+    assert_eq!(heard[1], r#"{"type":"offer","from":"a","sdp":"v=0"}"#);
+    assert_eq!(heard[2], r#"{"type":"offer_ice","from":"a","iceCandidate":null}"#);
+    assert_eq!(enter(&rooms, "r", "c").hears().len(), 1, "only the first peer that joins gets them");
+}
+
+#[test]
+fn a_held_offer_stays_until_it_is_answered() {
+    let rooms = rooms(3);
+    let a = enter(&rooms, "r", "a");
+    a.says(OFFER).unwrap();
+    let b = enter(&rooms, "r", "b");
+    a.says(OFFER_ICE).unwrap();
+    drop(b);
+    let c = enter(&rooms, "r", "c");
+    assert_eq!(c.hears().len(), 3, "the first peer left without an answer");
+    c.says(ANSWER).unwrap();
+    drop(c);
+    assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "it has been answered");
+}
+
+#[test]
+fn an_answer_to_somebody_else_leaves_the_held_offer_and_one_to_its_sender_does_not() {
+    let rooms = rooms(3);
+    let a = enter(&rooms, "r", "a");
+    a.says(OFFER).unwrap();
+    let (b, c) = (enter(&rooms, "r", "b"), enter(&rooms, "r", "c"));
+    c.says(r#"{"type":"answer","sdp":"v=0","to":"b"}"#).unwrap();
+    drop((b, c));
+    let d = enter(&rooms, "r", "d");
+    assert_eq!(d.hears().len(), 2, "it is still held");
+    d.says(r#"{"type":"answer","sdp":"v=0","to":"a"}"#).unwrap();
+    drop(d);
+    assert_eq!(enter(&rooms, "r", "e").hears().len(), 1, "it has been answered");
+}
+
+#[test]
+fn a_held_offer_is_dropped_when_its_sender_leaves_or_offers_again() {
+    let rooms = rooms(3);
+    let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+    drop(b);
+    a.says(OFFER).unwrap();
+    a.says(r#"{"type":"offer","sdp":"again"}"#).unwrap();
+    let b = enter(&rooms, "r", "b");
+    assert!(b.hears()[1].contains("again"));
+    drop(a);
+    assert_eq!(enter(&rooms, "r", "c").hears().len(), 1);
+}
+
+#[test]
+fn a_held_offer_is_dropped_when_its_sender_offers_again_to_others_and_not_when_somebody_else_does() {
+    let rooms = rooms(3);
+    let a = enter(&rooms, "r", "a");
+    a.says(OFFER).unwrap();
+    let b = enter(&rooms, "r", "b");
+    b.says(OFFER).unwrap();
+    drop(b);
+    let c = enter(&rooms, "r", "c");
+    assert_eq!(c.hears().len(), 2, "b's offer was for a, and a's is still held");
+    a.says(OFFER).unwrap();
+    drop(c);
+    assert_eq!(enter(&rooms, "r", "d").hears().len(), 1, "the second offer was for c alone");
+}
+
+#[test]
+fn a_broadcast_that_reaches_nobody_and_is_not_held_is_refused() {
+    let rooms = rooms(3);
+    let a = enter(&rooms, "r", "a");
+    for text in [OFFER_ICE, ANSWER, r#"{"type":"message","data":1}"#] {
+        assert_eq!(a.says(text).unwrap_err().code, ErrorCode::PeerNotFound, "{text}");
+    }
+}
+
+#[test]
+fn no_more_than_64_kib_are_held() {
+    let rooms = rooms(3);
+    let a = enter(&rooms, "r", "a");
+    let offer = |bytes: usize| format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(bytes - 25));
+    assert_eq!(a.says(&offer(HELD_BYTES)), Ok(0));
+    assert_eq!(a.says(OFFER_ICE).unwrap_err().code, ErrorCode::PeerNotFound);
+    assert_eq!(a.says(&offer(HELD_BYTES + 1)).unwrap_err().code, ErrorCode::PeerNotFound);
+    for candidates in 0..3 {
+        assert_eq!(a.says(&offer(HELD_BYTES - candidates * OFFER_ICE.len())), Ok(0));
+        assert_eq!((0..4).filter(|_| a.says(OFFER_ICE).is_ok()).count(), candidates, "as many as fit behind it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_full_lobby_the_member_that_was_idle_for_longest_gives_way() {
+    let rooms = rooms(3);
+    let first = enter(&rooms, LOBBY, "first");
+    advance(LOBBY_IDLE / 2).await;
+    let second = enter(&rooms, LOBBY, "second");
+    advance(LOBBY_IDLE / 2).await;
+    let third = enter(&rooms, LOBBY, "third");
+    assert!(second.hears().concat().contains(r#"{"type":"peer_left","id":"first","reason":"idle"}"#));
+    assert!(third.hears()[0].contains(r#""host":"second""#));
+    assert_eq!(first.says(OFFER).unwrap_err().code, ErrorCode::NotJoined, "before its connection has ended");
+    drop(first);
+    assert!(matches!(try_enter(&rooms, LOBBY, "fourth"), Err(JoinError::Full(2))), "the others are not idle");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_or_is_sent_a_signal_is_not_idle() {
+    let rooms = rooms(3);
+    let (one, _two) = (enter(&rooms, LOBBY, "one"), enter(&rooms, LOBBY, "two"));
+    for _ in 0..3 {
+        advance(LOBBY_IDLE - Duration::from_secs(1)).await;
+        assert!(matches!(try_enter(&rooms, LOBBY, "three"), Err(JoinError::Full(2))));
+        one.says(OFFER).unwrap();
+    }
+    for _ in 0..3 {
+        advance(LOBBY_IDLE - Duration::from_secs(1)).await;
+        assert!(matches!(try_enter(&rooms, LOBBY, "three"), Err(JoinError::Full(2))));
+        one.says(r#"{"type":"message","data":1,"to":"two"}"#).unwrap();
+    }
+}
+
+#[test]
+fn no_room_stays_behind_for_one_who_could_not_enter_it() {
+    let rooms = rooms(3);
+    assert!(matches!(Coming { capacity: Some(0), ..Coming::new("a") }.enters(&rooms), Err(JoinError::Full(0))));
+    assert!(rooms.is_empty());
+}
+
+#[test]
+fn a_person_that_is_away_takes_its_own_place_even_in_a_full_room() {
+    let rooms = rooms(2);
+    let person = Coming { is_identified: true, may_resume: true, ..Coming::new("person") };
+    let (other, before) = (enter(&rooms, "r", "other"), person.enters(&rooms).unwrap());
+    before.is_cut();
+    assert!(matches!(try_enter(&rooms, "r", "third"), Err(JoinError::Full(2))));
+    let _after = person.enters(&rooms).unwrap();
+    let heard = other.hears();
+    let kinds = ["peer_away", "peer_left", "peer_joined"];
+    assert!(heard.iter().rev().zip(kinds.iter().rev()).all(|(text, kind)| text.contains(kind)), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_other_rooms_nobody_gives_way_and_none_to_a_name_that_is_taken() {
+    let rooms = rooms(3);
+    let _members: Vec<_> = ["a", "b", "c"].map(|id| enter(&rooms, "r", id)).into();
+    let _lobby: Vec<_> = ["a", "b"].map(|id| enter(&rooms, LOBBY, id)).into();
+    advance(2 * LOBBY_IDLE).await;
+    assert!(matches!(try_enter(&rooms, "r", "d"), Err(JoinError::Full(3))));
+    assert!(matches!(try_enter(&rooms, LOBBY, "a"), Err(JoinError::IdTaken)));
+}
+
+#[test]
+fn when_the_relay_shuts_down_no_member_is_told_that_others_leave() {
+    let rooms = rooms(3);
+    let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
+    b.hears();
+    a.leaves(LeaveReason::Shutdown);
+    assert_eq!(b.hears(), [""; 0]);
+}
+
+#[test]
+fn a_member_that_reads_nothing_stays_and_joins_are_refused_until_it_reads() {
+    let rooms = rooms(3);
+    let stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+    // It has its `joined`, and two messages for each visitor. A newcomer needs four; its own leave, two more.
+    for _ in 0..=(ANNOUNCEMENTS - 1 - 4 - 2) / 2 {
+        drop(try_enter(&rooms, "r", "a").unwrap());
+    }
+    let refused = try_enter(&rooms, "r", "a").err().unwrap();
+    assert!(matches!(refused, JoinError::Unavailable), "{refused}");
+    drop(stalled);
+    assert!(try_enter(&rooms, "r", "a").is_ok());
+}

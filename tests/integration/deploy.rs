@@ -1,0 +1,204 @@
+//! The configurations of proxies on the page about deploying work as they are printed there, with addresses of the test's
+//! own. (`tests/proxy.rs` runs `nginx.conf`.)
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::harness::pages::{block, page};
+use crate::harness::pki::{Pki, shake_hands};
+use crate::harness::{AnyStream, Client, Process, binary, file, get, soon, text};
+
+const PAGE: &str = "scripts/deploy/README.md";
+/// What the printed configurations call the site.
+const SITE: &str = "relay.example";
+/// Where they expect the relay.
+const RELAY: &str = "127.0.0.1:8080";
+
+/// `printed` with each of these replaced, all of which it must have.
+fn with(printed: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(printed.to_owned(), |changed, (from, to)| {
+        assert!(changed.contains(from), "{from} is not in {changed}");
+        changed.replace(from, to)
+    })
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A proxy in front of the relay, and who comes to it.
+struct Proxy {
+    port: u16,
+    pki: Option<Pki>,
+    _process: tokio::process::Child,
+}
+
+impl Proxy {
+    async fn start(program: &str, arguments: &[&str], folder: &Path, port: u16) -> Self {
+        let process = tokio::process::Command::new(program)
+            .args(arguments)
+            .current_dir(folder)
+            // Where Caddy keeps what it makes.
+            .env("HOME", folder)
+            .env("XDG_CONFIG_HOME", folder)
+            .env("XDG_DATA_HOME", folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let up = async {
+            // It does not say when it listens.
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(program, up).await;
+        Self { port, pki: None, _process: process }
+    }
+
+    fn host(&self) -> String {
+        format!("{SITE}:{}", self.port)
+    }
+
+    /// A connection of a client whose address is 127.0.0.2.
+    async fn dial(&self) -> AnyStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+        let stream =
+            soon("the proxy", socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))).await.unwrap();
+        match &self.pki {
+            None => Box::new(stream),
+            Some(pki) => Box::new(shake_hands(&pki.client(), stream, "localhost").await.unwrap()),
+        }
+    }
+
+    async fn get(&self, path: &str) -> String {
+        get(self.dial().await, &self.host(), path).await
+    }
+
+    /// A page of the site has its call through the proxy, and the relay knows who it is.
+    async fn carries_a_call(&self, relay: &mut Process, base: &str) {
+        let scheme = if self.pki.is_some() { "https" } else { "http" };
+        let origin = format!("{scheme}://{}", self.host());
+        let shown = self.get(base).await;
+        assert!(shown.starts_with("HTTP/1.1 200") && shown.contains("<!doctype html>"), "{shown}");
+        for path in ["ws", "?room=r"] {
+            let url = format!("ws://{}{base}{path}", self.host());
+            let mut client = Client::dial(self.dial().await, &url, &[("origin", &origin)]).await.unwrap();
+            if path == "ws" {
+                client.join("r").await;
+            } else {
+                client.expect_joined().await;
+            }
+            let line = relay.expect_log(" connected ").await;
+            assert!(line.contains("address=127.0.0.2 "), "{line}");
+        }
+    }
+}
+
+/// A relay behind a proxy, and where it listens.
+async fn relay() -> (Process, String) {
+    let relay = relay_at("127.0.0.1:0", "127.0.0.1").await;
+    let address = format!("127.0.0.1:{}", relay.port());
+    (relay, address)
+}
+
+async fn relay_at(address: &str, trusted: &str) -> Process {
+    let mut command = binary();
+    command.args(["--listen", address, "--trusted-proxy", trusted]).env("RUST_LOG", "debug");
+    Process::of(command).await
+}
+
+/// nginx with the locations that are printed for a path, which reach the relay at `upstream`.
+async fn nginx_with_a_path(folder: &Path, upstream: &str) -> Proxy {
+    let port = free_port();
+    let printed = block(&page(PAGE), "nginx", "location /call/");
+    let locations = with(&printed, &[("http://127.0.0.1:8080/;", &format!("http://{upstream}/;"))]);
+    let conf = page("scripts/deploy/nginx.conf");
+    let map = &conf[conf.find("map ").unwrap()..conf.find("server {").unwrap()];
+    let folders: String =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
+    let site = format!("server {{\nlisten 127.0.0.1:{port};\n{locations}}}\n");
+    let conf = format!("pid pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{map}{site}}}\n");
+    let conf = file(folder, "nginx.conf", conf);
+    let arguments = ["-p", text(folder), "-c", text(&conf), "-e", "stderr", "-g", "daemon off; master_process off;"];
+    Proxy::start("/usr/sbin/nginx", &arguments, folder, port).await
+}
+
+#[tokio::test]
+async fn under_a_path_of_a_site_of_nginx() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut relay, address) = relay().await;
+    let nginx = nginx_with_a_path(folder.path(), &address).await;
+    nginx.carries_a_call(&mut relay, "/call/").await;
+    let redirect = nginx.get("/call?room=r").await;
+    assert!(redirect.contains(&format!("ocation: http://{}/call/?room=r\r\n", nginx.host())), "{redirect}");
+}
+
+#[tokio::test]
+async fn under_a_path_of_a_site_of_nginx_over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", text(&folder.path().join("relay.sock")));
+    let mut relay = relay_at(&socket, "unix").await;
+    // With a socket, what comes after the second colon is the path.
+    let printed = "http://unix:/run/signaling-relay/relay.sock:/;";
+    let upstream = printed.strip_prefix("http://").unwrap().strip_suffix("/;").unwrap();
+    assert!(page(PAGE).contains(printed));
+    let upstream = upstream.replace("unix:/run/signaling-relay/relay.sock", &socket);
+    nginx_with_a_path(folder.path(), &upstream).await.carries_a_call(&mut relay, "/call/").await;
+}
+
+/// Caddy with the site that is printed on a page and has `word` in it.
+async fn caddy(folder: &Path, printed: &str, word: &str, relay: &str) -> Proxy {
+    let port = free_port();
+    let site = format!("http://{SITE}:{port} {{\n\tbind 127.0.0.1");
+    let site = with(&block(&page(printed), "caddyfile", word), &[(RELAY, relay), ("relay.example {", &site)]);
+    let conf = file(folder, "Caddyfile", format!("{{\n\tadmin off\n\tauto_https off\n}}\n{site}"));
+    Proxy::start("caddy", &["run", "--adapter", "caddyfile", "--config", text(&conf)], folder, port).await
+}
+
+#[tokio::test]
+async fn behind_caddy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut relay, address) = relay().await;
+    caddy(folder.path(), "README.md", "reverse_proxy", &address).await.carries_a_call(&mut relay, "/").await;
+}
+
+#[tokio::test]
+async fn under_a_path_of_a_site_of_caddy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut relay, address) = relay().await;
+    let caddy = caddy(folder.path(), PAGE, "handle_path", &address).await;
+    caddy.carries_a_call(&mut relay, "/call/").await;
+    let redirect = caddy.get("/call?room=r").await;
+    assert!(redirect.contains("Location: /call/?room=r\r\n"), "{redirect}");
+}
+
+#[tokio::test]
+async fn behind_haproxy_which_finds_the_relay_well() {
+    let pki = Pki::new();
+    let (mut relay, address) = relay().await;
+    let (port, (cert, key)) = (free_port(), pki.renew(1));
+    let both = page(text(&cert)) + &page(text(&key));
+    let both = file(pki.folder(), "both.pem", both);
+    let conf = with(
+        &block(&page(PAGE), "haproxy", "backend relay"),
+        &[
+            ("bind :443 ", &format!("bind 127.0.0.1:{port} ")),
+            ("/etc/haproxy/relay.example.pem", text(&both)),
+            (RELAY, &address),
+        ],
+    );
+    let conf = file(pki.folder(), "haproxy.cfg", conf);
+    let mut haproxy = Proxy::start("/usr/sbin/haproxy", &["-f", text(&conf)], pki.folder(), port).await;
+    let check = relay.expect_log("path=\"/healthz\"").await;
+    assert!(check.contains("status=200"), "{check}");
+    haproxy.pki = Some(pki);
+    haproxy.carries_a_call(&mut relay, "/").await;
+}
