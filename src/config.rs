@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use hyper::header::HeaderName;
 use thiserror::Error;
 
 #[cfg(feature = "auth")]
@@ -79,6 +80,8 @@ pub struct Config {
     /// those of the system.
     #[cfg(feature = "auth")]
     pub auth_ca: Option<PathBuf>,
+    /// The headers of an upgrade that who decides on joins hears of, such as `cookie`; none by default.
+    pub auth_header: Vec<HeaderName>,
     /// The most members of a room, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
     pub room_capacity: usize,
     /// The largest message in bytes, [64](limits::MESSAGE_BYTES_MIN) to [16 MiB](limits::MESSAGE_BYTES_MAX).
@@ -139,6 +142,9 @@ impl Config {
         check_range("--room-capacity", self.room_capacity, capacities)?;
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
         check_range("--max-message-bytes", self.max_message_bytes, sizes)?;
+        if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
+            return Err(ConfigError::NullWithHeaders);
+        }
         if self.hold_ms > limits::HOLD_MS_MAX {
             return Err(ConfigError::Hold(self.hold_ms));
         }
@@ -282,6 +288,7 @@ impl Default for Config {
             auth_url: None,
             #[cfg(feature = "auth")]
             auth_ca: None,
+            auth_header: Vec::new(),
             room_capacity: limits::ROOM_CAPACITY,
             max_message_bytes: limits::MESSAGE_BYTES,
             message_rate: limits::MESSAGE_RATE,
@@ -332,6 +339,11 @@ pub enum ConfigError {
     /// There is no TLS to redirect to.
     #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]
     NowhereToRedirect,
+    /// A page from anywhere would come with the cookies of its visitor.
+    #[error(
+        "--allow-origin null excludes --auth-header: a frame of any web site would come with its visitor's cookies"
+    )]
+    NullWithHeaders,
     /// A text is empty.
     #[error("{flag} is empty")]
     EmptyText {

@@ -225,6 +225,10 @@ pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a client may be silent that connects to `/ws?room=R`, which joins no room, until it is told what does: who knows
+/// it sends `join` at once.
+pub const MISLED_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long the relay holds the place of a client whose connection is lost, in milliseconds, by default: a phone that
 /// changes its network, or a laptop that is carried to another room, is back within that.
 pub const HOLD_MS: u64 = 30_000;

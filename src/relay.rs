@@ -116,6 +116,7 @@ impl RelayBuilder {
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),
+            auth_headers: config.auth_header.clone(),
             trust,
         };
         Ok(Relay {

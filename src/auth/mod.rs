@@ -46,6 +46,9 @@ pub struct JoinRequest {
     pub origin: Option<String>,
     /// The token that the client shows, as it sent it.
     pub token: Option<Secret>,
+    /// The headers of the client's upgrade that [`Config::auth_header`](crate::Config::auth_header) names, with their names in
+    /// lower case: a cookie by which the client has logged in, for example.
+    pub headers: Vec<(String, Secret)>,
 }
 
 /// The permission to join, and what the client gets in the room.

@@ -1,6 +1,7 @@
 //! The webhook: another server decides who may join. The relay obeys only an answer that is exactly as it must be;
 //! whatever else it hears, or does not hear, keeps the door closed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -145,6 +146,9 @@ struct Question<'a> {
     token: Option<&'a str>,
     address: Option<String>,
     origin: Option<&'a str>,
+    /// The headers that `--auth-header` names; several values of one are a list.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, String>,
 }
 
 /// What it answers.
@@ -232,6 +236,7 @@ impl Asker {
             token: request.token.as_ref().map(Secret::reveal),
             address: request.address.map(|address| address.to_string()),
             origin: request.origin.as_deref(),
+            headers: headers_of(request),
         };
         let post = Request::builder()
             .method(Method::POST)
@@ -278,6 +283,19 @@ impl Verdict {
     }
 }
 
+fn headers_of(request: &JoinRequest) -> BTreeMap<&str, String> {
+    let mut headers: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in &request.headers {
+        let list = headers.entry(name).or_default();
+        if !list.is_empty() {
+            // Cookies have a separator of their own (RFC 6265 section 4.2.1).
+            list.push_str(if name == "cookie" { "; " } else { ", " });
+        }
+        list.push_str(value.reveal());
+    }
+    headers
+}
+
 fn unavailable() -> Denial {
     Denial::Unavailable("whether you may join cannot be decided now: try again soon".into())
 }
@@ -308,7 +326,7 @@ mod tests {
     async fn beyond_those_that_may_wait_a_join_is_unavailable_at_once() {
         let webhook = Webhook::new(&"http://localhost/".parse().unwrap(), None).unwrap();
         let (id, name, address, origin, token) = (None, None, None, None, None);
-        let request = JoinRequest { room: RoomName::lobby(), id, name, address, origin, token };
+        let request = JoinRequest { room: RoomName::lobby(), id, name, address, origin, token, headers: Vec::new() };
         let mut waiting: Vec<Answer> = Vec::new();
         for _ in 0..limits::WEBHOOK_REQUESTS + limits::WEBHOOK_WAITING {
             waiting.push(webhook.authorize(&request));

@@ -4,10 +4,13 @@ use std::ffi::OsString;
 #[cfg(any(feature = "page", feature = "tls"))]
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
+#[cfg(feature = "lan")]
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+#[cfg(any(feature = "lan", feature = "auth"))]
+use clap::{ArgAction, builder::BoolishValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use hyper::header::HeaderName;
 
 use super::environment::{self, FromEnvironment};
 #[cfg(feature = "auth")]
@@ -57,7 +60,9 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + 
         return Ok(Task::Invite(invite));
     }
     let sources = FromEnvironment::new(&command, &matches);
-    let config = config_of(line.flags, &matches);
+    let config = Config::from(line.flags);
+    #[cfg(feature = "lan")]
+    let config = listening_by_default(config, matches.value_source("listen"));
     match config.check() {
         Ok(()) => Ok(Task::Serve(config.into(), sources)),
         Err(error) => Err(Line::command().error(ErrorKind::ValueValidation, sources.name_in(&error.to_string()))),
@@ -70,14 +75,14 @@ pub fn environment_warnings() -> Vec<String> {
     environment::warnings(&Line::command(), names)
 }
 
-/// The settings of `flags`. Where to listen by default depends on `--lan`.
-fn config_of(flags: Flags, matches: &ArgMatches) -> Config {
-    let mut config = Config::from(flags);
-    #[cfg(feature = "lan")]
-    if config.lan && matches.value_source("listen") == Some(ValueSource::DefaultValue) {
-        config.listen = limits::LISTEN_ON_LAN.parse().into_iter().collect();
+/// Where to listen by default depends on `--lan`.
+#[cfg(feature = "lan")]
+fn listening_by_default(config: Config, source: Option<ValueSource>) -> Config {
+    if config.lan && source == Some(ValueSource::DefaultValue) {
+        Config { listen: limits::LISTEN_ON_LAN.parse().into_iter().collect(), ..config }
+    } else {
+        config
     }
-    config
 }
 
 /// All flags, with their texts, for the page about them.
@@ -259,6 +264,12 @@ struct Flags {
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_AUTH_CA")]
     auth_ca: Option<PathBuf>,
 
+    /// Tell who decides on joins this header of the client's upgrade, such as `cookie`; may be given several times.
+    ///
+    /// The webhook gets it in "headers", and it is in no log.
+    #[arg(long, value_name = "NAME", env = "SIGNALING_RELAY_AUTH_HEADER", value_delimiter = ',')]
+    auth_header: Vec<HeaderName>,
+
     /// Allow this many peers in a room, 1 to 256.
     ///
     /// The room `lobby` takes two at most: the 50-line demo's page expects that.
@@ -426,6 +437,7 @@ impl From<Flags> for Config {
             auth_url: flags.auth_url,
             #[cfg(feature = "auth")]
             auth_ca: flags.auth_ca,
+            auth_header: flags.auth_header,
             room_capacity: flags.room_capacity,
             max_message_bytes: flags.max_message_bytes,
             message_rate: flags.message_rate,
@@ -504,6 +516,7 @@ mod tests {
             (["--trusted-proxy", "nginx"], "such as 127.0.0.1"),
             (["--allow-origin", "example.org"], "https://example.org"),
             (["--ice-servers", "stun:x"], "JSON array"),
+            (["--auth-header", "a b"], "header name"),
             (["--ice-servers", "[{}]"], "urls"),
             (["--ice-servers", r#"[{"urls":"turn:h"}]"#], "username"),
             (["--ice-servers", r#"[{"urls":"stn:h"}]"#], "stun, stuns, turn or turns"),

@@ -10,6 +10,11 @@ use crate::secret::Secret;
 /// The names of the parameters that a join has.
 const OF_A_JOIN: [&str; 5] = ["room", "name", "id", "token", "resume"];
 
+/// Whether `query` has any parameter of a join.
+pub(super) fn asks_to_join(query: &str) -> bool {
+    parameters(query).any(|(name, _)| OF_A_JOIN.contains(&&*name))
+}
+
 /// Whether `query` names a room.
 pub(super) fn has_room(query: &str) -> bool {
     parameters(query).any(|(name, _)| name == "room")
@@ -51,7 +56,9 @@ pub(super) fn join_of(query: &str) -> Result<Join, Refusal> {
             (value, None) => Ok(value),
         }
     };
-    let room = value("room")?.map_or(Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
+    let written = value("room")?;
+    let room = written.as_ref().map_or(Ok(RoomName::lobby()), |room| RoomName::parse(room))?;
+    let spelling = written.and_then(|written| room.spelling(&written));
     let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
     let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
     let token = value("token")?.map(Secret::new);
@@ -61,7 +68,7 @@ pub(super) fn join_of(query: &str) -> Result<Join, Refusal> {
         Some(_) => return Err(Refusal::new(ErrorCode::BadMessage, "\"resume\" in the URL must be 1 or 0")),
     };
     // No password: proxies log queries.
-    Ok(Join { room, name, id, token, password: None, resume })
+    Ok(Join { room, spelling, name, id, token, password: None, resume })
 }
 
 #[cfg(test)]

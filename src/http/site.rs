@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderName};
 use tracing::info;
 
 use super::assets::Page;
@@ -26,6 +26,8 @@ pub(crate) struct Site {
     pub may_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers are believed.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// The headers of an upgrade that who decides on joins hears of.
+    pub auth_headers: Vec<HeaderName>,
     /// The pages about the local authority, if there is one.
     pub trust: Option<Arc<TrustPages>>,
 }

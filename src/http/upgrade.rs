@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
@@ -20,7 +20,7 @@ use super::response::{method_not_allowed, text};
 use super::site::Site;
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::peer::{Hub, JoinRefusal, RelayEvent, Session};
+use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders};
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::quota::Admission;
 use crate::room::names::{PeerId, PeerName, RoomName};
@@ -42,6 +42,8 @@ pub(crate) struct Upgrade {
     pub registration: Registration,
     /// Why the client cannot join the room of the URL, if that is so; the `error` is in the session's outbox.
     pub refused: Option<ErrorCode>,
+    /// Whether the URL asks to join a room and cannot: it is that of `/ws`.
+    pub is_misled: bool,
 }
 
 /// Whether a request asks for a WebSocket.
@@ -90,8 +92,8 @@ async fn accept<B>(
     if site.hub.drain.has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let (mut session, registration) = open_session(&site.hub, client.ip, origin, &admission);
+    let said = said(headers, &site.auth_headers);
+    let (mut session, registration) = open_session(&site.hub, client.ip, said, &admission);
     let mut refused = None;
     let query = request.uri().query().unwrap_or_default();
     if let Some((parameter, meant)) = query::misspelled(query)
@@ -99,7 +101,8 @@ async fn accept<B>(
     {
         info!(%client, ?parameter, "the URL has a parameter that the relay does not know: did it mean {meant:?}?");
     }
-    if !path::comparable(request.uri().path()).ends_with("/ws") {
+    let joins_by_message = path::comparable(request.uri().path()).ends_with("/ws");
+    if !joins_by_message {
         if let Err(refusal) = join(&mut session, query).await {
             if !query::has_room(query) {
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
@@ -115,7 +118,8 @@ async fn accept<B>(
             refused = Some(refusal.code);
         }
     }
-    Ok((response, Upgrade { client, admission, session, registration, refused }))
+    let is_misled = joins_by_message && query::asks_to_join(query);
+    Ok((response, Upgrade { client, admission, session, registration, refused, is_misled }))
 }
 
 /// Admits the client that asks for a WebSocket, and counts the upgrade, whatever becomes of it.
@@ -135,11 +139,19 @@ fn admit(
     })
 }
 
+/// What the headers of the upgrade say to who decides on joins, who hears of those that are `named`.
+fn said(headers: &HeaderMap, named: &[HeaderName]) -> UpgradeHeaders {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+    let values = |name| headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let pairs = named.iter().flat_map(|name| values(name).map(|value| (name.as_str().to_owned(), Secret::new(value))));
+    UpgradeHeaders { origin, named: pairs.collect() }
+}
+
 /// A new session in no room, with full rate limits, for the client of `admission`; and its registration.
 fn open_session(
     hub: &Arc<Hub>,
     address: Option<IpAddr>,
-    origin: Option<&str>,
+    said: UpgradeHeaders,
     admission: &Admission,
 ) -> (Session, Registration) {
     let outbox = hub.new_outbox();
@@ -147,7 +159,7 @@ fn open_session(
     let connection = outbox.id().number();
     hub.observe(|| RelayEvent::Connected { connection, address });
     let rate = hub.quotas.rate_limiter(admission.address());
-    (Session::new(Arc::clone(hub), connection, outbox, rate, address, origin), registration)
+    (Session::new(Arc::clone(hub), connection, outbox, rate, address, said), registration)
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).

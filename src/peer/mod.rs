@@ -12,4 +12,4 @@ mod session;
 pub(crate) use hub::{Hub, HubSettings};
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use session::{JoinRefusal, Session};
+pub(crate) use session::{JoinRefusal, Session, UpgradeHeaders};

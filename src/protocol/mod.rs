@@ -28,6 +28,8 @@ mod ice;
 mod parse;
 mod scan;
 
+use std::sync::Arc;
+
 pub use encode::encode;
 pub use parse::{Parsed, parse};
 
@@ -58,6 +60,8 @@ pub enum Command<'a> {
 pub struct Join {
     /// The room to enter.
     pub room: RoomName,
+    /// Its name as the client wrote it, if that is another spelling; the answer repeats it, because clients compare it.
+    pub spelling: Option<Arc<str>>,
     /// The client's display name.
     pub name: Option<PeerName>,
     /// The id that the client chose; without it the relay makes one.

@@ -92,7 +92,9 @@ impl<'a> Envelope<'a> {
             Some("true") => true,
             Some(_) => return Err(bad_message("the field \"resume\" must be true or false")),
         };
-        Ok(Join { room: RoomName::parse(&room)?, name, id, token, password, resume })
+        let written = room;
+        let room = RoomName::parse(&written)?;
+        Ok(Join { spelling: room.spelling(&written), room, name, id, token, password, resume })
     }
 
     fn resume(&self) -> Result<Resume, Refusal> {

@@ -21,8 +21,8 @@ pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 pub struct View<'a> {
     /// Its id there.
     pub id: &'a PeerId,
-    /// The room.
-    pub room: &'a RoomName,
+    /// The room, as this client wrote its name.
+    pub room: &'a str,
     /// The id of the host.
     pub host: &'a PeerId,
     /// The other members, oldest first.

@@ -80,6 +80,11 @@ impl RoomName {
         Ok(Self(text.into()))
     }
 
+    /// `written` if the room's name is another spelling of it.
+    pub(crate) fn spelling(&self, written: &str) -> Option<Arc<str>> {
+        (written != self.as_str()).then(|| written.into())
+    }
+
     /// The room that the bare URL joins.
     pub fn lobby() -> Self {
         Self(LOBBY.into())

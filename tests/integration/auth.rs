@@ -607,6 +607,36 @@ async fn the_webhook_is_told_who_asks_and_says_who_they_are() {
 }
 
 #[tokio::test]
+async fn the_headers_that_are_named_reach_who_decides_and_no_others() {
+    let mut webhook = Webhook::start().await;
+    let auth_header = vec!["cookie".parse().unwrap(), "X-User".parse().unwrap()];
+    let relay = TestRelay::start_with(Config { auth_header, ..webhook.config() }).await;
+    let headers = [("cookie", "session=s3cr3t"), ("x-user", "ana"), ("x-other", "no")];
+    let mut client = relay.upgrade(&headers).await.unwrap();
+    client.join("any").await;
+    let question = soon("the question", webhook.asked.recv()).await.unwrap();
+    assert_eq!(question["headers"], json!({"cookie": "session=s3cr3t", "x-user": "ana"}));
+    let config = Config {
+        auth_header: vec!["cookie".parse().unwrap()],
+        allow_origin: vec!["null".parse().unwrap()],
+        ..Config::default()
+    };
+    assert!(config.check().unwrap_err().to_string().contains("--auth-header"));
+
+    async fn only_with_a_cookie(request: JoinRequest) -> Result<Grant, Denial> {
+        assert!(!format!("{request:?}").contains("s3cr3t"));
+        match request.headers.as_slice() {
+            [(name, value)] if name == "cookie" && value.reveal() == "session=s3cr3t" => Ok(Grant::from(&request)),
+            _ => Err(Denial::Unauthorized("log in first".into())),
+        }
+    }
+    let config = Config { auth_header: vec!["cookie".parse().unwrap()], ..Config::default() };
+    let relay = TestRelay::start_as(config, |builder| builder.authorizer(only_with_a_cookie)).await;
+    relay.upgrade(&headers).await.unwrap().join("r").await;
+    keeps_out(&relay, json!({}), "log in first").await;
+}
+
+#[tokio::test]
 async fn whatever_else_the_webhook_says_opens_no_door() {
     let webhook = Webhook::start().await;
     let relay = TestRelay::start_with(webhook.config()).await;

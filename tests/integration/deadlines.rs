@@ -600,3 +600,27 @@ async fn what_is_sent_behind_a_join_that_waits_is_carried_out_in_order_after_it(
     assert_eq!(comes.expect_joined().await["room"], "slow");
     assert_eq!(comes.expect_joined().await["room"], "other");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_names_a_room_where_the_url_joins_none_is_told_what_does_after_a_second() {
+    let relay = relay();
+    for path in ["/ws?room=r", "/ws/?room=r&name=Ana", "/ws?id=a"] {
+        let mut silent = relay.dial(path).await;
+        let start = Instant::now();
+        let error = silent.expect_error("bad_message").await;
+        assert_about(start.elapsed(), limits::MISLED_PATIENCE);
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("/?room=R") && said.contains("join"), "{said}");
+        // It may join all the same.
+        silent.join("r").await;
+        silent.close().await;
+    }
+    for path in ["/ws?room=r", "/ws", "/ws?route=r"] {
+        let mut client = relay.dial(path).await;
+        if path == "/ws?room=r" {
+            client.join("s").await;
+        }
+        sleep(limits::MISLED_PATIENCE * 2).await;
+        client.expect_nothing().await;
+    }
+}

@@ -32,6 +32,10 @@ mod auth;
 #[cfg(all(feature = "cli", feature = "page"))]
 mod authority;
 #[cfg(all(feature = "cli", feature = "page"))]
+mod environment;
+#[cfg(all(feature = "cli", feature = "auth"))]
+mod identity;
+#[cfg(all(feature = "cli", feature = "page"))]
 mod lan;
 #[cfg(all(feature = "cli", feature = "page"))]
 mod local;

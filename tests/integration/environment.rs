@@ -1,16 +1,6 @@
 //! What the binary takes from its environment, and what its log keeps to itself.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
-use harness::{Client, Process, binary, connect, refusal, soon};
+use crate::harness::{Client, Process, binary, connect, refusal, soon};
 
 #[tokio::test]
 async fn an_empty_variable_is_none_and_a_misspelled_one_is_named() {
@@ -84,4 +74,19 @@ async fn offered_subprotocols_are_in_no_log_and_misspelled_parameters_are() {
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("disconnected") && !log.contains("t0k3n"), "{log}");
     assert!(log.contains(r#"parameter="roomm""#) && log.contains(r#"did it mean "room"?"#), "{log}");
+}
+
+#[tokio::test]
+async fn the_log_says_what_a_network_of_proxies_means_and_counts_connections_alone() {
+    let mut relay = Process::start(&["--listen", "localhost:0", "--trusted-proxy", "10.0.0.0/8,192.0.2.1"]).await;
+    let line = relay.expect_log("--trusted-proxy is a network").await;
+    assert!(line.contains("WARN") && line.contains("10.0.0.0/8"), "{line}");
+    let address = format!("127.0.0.1:{}", relay.port()).parse().unwrap();
+    let client = Client::dial(connect(address).await, &format!("ws://{address}/?room=r"), &[]).await.unwrap();
+    relay.expect_log(" connected").await;
+    relay.signal("TERM");
+    let line = relay.expect_log("shutting down").await;
+    assert!(line.contains("websockets=1 connections=1"), "{line}");
+    drop(client);
+    assert_eq!(relay.end().await, Some(0));
 }

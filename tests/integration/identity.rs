@@ -1,23 +1,13 @@
 //! Tokens of an identity provider: its keys, its audiences and issuers, and whom it calls what.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod harness;
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::harness::{Client, Process, TestRelay, binary, connect, file, text, tool};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
-use harness::{Client, Process, TestRelay, binary, connect, file, text, tool};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
