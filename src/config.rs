@@ -104,8 +104,8 @@ pub struct Config {
     /// limit.
     pub address_bytes: u32,
     /// Connections that may be open at a time; 0 means no limit. Without a number, it is
-    /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors; on systems that are not Unix,
-    /// there is no limit then.
+    /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors, which the binary raises first and
+    /// a library does not; on Windows, there is no limit then.
     pub max_connections: Option<usize>,
     /// For how many milliseconds the relay holds the place of a client that asked for it and whose connection is lost, up to
     /// [an hour](limits::HOLD_MS_MAX); 0 means not at all.

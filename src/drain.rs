@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::contain::contained;
 use crate::limits::DRAIN_DEADLINE;
-use crate::outbox::{ConnectionId, EndReason, Outbox};
+use crate::outbox::{CloseRequest, ConnectionId, Outbox};
 
 /// What the relay tells its clients when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl From<()> for Shutdown {
     }
 }
 
-impl From<Shutdown> for EndReason {
+impl From<Shutdown> for CloseRequest {
     fn from(shutdown: Shutdown) -> Self {
         match shutdown {
             Shutdown::Restart => Self::Restart,
@@ -125,7 +125,7 @@ impl Drain {
         self.websockets.insert(id, Arc::downgrade(outbox));
         // A client that connects while the relay tells the others is told here.
         if let Some(shutdown) = *self.shutdown.borrow() {
-            outbox.end(shutdown.into());
+            outbox.request_close(shutdown.into());
         }
         Registration { drain: Arc::clone(self), id }
     }
@@ -141,7 +141,7 @@ impl Drain {
         self.shutdown.send_replace(Some(shutdown));
         for outbox in &self.websockets {
             if let Some(outbox) = outbox.upgrade() {
-                outbox.end(shutdown.into());
+                outbox.request_close(shutdown.into());
             }
         }
         self.connections.close();

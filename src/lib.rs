@@ -83,7 +83,7 @@
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
-// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection; what all sessions share |
+// | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |

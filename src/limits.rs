@@ -302,7 +302,7 @@ pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take, including the frames that are still queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// How long sent data may stay unacknowledged before the kernel closes the connection (TCP_USER_TIMEOUT). Linux also counts
+/// How long sent data may stay unacknowledged before Linux closes the connection (TCP_USER_TIMEOUT). It also counts
 /// the time in which the window of a slow reader is too small for the next segment: readers of 4 to 6 KiB/s were lost
 /// after 20 to 32 s with a timeout of 20 s. Pings and writes have shorter deadlines of their own.
 pub const TCP_USER_TIMEOUT: Duration = SLOW_PONG_DEADLINE;

@@ -14,12 +14,12 @@ use crate::http::upgrade::Upgrade;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
-use crate::outbox::EndReason;
+use crate::outbox::CloseRequest;
 use crate::peer::Session;
 use crate::quota::{Admission, RefusalPermit};
 use crate::relay::Relay;
 use crate::room::{ErrorCode, Event, Refusal};
-use crate::ws::{Connection, End, Transport};
+use crate::ws::{Connection, Disconnect, Transport};
 
 impl Relay {
     /// Serves one stream: HTTP requests, and a WebSocket after an upgrade. Wrap a stream of your own type (your own
@@ -89,8 +89,8 @@ impl Relay {
     }
 
     /// The `goaway` before a restart. Each client gets a random delay, so that not all reconnect at once.
-    fn goaway(&self, end: &End) -> Option<Bytes> {
-        if !matches!(end, End::Told(EndReason::Restart)) {
+    fn goaway(&self, end: &Disconnect) -> Option<Bytes> {
+        if !matches!(end, Disconnect::Told(CloseRequest::Restart)) {
             return None;
         }
         let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
@@ -125,14 +125,14 @@ impl WebSocket {
         }
         drop(place);
         let end = match self.refused {
-            Some(code) => End::Refused { retryable: code.is_retryable() },
+            Some(code) => Disconnect::Refused { retryable: code.is_retryable() },
             None => self.run().await,
         };
         // Boxed, so that an open connection does not reserve the memory that closing needs.
         Box::pin(self.close(relay, end)).await;
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> Disconnect {
         if self.is_misled {
             // Boxed, so that an open connection does not reserve the memory for this. Dropping it loses nothing.
             let first = Box::pin(timeout(limits::MISLED_PATIENCE, self.connection.run(&mut self.session)));
@@ -149,7 +149,7 @@ impl WebSocket {
     }
 
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
-    async fn close(&mut self, relay: &Relay, end: End) {
+    async fn close(&mut self, relay: &Relay, end: Disconnect) {
         self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
         let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;

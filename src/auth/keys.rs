@@ -19,7 +19,7 @@ use super::jwks::{Jwks, JwksSource};
 use super::settings::AuthSettings;
 use super::signature;
 use crate::limits;
-use crate::net::unix::{open_own, open_secret};
+use crate::net::system::{open_own, open_secret};
 
 /// A key that verifies tokens of one algorithm.
 pub(crate) struct Key {

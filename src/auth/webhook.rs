@@ -153,7 +153,7 @@ struct Question<'a> {
 
 /// What it answers.
 #[derive(Deserialize)]
-struct Verdict {
+struct WebhookAnswer {
     allow: bool,
     id: Option<String>,
     name: Option<String>,
@@ -205,7 +205,7 @@ impl Asker {
         }
         let answer = timeout_at(deadline, self.ask(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-        match answer.and_then(|verdict| verdict.decision(request)) {
+        match answer.and_then(|answer| answer.decision(request)) {
             Ok(decision) => {
                 if let Some(Complaint::Recovered { left_out }) = self.complaints().decided() {
                     info!(left_out, "the webhook of --auth-url decides again");
@@ -228,7 +228,7 @@ impl Asker {
         self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<Verdict> {
+    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<WebhookAnswer> {
         let question = Question {
             room: request.room.as_str(),
             id: request.id.as_ref().map(PeerId::as_str),
@@ -254,7 +254,7 @@ impl Asker {
     }
 }
 
-impl Verdict {
+impl WebhookAnswer {
     /// What it means for `request`.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use super::has_colours;
 use crate::http::trust;
 use crate::net::machine::{Machine, is_private};
 use crate::server::Server;
@@ -37,7 +38,7 @@ impl Banner {
     /// The banner of `server` on this machine, for stdout.
     pub fn new(server: &Server) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
-        let terminal = io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal() && has_colours();
         let banner =
             Self::from_addresses(server.local_addrs(), &Machine::detect(), server.is_secure(), fingerprint, terminal);
         Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..banner }

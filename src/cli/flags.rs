@@ -148,7 +148,7 @@ struct Flags {
     /// Make Unix sockets with this mode, in octal: who may connect to them.
     ///
     /// 660 allows the relay's user and group. The sockets that systemd passes have a mode of their own.
-    #[cfg(all(unix, not(signaling_relay_no_unix)))]
+    #[cfg(unix)]
     // The default is `limits::UNIX_MODE` in octal.
     #[arg(long, value_name = "MODE", env = "SIGNALING_RELAY_UNIX_MODE", default_value = "660", value_parser = octal)]
     unix_mode: u32,
@@ -176,7 +176,8 @@ struct Flags {
     /// Keep the local certificate authority of --lan in this folder; by default it is this user's state folder.
     ///
     /// That is $STATE_DIRECTORY (which systemd sets), $XDG_STATE_HOME/signaling-relay or
-    /// ~/.local/state/signaling-relay. An authority that an earlier version left in ./certs stays in use.
+    /// ~/.local/state/signaling-relay; on macOS ~/Library/Application Support/signaling-relay, on Windows
+    /// %LOCALAPPDATA%\signaling-relay.
     #[cfg(feature = "lan")]
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR")]
     lan_dir: Option<PathBuf>,
@@ -354,8 +355,8 @@ struct Flags {
 
     /// Accept this many connections at a time; 0 means no limit.
     ///
-    /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -n). When it is reached,
-    /// only /healthz is still answered.
+    /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -Hn; Windows has no such
+    /// limit). When it is reached, only /healthz is still answered.
     #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
 
@@ -403,9 +404,9 @@ impl From<Flags> for Config {
     fn from(flags: Flags) -> Self {
         Self {
             listen: flags.listen,
-            #[cfg(all(unix, not(signaling_relay_no_unix)))]
+            #[cfg(unix)]
             unix_mode: flags.unix_mode,
-            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+            #[cfg(not(unix))]
             unix_mode: limits::UNIX_MODE,
             #[cfg(feature = "tls")]
             cert: flags.cert,
@@ -457,7 +458,7 @@ impl From<Flags> for Config {
 }
 
 /// Parses a mode. [`Config::check`] checks its range.
-#[cfg(all(unix, not(signaling_relay_no_unix)))]
+#[cfg(unix)]
 fn octal(text: &str) -> Result<u32, &'static str> {
     u32::from_str_radix(text, 8).map_err(|_| "it is not a mode in octal, such as 660")
 }
@@ -509,7 +510,9 @@ mod tests {
             (["--max-message-bytes", "12"], "64 to 16777216"),
             (["--max-message-bytes", "99999999999999999999999"], "64 to 16777216"),
             (["--listen", "nowhere"], "such as localhost:8080"),
+            #[cfg(unix)]
             (["--unix-mode", "rw"], "such as 660"),
+            #[cfg(unix)]
             (["--unix-mode", "1777"], "such as 660"),
             (["--cert", "server.pem"], "give --key as well"),
             (["--redirect-from", "*:80"], "needs TLS"),

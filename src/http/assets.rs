@@ -52,11 +52,12 @@ impl Page {
     }
 
     /// The file at the URL path `/name`, if there is one. The name must match byte by byte: it is not percent-decoded,
-    /// and `..` and hidden files are not found.
+    /// and `..` and hidden files are not found. A name that ends with a dot is none either: Windows would leave that out.
     pub(crate) async fn file(&self, name: &str) -> Option<File> {
         let plain = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
+                && !part.ends_with('.')
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
         if !name.split('/').all(plain) {
@@ -91,6 +92,9 @@ impl Page {
 fn open(folder: &Path, name: &str) -> io::Result<Body> {
     // Opened each time: a build tool may replace the folder by a new one.
     let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
+    if HAS_OTHER_NAMES && !is_spelled(&folder, name)? {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     // Opening a FIFO would otherwise wait for its writer. For regular files it changes nothing.
     let file = folder.open_with(name, OpenOptions::new().read(true).nonblock(true))?;
     let metadata = file.metadata()?;
@@ -98,6 +102,20 @@ fn open(folder: &Path, name: &str) -> io::Result<Body> {
         return Err(io::Error::other("it is not a regular file"));
     }
     Ok(Body::of_file(file.into_std(), metadata.len()))
+}
+
+/// Whether the file systems of this operating system know a file by other names than its own: in other letter case, or on
+/// Windows by a short name (`INDEX~1.HTM`), or as a device (`NUL.txt`).
+const HAS_OTHER_NAMES: bool = cfg!(any(windows, target_vendor = "apple"));
+
+/// Whether each part of `path` is, byte by byte, the name of what is in `folder`.
+fn is_spelled(folder: &Dir, path: &str) -> io::Result<bool> {
+    let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let mut entries = folder.entries()?;
+    if !entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() == first)) {
+        return Ok(false);
+    }
+    rest.map_or(Ok(true), |rest| is_spelled(&folder.open_dir(first)?, rest))
 }
 
 fn content_type(name: &str) -> String {
@@ -157,9 +175,68 @@ mod tests {
                 "/etc/passwd",
                 "//etc/passwd",
                 "nothing.js",
+                "index.html.",
+                "index.html...",
+                "index.html ",
+                " index.html",
+                "INDEX.html",
+                "index.HTML",
+                "Index.Html",
+                "INDEX~1.HTM",
+                "index~1.htm",
+                "SIGNAL~1.JS",
+                "PROGRA~1/x.html",
+                "index.html::$DATA",
+                "index.html:$DATA",
+                "index.html:other",
+                "::$INDEX_ALLOCATION/index.html",
+                "C:/Windows/win.ini",
+                "C:index.html",
+                "C:",
+                "c:\\Windows\\win.ini",
+                "\\index.html",
+                ".\\index.html",
+                "..\\web\\index.html",
+                "\\\\localhost\\c$\\Windows\\win.ini",
+                "//localhost/c$/Windows/win.ini",
+                "\\\\?\\C:\\Windows\\win.ini",
+                "\\\\.\\NUL",
+                "//./NUL",
+                "CON",
+                "con",
+                "PRN",
+                "AUX",
+                "NUL",
+                "nul",
+                "NUL.txt",
+                "nul.html",
+                "aux.js",
+                "COM1",
+                "COM1.html",
+                "com9.js",
+                "LPT1",
+                "LPT1.txt",
+                "CONIN$",
+                "CONOUT$",
+                "CLOCK$",
+                "COM\u{b9}",
             ] {
                 assert!(page.file(name).await.is_none(), "{name:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_files_only_if_each_part_of_it_is_spelled_as_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        std::fs::write(folder.path().join("sub/File.js"), "").unwrap();
+        let folder = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        assert!(is_spelled(&folder, "sub").unwrap() && is_spelled(&folder, "sub/File.js").unwrap());
+        for other in
+            ["Sub", "SUB/File.js", "sub/file.js", "sub/FILE~1.JS", "sub/File.js.", "NUL", "sub/NUL", "x/File.js"]
+        {
+            assert!(!is_spelled(&folder, other).unwrap(), "{other}");
         }
     }
 

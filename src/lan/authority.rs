@@ -22,14 +22,12 @@ use tracing::{info, warn};
 use x509_parser::parse_x509_certificate;
 
 use crate::lan::constraints;
-use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, create, display_name, distinguished_name_with};
+use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, KEY_FILE, create, display_name, distinguished_name_with};
 use crate::limits;
 use crate::net::certificate::{CertificateFiles, CertificateSource, read_file};
 use crate::net::machine::{Machine, is_private, names};
-use crate::net::unix::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
+use crate::net::system::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
 
-/// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
-pub(crate) const KEY_FILE: &str = "authority.key";
 /// The file with only the root's certificate, for the devices that trust it.
 pub(crate) const CERTIFICATE_FILE: &str = "authority.pem";
 
@@ -68,17 +66,6 @@ impl Authority {
             };
             write().with_context(|| format!("cannot write {}", certificate.display()))?;
         }
-        if authority.intermediate == authority.root {
-            warn!(
-                "the local authority was made by an earlier version, and devices trust its key directly: a thief of {} \
-                 could pose as any site to programs that ignore the name constraints of a root, such as those in Java. \
-                 To renew it, stop the relay and remove {} and {}; then every device has to trust the new one, and to \
-                 forget the old one",
-                file.display(),
-                file.display(),
-                certificate.display()
-            );
-        }
         Ok(authority)
     }
 
@@ -93,14 +80,13 @@ impl Authority {
         Ok(authority)
     }
 
-    /// The authority in `text`, the content of `file`: the issuer's key, its certificate, and then the root's; or, as
-    /// earlier versions made it, the root's key and its certificate.
+    /// The authority in `text`, the content of `file`: the issuer's key, its certificate, and then the root's.
     fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let both = CertificateFiles { cert: file.to_owned(), key: file.to_owned() };
         let chain = both.parse(text.as_bytes(), text.as_bytes(), SystemTime::now())?.cert;
         let (intermediate, root) = match chain.as_slice() {
-            [root] => (root, root),
             [intermediate, root] => (intermediate, root),
+            [_] => anyhow::bail!("it has only one certificate, and needs its own and the root's"),
             _ => anyhow::bail!("it has {} certificates, and not its own and the root's", chain.len()),
         };
         let permitted = check(intermediate, root)?;
@@ -206,14 +192,13 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     if file.exists() { Ok(()) } else { create(folder, &file) }
 }
 
-/// Checks that `root` and the issuer below it, which may be the root itself, can vouch only for what the relay claims,
-/// and that the root did sign the issuer. Returns the names that the issuer may vouch for.
+/// Checks that `root` and the issuer below it can vouch only for what the relay claims, and that the root did sign the
+/// issuer. Returns the names that the issuer may vouch for.
 fn check(intermediate: &CertificateDer<'_>, root: &CertificateDer<'_>) -> anyhow::Result<Vec<String>> {
-    let below_root = if intermediate == root { BELOW_ISSUER } else { BELOW_ROOT };
     let (_, intermediate) = parse_x509_certificate(intermediate)?;
     let (_, root) = parse_x509_certificate(root)?;
     let names = names();
-    constraints::check(&root, below_root, &names).context("the certificate that devices trust is not safe")?;
+    constraints::check(&root, BELOW_ROOT, &names).context("the certificate that devices trust is not safe")?;
     root.verify_signature(None).context("the certificate that devices trust is damaged")?;
     ensure!(root.validity().is_valid(), "the certificate that devices trust is valid no longer, or not yet");
     let permitted = constraints::check(&intermediate, BELOW_ISSUER, &names).context("its certificate is not safe")?;

@@ -16,11 +16,12 @@ use rcgen::{
 use tracing::{info, warn};
 use zeroize::Zeroize;
 
-use crate::lan::authority::KEY_FILE;
 use crate::limits;
 use crate::net::machine::{Machine, PRIVATE_NETWORKS};
-use crate::net::unix::create_for_owner_only;
+use crate::net::system::create_for_owner_only;
 
+/// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
+pub(crate) const KEY_FILE: &str = "authority.key";
 /// How many issuers, one below the other, a root may have: the one that it signs.
 pub(crate) const BELOW_ROOT: u8 = 1;
 /// How many an issuer may have: it signs only certificates of servers.

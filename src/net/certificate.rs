@@ -14,7 +14,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
 use crate::limits;
-use crate::net::unix::{file_version, open_file, warn_if_others_can_read};
+use crate::net::system::{file_version, open_file, warn_if_others_can_read};
 
 /// A source of certificates.
 pub(crate) trait CertificateSource: fmt::Debug + Send + Sync {

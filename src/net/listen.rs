@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::limits;
 use crate::net::address::ListenAddress;
-use crate::net::unix::{self, UnixListener};
+use crate::net::system::{self, UnixListener};
 
 /// The error of a machine without the address family, such as IPv6: of Winsock, of Linux, and of the BSDs and macOS.
 const EAFNOSUPPORT: i32 = match (cfg!(windows), cfg!(any(target_os = "linux", target_os = "android"))) {
@@ -78,7 +78,7 @@ pub(crate) async fn listen(
                 listeners.push(Listener::Unix(socket.with_context(|| format!("cannot listen on {address}"))?));
             }
             ListenAddress::Systemd => {
-                listeners.extend(unix::inherited_listeners().context("cannot listen on systemd's sockets")?);
+                listeners.extend(system::inherited_listeners().context("cannot listen on systemd's sockets")?);
             }
         }
     }
@@ -197,7 +197,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
         // Each family has its own socket, so that `*` and `localhost` mean the same on every system.
         socket.set_only_v6(true)?;
     }
-    unix::reuse_address(&socket)?;
+    system::claim_address(&socket)?;
     socket.bind(&address.into())?;
     start_listening(&socket)?;
     TcpListener::from_std(socket.into())
@@ -213,6 +213,12 @@ fn explained(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "another program listens there; stop it, or choose another address with --listen".into()
+        }
+        // Windows says this of a port that another program has for itself, and of one that it keeps for virtual machines.
+        io::ErrorKind::PermissionDenied if cfg!(windows) => {
+            "another program or Windows itself has that port (`netsh interface ipv4 show excludedportrange tcp`); choose \
+             another address with --listen"
+                .into()
         }
         io::ErrorKind::PermissionDenied => {
             "this user may not listen there; choose a port above 1023 with --listen".into()
@@ -243,7 +249,7 @@ mod tests {
         // Somebody else's.
         let other = said(&[format!("127.0.0.1:{port}")], &[]).await;
         assert!(other.contains("another program"), "{other}");
-        #[cfg(all(unix, not(signaling_relay_no_unix)))]
+        #[cfg(unix)]
         {
             let folder = tempfile::tempdir().unwrap();
             let path = format!("unix:{}/relay.sock", folder.path().display());

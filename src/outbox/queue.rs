@@ -7,9 +7,10 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::kept::Kept;
+use super::CloseRequest;
+use super::queued::{Origin, Queued};
+use super::replay::ReplayBuffer;
 use super::share::Shares;
-use super::{ConnectionId, EndReason};
 use crate::limits::ERROR_MESSAGES;
 
 /// What an outbox has below its lock.
@@ -53,38 +54,16 @@ pub(super) struct State {
     pub(super) error: Option<io::Error>,
     /// Wakes the connection's task, the owner of the outbox.
     pub(super) owner: Option<Waker>,
-    pub(super) end: Option<EndReason>,
+    pub(super) close_request: Option<CloseRequest>,
     pub(super) is_closed: bool,
     /// How many frames of the queue the write that is under way may write, [`WRITE_FRAMES`](crate::limits::WRITE_FRAMES) at most.
     pub(super) offered: u8,
     /// What is kept, if the client may resume.
-    pub(super) kept: Option<Box<Kept>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) frame: Bytes,
-    pub(super) origin: Origin,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Origin {
-    Sender(ConnectionId),
-    Relay,
-    Error,
-    /// Pings, pongs and close frames.
-    Control,
-}
-
-impl Queued {
-    /// Whether it is a message, and no control frame.
-    pub(super) fn is_message(&self) -> bool {
-        !matches!(self.origin, Origin::Control)
-    }
+    pub(super) kept: Option<Box<ReplayBuffer>>,
 }
 
 impl State {
-    /// Whether a peer's message of `bytes` fits. Forgets confirmed messages as far as it needs their room.
+    /// Whether a peer's message of `bytes` fits. Forgets acknowledged messages as far as it needs their room.
     pub(super) fn has_room(&mut self, bytes: usize, most: usize) -> bool {
         loop {
             let kept = self.kept.as_ref().map_or(0, |kept| kept.bytes());
@@ -92,7 +71,7 @@ impl State {
             if used == 0 || used + bytes <= most {
                 return true;
             }
-            if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_acked()) {
                 return false;
             }
         }

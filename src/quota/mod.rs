@@ -30,7 +30,7 @@ use reserve::Reserve;
 
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::net::unix;
+use crate::net::system;
 
 /// How much a relay lets its clients use; 0 means no limit, in each of these numbers.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ impl Quotas {
     pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
         Arc::new(Self {
             rules: Arc::new(Rules::new(settings, Instant::now())),
-            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(system::descriptor_limit())),
             open: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             addresses: DashMap::new(),

@@ -119,9 +119,7 @@ impl PeerId {
     /// # Errors
     /// When the operating system provides no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes)).into()))
+        Ok(Self(random_hex()?.into()))
     }
 
     /// The id that stands for the person whom `issuer` calls `subject`, which cannot be an id itself: 128 bits of a hash, so
@@ -205,6 +203,21 @@ fn without_invisible(text: &str) -> String {
         joins && is_behind_visible
     };
     text.chars().filter(keeps).collect()
+}
+
+/// 128 random bits as 32 hexadecimal digits.
+///
+/// # Errors
+/// When the operating system provides no randomness.
+pub(crate) fn random_hex() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        // Never more than 15.
+        text.extend(char::from_digit(digit.into(), 16));
+    }
+    Ok(text)
 }
 
 fn longer_than(text: &str, chars: usize) -> bool {

@@ -1,5 +1,7 @@
 //! Real calls in real Chromium, through the real binary.
 
+// Where there are Chromium and network namespaces.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

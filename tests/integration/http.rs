@@ -1,6 +1,8 @@
 //! What one port serves besides the sockets: the page, the relay's health, and proper refusals.
 
+#[cfg(unix)]
 use std::io::Write;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +12,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{self, TestRelay, file, text, tool};
+use crate::harness::{self, TestRelay, file};
+#[cfg(unix)]
+use crate::harness::{text, tool};
 
 /// A request with these lines of headers, on a connection that closes after it.
 fn request(line: &str, headers: &str) -> String {
@@ -158,6 +162,7 @@ fn serving(folder: &Path) -> Config {
     Config { web: Some(PathBuf::from(folder)), ..Config::default() }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_symlink_is_followed_within_the_folder_and_not_out_of_it() {
     let parent = tempfile::tempdir().unwrap();
@@ -203,6 +208,7 @@ async fn a_symlink_is_followed_within_the_folder_and_not_out_of_it() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_folder_may_itself_be_reached_by_a_symlink_and_be_replaced() {
     let parent = tempfile::tempdir().unwrap();
@@ -219,6 +225,7 @@ async fn a_folder_may_itself_be_reached_by_a_symlink_and_be_replaced() {
     assert!(get(&relay, "/").await.ends_with("rebuilt"));
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn what_is_no_regular_file_is_not_found_at_once() {
     let folder = folder_with_page();
@@ -310,7 +317,7 @@ async fn a_client_that_reads_too_slowly_does_not_get_all_of_a_file() {
 }
 
 /// Ways to ask for what is not served: outside the folder, or a file of the page by another name.
-const ODD_PATHS: [&str; 41] = [
+const ODD_PATHS: [&str; 64] = [
     "/nothing",
     "/index.html/",
     "/index.html%00",
@@ -352,10 +359,33 @@ const ODD_PATHS: [&str; 41] = [
     "/proc/self/environ",
     "/C:/Windows/win.ini",
     "/~root",
+    "/index.html...",
+    "/index.html%20",
+    "/index.html:$DATA",
+    "/Index.html",
+    "/index.HTML",
+    "/INDEX~1.HTM",
+    "/PROGRA~1/index.html",
+    "/..%5cCargo.toml",
+    "/..\\Cargo.toml",
+    "/.\\index.html",
+    "/C:index.html",
+    "/C:%5cWindows%5cwin.ini",
+    "/%5c%5c?%5cC:%5cWindows%5cwin.ini",
+    "/%5c%5clocalhost%5cc$%5cWindows%5cwin.ini",
+    "/CON",
+    "/NUL",
+    "/nul.txt",
+    "/aux.html",
+    "/COM1",
+    "/com1.js",
+    "/LPT1.txt",
+    "/PRN",
+    "/CONIN$",
 ];
 
 #[tokio::test]
-async fn what_is_outside_the_page_is_not_found_by_any_of_forty_odd_paths() {
+async fn what_is_outside_the_page_is_not_found_by_any_of_sixty_odd_paths() {
     let outside = tempfile::tempdir().unwrap();
     let folder = outside.path().join("page");
     std::fs::create_dir(&folder).unwrap();
@@ -502,7 +532,7 @@ async fn a_page_without_an_origin_is_refused_unless_such_pages_are_allowed() {
 #[tokio::test]
 async fn a_page_of_this_machine_may_connect_to_localhost() {
     let relay = TestRelay::start().await;
-    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
+    let own = gethostname::gethostname().into_string().unwrap().to_lowercase();
     let own = format!("{}.local:8080", own.split('.').next().unwrap());
     for (origin, host) in [
         ("http://localhost:3000", "localhost:8080"),

@@ -25,12 +25,12 @@ use std::io;
 
 use socket2::Socket;
 
-/// Lets a new listener use an address whose last connections are still in TIME_WAIT. (On Windows, the option would let
-/// it use an address that another program listens on.)
+/// Lets the listener that `socket` will be use an address whose last connections are still in TIME_WAIT. (On Windows, the
+/// option would let it use an address that another program listens on.)
 ///
 /// # Errors
 /// When the operating system refuses it.
-pub(crate) fn reuse_address(socket: &Socket) -> io::Result<()> {
+pub(crate) fn claim_address(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
 

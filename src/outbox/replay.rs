@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::queue::{Origin, Queued};
+use super::queued::{Origin, Queued};
 use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
 
 /// What a kept frame costs besides its bytes: its entry here, and the header of its allocation.
@@ -15,7 +15,7 @@ const ENTRY_BYTES: usize = 64;
 
 /// The numbers of the messages to one client, and those that were written and are still kept.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct ReplayBuffer {
     /// Written frames, oldest first. The first one has the number `forgotten + 1`.
     frames: VecDeque<Queued>,
     /// The bytes of these frames, and of their entries.
@@ -23,7 +23,7 @@ pub(super) struct Kept {
     /// The number of the last message that is not kept any more.
     forgotten: u64,
     /// The number of the last message that is proven to have arrived.
-    confirmed: u64,
+    acked: u64,
     /// The number in the ping that has not been answered yet.
     pinged: Option<u64>,
     /// Messages and bytes that were written since the last ping.
@@ -37,7 +37,7 @@ pub(super) struct Kept {
     in_flight: u64,
 }
 
-impl Kept {
+impl ReplayBuffer {
     /// Starts before the next message, which comes after `unnumbered` others.
     pub(super) fn new(unnumbered: usize) -> Self {
         Self { unnumbered, ..Self::default() }
@@ -61,11 +61,11 @@ impl Kept {
         self.since_ping.1 += queued.frame.len();
         self.bytes += queued.frame.len() + ENTRY_BYTES;
         self.frames.push_back(queued);
-        while self.bytes > bound && self.forget_confirmed() {}
+        while self.bytes > bound && self.forget_acked() {}
         while self.bytes / 2 > bound && self.forget_oldest() {}
     }
 
-    /// Whether so much is unconfirmed that the relay should ask for a pong: half of a share.
+    /// Whether so much is unacknowledged that the relay should ask for a pong: half of a share.
     pub(super) fn wants_ping(&self) -> bool {
         let (messages, bytes) = self.since_ping;
         self.pinged.is_none() && (messages >= SHARE_MESSAGES / 2 || bytes >= SHARE_BYTES / 2)
@@ -73,7 +73,7 @@ impl Kept {
 
     /// Whether anything that was written may not have arrived, and no ping asks about it.
     pub(super) fn may_ping(&self) -> bool {
-        self.pinged.is_none() && self.confirmed < self.sent()
+        self.pinged.is_none() && self.acked < self.sent()
     }
 
     /// Notes a ping, which is written after `partly` more messages than those known as written; returns its number.
@@ -90,13 +90,13 @@ impl Kept {
             return false;
         }
         self.pinged = None;
-        self.confirmed = self.confirmed.max(number);
+        self.acked = self.acked.max(number);
         true
     }
 
     /// Forgets the oldest message if it is proven to have arrived; returns whether it did.
-    pub(super) fn forget_confirmed(&mut self) -> bool {
-        self.forgotten < self.confirmed && self.forget_oldest()
+    pub(super) fn forget_acked(&mut self) -> bool {
+        self.forgotten < self.acked && self.forget_oldest()
     }
 
     /// Whether a client that has received the messages up to this number can get all the others. `in_flight` more than
@@ -123,7 +123,7 @@ impl Kept {
         let sent = self.sent();
         let mut again = std::mem::take(&mut self.frames);
         again.drain(..(received.min(sent) - self.forgotten) as usize);
-        *self = Self { forgotten: received, confirmed: received, unnumbered, ..Self::default() };
+        *self = Self { forgotten: received, acked: received, unnumbered, ..Self::default() };
         (again, received.saturating_sub(sent))
     }
 
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn keep(kept: &mut Kept, count: usize) {
+    fn keep(kept: &mut ReplayBuffer, count: usize) {
         for _ in 0..count {
             kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Relay }, usize::MAX);
         }
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn only_the_pong_to_the_last_ping_proves_anything() {
-        let mut kept = Kept::default();
+        let mut kept = ReplayBuffer::default();
         keep(&mut kept, 3);
         assert!(!kept.pong(3), "no ping asked");
         assert_eq!(kept.ping(0), 3);
@@ -157,14 +157,14 @@ mod tests {
         assert!(!kept.pong(5) && !kept.pong(2));
         assert!(kept.pong(3) && !kept.pong(3));
         assert!(kept.can_resume_after(0, 0), "nothing needed the room");
-        assert_eq!((0..5).filter(|_| kept.forget_confirmed()).count(), 3);
+        assert_eq!((0..5).filter(|_| kept.forget_acked()).count(), 3);
         assert!(!kept.can_resume_after(2, 0) && kept.can_resume_after(3, 0) && kept.can_resume_after(5, 0));
         assert!(!kept.can_resume_after(6, 0) && kept.can_resume_after(6, 1));
     }
 
     #[test]
     fn half_of_a_share_asks_for_a_pong() {
-        let mut kept = Kept::default();
+        let mut kept = ReplayBuffer::default();
         keep(&mut kept, SHARE_MESSAGES / 2 - 1);
         assert!(!kept.wants_ping());
         keep(&mut kept, 1);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn so_do_the_bytes_of_half_a_share() {
-        let mut kept = Kept::default();
+        let mut kept = ReplayBuffer::default();
         keep(&mut kept, 2);
         assert_eq!(kept.since_ping, (2, 8));
         for (bytes, wants) in [(SHARE_BYTES / 2 - 1, false), (SHARE_BYTES / 2, true)] {
@@ -188,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_is_of_use_while_something_is_unconfirmed_and_none_is_on_its_way() {
-        let mut kept = Kept::default();
+    fn a_ping_is_of_use_while_something_is_unacknowledged_and_none_is_on_its_way() {
+        let mut kept = ReplayBuffer::default();
         assert!(!kept.may_ping());
         keep(&mut kept, 2);
         assert!(kept.may_ping());
         let number = kept.ping(0);
         assert!(!kept.may_ping());
         kept.pong(number);
-        assert!(!kept.may_ping(), "all is confirmed");
+        assert!(!kept.may_ping(), "all is acknowledged");
         keep(&mut kept, 1);
         assert!(kept.may_ping());
         kept.resume_after(3, 0);
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_was_not_received_is_sent_again_from_any_point() {
         for received in 0..=7 {
-            let mut kept = Kept::default();
+            let mut kept = ReplayBuffer::default();
             keep(&mut kept, 5);
             kept.note_loss(2);
             assert!(kept.can_resume_after(received, 0));
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn more_than_may_be_kept_is_forgotten_and_sooner_what_has_arrived() {
-        let mut kept = Kept::default();
-        let keep = |kept: &mut Kept| {
+        let mut kept = ReplayBuffer::default();
+        let keep = |kept: &mut ReplayBuffer| {
             kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Error }, 2 * (4 + ENTRY_BYTES));
         };
         (0..7).for_each(|_| keep(&mut kept));

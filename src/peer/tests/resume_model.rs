@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::{Hub, HubSettings, RelayEvent, Session};
+use super::super::{Hub, HubSettings, RelayEvent, Session};
 use crate::auth::Open;
-use crate::outbox::{EndReason, Outbox};
+use crate::outbox::{CloseRequest, Outbox};
 use crate::quota::RateLimiter;
 use crate::room::{Deferred, LeaveReason};
 use crate::testing::MemorySocket;
@@ -284,7 +284,7 @@ impl World {
             for person in &mut self.people {
                 person.ghosts.retain_mut(|ghost| ghost.takes_turn().is_none());
                 let end = person.line.as_mut().and_then(Line::takes_turn);
-                if end == Some(EndReason::Kicked) {
+                if end == Some(CloseRequest::Kicked) {
                     (person.line, person.lost) = (None, Some(Instant::now()));
                 } else {
                     assert_eq!(end, None, "the last connection keeps the place");
@@ -401,7 +401,7 @@ impl Line {
                 1 if texts.len() == most => break,
                 1 => texts.push(serde_json::from_slice(&payload).unwrap()),
                 9 => {
-                    self.session.outbox().confirm(&payload);
+                    self.session.outbox().ack(&payload);
                 }
                 _ => {}
             }
@@ -410,12 +410,12 @@ impl Line {
     }
 
     /// Does what the connection's task does; returns why the connection ends, if it does.
-    fn takes_turn(&mut self) -> Option<EndReason> {
+    fn takes_turn(&mut self) -> Option<CloseRequest> {
         let mut cx = task::Context::from_waker(Waker::noop());
         let _ = self.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default());
-        let end = self.session.outbox().poll_write(&mut cx).unwrap().end;
+        let end = self.session.outbox().poll_write(&mut cx).unwrap().close_request;
         if end.is_some() {
-            self.session.end(LeaveReason::Closed, end == Some(EndReason::TakenOver), "told to end");
+            self.session.end(LeaveReason::Closed, end == Some(CloseRequest::TakenOver), "told to end");
         }
         end
     }

@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
-use super::hub::{Hub, HubSettings};
-use super::session::Session;
+use super::super::hub::{Hub, HubSettings};
+use super::super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
 use crate::quota::RateLimiter;
