@@ -20,6 +20,7 @@ use crate::drain::Shutdown;
 use crate::error::BindError;
 use crate::http::assets::Page;
 use crate::http::origin::OriginPolicy;
+use crate::http::proxy;
 use crate::http::site::Site;
 use crate::http::trust::TrustPages;
 use crate::net::machine;

@@ -212,7 +212,7 @@ impl Endpoint {
                 }
             }
             Err(refused) => {
-                if !self.relay.quotas().is_worth_a_handshake(refused, connection) {
+                if !self.relay.hub().quotas.is_worth_a_handshake(refused, connection) {
                     return;
                 }
             }

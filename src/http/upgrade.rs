@@ -14,16 +14,15 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::{debug, info};
 
 use super::body::Body;
-use super::over_limit;
 use super::proxy::Client;
 use super::response::{method_not_allowed, text};
 use super::site::Site;
+use super::{over_limit, path, query};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
 use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders};
-use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::protocol::{ErrorCode, Refusal};
 use crate::quota::Admission;
-use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::secret::Secret;
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it.
@@ -218,7 +217,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, NoToken> {
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    session.join_by_url(join_from_query(query)?).await
+    session.join_by_url(query::join_of(query)?).await
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

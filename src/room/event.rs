@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::names::{PeerId, PeerName, RoomName};
+use super::names::{PeerId, PeerName};
 use super::refusal::Refusal;
 use crate::secret::Secret;
 
