@@ -143,13 +143,15 @@ mod testing;
 mod ws;
 
 #[cfg(feature = "auth")]
+pub use auth::jwks::{JwksSource, JwksSourceError, JwksUrl};
+#[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
 pub use http::body::Body;
-pub use http::origin::{Origin, OriginError, TupleOrigin};
+pub use http::origin::{CustomOrigin, Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};
 pub use mount::RelayService;
 pub use net::accept::Accept;

@@ -31,6 +31,8 @@ pub struct Banner {
     public: Vec<IpAddr>,
     /// Whether stdout is a terminal: then a phone can read a QR code from it.
     terminal: bool,
+    /// The room of the link that it shows; none without randomness.
+    room: Option<String>,
 }
 
 impl Banner {
@@ -78,7 +80,13 @@ impl Banner {
             let page = url("http", *address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
             (page, fingerprint)
         });
-        Self { urls, unix: Vec::new(), secure, trust, public, terminal }
+        Self { urls, unix: Vec::new(), secure, trust, public, terminal, room: unguessable_room() }
+    }
+
+    /// The link to open twice, or to send to somebody.
+    fn link(&self) -> Option<String> {
+        let url = self.invitation().or_else(|| self.urls.first().map(|(_, url)| url.as_str()))?;
+        Some(format!("{url}?room={}", self.room.as_ref()?))
     }
 
     /// The URL for other devices on the network.
@@ -91,13 +99,22 @@ impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "signaling-relay {} is ready.", env!("CARGO_PKG_VERSION"))?;
         if !self.urls.is_empty() {
-            writeln!(f, " Open")?;
+            write!(f, " It listens on")?;
             for (_, url) in &self.urls {
-                writeln!(f, "    {url}")?;
+                write!(f, "\n    {url}")?;
             }
-            write!(f, "in two tabs, or give the address to somebody.")?;
         }
         writeln!(f)?;
+        if let Some(link) = self.link() {
+            match self.invitation() {
+                Some(_) => writeln!(f, "To call somebody, open this link and send it to them: {link}")?,
+                None => writeln!(
+                    f,
+                    "To try a call, open this link in two tabs: {link}\nIt works on this machine only; for others on your \
+                     network, start with --lan."
+                )?,
+            }
+        }
         for path in &self.unix {
             writeln!(f, "It listens for proxies on unix:{}", path.display())?;
         }
@@ -108,8 +125,9 @@ impl fmt::Display for Banner {
         if self.terminal
             && let Some(invitation) = self.invitation()
         {
-            let target = self.trust.as_ref().map_or(invitation, |(page, _)| page);
-            write!(f, "\nFor phones, {target}\n{}", qr_code(target))?;
+            let target = self.trust.as_ref().map(|(page, _)| page.clone()).or_else(|| self.link());
+            let target = target.unwrap_or_else(|| invitation.to_owned());
+            write!(f, "\nFor phones, {target}\n{}", qr_code(&target))?;
         }
         if let (Some(url), false) = (self.invitation(), self.secure) {
             writeln!(
@@ -127,6 +145,21 @@ impl fmt::Display for Banner {
         }
         writeln!(f, "Ctrl-C ends it.")
     }
+}
+
+/// The name of a room that nobody can guess, and that can be said on the telephone: 48 random bits, as the call page makes
+/// them.
+fn unguessable_room() -> Option<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).ok()?;
+    // 16 consonants and 4 vowels, so each byte gives one syllable, and all are equally likely.
+    let syllable = |byte: &u8| {
+        let consonant = b"bdfghjklmnrstvwy".get(usize::from(byte >> 4)).copied().unwrap_or(b'b');
+        let vowel = b"aiou".get(usize::from(byte & 3)).copied().unwrap_or(b'a');
+        [char::from(consonant), char::from(vowel)].iter().collect::<String>()
+    };
+    let words: Vec<String> = bytes.chunks(2).map(|pair| pair.iter().map(syllable).collect()).collect();
+    Some(words.join("-"))
 }
 
 /// `text` as a QR code: black on white whatever the terminal's colours are. Empty if the text is too long.
@@ -179,6 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn it_shows_one_link_with_a_room_of_its_own_and_what_cannot_work() {
+        let link = |said: &str| said.split_whitespace().find(|word| word.contains("?room=")).unwrap().to_owned();
+        let said = banner(&["127.0.0.1:8080", "[::1]:8080"], false, None, false).to_string();
+        let room = link(&said).strip_prefix("http://localhost:8080/?room=").unwrap().to_owned();
+        assert_eq!((room.len(), room.matches('-').count()), (19, 3), "{said}");
+        assert!(said.contains("two tabs") && said.contains("this machine only") && said.contains("--lan"), "{said}");
+        let again = banner(&["127.0.0.1:8080", "[::1]:8080"], false, None, false).to_string();
+        assert_ne!(link(&said), link(&again));
+        let said = banner(&["0.0.0.0:8080"], true, Some("AB"), false).to_string();
+        assert!(link(&said).starts_with("https://192.168.1.5:8080/?room="), "{said}");
+        assert!(said.contains("send it") && !said.contains("this machine only"), "{said}");
+        assert_eq!(said.matches("?room=").count(), 1, "{said}");
+    }
+
+    #[test]
     fn what_is_open_to_the_world_is_warned_about() {
         let said = |listening: &[&str], secure| banner(listening, secure, None, false).to_string();
         assert!(!said(&["127.0.0.1:8080"], false).contains("WARNING"));
@@ -199,7 +247,8 @@ mod tests {
     #[test]
     fn a_phone_reads_the_address_off_a_terminal_and_only_there() {
         let said = banner(&["192.168.1.5:8080"], true, None, true).to_string();
-        assert!(said.contains("For phones, https://192.168.1.5:8080/\n\x1b[") && said.contains('█'), "{said}");
+        assert!(said.contains("For phones, https://192.168.1.5:8080/?room=") && said.contains("\n\x1b["), "{said}");
+        assert!(said.contains('█'), "{said}");
         for said in [banner(&["192.168.1.5:8080"], true, None, false), banner(&["127.0.0.1:8080"], true, None, true)] {
             assert!(!said.to_string().contains('\x1b'), "{said}");
         }

@@ -2,6 +2,7 @@
 
 pub mod banner;
 pub mod descriptors;
+pub mod environment;
 pub mod flags;
 #[cfg(feature = "auth")]
 pub mod invite;

@@ -30,10 +30,23 @@ pub(crate) fn text(status: StatusCode, line: &str) -> Response<Body> {
     response
 }
 
-/// The response to any method but GET and HEAD.
+/// The methods of each path.
+pub(crate) const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
+/// The response to any other method.
 pub(crate) fn method_not_allowed() -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported here");
-    set(&mut response, header::ALLOW, "GET, HEAD");
+    set(&mut response, header::ALLOW, ALLOWED);
+    response
+}
+
+/// The response to OPTIONS, by which some balancers ask whether a server works. It has no CORS header: no page may ask the
+/// relay for more than a script.
+pub(crate) fn options() -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut response, header::ALLOW, ALLOWED);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
     response
 }
 

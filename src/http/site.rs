@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderName};
 use tracing::info;
 
 #[cfg(feature = "page")]
@@ -31,6 +31,8 @@ pub(crate) struct Site {
     pub may_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers are believed.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// The headers of an upgrade that who decides on joins hears of.
+    pub auth_headers: Vec<HeaderName>,
     /// The pages about the local authority, if there is one.
     pub trust: Option<Arc<TrustPages>>,
 }
@@ -51,7 +53,7 @@ impl Site {
             if quotas.may_log_refusal(ip, over) {
                 info!(address = %connection, why = %over, "refused a connection");
             }
-            quotas.refuse(over, connection.is_local())
+            quotas.refuse(over, connection)
         })
     }
 }

@@ -7,7 +7,7 @@
 //! elsewhere.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use x509_parser::parse_x509_certificate;
 use crate::lan::constraints;
 use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, KEY_FILE, create, display_name, distinguished_name_with};
 use crate::limits;
-use crate::net::certificate::{CertificateFiles, CertificateSource};
+use crate::net::certificate::{CertificateFiles, CertificateSource, read_file};
 use crate::net::machine::{Machine, is_private, names};
 use crate::net::system::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
 
@@ -56,9 +56,15 @@ impl Authority {
         let file = folder.join(KEY_FILE);
         let authority = Self::load(&file)?;
         let certificate = folder.join(CERTIFICATE_FILE);
-        if !fs::read_to_string(&certificate).is_ok_and(|there| there == authority.pem) {
-            fs::write(&certificate, &authority.pem)
-                .with_context(|| format!("cannot write {}", certificate.display()))?;
+        if !read_file(&certificate).is_ok_and(|there| there == authority.pem.as_bytes()) {
+            let write = || {
+                // To write to a FIFO would wait for its reader.
+                if certificate.exists() && !certificate.is_file() {
+                    return Err(io::Error::other("it is not a regular file"));
+                }
+                fs::write(&certificate, &authority.pem)
+            };
+            write().with_context(|| format!("cannot write {}", certificate.display()))?;
         }
         Ok(authority)
     }
@@ -152,6 +158,15 @@ impl CertificateSource for LeafSource {
                 machine = %display_name(&machine),
                 "the local authority was made under another name of this machine: browsers accept only the addresses \
                  and {}, until {KEY_FILE} is removed and the new authority is trusted", names.join(", ")
+            );
+        }
+        // The clock may have been wrong when the authority was made, or when it was read.
+        for certificate in [&self.0.intermediate, &self.0.root] {
+            let (_, certificate) = parse_x509_certificate(certificate)?;
+            ensure!(
+                certificate.validity().is_valid(),
+                "the local authority is valid no longer, or not yet: if the clock of this machine is right, remove \
+                 {KEY_FILE} and {CERTIFICATE_FILE}, start the relay again, and let every device trust the new one"
             );
         }
         let certified = self.0.issue(&machine, SystemTime::now())?;

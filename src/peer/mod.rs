@@ -10,4 +10,4 @@ pub(crate) mod tests;
 pub(crate) use hub::{Hub, HubSettings};
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use session::{JoinRefusal, Session};
+pub(crate) use session::{JoinRefusal, Session, UpgradeHeaders};

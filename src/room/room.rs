@@ -62,7 +62,7 @@ impl Room {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `member` learns of the room when it has its place.
+    /// What `member` learns of the room when it has its place: the room's name is as this client wrote it.
     pub(super) fn view<'a>(
         &'a self,
         door: Option<&Door>,
@@ -75,7 +75,7 @@ impl Room {
         View {
             id,
             name,
-            room: &self.name,
+            room: member.spelling.as_deref().unwrap_or(self.name.as_str()),
             host,
             peers,
             ice_servers,

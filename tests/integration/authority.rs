@@ -321,3 +321,20 @@ async fn an_authority_that_others_may_have_put_there_is_refused() {
     let (mut relay, _) = start(folder.path()).await;
     relay.expect_log("every user of this machine can reach the private key").await;
 }
+
+#[tokio::test]
+async fn a_fifo_in_place_of_a_file_stops_the_start_and_does_not_hang_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str| {
+        let (made, said) = tool("mkfifo", &["-m", "600", text(&folder.path().join(name))], "");
+        assert!(made, "{said}");
+    };
+    put("authority.key");
+    let said = refusal(folder.path()).await;
+    assert!(said.contains("authority.key") && said.contains("not a regular file"), "{said}");
+    std::fs::remove_file(folder.path().join("authority.key")).unwrap();
+    put("authority.pem");
+    let output = run(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(folder.path())]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("authority.pem") && said.contains("not a regular file"), "{said}");
+}

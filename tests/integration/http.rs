@@ -409,13 +409,13 @@ const ODD_PATHS: [&str; 64] = [
     "/./index.html",
     "/x/../index.html",
     "/%2f/index.html",
-    "//",
-    "//index.html",
     "///etc/passwd",
-    "/ws/",
+    "/index.html/",
     "/wss",
+    "/wss/",
+    "/healthz/x",
+    "/ws/index.html",
     "/Healthz",
-    "/healthz/",
     "/.gitignore",
     "/.git/config",
     "/src/main.rs",
@@ -481,11 +481,40 @@ async fn what_is_outside_the_page_is_not_found_by_any_of_sixty_odd_paths() {
 #[tokio::test]
 async fn other_methods_are_not_allowed() {
     let relay = TestRelay::start().await;
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
         let response = relay.raw(&request(&format!("{method} /"), "")).await;
         assert!(response.starts_with("HTTP/1.1 405"), "{method}: {response}");
         assert!(response.contains("allow: GET, HEAD"), "{response}");
     }
+}
+
+#[tokio::test]
+async fn options_says_what_is_allowed_and_lets_no_page_in() {
+    let relay = TestRelay::start().await;
+    for line in ["OPTIONS / HTTP/1.0", "OPTIONS /healthz HTTP/1.1", "OPTIONS /nothing HTTP/1.1", "OPTIONS * HTTP/1.1"] {
+        let preflight = "Origin: http://localhost\r\nAccess-Control-Request-Method: GET";
+        let response =
+            relay.raw(&format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{preflight}\r\n\r\n")).await;
+        assert!(response.contains(" 204 No Content\r\n") && response.ends_with("\r\n\r\n"), "{line}: {response}");
+        assert!(response.contains("allow: GET, HEAD, OPTIONS\r\n"), "{line}: {response}");
+        assert!(!response.contains("access-control"), "{line}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn slashes_that_a_proxy_adds_make_no_difference() {
+    let relay = TestRelay::start().await;
+    for path in ["//", "//index.html", "//ws", "/ws/", "///ws//?room=r"] {
+        let response = get(&relay, path).await;
+        assert!(response.contains("<!doctype html>"), "{path}: {response}");
+    }
+    for path in ["/healthz/", "//healthz"] {
+        assert!(get(&relay, path).await.ends_with("\r\n\r\nok\n"), "{path}");
+    }
+    for path in ["//ws", "/ws/", "//ws//"] {
+        relay.dial(path).await.join("r").await;
+    }
+    assert_eq!(relay.dial("//?room=s").await.expect_joined().await["room"], "s");
 }
 
 #[tokio::test]

@@ -32,6 +32,10 @@ mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod authority;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
+mod environment;
+#[cfg(all(unix, feature = "cli", feature = "auth"))]
+mod identity;
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod lan;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod local;

@@ -11,7 +11,7 @@ pub(crate) mod systemd;
 #[cfg(feature = "lan")]
 pub(crate) use files::create_for_owner_only;
 #[cfg(feature = "tls")]
-pub(crate) use files::{file_version, warn_if_others_can_read};
+pub(crate) use files::{file_version, open_file, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;

@@ -1,9 +1,10 @@
 //! The permissions and the identity of files.
 
 use std::fmt;
-use std::fs;
 #[cfg(feature = "lan")]
 use std::fs::OpenOptions;
+use std::fs::{self, File};
+use std::io;
 use std::os::windows::fs::MetadataExt;
 use std::path::Path;
 
@@ -19,6 +20,16 @@ pub(crate) fn warn_if_others_can_read(key: &Path) {
     }
     #[cfg(not(any(feature = "lan", feature = "auth")))]
     let _ = key;
+}
+
+/// Opens a regular file to read it.
+///
+/// # Errors
+/// When it cannot be opened, or is something else.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")) }
 }
 
 /// A value that changes when `file` is written or replaced; none if its metadata cannot be read.

@@ -401,7 +401,7 @@ impl World {
         let newcomer = |number: u64| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());
-            let session = Session::new(Arc::clone(&hub), number, outbox, rate, None, None);
+            let session = Session::new(Arc::clone(&hub), number, outbox, rate, None, Default::default());
             Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
         };
         let peers = (0..PEERS as u64).map(newcomer).collect();
