@@ -95,10 +95,6 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
-        #[cfg(all(feature = "page", feature = "auth"))]
-        let needs_tokens = keys.is_some();
-        #[cfg(all(feature = "page", not(feature = "auth")))]
-        let needs_tokens = false;
         let settings = HubSettings {
             room_capacity: config.room_capacity,
             max_message_bytes: config.max_message_bytes,
@@ -106,11 +102,15 @@ impl RelayBuilder {
             ice_servers: config.ice_servers.clone(),
             quotas: (&config).into(),
         };
+        #[cfg(all(feature = "page", feature = "auth"))]
+        let needs_token = keys.is_some();
+        #[cfg(all(feature = "page", not(feature = "auth")))]
+        let needs_token = false;
         let site = Site {
             hub: Hub::new(settings, authorizer, self.observer),
             page,
             #[cfg(feature = "page")]
-            about: About::new(needs_tokens),
+            about: About::new(needs_token),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),

@@ -17,7 +17,7 @@ use crate::net::reach::{addresses, url};
 pub(crate) const NAME: &str = "site.json";
 
 /// Where the relay listens, if a server listens for it; a relay that is mounted elsewhere does not know.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct About {
     listening: OnceLock<(Vec<SocketAddr>, bool)>,
     /// Whether a client needs a token.
@@ -33,9 +33,9 @@ struct Told {
 }
 
 impl About {
-    /// A relay whose clients need a token, if `tokens`.
+    /// Of a relay where clients need a token, or need none.
     pub(crate) fn new(tokens: bool) -> Self {
-        Self { tokens, ..Self::default() }
+        Self { listening: OnceLock::new(), tokens }
     }
 
     /// The server listens on these addresses, with TLS if it is `secure`.
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_page_learns_the_addresses_on_the_local_network_and_no_others() {
-        let site = About::default();
+        let site = About::new(false);
         let machine = Machine {
             names: Vec::new(),
             addresses: ["192.168.1.5", "203.0.113.9", "fe80::1"].map(|ip| ip.parse().unwrap()).to_vec(),
