@@ -197,7 +197,8 @@ mod tests {
         drop(next);
         drop(last);
         drop(held);
-        assert_eq!((turns.lock().free, turns.lock().waiting), (2, 0));
+        let state = turns.lock();
+        assert_eq!((state.free, state.waiting), (2, 0));
     }
 
     #[test]

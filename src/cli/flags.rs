@@ -48,7 +48,9 @@ pub fn from_command_line() -> Task {
 /// When a setting is wrong, or help or the version is asked for.
 pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Task, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let command = environment::without_empty(Line::command());
+    let mut command = environment::without_empty(Line::command());
+    // The texts of arguments are known once it is built.
+    command.build();
     let parsed = command.clone().try_get_matches_from(&arguments);
     let matches = parsed.map_err(|error| {
         let alone = environment::without_any(Line::command()).try_get_matches_from(&arguments);

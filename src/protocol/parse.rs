@@ -294,7 +294,6 @@ mod tests {
             r#"{"type":"join"}"#,
             r#"{"type":"join","room":7}"#,
             r#"{"type":"join","room":"r","name":7}"#,
-            r#"{"type":"join","room":"r","name":null}"#,
             r#"{"type":"join","room":"\ud800"}"#,
             r#"{"type":"offer"}"#,
             r#"{"type":"offer","sdp":null}"#,
