@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::harness::Client;
 use crate::support::{Browser, Relay, Window};
@@ -95,6 +97,43 @@ async fn who_comes_back_under_another_id_is_known_by_the_connection_and_not_doub
     browser.end().await;
 }
 
+#[tokio::test]
+async fn two_who_offered_at_once_talk_without_the_relay() {
+    let mut relay = Relay::start().await;
+    let browser = Browser::start().await;
+    browser.expect_console("WebSocket connection to");
+    let open = async |name: &str, delay: u32| {
+        let page = browser.open(&relay.url("?room=elsewhere")).await;
+        page.call_it(name);
+        page.run(&format!(
+            "const {{ Call }} = await import('/sdk/call.js');
+            class Slow extends WebSocket {{
+                send(text) {{
+                    setTimeout(() => this.readyState === WebSocket.OPEN && super.send(text), {delay});
+                }}
+            }}
+            globalThis.call = new Call({{ WebSocket: Slow, media: false }});
+            globalThis.heard = [];
+            call.on('message', ({{ data }}) => heard.push(data));
+            await call.join('r', {{ name: '{name}' }});"
+        ))
+        .await;
+        page
+    };
+    let alice = open("Alice", 0).await;
+    // His offer comes after Alice has given him up and made her own: each end has made a data channel.
+    let bob = open("Bob", 5_000).await;
+    for person in [&alice, &bob] {
+        person.shows("call.members[0]?.isDirect").await;
+    }
+    relay.crash().await;
+    for (speaker, listener) in [(&alice, &bob), (&bob, &alice)] {
+        speaker.run("call.send('without the relay')").await;
+        listener.shows("heard.includes('without the relay')").await;
+    }
+    browser.end().await;
+}
+
 /// Counts what is alive of the page's peer connections, and the most at any time.
 const COUNT_CONNECTIONS: &str = "globalThis.alive = globalThis.most = globalThis.mostTiles = 0;
 const Real = RTCPeerConnection;
@@ -126,12 +165,21 @@ async fn dial(relay: &Relay) -> Client<TcpStream> {
     Client::dial(stream, &format!("ws://localhost:{}/ws", relay.port()), &[]).await.unwrap()
 }
 
-async fn come(relay: &Relay, name: &str) -> Client<TcpStream> {
+/// Somebody whose end of the WebSocket answers the relay's pings until it is dropped.
+struct Guest(JoinHandle<()>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn come(relay: &Relay, name: &str) -> Guest {
     let mut comer = dial(relay).await;
     comer.say(json!({"type": "join", "room": "r", "name": name})).await;
     comer.expect("joined").await;
     comer.say(json!({"type": "message", "data": {"kind": "hello", "token": "t", "proofs": [], "media": {"audio": true, "video": "off"}}})).await;
-    comer
+    Guest(tokio::spawn(async move { while comer.socket.next().await.is_some() {} }))
 }
 
 #[tokio::test]

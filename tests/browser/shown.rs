@@ -61,6 +61,8 @@ async fn join_and_what_is_wrong_are_in_sight_at_every_size_in_both_languages() {
             for css in ["#join", ".notice"] {
                 alice.shows(&format!("{IN_SIGHT}('{css}')")).await;
             }
+            let narrow = "document.querySelector('#entry').scrollWidth <= document.querySelector('#entry').clientWidth";
+            alice.shows(narrow).await;
             alice.photograph(&format!("entry-{width}x{height}-{language}")).await;
         }
         alice.click("#lang").await;

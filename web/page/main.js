@@ -71,12 +71,14 @@ function onentered() {
 }
 
 function onrefused(error, stays) {
+	const wasIn = !$("call").hidden;
+	if (!stays) {
+		quit();
+		closeCall();
+	}
 	page.problem = error.code;
 	if (stays) return onmedia();
-	const wasIn = !$("call").hidden;
-	quit();
 	refused = true;
-	closeCall();
 	if (wasIn) entry.open({ left: true });
 	entry.refused(error);
 	render();

@@ -48,12 +48,11 @@ export class PeerLine {
 		return this.#heardHi && this.#channel.readyState === "open";
 	}
 
-	/** Uses this channel, which one of the two ends has made. */
+	/** Uses this channel, which one of the two ends has made. If both made one, each end may send by another. */
 	attach(channel) {
-		if (this.#channel?.readyState === "open") return;
-		this.#channel = channel;
+		if (this.#channel?.readyState !== "open") this.#channel = channel;
 		const greet = () => channel.send(JSON.stringify({ type: "hi", ...this.#greeting() }));
-		channel.onmessage = ({ data }) => this.#read(data);
+		channel.onmessage = ({ data }) => this.#read(channel, data);
 		channel.onclose = () => channel === this.#channel && this.#onmessage({ type: "closed" });
 		channel.onopen = greet;
 		if (channel.readyState === "open") greet();
@@ -81,8 +80,8 @@ export class PeerLine {
 		for (const [n, data] of this.#unconfirmed) if (send(n, data)) this.#unconfirmed.delete(n);
 	}
 
-	#read(text) {
-		if (!this.#allows(text)) return this.#channel.close();
+	#read(channel, text) {
+		if (!this.#allows(text)) return channel.close();
 		let message;
 		try {
 			message = JSON.parse(text);
