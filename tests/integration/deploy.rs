@@ -197,8 +197,8 @@ async fn behind_haproxy_which_finds_the_relay_well() {
     );
     let conf = file(pki.folder(), "haproxy.cfg", conf);
     let mut haproxy = Proxy::start("/usr/sbin/haproxy", &["-f", text(&conf)], pki.folder(), port).await;
-    let check = relay.expect_log("path=\"/healthz\"").await;
-    assert!(check.contains("status=200"), "{check}");
+    let check = relay.expect_log("status=204").await;
+    assert!(check.contains("path=\"/\""), "{check}");
     haproxy.pki = Some(pki);
     haproxy.carries_a_call(&mut relay, "/").await;
 }

@@ -158,7 +158,7 @@ fn a_mistake_on_the_command_line_is_one_clear_line_and_exit_code_2() {
         assert!(text.lines().next().unwrap().contains(hint), "{text}");
     }
     let (code, text) = failure(&[], &[("SIGNALING_RELAY_ROOM_CAPACITY", "0")]);
-    assert!(code == Some(2) && text.contains("--room-capacity"), "{text}");
+    assert!(code == Some(2) && text.contains("SIGNALING_RELAY_ROOM_CAPACITY"), "{text}");
 }
 
 #[test]

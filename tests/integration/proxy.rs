@@ -252,7 +252,7 @@ async fn under_a_path_of_nginx_the_page_and_its_socket_are_found() {
             None => assert_eq!(client.join("t").await["room"], "t"),
         }
     }
-    for file in ["", "main.js", "signaling.js"] {
+    for file in ["", "page/main.js", "signaling.js"] {
         let stream = dial(&pki.client(), nginx.address, "localhost").await.unwrap();
         let answer = get(stream, "localhost", &format!("/call/{file}")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{file}: {answer}");
@@ -310,7 +310,7 @@ async fn under_a_path_of_caddy_the_page_and_its_socket_are_found() {
     assert_eq!(client.join("r").await["room"], "r");
     let moved = get(connect(caddy.address).await, "relay.example", "/call").await;
     assert!(moved.to_lowercase().contains("\r\nlocation: /call/\r\n"), "{moved}");
-    for file in ["", "main.js"] {
+    for file in ["", "page/main.js"] {
         let answer = get(connect(caddy.address).await, "relay.example", &format!("/call/{file}")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{file}: {answer}");
     }
@@ -332,7 +332,11 @@ async fn haproxy_takes_a_full_relay_for_a_healthy_one() {
     .await;
     let verdict = async {
         loop {
-            let mut admin = UnixStream::connect(haproxy.folder.path().join("admin")).await.unwrap();
+            // It listens for balancing before it listens there.
+            let Ok(mut admin) = UnixStream::connect(haproxy.folder.path().join("admin")).await else {
+                tokio::task::yield_now().await;
+                continue;
+            };
             admin.write_all(b"show stat\n").await.unwrap();
             let mut table = String::new();
             admin.read_to_string(&mut table).await.unwrap();

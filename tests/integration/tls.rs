@@ -144,7 +144,7 @@ async fn what_is_wrong_with_the_files_is_said_in_one_line_and_the_start_stops() 
     for (cert, key, file, fault) in [
         (missing, key, missing, "No such file"),
         (cert, missing, missing, "No such file"),
-        (text(folder), key, text(folder), "Is a directory"),
+        (text(folder), key, text(folder), "it is not a regular file"),
         (&empty, key, &empty, "is empty"),
         (cert, &empty, &empty, "is empty"),
         (key, cert, key, "holds a private key and no certificate: are --cert and --key swapped?"),

@@ -434,9 +434,12 @@ async fn a_peer_that_stops_reading_is_cut_and_the_others_lose_nothing() {
 #[tokio::test]
 async fn the_subprotocol_is_agreed_on_with_those_who_offer_it() {
     let relay = TestRelay::start().await;
-    for (offered, agreed) in
-        [("chat, signaling-relay", true), ("signaling-relay", true), ("chat", false), ("signaling-relay2", false)]
-    {
+    for (offered, agreed) in [
+        ("chat, signaling-relay", "signaling-relay"),
+        ("signaling-relay", "signaling-relay"),
+        ("chat", "chat"),
+        ("a, b", "a"),
+    ] {
         let upgrade = format!(
             "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {offered}\r\n\r\n\u{88}\u{80}\0\0\0\0"
@@ -445,8 +448,8 @@ async fn the_subprotocol_is_agreed_on_with_those_who_offer_it() {
         let answer = relay.raw_bytes(&upgrade.chars().map(|char| char as u8).collect::<Vec<_>>()).await;
         let head = answer.to_lowercase();
         assert!(head.starts_with("http/1.1 101"), "{answer}");
-        assert_eq!(head.contains("\r\nsec-websocket-protocol: signaling-relay\r\n"), agreed, "{offered}: {answer}");
-        assert_eq!(head.contains("sec-websocket-protocol"), agreed, "{offered}: {answer}");
+        assert!(head.contains(&format!("\r\nsec-websocket-protocol: {agreed}\r\n")), "{offered}: {answer}");
+        assert_eq!(head.matches("sec-websocket-protocol").count(), 1, "{offered}: {answer}");
     }
     assert!(relay.dial("/ws").await.response.headers().get("sec-websocket-protocol").is_none());
 }
