@@ -21,7 +21,7 @@ const PAGE: &str = concat!(
             for (let data = first; data <= last; data += 1) if (!channel.send('message', { data }, to)) return false;
             return true;
         };
-        Object.assign(globalThis, { channel, errors, heard, say });
+        Object.assign(globalThis, { SignalingChannel, channel, errors, heard, say });
     </script>"
 );
 

@@ -153,11 +153,16 @@ export class SignalingChannel {
 	#probeTimer = 0;
 	#watchTimer = 0;
 
-	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket = globalThis.WebSocket } = {}) {
+	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket } = {}) {
 		this.#url = String(url);
 		this.#WebSocket = WebSocket;
 		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
-		if (!WebSocket) throw new Error("no WebSocket: use Node 22 or later, or give a class");
+		if (!this.#Socket) throw new Error("no WebSocket: use Node 22 or later, or give a class");
+	}
+
+	/** The browser's own is looked up at each dial: a page may have put another in its place. */
+	get #Socket() {
+		return this.#WebSocket ?? globalThis.WebSocket;
 	}
 
 	static urlFor(pageUrl) {
@@ -264,7 +269,7 @@ export class SignalingChannel {
 		this.#become("connecting");
 		let socket;
 		try {
-			socket = new this.#WebSocket(this.#url);
+			socket = new this.#Socket(this.#url);
 		} catch (error) {
 			return this.#lost({ code: 0, reason: error.message });
 		}
