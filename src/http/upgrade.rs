@@ -101,21 +101,18 @@ async fn accept<B>(
         info!(%client, ?parameter, "the URL has a parameter that the relay does not know: did it mean {meant:?}?");
     }
     let joins_by_message = path::comparable(request.uri().path()).ends_with("/ws");
-    if !joins_by_message {
-        if let Err(refusal) = join(&mut session, query).await {
-            if !query::has_room(query) {
-                // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
-                // show.
-                return Err(match refusal {
-                    JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
-                    JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
-                }
-                .into());
+    if !joins_by_message && let Err(refusal) = join(&mut session, query).await {
+        if !query::has_room(query) {
+            // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can show.
+            return Err(match refusal {
+                JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
+                JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
             }
-            let refusal = Refusal::from(refusal);
-            session.refuse(&refusal, None);
-            refused = Some(refusal.code);
+            .into());
         }
+        let refusal = Refusal::from(refusal);
+        session.refuse(&refusal, None);
+        refused = Some(refusal.code);
     }
     let is_misled = joins_by_message && query::asks_to_join(query);
     Ok((response, Upgrade { client, admission, session, registration, refused, is_misled }))
