@@ -138,7 +138,7 @@ fn open_session(
     origin: Option<&str>,
     admission: &Admission,
 ) -> (Session, Registration) {
-    let outbox = hub.new_outbox();
+    let outbox = hub.new_outbox(admission.purse());
     let registration = hub.drain.register(&outbox);
     let connection = outbox.id().number();
     hub.observe(|| RelayEvent::Connected { connection, address });

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::kept::Kept;
 use super::share::Shares;
-use super::{ConnectionId, EndReason};
-use crate::limits::ERROR_MESSAGES;
+use super::{ConnectionId, EndReason, Sender};
+use crate::budget::Charge;
+use crate::limits::{ERROR_BYTES, ERROR_MESSAGES};
 
 /// What an outbox has below its lock.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) announced_bytes: usize,
     /// `error` messages in the queue.
     pub(super) errors: usize,
+    /// Bytes of them.
+    pub(super) error_bytes: usize,
     /// Whether to wake the connection's task when half of the errors are written: it does not read until then.
     pub(super) wake_owner_when_answered: bool,
     /// Whether to send a ping.
@@ -65,6 +68,19 @@ pub(super) struct State {
 pub(super) struct Queued {
     pub(super) frame: Bytes,
     pub(super) origin: Origin,
+    /// The memory that it pins; none for control frames, of which there are two at most.
+    charge: Option<Charge>,
+}
+
+/// What a frame costs besides its bytes, in bytes: its entry in a queue, which has room for half as many more on average,
+/// and what is counted about its buffer.
+pub(super) const ENTRY_BYTES: usize = 128;
+
+/// What a frame costs in bytes. Allocators have four sizes for each power of two, and so half of them on average a tenth
+/// more than was asked for.
+pub(super) fn cost(frame: &Bytes) -> usize {
+    let step = (frame.len().next_power_of_two() / 8).max(16);
+    frame.len().next_multiple_of(step) + ENTRY_BYTES
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +93,27 @@ pub(super) enum Origin {
 }
 
 impl Queued {
+    /// A frame that pins this much memory.
+    pub(super) fn new(frame: Bytes, origin: Origin, charge: Charge) -> Self {
+        Self { frame, origin, charge: Some(charge) }
+    }
+
+    /// A frame that cannot be refused, and is charged to its cause.
+    pub(super) fn anyway(frame: Bytes, origin: Origin, cause: &Sender) -> Self {
+        let charge = cause.purse().charge_anyway(cost(&frame));
+        Self::new(frame, origin, charge)
+    }
+
+    /// A control frame.
+    pub(super) fn control(frame: Bytes) -> Self {
+        Self { frame, origin: Origin::Control, charge: None }
+    }
+
+    /// Whether memory is so short where it is charged that it should not be kept just in case.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.charge.as_ref().is_some_and(|charge| charge.purse().account().is_pressed())
+    }
+
     /// Whether it is a message, and no control frame.
     pub(super) fn is_message(&self) -> bool {
         !matches!(self.origin, Origin::Control)
@@ -94,6 +131,19 @@ impl State {
             }
             if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
                 return false;
+            }
+        }
+    }
+
+    /// The memory for a message of `sender`, for which confirmed messages are forgotten if need be; none if there is none.
+    pub(super) fn charge(&mut self, sender: &Sender, frame: &Bytes) -> Option<Charge> {
+        let cost = cost(frame);
+        loop {
+            if let Some(charge) = sender.purse().charge(cost) {
+                return Some(charge);
+            }
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
+                return None;
             }
         }
     }
@@ -117,7 +167,10 @@ impl State {
                 self.announcements += 1;
                 self.announced_bytes += bytes;
             }
-            Origin::Error => self.errors += 1,
+            Origin::Error => {
+                self.errors += 1;
+                self.error_bytes += bytes;
+            }
             Origin::Control => {}
         }
     }
@@ -134,7 +187,9 @@ impl State {
             }
             Origin::Error => {
                 self.errors -= 1;
-                if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {
+                self.error_bytes -= bytes;
+                let is_half = self.errors <= ERROR_MESSAGES / 2 && self.error_bytes <= ERROR_BYTES / 2;
+                if is_half && std::mem::take(&mut self.wake_owner_when_answered) {
                     self.wake_owner();
                 }
             }

@@ -17,9 +17,10 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use super::close::{End, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
+use crate::budget::Charge;
 use crate::limits::{
-    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, JOIN_DEADLINE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
-    PONG_DEADLINE, READ_BYTES, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
+    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, JOIN_DEADLINE, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN,
+    PING_INTERVAL, PONG_DEADLINE, READ_BYTES, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
 };
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
@@ -41,6 +42,8 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Whether they may contain a whole frame.
     is_decodable: bool,
+    /// The memory of what has arrived and is not handled yet.
+    memory: Option<Charge>,
     /// Whether the client had more answers to read than it may when that was last looked at.
     has_unread_answers: bool,
 }
@@ -99,6 +102,7 @@ impl Connection {
             decoder: Decoder::new(max_message_bytes),
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
+            memory: None,
             has_unread_answers: false,
         }
     }
@@ -115,7 +119,7 @@ impl Connection {
     pub(crate) async fn close(&mut self, end: &End, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
-                self.outbox.announce(goaway);
+                self.outbox.announce(self.outbox.sender(), goaway);
             }
             self.outbox.close(frame);
             let patience = if matches!(end, End::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
@@ -192,6 +196,11 @@ impl Connection {
                 break Poll::Pending;
             }
             self.has_unread_answers = false;
+            if !self.has_memory() {
+                clock.throttle(now, now + MEMORY_PAUSE);
+                let is_over = clock.throttled.is_some_and(|(since, _)| now >= since + MESSAGE_DEADLINE);
+                break if is_over { Poll::Ready(End::Unfinished) } else { Poll::Pending };
+            }
             if let Some(until) = session.rate().next_read(now) {
                 clock.throttle(now, until);
                 break Poll::Pending;
@@ -304,6 +313,22 @@ impl Connection {
             clock.message = None;
         }
         (taken, stop)
+    }
+
+    /// Charges for what has arrived in part; whether there is memory for it, so that more may be read.
+    fn has_memory(&mut self) -> bool {
+        let bytes = self.rest.capacity() + self.decoder.buffered();
+        if bytes == 0 {
+            self.memory = None;
+            return true;
+        }
+        match &mut self.memory {
+            Some(charge) => charge.bytes() >= bytes || charge.resize(bytes),
+            none => {
+                *none = self.outbox.sender().purse().charge(bytes);
+                none.is_some()
+            }
+        }
     }
 
     fn keep(&mut self, rest: &[u8], is_decodable: bool) {
