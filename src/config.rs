@@ -3,8 +3,11 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use hyper::header::HeaderName;
 use thiserror::Error;
 
+#[cfg(feature = "auth")]
+use crate::auth::jwks::JwksSource;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
 use crate::http::origin::{Origin, TupleOrigin};
@@ -53,13 +56,33 @@ pub struct Config {
     /// EdDSA.
     #[cfg(feature = "auth")]
     pub token_key_file: Vec<PathBuf>,
+    /// Key sets of identity providers that verify tokens (feature `auth`, RFC 7517): files, or URLs that are asked again
+    /// when a token names a key that is not known.
+    #[cfg(feature = "auth")]
+    pub token_jwks: Vec<JwksSource>,
+    /// The audiences of tokens (feature `auth`): their `aud` must have one of these. Without any, a token with `aud` is
+    /// refused.
+    #[cfg(feature = "auth")]
+    pub token_audience: Vec<String>,
+    /// The issuers of tokens (feature `auth`): their `iss` must be one of these, if there are any.
+    #[cfg(feature = "auth")]
+    pub token_issuer: Vec<String>,
+    /// The claim of tokens that has the rooms (feature `auth`).
+    #[cfg(feature = "auth")]
+    pub token_room_claim: String,
+    /// Whether a token without that claim opens every room (feature `auth`). It needs a `token_audience`.
+    #[cfg(feature = "auth")]
+    pub token_any_room: bool,
     /// The webhook that is asked before each join (feature `auth`). A program that has an authorizer of its own cannot have
     /// a webhook too.
     #[cfg(feature = "auth")]
     pub auth_url: Option<AuthUrl>,
-    /// The certificate authorities of `auth_url`, a PEM file (feature `auth`); needed if it is https.
+    /// The certificate authorities of `auth_url` and `token_jwks` with https, a PEM file (feature `auth`); without it they are
+    /// those of the system.
     #[cfg(feature = "auth")]
     pub auth_ca: Option<PathBuf>,
+    /// The headers of an upgrade that who decides on joins hears of, such as `cookie`; none by default.
+    pub auth_header: Vec<HeaderName>,
     /// The most members of a room, [1](limits::ROOM_CAPACITY_MIN) to [256](limits::ROOM_CAPACITY_MAX).
     pub room_capacity: usize,
     /// The largest message in bytes, [64](limits::MESSAGE_BYTES_MIN) to [16 MiB](limits::MESSAGE_BYTES_MAX).
@@ -82,8 +105,8 @@ pub struct Config {
     /// limit.
     pub address_bytes: u32,
     /// Connections that may be open at a time; 0 means no limit. Without a number, it is
-    /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors; on systems that are not Unix,
-    /// there is no limit then.
+    /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors, which the binary raises first and
+    /// a library does not; on Windows, there is no limit then.
     pub max_connections: Option<usize>,
     /// Memory that all clients together may pin, in MiB, up to [a TiB](limits::MEMORY_MIB_MAX); 0 means no limit. Without a
     /// number, it is half of the machine's memory, or of what its control group (Linux) leaves to the relay.
@@ -100,7 +123,7 @@ pub struct Config {
     pub allow_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
-    /// The STUN and TURN servers for clients that join, [64 KiB](limits::ICE_SERVERS_BYTES) of JSON at most.
+    /// The STUN and TURN servers for clients that join: those that a browser's `RTCPeerConnection` takes.
     pub ice_servers: IceServers,
 }
 
@@ -129,13 +152,13 @@ impl Config {
         for (flag, mebibytes) in [("--memory", self.memory), ("--address-memory", Some(self.address_memory))] {
             check_range(flag, mebibytes.unwrap_or_default() as usize, 0..=limits::MEMORY_MIB_MAX as usize)?;
         }
+        if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
+            return Err(ConfigError::NullWithHeaders);
+        }
         if self.hold_ms > limits::HOLD_MS_MAX {
             return Err(ConfigError::Hold(self.hold_ms));
         }
-        match self.ice_servers.json().len() {
-            bytes if bytes > limits::ICE_SERVERS_BYTES => Err(ConfigError::IceServers { bytes }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_paths(&self) -> Result<(), ConfigError> {
@@ -175,11 +198,39 @@ impl Config {
                 return Err(ConfigError::EmptyPath { flag });
             }
         }
-        match (&self.auth_url, &self.auth_ca) {
-            (Some(url), None) if url.is_https() => Err(ConfigError::NoAuthority),
-            (Some(url), Some(_)) if url.is_https() => Ok(()),
-            (_, Some(_)) => Err(ConfigError::NoHttps),
-            (_, None) => Ok(()),
+        self.check_tokens()?;
+        let is_https = self.auth_url.as_ref().is_some_and(AuthUrl::is_https);
+        if self.auth_ca.is_some() && !is_https && !self.token_jwks.iter().any(JwksSource::is_https) {
+            return Err(ConfigError::NoHttps);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody joins without a token.
+    #[cfg(feature = "auth")]
+    pub(crate) fn needs_tokens(&self) -> bool {
+        !self.token_secret_file.is_empty() || !self.token_key_file.is_empty() || !self.token_jwks.is_empty()
+    }
+
+    #[cfg(feature = "auth")]
+    fn check_tokens(&self) -> Result<(), ConfigError> {
+        let room_claim = [self.token_room_claim.clone()];
+        for (flag, texts, is_default) in [
+            ("--token-audience", &self.token_audience[..], self.token_audience.is_empty()),
+            ("--token-issuer", &self.token_issuer, self.token_issuer.is_empty()),
+            ("--token-room-claim", &room_claim, self.token_room_claim == limits::TOKEN_ROOM_CLAIM),
+        ] {
+            if texts.iter().any(String::is_empty) {
+                return Err(ConfigError::EmptyText { flag });
+            }
+            if !is_default && !self.needs_tokens() {
+                return Err(ConfigError::NoTokens { flag });
+            }
+        }
+        match self.token_any_room {
+            true if !self.needs_tokens() => Err(ConfigError::NoTokens { flag: "--token-any-room" }),
+            true if self.token_audience.is_empty() => Err(ConfigError::AnyRoomForAnybody),
+            _ => Ok(()),
         }
     }
 
@@ -236,9 +287,20 @@ impl Default for Config {
             #[cfg(feature = "auth")]
             token_key_file: Vec::new(),
             #[cfg(feature = "auth")]
+            token_jwks: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_audience: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_issuer: Vec::new(),
+            #[cfg(feature = "auth")]
+            token_room_claim: limits::TOKEN_ROOM_CLAIM.to_owned(),
+            #[cfg(feature = "auth")]
+            token_any_room: false,
+            #[cfg(feature = "auth")]
             auth_url: None,
             #[cfg(feature = "auth")]
             auth_ca: None,
+            auth_header: Vec::new(),
             room_capacity: limits::ROOM_CAPACITY,
             max_message_bytes: limits::MESSAGE_BYTES,
             message_rate: limits::MESSAGE_RATE,
@@ -291,15 +353,31 @@ pub enum ConfigError {
     /// There is no TLS to redirect to.
     #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]
     NowhereToRedirect,
-    /// There is an https webhook without its authority.
-    #[cfg(feature = "auth")]
+    /// A page from anywhere would come with the cookies of its visitor.
     #[error(
-        "--auth-url with https needs --auth-ca FILE, the PEM file of its authority: the relay trusts no public ones"
+        "--allow-origin null excludes --auth-header: a frame of any web site would come with its visitor's cookies"
     )]
-    NoAuthority,
-    /// There is the authority of a webhook, and no https webhook.
+    NullWithHeaders,
+    /// A text is empty.
+    #[error("{flag} is empty")]
+    EmptyText {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is a rule for tokens, and nobody needs one.
     #[cfg(feature = "auth")]
-    #[error("--auth-ca needs --auth-url with an https:// URL")]
+    #[error("{flag} needs tokens: give --token-jwks, --token-key-file or --token-secret-file as well")]
+    NoTokens {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// Each token of the identity provider would open each room, whomever it is for.
+    #[cfg(feature = "auth")]
+    #[error("--token-any-room needs --token-audience: otherwise each token of the identity provider opens each room")]
+    AnyRoomForAnybody,
+    /// There is the authority of https servers, and no such server.
+    #[cfg(feature = "auth")]
+    #[error("--auth-ca needs --auth-url or --token-jwks with an https:// URL")]
     NoHttps,
     /// There are two who decide on joins.
     #[cfg(feature = "auth")]
@@ -318,12 +396,6 @@ pub enum ConfigError {
     /// A place would be held for too long.
     #[error("--hold-ms is {0}, and must be from 0 to {max}", max = limits::HOLD_MS_MAX)]
     Hold(u64),
-    /// The list of STUN and TURN servers is too long.
-    #[error("--ice-servers is {bytes} bytes of JSON, and must be {max} at most", max = limits::ICE_SERVERS_BYTES)]
-    IceServers {
-        /// How long it is, in bytes.
-        bytes: usize,
-    },
 }
 
 fn bytes_of_mebibytes(mebibytes: u32) -> usize {
@@ -409,13 +481,5 @@ mod tests {
         assert_eq!(error(Config { web: empty(), ..Config::default() }), "--web is an empty path");
         assert_eq!(error(Config { cert: empty(), key: empty(), ..Config::default() }), "--cert is an empty path");
         assert_eq!(error(Config { lan_dir: empty(), ..Config::default() }), "--lan-dir is an empty path");
-    }
-
-    #[test]
-    fn the_ice_servers_fit_into_a_message() {
-        let list = |length: usize| format!(r#"[{{"urls":"{}"}}]"#, "x".repeat(length)).parse().unwrap();
-        Config { ice_servers: list(1024), ..Config::default() }.check().unwrap();
-        let error = error(Config { ice_servers: list(limits::ICE_SERVERS_BYTES), ..Config::default() });
-        assert_eq!(error, "--ice-servers is 65549 bytes of JSON, and must be 65536 at most");
     }
 }

@@ -1,7 +1,7 @@
 //! How connections end when the relay shuts down: it tells all clients, waits for their connections, and aborts the
 //! rest.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::contain::contained;
 use crate::limits::DRAIN_DEADLINE;
-use crate::outbox::{ConnectionId, EndReason, Outbox};
+use crate::outbox::{CloseRequest, ConnectionId, Outbox};
 
 /// What the relay tells its clients when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl From<()> for Shutdown {
     }
 }
 
-impl From<Shutdown> for EndReason {
+impl From<Shutdown> for CloseRequest {
     fn from(shutdown: Shutdown) -> Self {
         match shutdown {
             Shutdown::Restart => Self::Restart,
@@ -47,6 +47,8 @@ impl From<Shutdown> for EndReason {
 pub(crate) struct Drain {
     shutdown: watch::Sender<Option<Shutdown>>,
     connections: TaskTracker,
+    /// How many of its tasks accept connections, and are none themselves.
+    listeners: AtomicUsize,
     /// The relay's own tasks, to abort those that are left at the deadline.
     tasks: DashMap<u64, Option<AbortHandle>>,
     /// Cancels the connections that run in an embedder's tasks.
@@ -61,6 +63,7 @@ impl Drain {
         Self {
             shutdown: watch::Sender::new(None),
             connections: TaskTracker::new(),
+            listeners: AtomicUsize::new(0),
             tasks: DashMap::new(),
             cut: CancellationToken::new(),
             websockets: DashMap::new(),
@@ -93,6 +96,20 @@ impl Drain {
         }
     }
 
+    /// Accepts connections in a task of its own, which must end when the relay shuts down.
+    pub(crate) fn spawn_listener(self: &Arc<Self>, accepts: impl Future<Output = ()> + Send + 'static) {
+        let drain = Arc::clone(self);
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+        self.spawn(contained(accepts).map(move |()| {
+            drain.listeners.fetch_sub(1, Ordering::Relaxed);
+        }));
+    }
+
+    /// How many connections are served.
+    fn open(&self) -> usize {
+        self.connections.len().saturating_sub(self.listeners.load(Ordering::Relaxed))
+    }
+
     /// Serves a connection in the caller's task. The relay waits for it as well, and cancels it at the deadline.
     pub(crate) async fn serve(&self, served: impl Future<Output = ()>) {
         let _connection = self.connections.token();
@@ -108,7 +125,7 @@ impl Drain {
         self.websockets.insert(id, Arc::downgrade(outbox));
         // A client that connects while the relay tells the others is told here.
         if let Some(shutdown) = *self.shutdown.borrow() {
-            outbox.end(shutdown.into());
+            outbox.request_close(shutdown.into());
         }
         Registration { drain: Arc::clone(self), id }
     }
@@ -120,16 +137,16 @@ impl Drain {
 
     /// Tells every client, waits until all connections have ended, for [`DRAIN_DEADLINE`] at most, and aborts the rest.
     pub(crate) async fn shut_down(&self, shutdown: Shutdown) {
-        info!(websockets = self.websockets.len(), connections = self.connections.len(), "shutting down");
+        info!(websockets = self.websockets.len(), connections = self.open(), "shutting down");
         self.shutdown.send_replace(Some(shutdown));
         for outbox in &self.websockets {
             if let Some(outbox) = outbox.upgrade() {
-                outbox.end(shutdown.into());
+                outbox.request_close(shutdown.into());
             }
         }
         self.connections.close();
         if timeout(DRAIN_DEADLINE, self.connections.wait()).await.is_err() {
-            warn!(connections = self.connections.len(), "some connections did not end in time, and were aborted");
+            warn!(connections = self.open(), "some connections did not end in time, and were aborted");
             self.tasks.iter().filter_map(|task| task.clone()).for_each(|task| task.abort());
             self.cut.cancel();
         }

@@ -13,5 +13,5 @@ pub fn decode<'a>(max_message_bytes: usize, chunks: impl Iterator<Item = &'a [u8
 /// Runs sessions in rooms with the operations that `bytes` select, and panics when a peer is told anything else than
 /// the model of the protocol says.
 pub fn rooms(bytes: &[u8]) {
-    crate::peer::model::run_selected(bytes);
+    crate::peer::tests::model::run_selected(bytes);
 }

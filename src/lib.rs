@@ -85,7 +85,7 @@
 // | `protocol/` | parsing and encoding of messages |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
-// | `peer/` | one peer's protocol state, without its socket; places that survive a lost connection; what all sessions share |
+// | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
@@ -151,13 +151,15 @@ mod testing;
 mod ws;
 
 #[cfg(feature = "auth")]
+pub use auth::jwks::{JwksSource, JwksSourceError, JwksUrl};
+#[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
 pub use http::body::Body;
-pub use http::origin::{Origin, OriginError, TupleOrigin};
+pub use http::origin::{CustomOrigin, Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};
 pub use mount::RelayService;
 pub use net::accept::Accept;

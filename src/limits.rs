@@ -1,5 +1,6 @@
 //! Every number of the relay, with its unit and its reason.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The port that the relay listens on by default: it needs no privileges, as ports below 1024 do, and is easy to
@@ -38,6 +39,9 @@ pub const MESSAGE_BYTES_MIN: usize = 64;
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest list of STUN and TURN servers, in bytes of JSON: each `joined` carries it as a whole.
 pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
+/// The longest user name of a TURN server, in bytes: the most that libwebrtc takes, a little below what STUN can carry (RFC
+/// 8489 section 14.3).
+pub const TURN_USERNAME_BYTES: usize = 509;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
 /// The longest password of a room, in bytes of UTF-8: a sentence of twenty words. It is compared over this length, so that
@@ -188,6 +192,9 @@ pub const SPARE_DESCRIPTORS: usize = 64;
 pub const REFUSED_AT_ONCE: usize = 32;
 /// Refused connections from this machine beyond [`REFUSED_AT_ONCE`] that may still ask for `/healthz`: a few monitors.
 pub const HEALTH_CHECKS: usize = 8;
+/// Addresses of which one connection each, beyond any limit, may ask for `/healthz` when no more refusals are written: more
+/// than there are monitors and balancers.
+pub const HEALTH_CHECK_ADDRESSES: usize = 32;
 /// How long a refused connection may take to send its request and to read the refusal.
 pub const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
 /// The most bytes of a refused request that are read: the request line and a proxy's headers come first.
@@ -199,8 +206,13 @@ pub const REFUSED_RETRY: Duration = Duration::from_secs(5);
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// The most headers of a request: browsers send about 20, and proxies add a handful.
 pub const HEADERS: usize = 64;
-/// How long a request's head may take, and how long a kept-alive connection may be idle.
+/// The longest name of a parameter in a URL that is looked at as a misspelled one, in characters.
+pub const QUERY_NAME_CHARS: usize = 32;
+/// How long a request's head may take: from the connection's beginning, and later from its first byte.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a connection may rest between two requests: longer than the balancers in front of the relay let theirs rest (60 s
+/// for most), because one that ends just when a request comes is an error that people see.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a TLS handshake may take, from the first byte: two round trips and a signature, on the slowest of networks.
 pub const TLS_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the relay checks the certificate's files for changes. It reads them when two checks in a row saw the same
@@ -213,6 +225,9 @@ pub const EXPIRY_REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the local authority of `--lan` is valid: to trust it on each phone is work, so once has to last for the
 /// life of the machine.
 pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// A clock that says an earlier time than this, in seconds since 1970 (the first day of 2026, before which no version of this
+/// relay was made), is wrong: small machines begin in 1970 until they reach a time server.
+pub const EARLIEST_CLOCK: Duration = Duration::from_secs(1_767_225_600);
 /// How long a certificate that the local authority issues is valid. A machine may sleep over a long weekend; Apple
 /// accepts 825 days at most.
 pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -220,8 +235,8 @@ pub const LEAF_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const LEAF_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far the clock of a device without internet may be behind: certificates are valid from that much earlier.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long one connection may fetch pages, so that a client cannot hold it open by reading slowly. A response that is
-/// being sent then goes on while the client reads at [`PAGE_RATE`].
+/// How often the relay looks whether a client that fetches pages still reads. One that has a response to read then gets no
+/// further one, and this one only while it reads at [`PAGE_RATE`].
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes a second that a client must read on average over each [`PAGE_DEADLINE`] to get a response that takes longer: the
 /// slowest readers that signaling is made for read 4 KiB/s.
@@ -229,8 +244,15 @@ pub const PAGE_RATE: u64 = 4 * 1024;
 /// The most bytes of a file in the folder of `--web` that one read takes. A connection holds two such chunks at most: one
 /// that it writes to the socket, and the next one.
 pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a module in a folder that is sent as a classic script, which is made in memory; ours has less than 32 KiB.
+#[cfg(feature = "page")]
+pub(crate) const LONGEST_MODULE: u64 = 256 * 1024;
 /// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may be silent that connects to `/ws?room=R`, which joins no room, until it is told what does: who knows
+/// it sends `join` at once.
+pub const MISLED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the relay holds the place of a client whose connection is lost, in milliseconds, by default: a phone that
 /// changes its network, or a laptop that is carried to another room, is back within that.
@@ -249,6 +271,8 @@ pub const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest token, in bytes: one with many claims and an RSA signature has 1 KiB, and a longer one than this does not
 /// fit into the headers of most servers.
 pub const TOKEN_BYTES: usize = 8 * 1024;
+/// The claim of tokens that has the rooms, unless `--token-room-claim` says otherwise.
+pub const TOKEN_ROOM_CLAIM: &str = "room";
 /// How far the clocks of who signs tokens and of the relay may differ: `exp` and `nbf` may be exceeded by that much.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 /// The shortest secret that signs tokens, in bytes: anybody with a token can try secrets without asking the relay, and
@@ -256,6 +280,19 @@ pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 pub const SECRET_BYTES_MIN: usize = 16;
 /// The longest file with a secret or public keys, in bytes: dozens of RSA keys fit.
 pub const KEY_FILE_BYTES: u64 = 64 * 1024;
+/// The sizes of RSA keys that verify tokens, in bits: what RFC 7518 demands at least, and what ring takes at most.
+pub const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+/// The longest key set of an identity provider, in bytes: those of large ones have 10 KiB.
+pub const JWKS_BYTES: usize = 256 * 1024;
+/// The most keys of a set: large providers have ten. A token without the name of its key is tried with each.
+pub const JWKS_KEYS: usize = 64;
+/// How long it may take to fetch a key set: who waits for it to join hears of the outcome before
+/// [`AUTHORIZE_DEADLINE`].
+pub const JWKS_DEADLINE: Duration = Duration::from_secs(4);
+/// How often a key set is fetched at most, whatever keys tokens name.
+pub const JWKS_REFETCH: Duration = Duration::from_secs(60);
+/// How old a key set may be when somebody joins before it is fetched again, so that a key that was taken back ends.
+pub const JWKS_AGE: Duration = Duration::from_secs(10 * 60);
 /// How long the token of an invite link is valid by default: for a call today or tomorrow.
 pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that the token of an invite link may be valid: it cannot be taken back without a new secret.
@@ -268,8 +305,13 @@ pub const WEBHOOK_REQUESTS: usize = 32;
 pub const WEBHOOK_WAITING: usize = 1024;
 /// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
 pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);
-/// How often the log says at most that the webhook does not decide.
+/// How often the log repeats that the webhook does not decide for one and the same reason.
 pub const WEBHOOK_COMPLAINTS: Duration = Duration::from_secs(60);
+/// Lines of the log about the webhook that may be written at once, and as many a minute beyond that: clients can make it
+/// fail and decide in turn.
+pub const WEBHOOK_LINES: u32 = 10;
+/// The longest file with certificates, in bytes: all authorities of a system fit.
+pub const FILE_BYTES: u64 = 1024 * 1024;
 /// The longest answer of the webhook, in bytes; the head of its response may have as many.
 pub const WEBHOOK_BYTES: usize = 64 * 1024;
 /// The most characters of a webhook's message that the client gets.
@@ -288,7 +330,7 @@ pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the closing handshake may take, including the frames that are still queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// How long sent data may stay unacknowledged before the kernel closes the connection (TCP_USER_TIMEOUT). Linux also counts
+/// How long sent data may stay unacknowledged before Linux closes the connection (TCP_USER_TIMEOUT). It also counts
 /// the time in which the window of a slow reader is too small for the next segment: readers of 4 to 6 KiB/s were lost
 /// after 20 to 32 s with a timeout of 20 s. Pings and writes have shorter deadlines of their own.
 pub const TCP_USER_TIMEOUT: Duration = SLOW_PONG_DEADLINE;

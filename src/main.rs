@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
 use signaling_relay::cli::descriptors;
+use signaling_relay::cli::environment::FromEnvironment;
 use signaling_relay::cli::flags::{self, Task};
 use signaling_relay::cli::log::Log;
 use signaling_relay::cli::signals::{self, Signals};
 use signaling_relay::{Config, Server, limits};
 use tokio::runtime::{Builder, Runtime};
+use tracing::warn;
 
 /// Gives memory back to the system: what strangers made the relay use for a moment is not its own for ever.
 #[cfg(unix)]
@@ -22,15 +24,22 @@ fn main() -> ExitCode {
     // A mistake on the command line ends the program here, with exit code 2.
     let task = flags::from_command_line();
     let log = Log::start();
+    let mut sources = FromEnvironment::default();
     let result = match task {
-        Task::Serve(config) => runtime().and_then(|runtime| runtime.block_on(run(*config))),
+        Task::Serve(config, from_environment) => {
+            sources = from_environment;
+            for warning in flags::environment_warnings() {
+                warn!("{warning}");
+            }
+            runtime().and_then(|runtime| runtime.block_on(run(*config)))
+        }
         #[cfg(feature = "auth")]
         Task::Invite(invite) => {
             invite.link().and_then(|link| writeln!(std::io::stdout(), "{link}").context("cannot print the link"))
         }
     };
     if let Err(error) = &result {
-        log.push(&format!("error: {error:#}\n"));
+        log.push(&format!("error: {}\n", sources.name_in(&format!("{error:#}"))));
     }
     log.finish(limits::LOG_DEADLINE);
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

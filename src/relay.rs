@@ -11,13 +11,18 @@ use crate::auth::Open;
 use crate::auth::keys::KeyRing;
 #[cfg(feature = "auth")]
 use crate::auth::settings::AuthSettings;
+#[cfg(feature = "auth")]
+use crate::auth::token::Rules;
 use crate::config::Config;
 #[cfg(feature = "auth")]
 use crate::config::ConfigError;
 use crate::drain::Shutdown;
 use crate::error::BindError;
+#[cfg(feature = "page")]
+use crate::http::about::About;
 use crate::http::assets::Page;
 use crate::http::origin::OriginPolicy;
+use crate::http::proxy;
 use crate::http::site::Site;
 use crate::http::trust::TrustPages;
 use crate::net::machine;
@@ -82,8 +87,15 @@ impl RelayBuilder {
         let (authorizer, keys) = AuthSettings {
             token_secret_files: &config.token_secret_file,
             token_key_files: &config.token_key_file,
+            token_key_sets: &config.token_jwks,
+            token_rules: Rules {
+                audiences: config.token_audience.clone(),
+                issuers: config.token_issuer.clone(),
+                room_claim: config.token_room_claim.clone(),
+                any_room: config.token_any_room,
+            },
             webhook: config.auth_url.as_ref(),
-            webhook_authorities: config.auth_ca.as_deref(),
+            authorities: config.auth_ca.as_deref(),
         }
         .open(self.authorizer)
         .map_err(BindError::Auth)?;
@@ -93,6 +105,7 @@ impl RelayBuilder {
         let page = Page::new(config.web.as_deref()).map_err(BindError::Page)?;
         #[cfg(not(feature = "page"))]
         let page = Page;
+        proxy::warn_of_networks(&config.trusted_proxy);
         let settings = HubSettings {
             room_capacity: config.room_capacity,
             max_message_bytes: config.max_message_bytes,
@@ -100,12 +113,19 @@ impl RelayBuilder {
             ice_servers: config.ice_servers.clone(),
             quotas: (&config).into(),
         };
+        #[cfg(all(feature = "page", feature = "auth"))]
+        let needs_token = keys.is_some();
+        #[cfg(all(feature = "page", not(feature = "auth")))]
+        let needs_token = false;
         let site = Site {
             hub: Hub::new(settings, authorizer, self.observer),
             page,
+            #[cfg(feature = "page")]
+            about: About::new(needs_token),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),
+            auth_headers: config.auth_header.clone(),
             trust,
         };
         Ok(Relay {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use crate::drain::Registration;
@@ -14,12 +14,12 @@ use crate::http::upgrade::Upgrade;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
-use crate::outbox::EndReason;
+use crate::outbox::CloseRequest;
 use crate::peer::Session;
 use crate::quota::{Admission, RefusalPermit};
 use crate::relay::Relay;
-use crate::room::{ErrorCode, Event};
-use crate::ws::{Connection, End, Transport};
+use crate::room::{ErrorCode, Event, Refusal};
+use crate::ws::{Connection, Disconnect, Transport};
 
 impl Relay {
     /// Serves one stream: HTTP requests, and a WebSocket after an upgrade. Wrap a stream of your own type (your own
@@ -78,21 +78,22 @@ impl Relay {
     /// Tells a connection why it is refused.
     pub(crate) async fn refuse<S: Transport>(&self, stream: S, connection: ConnectionInfo, refusal: RefusalPermit) {
         let is_trusted = is_trusted(connection.ip(), &self.site.trusted_proxies);
-        Box::pin(over_limit::serve(stream, connection, is_trusted, refusal.over)).await;
+        Box::pin(over_limit::serve(stream, is_trusted, refusal.over)).await;
     }
 
     /// Makes a WebSocket of `stream`, from which `read` has been read already.
     pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> WebSocket {
-        let Upgrade { client, admission, session, registration, refused } = upgrade;
+        let Upgrade { client, admission, session, registration, refused, is_misled } = upgrade;
         let outbox = Arc::clone(session.outbox());
         let connection = Connection::new(stream, read, outbox, self.hub().max_message_bytes);
         let address = client.to_string().into();
-        WebSocket { connection, session, registration, admission, address, refused, opened: Instant::now() }
+        let opened = Instant::now();
+        WebSocket { connection, session, registration, admission, address, refused, is_misled, opened }
     }
 
     /// The `goaway` before a restart. Each client gets a random delay, so that not all reconnect at once.
-    fn goaway(&self, end: &End) -> Option<Bytes> {
-        if !matches!(end, End::Told(EndReason::Restart)) {
+    fn goaway(&self, end: &Disconnect) -> Option<Bytes> {
+        if !matches!(end, Disconnect::Told(CloseRequest::Restart)) {
             return None;
         }
         let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
@@ -113,6 +114,8 @@ pub(crate) struct WebSocket {
     address: Box<str>,
     /// Why the client cannot join the room of its URL, if that is so.
     refused: Option<ErrorCode>,
+    /// Whether its URL asks to join a room and cannot.
+    is_misled: bool,
     opened: Instant,
 }
 
@@ -125,15 +128,31 @@ impl WebSocket {
         }
         drop(place);
         let end = match self.refused {
-            Some(code) => End::Refused { retryable: code.is_retryable() },
-            None => self.connection.run(&mut self.session).await,
+            Some(code) => Disconnect::Refused { retryable: code.is_retryable() },
+            None => self.run().await,
         };
         // Boxed, so that an open connection does not reserve the memory that closing needs.
         Box::pin(self.close(relay, end)).await;
     }
 
+    async fn run(&mut self) -> Disconnect {
+        if self.is_misled {
+            // Boxed, so that an open connection does not reserve the memory for this. Dropping it loses nothing.
+            let first = Box::pin(timeout(limits::MISLED_PATIENCE, self.connection.run(&mut self.session)));
+            if let Ok(end) = first.await {
+                return end;
+            }
+            if self.session.must_join() {
+                let message =
+                    "the query of /ws joins no room: connect to /?room=R, or send {\"type\":\"join\",\"room\":\"R\"}";
+                self.session.refuse(&Refusal::new(ErrorCode::BadMessage, message), None);
+            }
+        }
+        self.connection.run(&mut self.session).await
+    }
+
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
-    async fn close(&mut self, relay: &Relay, end: End) {
+    async fn close(&mut self, relay: &Relay, end: Disconnect) {
         self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
         let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;

@@ -79,14 +79,17 @@ impl Server {
         let config = builder.config();
         config.check()?;
         let (tls, trust) = open_tls(config).map_err(BindError::Tls)?;
-        let listeners = listen(&config.listen, config.unix_mode).await.map_err(BindError::Listen)?;
+        let listeners = listen(&config.listen, config.unix_mode, &[]).await.map_err(BindError::Listen)?;
         #[cfg(feature = "tls")]
-        let redirectors = listen(&config.redirect_from, config.unix_mode).await.map_err(BindError::Listen)?;
+        let redirectors =
+            listen(&config.redirect_from, config.unix_mode, &listeners).await.map_err(BindError::Listen)?;
         #[cfg(not(feature = "tls"))]
         let redirectors = Vec::new();
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let relay = Arc::new(builder.build_with(trust)?);
+        #[cfg(feature = "page")]
+        relay.site.about.listens(&local_addrs, tls.is_some());
         Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay })
     }
 
@@ -164,15 +167,15 @@ impl Endpoint {
     fn open(self, listener: Listener) {
         let drain = Arc::clone(&self.relay.hub().drain);
         match (listener, self.tls.clone()) {
-            (Listener::Tcp(listener), None) => drain.spawn(self.accept_from(listener, Self::serve)),
+            (Listener::Tcp(listener), None) => drain.spawn_listener(self.accept_from(listener, Self::serve)),
             (Listener::Tcp(listener), Some(tls)) => {
                 let serve = move |endpoint: Self, stream, info, admitted| {
                     endpoint.serve_tls(Arc::clone(&tls), stream, info, admitted)
                 };
-                drain.spawn(self.accept_from(listener, serve));
+                drain.spawn_listener(self.accept_from(listener, serve));
             }
             // The bytes of a Unix socket do not leave the machine, so TLS would be of no use.
-            (Listener::Unix(listener), _) => drain.spawn(self.accept_from(listener, Self::serve)),
+            (Listener::Unix(listener), _) => drain.spawn_listener(self.accept_from(listener, Self::serve)),
         }
     }
 
@@ -200,8 +203,8 @@ impl Endpoint {
     }
 
     /// Serves one TCP connection that begins with a TLS handshake.
-    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, admitted: Admitted) {
-        match &admitted {
+    async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, mut admitted: Admitted) {
+        match &mut admitted {
             Ok(admission) => {
                 if let Err(over) = admission.take_handshake() {
                     if admission.may_log() {
@@ -210,9 +213,11 @@ impl Endpoint {
                     return;
                 }
             }
-            // A refusal is not worth a handshake, except to a monitor.
-            Err(_) if !connection.is_local() => return,
-            Err(_) => {}
+            Err(refused) => {
+                if !self.relay.hub().quotas.is_worth_a_handshake(refused, connection) {
+                    return;
+                }
+            }
         }
         // Boxed, so that the connection does not keep the memory that the handshake needed.
         let handshake = Box::pin(async {

@@ -48,7 +48,7 @@ use bytes::Bytes;
 use loom::future::block_on;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use outbox::{EndReason, Outbox, Pushed, Sender, Sink};
+use outbox::{CloseRequest, Outbox, Pushed, Sender, Sink};
 
 /// A socket that accepts as many bytes as it has room for, and wakes the last task that found it full.
 #[derive(Clone)]
@@ -317,11 +317,11 @@ fn ending_an_outbox_wakes_its_connections_task() {
         let task = {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || {
-                block_on(poll_fn(|cx| outbox.poll_write(cx).unwrap().end.map_or(Poll::Pending, Poll::Ready)))
+                block_on(poll_fn(|cx| outbox.poll_write(cx).unwrap().close_request.map_or(Poll::Pending, Poll::Ready)))
             })
         };
-        outbox.end(EndReason::Restart);
-        assert_eq!(task.join().unwrap(), EndReason::Restart);
+        outbox.request_close(CloseRequest::Restart);
+        assert_eq!(task.join().unwrap(), CloseRequest::Restart);
     });
 }
 

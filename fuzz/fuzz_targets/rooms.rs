@@ -1,5 +1,5 @@
 //! Sessions in rooms, whatever they say and however slowly they read: each is told what the model of the protocol says
-//! (`src/peer/model.rs`).
+//! (`src/peer/tests/model.rs`).
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

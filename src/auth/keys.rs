@@ -10,36 +10,56 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls_pemfile::Item;
 use tracing::{info, warn};
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519};
+use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use x509_parser::public_key::PublicKey;
 
+use super::client::Client;
+use super::jwks::{Jwks, JwksSource};
+use super::settings::AuthSettings;
 use super::signature;
 use crate::limits;
-use crate::net::unix::{open_own, open_secret};
+use crate::net::system::{open_own, open_secret};
 
 /// A key that verifies tokens of one algorithm.
 pub(crate) struct Key {
     /// The algorithm follows from the key, so that no token can choose it.
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
+    /// Its name in a key set (`kid`); none if it is of a file of keys.
+    pub(super) id: Option<Box<str>>,
+}
+
+impl Key {
+    fn unnamed(algorithm: Algorithm, key: DecodingKey) -> Self {
+        Self { algorithm, key, id: None }
+    }
 }
 
 /// The keys of a relay; a token that any of them verifies is good.
 pub(crate) struct KeyRing {
     secret_files: Vec<PathBuf>,
     key_files: Vec<PathBuf>,
+    /// The keys of the files.
     keys: RwLock<Arc<[Key]>>,
+    /// The key sets.
+    sets: Vec<Arc<Jwks>>,
 }
 
 impl KeyRing {
-    /// The keys in the files of `--token-secret-file` and `--token-key-file`.
+    /// The keys in the files of `--token-secret-file` and `--token-key-file`, and in the sets of `--token-jwks`.
     ///
     /// # Errors
     /// When a file cannot be used, or others can read the secret or write the key in it.
-    pub(crate) fn open(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Self> {
+    pub(super) fn open(settings: &AuthSettings<'_>) -> anyhow::Result<Self> {
         signature::install();
-        let keys = RwLock::new(read_keys(secret_files, key_files)?);
-        Ok(Self { secret_files: secret_files.to_vec(), key_files: key_files.to_vec(), keys })
+        let (secret_files, key_files) = (settings.token_secret_files.to_vec(), settings.token_key_files.to_vec());
+        let keys = RwLock::new(read_keys(&secret_files, &key_files)?);
+        let sources = settings.token_key_sets;
+        let is_https = sources.iter().any(JwksSource::is_https);
+        let client = Client::new(is_https, settings.authorities.filter(|_| is_https), 1)?;
+        let sets = sources.iter().map(|source| Jwks::open(source, &client)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { secret_files, key_files, keys, sets })
     }
 
     /// Reads the files again. If one of them cannot be used, the log says why, and the previous keys stay in use.
@@ -51,11 +71,26 @@ impl KeyRing {
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old keys of tokens"),
         }
+        self.sets.iter().for_each(Jwks::reload);
     }
 
-    /// The keys of now.
-    pub(super) fn keys(&self) -> Arc<[Key]> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    /// The keys of now, of the files and of each set.
+    pub(super) fn keys(&self) -> Vec<Arc<[Key]>> {
+        self.sets.iter().for_each(Jwks::refresh_if_old);
+        let of_files = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        std::iter::once(of_files).chain(self.sets.iter().map(|set| set.keys())).collect()
+    }
+
+    /// Whether a key that is not known may be in a set.
+    pub(super) fn has_sets(&self) -> bool {
+        !self.sets.is_empty()
+    }
+
+    /// Reads the sets again; returns when that is done, or was done a moment ago.
+    pub(super) async fn refresh(&self) {
+        for set in &self.sets {
+            set.refresh().await;
+        }
     }
 }
 
@@ -70,7 +105,7 @@ fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<
     let mut keys = Vec::new();
     for file in secret_files {
         let secret = read_secret(file)?;
-        keys.push(Key { algorithm: Algorithm::HS256, key: DecodingKey::from_secret(&secret) });
+        keys.push(Key::unnamed(Algorithm::HS256, DecodingKey::from_secret(&secret)));
     }
     for file in key_files {
         keys.extend(read_public_keys(file)?);
@@ -101,11 +136,17 @@ pub(crate) fn read_secret(file: &Path) -> anyhow::Result<Vec<u8>> {
 fn read_public_keys(file: &Path) -> anyhow::Result<Vec<Key>> {
     let read = || {
         let content = read_short(open_own(file)?, file)?;
-        let mut keys = Vec::new();
+        let (mut keys, mut has_certificate) = (Vec::new(), false);
         for item in rustls_pemfile::read_all(&mut content.as_slice()) {
             match item.with_context(|| format!("{} is not PEM", file.display()))? {
                 Item::SubjectPublicKeyInfo(der) => {
                     keys.push(public_key(&der).with_context(|| format!("the key in {}", file.display()))?);
+                }
+                // The first one; those of its authorities may follow, and they sign no tokens.
+                Item::X509Certificate(der) if !has_certificate => {
+                    has_certificate = true;
+                    let key = certified_key(&der).with_context(|| format!("the certificate in {}", file.display()));
+                    keys.push(key?);
                 }
                 Item::Pkcs1Key(_) | Item::Pkcs8Key(_) | Item::Sec1Key(_) => bail!(
                     "{} has a private key, which the relay must not have: give it the public one, which `openssl pkey \
@@ -115,10 +156,16 @@ fn read_public_keys(file: &Path) -> anyhow::Result<Vec<Key>> {
                 _ => {}
             }
         }
-        ensure!(!keys.is_empty(), "{} has no public key in PEM (BEGIN PUBLIC KEY)", file.display());
+        ensure!(!keys.is_empty(), "{} has no public key in PEM (BEGIN PUBLIC KEY), and no certificate", file.display());
         Ok(keys)
     };
     read().context("--token-key-file")
+}
+
+/// The public key in a certificate. Whether the certificate is valid does not matter: the operator vouches for the key.
+fn certified_key(der: &[u8]) -> anyhow::Result<Key> {
+    let (_, certificate) = parse_x509_certificate(der).context("cannot be read")?;
+    public_key(certificate.public_key().raw).context("its key")
 }
 
 /// A public key and the algorithm that follows from it.
@@ -130,15 +177,15 @@ fn public_key(der: &[u8]) -> anyhow::Result<Key> {
             Ok(PublicKey::RSA(key)) => key.key_size(),
             _ => bail!("is an RSA key that cannot be read"),
         };
-        ensure!((2048..=8192).contains(&bits), "is an RSA key of {bits} bits, and needs 2048 to 8192");
-        return Ok(Key { algorithm: Algorithm::RS256, key: DecodingKey::from_rsa_der(bytes) });
+        ensure!(limits::RSA_BITS.contains(&bits), "is an RSA key of {bits} bits, and needs 2048 to 8192");
+        return Ok(Key::unnamed(Algorithm::RS256, DecodingKey::from_rsa_der(bytes)));
     }
     if *kind == OID_SIG_ED25519 {
-        return Ok(Key { algorithm: Algorithm::EdDSA, key: DecodingKey::from_ed_der(bytes) });
+        return Ok(Key::unnamed(Algorithm::EdDSA, DecodingKey::from_ed_der(bytes)));
     }
     let curve = info.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
     if *kind == OID_KEY_TYPE_EC_PUBLIC_KEY && curve == Some(OID_EC_P256) {
-        return Ok(Key { algorithm: Algorithm::ES256, key: DecodingKey::from_ec_der(bytes) });
+        return Ok(Key::unnamed(Algorithm::ES256, DecodingKey::from_ec_der(bytes)));
     }
     bail!("is of a kind that the relay does not know; it may be of P-256 (ES256), RSA (RS256) or Ed25519 (EdDSA)")
 }

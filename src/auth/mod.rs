@@ -5,6 +5,10 @@
 //! wait for it, and other clients do not.
 
 #[cfg(feature = "auth")]
+mod client;
+#[cfg(feature = "auth")]
+pub(crate) mod jwks;
+#[cfg(feature = "auth")]
 pub(crate) mod keys;
 #[cfg(feature = "auth")]
 pub(crate) mod settings;
@@ -14,6 +18,8 @@ mod signature;
 pub(crate) mod token;
 #[cfg(feature = "auth")]
 mod token_authorizer;
+#[cfg(feature = "auth")]
+mod turns;
 #[cfg(feature = "auth")]
 pub(crate) mod webhook;
 
@@ -40,6 +46,9 @@ pub struct JoinRequest {
     pub origin: Option<String>,
     /// The token that the client shows, as it sent it.
     pub token: Option<Secret>,
+    /// The headers of the client's upgrade that [`Config::auth_header`](crate::Config::auth_header) names, with their names in
+    /// lower case: a cookie by which the client has logged in, for example.
+    pub headers: Vec<(String, Secret)>,
 }
 
 /// The permission to join, and what the client gets in the room.

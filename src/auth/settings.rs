@@ -4,23 +4,28 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::jwks::JwksSource;
 use super::keys::KeyRing;
-use super::token::Tokens;
+use super::token::{Rules, Tokens};
 use super::token_authorizer::TokenAuthorizer;
 use super::webhook::{AuthUrl, Webhook};
 use super::{Authorizer, Open};
 
 /// The settings that say who decides on joins.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct AuthSettings<'a> {
     /// Files with a secret that signs tokens.
     pub token_secret_files: &'a [PathBuf],
     /// Files with a public key that verifies tokens.
     pub token_key_files: &'a [PathBuf],
+    /// Key sets of identity providers.
+    pub token_key_sets: &'a [JwksSource],
+    /// What tokens must say.
+    pub token_rules: Rules,
     /// The webhook.
     pub webhook: Option<&'a AuthUrl>,
-    /// The file with the certificate authorities of the webhook.
-    pub webhook_authorities: Option<&'a Path>,
+    /// The file with the certificate authorities of the webhook and the key sets; without one, they are the system's.
+    pub authorities: Option<&'a Path>,
 }
 
 /// Who decides on joins, and the keys of tokens, if there are any.
@@ -31,17 +36,18 @@ impl AuthSettings<'_> {
     /// keys of tokens, if there are any.
     ///
     /// # Errors
-    /// When a file with a key, or the authority of the webhook, cannot be used.
+    /// When a file with a key, or an authority, cannot be used.
     pub(crate) fn open(self, own: Option<Arc<dyn Authorizer>>) -> anyhow::Result<Opened> {
         let next: Arc<dyn Authorizer> = match (self.webhook, own) {
             (_, Some(own)) => own,
-            (Some(url), None) => Arc::new(Webhook::new(url, self.webhook_authorities)?),
+            (Some(url), None) => Arc::new(Webhook::new(url, self.authorities)?),
             (None, None) => Arc::new(Open),
         };
-        if self.token_secret_files.is_empty() && self.token_key_files.is_empty() {
+        if self.token_secret_files.is_empty() && self.token_key_files.is_empty() && self.token_key_sets.is_empty() {
             return Ok((next, None));
         }
-        let keys = Arc::new(KeyRing::open(self.token_secret_files, self.token_key_files)?);
-        Ok((Arc::new(TokenAuthorizer { tokens: Tokens::new(Arc::clone(&keys)), next }), Some(keys)))
+        let keys = Arc::new(KeyRing::open(&self)?);
+        let tokens = Arc::new(Tokens::new(Arc::clone(&keys), self.token_rules));
+        Ok((Arc::new(TokenAuthorizer { tokens, next }), Some(keys)))
     }
 }

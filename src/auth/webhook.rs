@@ -1,35 +1,28 @@
 //! The webhook: another server decides who may join. The relay obeys only an answer that is exactly as it must be;
 //! whatever else it hears, or does not hear, keeps the door closed.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use anyhow::Context;
+use http_body_util::Full;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Method, Request, Uri};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use super::client::{self, Client};
 use super::token::check_length;
+use super::turns::{Ticket, Turns};
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest};
 use crate::limits;
-use crate::room::Role;
 use crate::room::names::{PeerId, PeerName};
+use crate::room::{IceServers, Role};
 use crate::secret::Secret;
 
 /// The address of a webhook: `http://` or `https://`, a host, and a path.
@@ -82,36 +75,65 @@ pub(crate) struct Webhook(Arc<Asker>);
 /// What all questions to a webhook share.
 struct Asker {
     url: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    /// A turn for each question that may be on its way at a time.
-    turns: Semaphore,
-    /// A place for each question that may be on its way or wait for its turn.
-    places: Arc<Semaphore>,
+    client: Client,
+    turns: Arc<Turns>,
     complaints: Mutex<Complaints>,
 }
 
-/// What the log said about a webhook that does not decide. Clients can make it fail often, so not every failure is there.
-#[derive(Default)]
+/// What the log said about a webhook that does not decide. Clients can make it fail often, so not every failure is there:
+/// one reason is said again after [`WEBHOOK_COMPLAINTS`](limits::WEBHOOK_COMPLAINTS), or once the webhook has decided in
+/// between, and only [`WEBHOOK_LINES`](limits::WEBHOOK_LINES) a minute in all.
 struct Complaints {
-    last: Option<Instant>,
-    /// Whether it has not decided since then.
-    is_open: bool,
+    /// The reasons of this outage that were said, and when.
+    said: Vec<(String, Instant)>,
+    /// Failures that were not said.
+    left_out: u64,
+    /// Lines that may be written now, as of a moment.
+    lines: (f64, Instant),
+}
+
+/// A line for the log.
+#[derive(Debug, PartialEq, Eq)]
+enum Complaint {
+    /// The webhook fails, and the failures since the last line that have none.
+    Fails { left_out: u64 },
+    /// It decides again.
+    Recovered { left_out: u64 },
 }
 
 impl Complaints {
-    fn failed(&mut self, error: &anyhow::Error) {
-        if self.last.is_none_or(|last| last.elapsed() >= limits::WEBHOOK_COMPLAINTS) {
-            self.last = Some(Instant::now());
-            self.is_open = true;
-            warn!(error = %format_args!("{error:#}"), "the webhook of --auth-url did not decide on a join, so it was refused");
-        }
+    fn new() -> Self {
+        Self { said: Vec::new(), left_out: 0, lines: (f64::from(limits::WEBHOOK_LINES), Instant::now()) }
     }
 
-    fn decided(&mut self) {
-        if self.is_open {
-            self.is_open = false;
-            info!("the webhook of --auth-url decides again");
+    /// What to say of a failure.
+    fn failed(&mut self, reason: &str) -> Option<Complaint> {
+        self.said.retain(|(_, at)| at.elapsed() < limits::WEBHOOK_COMPLAINTS);
+        if self.said.iter().any(|(said, _)| said == reason) || !self.take_line() {
+            self.left_out += 1;
+            return None;
         }
+        self.said.push((reason.to_owned(), Instant::now()));
+        Some(Complaint::Fails { left_out: std::mem::take(&mut self.left_out) })
+    }
+
+    /// What to say of a decision.
+    fn decided(&mut self) -> Option<Complaint> {
+        if self.said.is_empty() || !self.take_line() {
+            return None;
+        }
+        // The next failure is another outage.
+        self.said.clear();
+        Some(Complaint::Recovered { left_out: std::mem::take(&mut self.left_out) })
+    }
+
+    fn take_line(&mut self) -> bool {
+        let (lines, at) = self.lines;
+        let most = f64::from(limits::WEBHOOK_LINES);
+        let lines = (lines + at.elapsed().as_secs_f64() / 60.0 * most).min(most);
+        let may = lines >= 1.0;
+        self.lines = (if may { lines - 1.0 } else { lines }, Instant::now());
+        may
     }
 }
 
@@ -124,56 +146,38 @@ struct Question<'a> {
     token: Option<&'a str>,
     address: Option<String>,
     origin: Option<&'a str>,
+    /// The headers that `--auth-header` names; several values of one are a list.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, String>,
 }
 
 /// What it answers.
 #[derive(Deserialize)]
-struct Verdict {
+struct WebhookAnswer {
     allow: bool,
     id: Option<String>,
     name: Option<String>,
     role: Option<String>,
+    #[serde(rename = "iceServers")]
+    ice_servers: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
     message: Option<String>,
 }
 
 impl Webhook {
-    /// A webhook at `url`; with https, its certificate must be of the authorities in the file `authorities`.
+    /// A webhook at `url`; with https, its certificate must be of the authorities in the file `authorities`, or of the
+    /// system's without one.
     ///
     /// # Errors
-    /// When that file cannot be used.
+    /// When the authorities cannot be used.
     pub(crate) fn new(url: &AuthUrl, authorities: Option<&Path>) -> anyhow::Result<Self> {
-        let roots = authorities.map_or_else(|| Ok(RootCertStore::empty()), read_authorities).context("--auth-ca")?;
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&TLS13, &TLS12])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(limits::WEBHOOK_IDLE)
-            .pool_max_idle_per_host(limits::WEBHOOK_REQUESTS)
-            .http1_max_buf_size(limits::WEBHOOK_BYTES)
-            .build(connector);
+        let authorities = authorities.filter(|_| url.is_https());
         Ok(Self(Arc::new(Asker {
             url: url.0.clone(),
-            client,
-            turns: Semaphore::new(limits::WEBHOOK_REQUESTS),
-            places: Arc::new(Semaphore::new(limits::WEBHOOK_WAITING)),
-            complaints: Mutex::default(),
+            client: Client::new(url.is_https(), authorities, limits::WEBHOOK_REQUESTS)?,
+            turns: Turns::new(limits::WEBHOOK_REQUESTS, limits::WEBHOOK_WAITING),
+            complaints: Mutex::new(Complaints::new()),
         })))
     }
-}
-
-fn read_authorities(file: &Path) -> anyhow::Result<RootCertStore> {
-    let path = file.display();
-    let content = fs::read(file).with_context(|| format!("cannot read {path}"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in rustls_pemfile::certs(&mut content.as_slice()) {
-        let certificate = certificate.with_context(|| format!("{path} is not PEM"))?;
-        roots.add(certificate).with_context(|| format!("{path} has a certificate that cannot be used"))?;
-    }
-    ensure!(!roots.is_empty(), "{path} has no certificate in PEM (BEGIN CERTIFICATE)");
-    Ok(roots)
 }
 
 impl Authorizer for Webhook {
@@ -181,41 +185,50 @@ impl Authorizer for Webhook {
         if let Err(denial) = request.token.as_ref().map_or(Ok(()), check_length) {
             return Answer::Now(Err(denial));
         }
-        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+        let Some(ticket) = self.0.turns.take(request.address.map(Into::into)) else {
             return Answer::Now(Err(unavailable()));
         };
         let (asker, request) = (Arc::clone(&self.0), request.clone());
-        Answer::Later(Box::pin(async move {
-            let decision = asker.decide(&request).await;
-            drop(place);
-            decision
-        }))
+        Answer::Later(Box::pin(async move { asker.decide(&request, ticket).await }))
     }
 }
 
 impl Asker {
     /// The webhook's decision, or `unavailable`.
-    async fn decide(&self, request: &JoinRequest) -> Result<Grant, Denial> {
-        let asked = timeout(limits::AUTHORIZE_DEADLINE, async {
-            let _turn = self.turns.acquire().await.context("the relay asks nobody any more")?;
-            self.ask(request).await
-        });
-        let answer = asked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-        let decided = answer.and_then(|verdict| verdict.decision(request));
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        match decided {
+    async fn decide(&self, request: &JoinRequest, mut ticket: Ticket) -> Result<Grant, Denial> {
+        let deadline = Instant::now() + limits::AUTHORIZE_DEADLINE;
+        match timeout_at(deadline, ticket.turn()).await {
+            Ok(true) => {}
+            // It was not asked, so it has not failed.
+            Ok(false) => return Err(unavailable()),
+            Err(_) => return Err(self.complain(&anyhow::anyhow!("too many joins wait for its answers"))),
+        }
+        let answer = timeout_at(deadline, self.ask(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
+        match answer.and_then(|answer| answer.decision(request)) {
             Ok(decision) => {
-                complaints.decided();
+                if let Some(Complaint::Recovered { left_out }) = self.complaints().decided() {
+                    info!(left_out, "the webhook of --auth-url decides again");
+                }
                 decision
             }
-            Err(error) => {
-                complaints.failed(&error);
-                Err(unavailable())
-            }
+            Err(error) => Err(self.complain(&error)),
         }
     }
 
-    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<Verdict> {
+    fn complain(&self, error: &anyhow::Error) -> Denial {
+        let error = format!("{error:#}");
+        if let Some(Complaint::Fails { left_out }) = self.complaints().failed(&error) {
+            warn!(%error, left_out, "the webhook of --auth-url did not decide on a join, so it was refused");
+        }
+        unavailable()
+    }
+
+    fn complaints(&self) -> MutexGuard<'_, Complaints> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<WebhookAnswer> {
         let question = Question {
             room: request.room.as_str(),
             id: request.id.as_ref().map(PeerId::as_str),
@@ -223,19 +236,16 @@ impl Asker {
             token: request.token.as_ref().map(Secret::reveal),
             address: request.address.map(|address| address.to_string()),
             origin: request.origin.as_deref(),
+            headers: headers_of(request),
         };
         let post = Request::builder()
             .method(Method::POST)
             .uri(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("signaling-relay/", env!("CARGO_PKG_VERSION")))
+            .header(USER_AGENT, client::USER_AGENT)
             .body(Full::from(serde_json::to_vec(&question)?))?;
-        let response = self.client.request(post).await?;
-        let status = response.status();
-        ensure!(status == StatusCode::OK, "it answered with the status {status}, and must with 200");
-        let body = Limited::new(response.into_body(), limits::WEBHOOK_BYTES).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?.to_bytes();
+        let body = self.client.ask(post, limits::WEBHOOK_BYTES).await?;
         // The text of a JSON error may repeat what the webhook sent, which is no matter for the log.
         serde_json::from_slice(&body).map_err(|error| {
             let place = (error.line(), error.column());
@@ -244,7 +254,7 @@ impl Asker {
     }
 }
 
-impl Verdict {
+impl WebhookAnswer {
     /// What it means for `request`.
     ///
     /// # Errors
@@ -265,8 +275,25 @@ impl Verdict {
         if let Some(role) = self.role {
             grant.role = Role::parse(&role).map_err(anyhow::Error::msg)?;
         }
+        if let Some(list) = self.ice_servers {
+            let servers = IceServers::checked(list).map_err(anyhow::Error::msg);
+            grant.ice_servers = Some(servers.context("its \"iceServers\" are not valid")?);
+        }
         Ok(Ok(grant))
     }
+}
+
+fn headers_of(request: &JoinRequest) -> BTreeMap<&str, String> {
+    let mut headers: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in &request.headers {
+        let list = headers.entry(name).or_default();
+        if !list.is_empty() {
+            // Cookies have a separator of their own (RFC 6265 section 4.2.1).
+            list.push_str(if name == "cookie" { "; " } else { ", " });
+        }
+        list.push_str(value.reveal());
+    }
+    headers
 }
 
 fn unavailable() -> Denial {
@@ -275,6 +302,10 @@ fn unavailable() -> Denial {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
     use super::*;
     use crate::room::names::RoomName;
 
@@ -295,9 +326,9 @@ mod tests {
     async fn beyond_those_that_may_wait_a_join_is_unavailable_at_once() {
         let webhook = Webhook::new(&"http://localhost/".parse().unwrap(), None).unwrap();
         let (id, name, address, origin, token) = (None, None, None, None, None);
-        let request = JoinRequest { room: RoomName::lobby(), id, name, address, origin, token };
+        let request = JoinRequest { room: RoomName::lobby(), id, name, address, origin, token, headers: Vec::new() };
         let mut waiting: Vec<Answer> = Vec::new();
-        for _ in 0..limits::WEBHOOK_WAITING {
+        for _ in 0..limits::WEBHOOK_REQUESTS + limits::WEBHOOK_WAITING {
             waiting.push(webhook.authorize(&request));
         }
         assert!(waiting.iter().all(|answer| matches!(answer, Answer::Later(_))));
@@ -305,5 +336,37 @@ mod tests {
         // Who gives up makes room.
         waiting.pop();
         assert!(matches!(webhook.authorize(&request), Answer::Later(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_outage_is_said_at_once_and_each_reason_once_a_minute() {
+        let fails = |left_out| Some(Complaint::Fails { left_out });
+        let mut complaints = Complaints::new();
+        assert_eq!(complaints.failed("refused"), fails(0));
+        assert_eq!(complaints.failed("refused"), None);
+        // Another reason is not hidden by the first.
+        assert_eq!(complaints.failed("the status 500"), fails(1));
+        assert_eq!(complaints.failed("refused"), None);
+        assert_eq!(complaints.decided(), Some(Complaint::Recovered { left_out: 1 }));
+        assert_eq!(complaints.decided(), None);
+        // An outage a moment after the first.
+        advance(Duration::from_secs(4)).await;
+        assert_eq!(complaints.failed("refused"), fails(0));
+        advance(limits::WEBHOOK_COMPLAINTS).await;
+        assert_eq!(complaints.failed("refused"), fails(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_webhook_that_fails_now_and_then_writes_few_lines() {
+        let mut complaints = Complaints::new();
+        let mut lines = 0;
+        for _ in 0..1000 {
+            lines += u32::from(complaints.failed("refused").is_some());
+            lines += u32::from(complaints.decided().is_some());
+        }
+        assert_eq!(lines, limits::WEBHOOK_LINES);
+        // An outage that begins then is said within seconds.
+        advance(Duration::from_secs(120) / limits::WEBHOOK_LINES).await;
+        assert!(complaints.failed("another").is_some());
     }
 }

@@ -3,14 +3,16 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use super::has_colours;
 use crate::http::trust;
 use crate::net::machine::{Machine, is_private};
+use crate::net::reach::{addresses, url};
 use crate::server::Server;
 
 /// What the relay prints when it is ready. Each URL is on a line of its own after four spaces, so that programs find
@@ -29,13 +31,15 @@ pub struct Banner {
     public: Vec<IpAddr>,
     /// Whether stdout is a terminal: then a phone can read a QR code from it.
     terminal: bool,
+    /// The room of the link that it shows; none without randomness.
+    room: Option<String>,
 }
 
 impl Banner {
     /// The banner of `server` on this machine, for stdout.
     pub fn new(server: &Server) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
-        let terminal = io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal() && has_colours();
         let banner =
             Self::from_addresses(server.local_addrs(), &Machine::detect(), server.is_secure(), fingerprint, terminal);
         Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..banner }
@@ -76,7 +80,13 @@ impl Banner {
             let page = url("http", *address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
             (page, fingerprint)
         });
-        Self { urls, unix: Vec::new(), secure, trust, public, terminal }
+        Self { urls, unix: Vec::new(), secure, trust, public, terminal, room: unguessable_room() }
+    }
+
+    /// The link to open twice, or to send to somebody.
+    fn link(&self) -> Option<String> {
+        let url = self.invitation().or_else(|| self.urls.first().map(|(_, url)| url.as_str()))?;
+        Some(format!("{url}?room={}", self.room.as_ref()?))
     }
 
     /// The URL for other devices on the network.
@@ -89,13 +99,22 @@ impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "signaling-relay {} is ready.", env!("CARGO_PKG_VERSION"))?;
         if !self.urls.is_empty() {
-            writeln!(f, " Open")?;
+            write!(f, " It listens on")?;
             for (_, url) in &self.urls {
-                writeln!(f, "    {url}")?;
+                write!(f, "\n    {url}")?;
             }
-            write!(f, "in two tabs, or give the address to somebody.")?;
         }
         writeln!(f)?;
+        if let Some(link) = self.link() {
+            match self.invitation() {
+                Some(_) => writeln!(f, "To call somebody, open this link and send it to them: {link}")?,
+                None => writeln!(
+                    f,
+                    "To try a call, open this link in two tabs: {link}\nIt works on this machine only; for others on your \
+                     network, start with --lan."
+                )?,
+            }
+        }
         for path in &self.unix {
             writeln!(f, "It listens for proxies on unix:{}", path.display())?;
         }
@@ -106,8 +125,9 @@ impl fmt::Display for Banner {
         if self.terminal
             && let Some(invitation) = self.invitation()
         {
-            let target = self.trust.as_ref().map_or(invitation, |(page, _)| page);
-            write!(f, "\nFor phones, {target}\n{}", qr_code(target))?;
+            let target = self.trust.as_ref().map(|(page, _)| page.clone()).or_else(|| self.link());
+            let target = target.unwrap_or_else(|| invitation.to_owned());
+            write!(f, "\nFor phones, {target}\n{}", qr_code(&target))?;
         }
         if let (Some(url), false) = (self.invitation(), self.secure) {
             writeln!(
@@ -127,43 +147,19 @@ impl fmt::Display for Banner {
     }
 }
 
-/// The addresses to open. For a listener on every address: loopback, and the addresses that other devices can reach.
-fn addresses(listening: &[SocketAddr], host: &Machine) -> Vec<SocketAddr> {
-    let mut all = Vec::new();
-    for address in listening {
-        if !address.ip().is_unspecified() {
-            all.push(*address);
-            continue;
-        }
-        all.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()));
-        let family = host.reachable().filter(|ip| ip.is_ipv4() == address.is_ipv4());
-        all.extend(family.map(|ip| SocketAddr::new(ip, address.port())));
-    }
-    // A stable sort: apart from loopback, the order stays.
-    all.sort_by_key(|address| !address.ip().is_loopback());
-    all
-}
-
-/// The URL for a browser: with `localhost` if the relay listens on both its addresses, otherwise with the address
-/// itself.
-fn url(scheme: &str, address: SocketAddr, listening: &[SocketAddr]) -> String {
-    let listens = |is_ipv4: bool| {
-        let on_loopback = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
-        listening
-            .iter()
-            .any(|other| other.port() == address.port() && other.is_ipv4() == is_ipv4 && on_loopback(other.ip()))
+/// The name of a room that nobody can guess, and that can be said on the telephone: 48 random bits, as the call page makes
+/// them.
+fn unguessable_room() -> Option<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).ok()?;
+    // 16 consonants and 4 vowels, so each byte gives one syllable, and all are equally likely.
+    let syllable = |byte: &u8| {
+        let consonant = b"bdfghjklmnrstvwy".get(usize::from(byte >> 4)).copied().unwrap_or(b'b');
+        let vowel = b"aiou".get(usize::from(byte & 3)).copied().unwrap_or(b'a');
+        [char::from(consonant), char::from(vowel)].iter().collect::<String>()
     };
-    let everywhere = listening.iter().any(|other| other.port() == address.port() && other.ip().is_unspecified());
-    let is_localhost = address.ip().is_loopback() && (everywhere || (listens(true) && listens(false)));
-    let host = match address {
-        _ if is_localhost => "localhost".to_owned(),
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    };
-    match (scheme, address.port()) {
-        ("http", 80) | ("https", 443) => format!("{scheme}://{host}/"),
-        (_, port) => format!("{scheme}://{host}:{port}/"),
-    }
+    let words: Vec<String> = bytes.chunks(2).map(|pair| pair.iter().map(syllable).collect()).collect();
+    Some(words.join("-"))
 }
 
 /// `text` as a QR code: black on white whatever the terminal's colours are. Empty if the text is too long.
@@ -216,6 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn it_shows_one_link_with_a_room_of_its_own_and_what_cannot_work() {
+        let link = |said: &str| said.split_whitespace().find(|word| word.contains("?room=")).unwrap().to_owned();
+        let said = banner(&["127.0.0.1:8080", "[::1]:8080"], false, None, false).to_string();
+        let room = link(&said).strip_prefix("http://localhost:8080/?room=").unwrap().to_owned();
+        assert_eq!((room.len(), room.matches('-').count()), (19, 3), "{said}");
+        assert!(said.contains("two tabs") && said.contains("this machine only") && said.contains("--lan"), "{said}");
+        let again = banner(&["127.0.0.1:8080", "[::1]:8080"], false, None, false).to_string();
+        assert_ne!(link(&said), link(&again));
+        let said = banner(&["0.0.0.0:8080"], true, Some("AB"), false).to_string();
+        assert!(link(&said).starts_with("https://192.168.1.5:8080/?room="), "{said}");
+        assert!(said.contains("send it") && !said.contains("this machine only"), "{said}");
+        assert_eq!(said.matches("?room=").count(), 1, "{said}");
+    }
+
+    #[test]
     fn what_is_open_to_the_world_is_warned_about() {
         let said = |listening: &[&str], secure| banner(listening, secure, None, false).to_string();
         assert!(!said(&["127.0.0.1:8080"], false).contains("WARNING"));
@@ -236,7 +247,8 @@ mod tests {
     #[test]
     fn a_phone_reads_the_address_off_a_terminal_and_only_there() {
         let said = banner(&["192.168.1.5:8080"], true, None, true).to_string();
-        assert!(said.contains("For phones, https://192.168.1.5:8080/\n\x1b[") && said.contains('█'), "{said}");
+        assert!(said.contains("For phones, https://192.168.1.5:8080/?room=") && said.contains("\n\x1b["), "{said}");
+        assert!(said.contains('█'), "{said}");
         for said in [banner(&["192.168.1.5:8080"], true, None, false), banner(&["127.0.0.1:8080"], true, None, true)] {
             assert!(!said.to_string().contains('\x1b'), "{said}");
         }

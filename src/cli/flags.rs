@@ -5,10 +5,18 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
+#[cfg(feature = "lan")]
+use clap::parser::ValueSource;
+#[cfg(any(feature = "lan", feature = "auth"))]
+use clap::{ArgAction, builder::BoolishValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use hyper::header::HeaderName;
 
+use super::environment::{self, FromEnvironment};
 #[cfg(feature = "auth")]
 use super::invite::Invite;
+#[cfg(feature = "auth")]
+use crate::auth::jwks::JwksSource;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
 use crate::config::Config;
@@ -21,8 +29,8 @@ use crate::protocol::IceServers;
 /// What the program is told to do.
 #[derive(Debug)]
 pub enum Task {
-    /// To serve with these settings.
-    Serve(Box<Config>),
+    /// To serve with these settings, some of which may come from the environment.
+    Serve(Box<Config>, FromEnvironment),
     /// To print an invite link.
     #[cfg(feature = "auth")]
     Invite(Invite),
@@ -39,15 +47,41 @@ pub fn from_command_line() -> Task {
 /// # Errors
 /// When a setting is wrong, or help or the version is asked for.
 pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Task, clap::Error> {
-    let line = Line::try_parse_from(arguments)?;
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let command = environment::without_empty(Line::command());
+    let parsed = command.clone().try_get_matches_from(&arguments);
+    let matches = parsed.map_err(|error| {
+        let alone = environment::without_any(Line::command()).try_get_matches_from(&arguments);
+        environment::name_variable(error, &command, alone.is_ok())
+    })?;
+    let line = Line::from_arg_matches(&matches)?;
     #[cfg(feature = "auth")]
     if let Some(Subcommand::Invite(invite)) = line.command {
         return Ok(Task::Invite(invite));
     }
+    let sources = FromEnvironment::new(&command, &matches);
     let config = Config::from(line.flags);
+    #[cfg(feature = "lan")]
+    let config = listening_by_default(config, matches.value_source("listen"));
     match config.check() {
-        Ok(()) => Ok(Task::Serve(config.into())),
-        Err(error) => Err(Line::command().error(ErrorKind::ValueValidation, error)),
+        Ok(()) => Ok(Task::Serve(config.into(), sources)),
+        Err(error) => Err(Line::command().error(ErrorKind::ValueValidation, sources.name_in(&error.to_string()))),
+    }
+}
+
+/// A warning about each environment variable that looks like one of the relay's and is none.
+pub fn environment_warnings() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    environment::warnings(&Line::command(), names)
+}
+
+/// Where to listen by default depends on `--lan`.
+#[cfg(feature = "lan")]
+fn listening_by_default(config: Config, source: Option<ValueSource>) -> Config {
+    if config.lan && source == Some(ValueSource::DefaultValue) {
+        Config { listen: limits::LISTEN_ON_LAN.parse().into_iter().collect(), ..config }
+    } else {
+        config
     }
 }
 
@@ -61,7 +95,8 @@ Examples:
   signaling-relay          calls on this machine: open http://localhost:8080/
   signaling-relay --lan    calls on this network, with TLS
 
-Each flag has an environment variable as well; if both are given, the flag wins.
+Each flag has an environment variable as well; if both are given, the flag wins. An empty variable
+counts as none.
 A flag that may be given several times also accepts a list with commas.
 The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
 Ctrl-C or SIGTERM tells the clients and then ends the relay; a second one ends it at once.";
@@ -108,13 +143,12 @@ struct Flags {
         default_value = limits::LISTEN,
         value_delimiter = ','
     )]
-    #[cfg_attr(feature = "lan", arg(default_value_if("lan", "true", limits::LISTEN_ON_LAN)))]
     listen: Vec<ListenAddress>,
 
     /// Make Unix sockets with this mode, in octal: who may connect to them.
     ///
     /// 660 allows the relay's user and group. The sockets that systemd passes have a mode of their own.
-    #[cfg(all(unix, not(signaling_relay_no_unix)))]
+    #[cfg(unix)]
     // The default is `limits::UNIX_MODE` in octal.
     #[arg(long, value_name = "MODE", env = "SIGNALING_RELAY_UNIX_MODE", default_value = "660", value_parser = octal)]
     unix_mode: u32,
@@ -136,13 +170,14 @@ struct Flags {
     /// Browsers give no page a camera without TLS. Without --cert the relay makes its own local certificate authority,
     /// and its page /trust explains how a device learns to trust it.
     #[cfg(feature = "lan")]
-    #[arg(long, env = "SIGNALING_RELAY_LAN")]
+    #[arg(long, env = "SIGNALING_RELAY_LAN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     lan: bool,
 
     /// Keep the local certificate authority of --lan in this folder; by default it is this user's state folder.
     ///
     /// That is $STATE_DIRECTORY (which systemd sets), $XDG_STATE_HOME/signaling-relay or
-    /// ~/.local/state/signaling-relay. An authority that an earlier version left in ./certs stays in use.
+    /// ~/.local/state/signaling-relay; on macOS ~/Library/Application Support/signaling-relay, on Windows
+    /// %LOCALAPPDATA%\signaling-relay.
     #[cfg(feature = "lan")]
     #[arg(long, value_name = "DIR", env = "SIGNALING_RELAY_LAN_DIR")]
     lan_dir: Option<PathBuf>,
@@ -162,29 +197,79 @@ struct Flags {
     /// Let in only who has a token (JWT) that is signed by HS256 with the secret in this file; may be given several times.
     ///
     /// White space around the secret does not count. Claims: `exp`; `room`, a name, a list, or a prefix that ends in `*`;
-    /// and if you like `nbf`, `sub` (the id), `name`, and `role` (host or guest). If there are several secrets and keys, any
+    /// and if you like `nbf`, `sub` (the id, or what one is made of), `name`, and `role` (host or guest). If there are several secrets and keys, any
     /// will do. SIGHUP reads them again.
     #[cfg(feature = "auth")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_TOKEN_SECRET_FILE", value_delimiter = ',')]
     token_secret_file: Vec<PathBuf>,
 
     /// The same with the public key in this PEM file, of P-256 (ES256), RSA (RS256) or Ed25519 (EdDSA).
+    ///
+    /// It may be a certificate, whose first key it is.
     #[cfg(feature = "auth")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_TOKEN_KEY_FILE", value_delimiter = ',')]
     token_key_file: Vec<PathBuf>,
 
+    /// The same with the keys of an identity provider (a JWKS), from its URL or a file; may be given several times.
+    ///
+    /// The URL is https, or http on this machine. It is asked again when a token names a key that is not known, once a minute
+    /// at most, and every 10 minutes while people join. When it does not answer, the keys that are known go on.
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "URL", env = "SIGNALING_RELAY_TOKEN_JWKS", value_delimiter = ',', hide_env_values = true)]
+    token_jwks: Vec<JwksSource>,
+
+    /// Let in only tokens for this audience (`aud`); may be given several times, and any will do.
+    ///
+    /// Without it a token that has `aud` is refused, because it is for others.
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "AUDIENCE", env = "SIGNALING_RELAY_TOKEN_AUDIENCE", value_delimiter = ',')]
+    token_audience: Vec<String>,
+
+    /// Let in only tokens of this issuer (`iss`); may be given several times, and any will do.
+    #[cfg(feature = "auth")]
+    #[arg(long, value_name = "ISSUER", env = "SIGNALING_RELAY_TOKEN_ISSUER", value_delimiter = ',')]
+    token_issuer: Vec<String>,
+
+    /// Read the rooms of a token from this claim.
+    #[cfg(feature = "auth")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "SIGNALING_RELAY_TOKEN_ROOM_CLAIM",
+        default_value = limits::TOKEN_ROOM_CLAIM
+    )]
+    token_room_claim: String,
+
+    /// Let tokens without that claim into every room; needs --token-audience.
+    #[cfg(feature = "auth")]
+    #[arg(
+        long,
+        env = "SIGNALING_RELAY_TOKEN_ANY_ROOM",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    token_any_room: bool,
+
     /// Ask this URL before each join, by POST; nobody joins when it does not answer.
     ///
     /// It gets {"room","id","name","token","address","origin"} in JSON, and answers with the status 200 and
-    /// {"allow":true}, if it likes with "id", "name" and "role", or {"allow":false,"message":"why"}.
+    /// {"allow":true}, if it likes with "id", "name", "role" and "iceServers", or {"allow":false,"message":"why"}.
     #[cfg(feature = "auth")]
     #[arg(long, value_name = "URL", env = "SIGNALING_RELAY_AUTH_URL", hide_env_values = true)]
     auth_url: Option<AuthUrl>,
 
-    /// Trust the certificate authorities in this PEM file for an --auth-url with https.
+    /// Trust the certificate authorities in this PEM file for --auth-url and --token-jwks with https.
+    ///
+    /// Without it they are those of the system.
     #[cfg(feature = "auth")]
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_AUTH_CA")]
     auth_ca: Option<PathBuf>,
+
+    /// Tell who decides on joins this header of the client's upgrade, such as `cookie`; may be given several times.
+    ///
+    /// The webhook gets it in "headers", and it is in no log.
+    #[arg(long, value_name = "NAME", env = "SIGNALING_RELAY_AUTH_HEADER", value_delimiter = ',')]
+    auth_header: Vec<HeaderName>,
 
     /// Allow this many peers in a room, 1 to 256.
     ///
@@ -270,8 +355,8 @@ struct Flags {
 
     /// Accept this many connections at a time; 0 means no limit.
     ///
-    /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -n). When it is reached,
-    /// only GET /healthz from this machine is still answered.
+    /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -Hn; Windows has no such
+    /// limit). When it is reached, only /healthz is still answered.
     #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
 
@@ -302,8 +387,8 @@ struct Flags {
 
     /// Let web pages of this origin connect, such as `https://intranet.example`; may be given several times.
     ///
-    /// The relay's own pages and those of the browser's own machine may always connect. `null` allows pages opened from
-    /// disk, and any sandboxed frame of any web site.
+    /// The relay's own pages and those of the browser's own machine may always connect. Applications and extensions have
+    /// origins such as tauri://localhost. `null` allows pages opened from disk, and any sandboxed frame of any web site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
@@ -316,7 +401,8 @@ struct Flags {
     /// Believe what proxies in this network say about their clients; may be given several times.
     ///
     /// It is an address such as 127.0.0.1, a network such as 10.0.0.0/8, or `unix` for proxies on a Unix socket. The
-    /// headers are X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto.
+    /// headers are X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto. Everybody at an address in the network can say
+    /// who they are, passes every check of where requests come from, and is not limited: name the proxies alone.
     #[arg(long, value_name = "CIDR", env = "SIGNALING_RELAY_TRUSTED_PROXY", value_delimiter = ',')]
     trusted_proxy: Vec<TrustedProxy>,
 
@@ -337,9 +423,9 @@ impl From<Flags> for Config {
     fn from(flags: Flags) -> Self {
         Self {
             listen: flags.listen,
-            #[cfg(all(unix, not(signaling_relay_no_unix)))]
+            #[cfg(unix)]
             unix_mode: flags.unix_mode,
-            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+            #[cfg(not(unix))]
             unix_mode: limits::UNIX_MODE,
             #[cfg(feature = "tls")]
             cert: flags.cert,
@@ -358,9 +444,20 @@ impl From<Flags> for Config {
             #[cfg(feature = "auth")]
             token_key_file: flags.token_key_file,
             #[cfg(feature = "auth")]
+            token_jwks: flags.token_jwks,
+            #[cfg(feature = "auth")]
+            token_audience: flags.token_audience,
+            #[cfg(feature = "auth")]
+            token_issuer: flags.token_issuer,
+            #[cfg(feature = "auth")]
+            token_room_claim: flags.token_room_claim,
+            #[cfg(feature = "auth")]
+            token_any_room: flags.token_any_room,
+            #[cfg(feature = "auth")]
             auth_url: flags.auth_url,
             #[cfg(feature = "auth")]
             auth_ca: flags.auth_ca,
+            auth_header: flags.auth_header,
             room_capacity: flags.room_capacity,
             max_message_bytes: flags.max_message_bytes,
             message_rate: flags.message_rate,
@@ -382,7 +479,7 @@ impl From<Flags> for Config {
 }
 
 /// Parses a mode. [`Config::check`] checks its range.
-#[cfg(all(unix, not(signaling_relay_no_unix)))]
+#[cfg(unix)]
 fn octal(text: &str) -> Result<u32, &'static str> {
     u32::from_str_radix(text, 8).map_err(|_| "it is not a mode in octal, such as 660")
 }
@@ -398,7 +495,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         match from_arguments(std::iter::once(&"signaling-relay").chain(arguments)) {
-            Ok(Task::Serve(config)) => Ok(*config),
+            Ok(Task::Serve(config, _)) => Ok(*config),
             #[cfg(feature = "auth")]
             Ok(Task::Invite(invite)) => panic!("{invite:?}"),
             Err(error) => Err(error.to_string()),
@@ -434,18 +531,27 @@ mod tests {
             (["--max-message-bytes", "12"], "64 to 16777216"),
             (["--max-message-bytes", "99999999999999999999999"], "64 to 16777216"),
             (["--listen", "nowhere"], "such as localhost:8080"),
+            #[cfg(unix)]
             (["--unix-mode", "rw"], "such as 660"),
+            #[cfg(unix)]
             (["--unix-mode", "1777"], "such as 660"),
             (["--cert", "server.pem"], "give --key as well"),
             (["--redirect-from", "*:80"], "needs TLS"),
             (["--trusted-proxy", "nginx"], "such as 127.0.0.1"),
             (["--allow-origin", "example.org"], "https://example.org"),
             (["--ice-servers", "stun:x"], "JSON array"),
+            (["--auth-header", "a b"], "header name"),
             (["--ice-servers", "[{}]"], "urls"),
+            (["--ice-servers", r#"[{"urls":"turn:h"}]"#], "username"),
+            (["--ice-servers", r#"[{"urls":"stn:h"}]"#], "stun, stuns, turn or turns"),
             #[cfg(feature = "auth")]
             (["--auth-url", "localhost:3000"], "such as http://localhost:3000"),
             #[cfg(feature = "auth")]
-            (["--auth-url", "https://auth.example/"], "--auth-ca FILE"),
+            (["--token-jwks", "http://login.example/keys"], "use https"),
+            #[cfg(feature = "auth")]
+            (["--token-audience", "relay"], "give --token-jwks"),
+            #[cfg(feature = "auth")]
+            (["--token-room-claim", "rooms"], "give --token-jwks"),
             #[cfg(feature = "auth")]
             (["--auth-ca", "ca.pem"], "https:// URL"),
         ] {

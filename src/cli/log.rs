@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use super::has_colours;
 use crate::limits;
 
 /// A handle to the log. Clones write to the same log.
@@ -68,7 +69,7 @@ impl Log {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(io::stderr().is_terminal() && has_colours())
             .with_writer(move || writer.clone())
             // These errors would go to stderr directly.
             .log_internal_errors(false)

@@ -2,8 +2,18 @@
 
 pub mod banner;
 pub mod descriptors;
+pub mod environment;
 pub mod flags;
 #[cfg(feature = "auth")]
 pub mod invite;
 pub mod log;
 pub mod signals;
+
+/// Whether a terminal of this system shows colours. The console of Windows 10 does only when it is asked to, and that is
+/// done here.
+fn has_colours() -> bool {
+    #[cfg(windows)]
+    return anstyle_query::windows::enable_ansi_colors().unwrap_or(false);
+    #[cfg(not(windows))]
+    true
+}

@@ -78,7 +78,7 @@ impl Signals {
 
 /// SIGINT (Ctrl-C at the terminal) and SIGTERM (from a service manager) end the relay, SIGHUP reloads the
 /// certificate and the keys of tokens.
-#[cfg(all(unix, not(signaling_relay_no_unix)))]
+#[cfg(unix)]
 mod system {
     use std::io::{self, IsTerminal};
 
@@ -120,28 +120,50 @@ mod system {
     }
 }
 
-/// Other systems have only Ctrl-C.
-#[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+/// Ctrl-C, and that the console is closed, end the relay for good; Ctrl-Break, which programs send that run others, and
+/// that the user logs off or the machine shuts down, end it until it is started again. Windows ends a process by itself
+/// about 5 s after it has said that the console is closed or the user logs off.
+#[cfg(windows)]
 mod system {
     use std::io;
+
+    use tokio::signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff,
+        ctrl_shutdown,
+    };
 
     use super::Request;
     use crate::drain::Shutdown;
 
     #[derive(Debug)]
-    pub(super) struct Signals;
+    pub(super) struct Signals {
+        interrupt: CtrlC,
+        terminate: CtrlBreak,
+        close: CtrlClose,
+        logoff: CtrlLogoff,
+        shutdown: CtrlShutdown,
+    }
 
     impl Signals {
         pub(super) fn new() -> io::Result<Self> {
-            Ok(Self)
+            Ok(Self {
+                interrupt: ctrl_c()?,
+                terminate: ctrl_break()?,
+                close: ctrl_close()?,
+                logoff: ctrl_logoff()?,
+                shutdown: ctrl_shutdown()?,
+            })
         }
 
         pub(super) async fn next(&mut self) -> Request {
-            if tokio::signal::ctrl_c().await.is_err() {
-                // Without Ctrl-C on this system, the relay runs until its process is killed.
-                std::future::pending::<()>().await;
-            }
-            Request::End(Shutdown::ForGood)
+            let shutdown = tokio::select! {
+                _ = self.interrupt.recv() => Shutdown::ForGood,
+                _ = self.close.recv() => Shutdown::ForGood,
+                _ = self.terminate.recv() => Shutdown::Restart,
+                _ = self.logoff.recv() => Shutdown::Restart,
+                _ = self.shutdown.recv() => Shutdown::Restart,
+            };
+            Request::End(shutdown)
         }
     }
 }

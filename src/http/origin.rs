@@ -23,9 +23,16 @@ pub enum Origin {
     /// `null`: the page has an opaque origin. It was opened from disk, or it is a sandboxed frame or a `data:` page of
     /// any web site; the request does not say which.
     Null,
-    /// `scheme://host` or `scheme://host:port`.
+    /// `http` or `https`, with a host and perhaps a port.
     Tuple(TupleOrigin),
+    /// Another scheme: an application's own (`tauri://localhost`), a browser extension's, or `file://`.
+    Custom(CustomOrigin),
 }
+
+/// An origin of another scheme than http and https. Nothing is known of what such origins mean, so they are compared as
+/// a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomOrigin(String);
 
 /// The origin of a page from the network: `scheme://host` or `scheme://host:port`, in lower case, without a path, and
 /// without the scheme's default port.
@@ -35,17 +42,48 @@ pub struct TupleOrigin(String);
 impl Origin {
     fn tuple(&self) -> Option<&TupleOrigin> {
         match self {
-            Self::Null => None,
+            Self::Null | Self::Custom(_) => None,
             Self::Tuple(origin) => Some(origin),
         }
     }
 }
 
+/// Programs that are no browsers write the URL of their WebSocket (`ws://host`), or a slash at the end: no page can
+/// send either, so both mean the page of that host.
 impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        if text == "null" { Ok(Self::Null) } else { parse_tuple(text).map(Self::Tuple) }
+        let malformed = || OriginError::Malformed(text.to_owned());
+        if text == "null" {
+            return Ok(Self::Null);
+        }
+        let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
+        let tuple = |scheme| parse_tuple(&format!("{scheme}://{authority}")).map(Self::Tuple).map_err(|_| malformed());
+        match scheme {
+            "http" | "ws" => tuple("http"),
+            "https" | "wss" => tuple("https"),
+            _ => parse_custom(scheme, text).map(Self::Custom),
+        }
+    }
+}
+
+impl CustomOrigin {
+    /// The origin as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Another origin than one of http: a scheme in lower case (RFC 3986 section 3.1), and what a header can contain but not a
+/// list of `--allow-origin`.
+fn parse_custom(scheme: &str, text: &str) -> Result<CustomOrigin, OriginError> {
+    let of_scheme = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    let scheme_is_right = scheme.starts_with(|first: char| first.is_ascii_lowercase()) && scheme.bytes().all(of_scheme);
+    if scheme_is_right && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        Ok(CustomOrigin(text.to_owned()))
+    } else {
+        Err(OriginError::Malformed(text.to_owned()))
     }
 }
 
@@ -84,8 +122,10 @@ impl FromStr for TupleOrigin {
     }
 }
 
+/// An origin of http or https. One slash at the end does not count.
 fn parse_tuple(text: &str) -> Result<TupleOrigin, OriginError> {
     let malformed = || OriginError::Malformed(text.to_owned());
+    let text = text.strip_suffix('/').unwrap_or(text);
     let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
     let default_port = match scheme {
         "http" => ":80",
@@ -110,7 +150,7 @@ fn parse_tuple(text: &str) -> Result<TupleOrigin, OriginError> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OriginError {
     /// The text is not an origin as browsers write it.
-    #[error("{0:?} is not an origin such as https://example.org or http://192.168.1.5:8080")]
+    #[error("{0:?} is not an origin such as https://example.org, http://192.168.1.5:8080 or tauri://localhost")]
     Malformed(String),
     /// `null` was given for `--allow-frame`.
     #[error(
@@ -188,20 +228,27 @@ impl OriginPolicy {
         if self.allowed.contains(&origin) {
             return Ok(());
         }
-        let origin = origin.tuple().ok_or(OriginError::Null)?;
+        let host = client.host.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let foreign = |origin: &str, proxy| {
+            let asked = format!("{}://{host}", client.scheme());
+            OriginError::Foreign { origin: origin.to_owned(), asked, proxy }
+        };
+        let origin = match &origin {
+            Origin::Null => return Err(OriginError::Null),
+            Origin::Custom(origin) => return Err(foreign(origin.as_str(), None)),
+            Origin::Tuple(origin) => origin,
+        };
         if origin.is_loopback() {
             return Ok(());
         }
-        let host = client.host.as_deref().unwrap_or_default().to_ascii_lowercase();
         if !origin.is_at(client.scheme(), &host) {
-            let asked = format!("{}://{host}", client.scheme());
-            return Err(OriginError::Foreign { origin: text, asked, proxy: possible_proxy(client) });
+            return Err(foreign(origin.as_str(), possible_proxy(client)));
         }
         if client.secure || client.proxy_is_trusted || self.is_own_host(split_host(&host)) {
             return Ok(());
         }
         let host = split_host(&host).to_owned();
-        Err(OriginError::UnprovenHost { origin: text, host, proxy: possible_proxy(client) })
+        Err(OriginError::UnprovenHost { origin: origin.as_str().to_owned(), host, proxy: possible_proxy(client) })
     }
 
     /// Whether `host` in a request over plain HTTP is certainly this relay's, whatever a DNS server answers.
@@ -239,6 +286,13 @@ fn split_host(authority: &str) -> &str {
         _ => authority.find(':').unwrap_or(authority.len()),
     };
     authority.get(..end).unwrap_or(authority)
+}
+
+/// Whether the value of a `Host` header is a name or an address for loopback.
+#[cfg(feature = "page")]
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    let host = split_host(host);
+    is_localhost(host) || parse_ip(host).is_some_and(|ip| ip.is_loopback())
 }
 
 /// Whether `host` is a name for loopback: browsers never ask DNS for `localhost` and the names below it (RFC 6761
@@ -356,7 +410,8 @@ mod tests {
             "https://evil-intranet.example",
             "https://INTRANET.example",
             "HTTPS://intranet.example",
-            "https://intranet.example/",
+            "https://intranet.example//",
+            "https://intranet.example/a/",
             "https://user@intranet.example",
             "https://intranet.example https://intranet.example",
             "https://intranet.examplé",
@@ -382,6 +437,61 @@ mod tests {
             assert!(!passes(&policy, "localhost:8080", &[origin]), "{origin}");
         }
         assert!(!passes(&policy, "localhost", &["http://localhost", "http://localhost"]), "twice");
+    }
+
+    #[test]
+    fn an_origin_of_another_scheme_passes_when_it_is_allowed_and_is_compared_as_a_whole() {
+        let extension = "chrome-extension://abcdefghijklmnopabcdefghijklmnop";
+        let origins = ["tauri://localhost", "capacitor://localhost", "file://", "app://obsidian.md", extension];
+        for host in ["localhost:8080", "relay.example"] {
+            for origin in origins {
+                let refused = check_from(FROM_LAN, &policy(&["null"]), &headers(host, &[origin])).unwrap_err();
+                assert!(refused.to_string().ends_with(&format!("--allow-origin {origin}")), "{refused}");
+                assert!(passes(&policy(&[origin]), host, &[origin]), "{origin} to {host}");
+                for other in [&format!("{origin}/"), &format!("{origin}x"), &format!("x{origin}"), "null"] {
+                    assert!(!passes(&policy(&[origin]), host, &[other]), "{other} to {host}");
+                }
+            }
+        }
+        // What it allows is no host of the relay.
+        assert!(!passes(&policy(&["tauri://evil.example"]), "evil.example", &["http://evil.example"]));
+        for text in
+            ["Tauri://localhost", "1a://b", "://b", "tauri:localhost", "a b://c", "tauri://a,b", "tauri://\u{e9}"]
+        {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_websocket_and_one_slash_at_the_end_mean_the_page_of_that_host() {
+        let policy = policy(&["https://intranet.example/", "wss://app.example:8443"]);
+        for (host, origin) in [
+            ("192.168.1.5:8080", "ws://192.168.1.5:8080"),
+            ("192.168.1.5:8080", "http://192.168.1.5:8080/"),
+            ("studio:8080", "ws://studio:8080/"),
+            ("relay.example", "ws://localhost"),
+            ("relay.example", "http://localhost/"),
+            ("relay.example", "https://intranet.example"),
+            ("relay.example", "https://intranet.example/"),
+            ("relay.example", "wss://intranet.example"),
+            ("relay.example", "https://app.example:8443"),
+        ] {
+            assert!(passes(&policy, host, &[origin]), "{origin} to {host}");
+        }
+        assert!(passes_over_tls(&policy, "relay.example:443", &["wss://relay.example"]));
+        for (host, origin) in [
+            ("192.168.1.5:8080", "wss://192.168.1.5:8080"),
+            ("192.168.1.5:8080", "ws://192.168.1.5:8080//"),
+            ("192.168.1.5:8080", "ws://192.168.1.5:8081"),
+            ("evil.example", "ws://evil.example"),
+            ("evil.example", "http://evil.example/"),
+            ("relay.example", "ws://intranet.example"),
+            ("relay.example", "null/"),
+        ] {
+            assert!(!passes(&policy, host, &[origin]), "{origin} to {host}");
+        }
+        let refused = check_from(FROM_LAN, &policy, &headers("evil.example", &["ws://evil.example/"])).unwrap_err();
+        assert!(refused.to_string().contains("--allow-origin http://evil.example, or with TLS"), "{refused}");
     }
 
     #[test]
@@ -436,7 +546,12 @@ mod tests {
     #[test]
     fn a_frame_has_no_null_parent() {
         assert_eq!("null".parse::<TupleOrigin>(), Err(OriginError::NullFrame));
-        assert_eq!("https://a.example".parse::<TupleOrigin>().unwrap().as_str(), "https://a.example");
+        for text in ["https://a.example", "https://a.example/"] {
+            assert_eq!(text.parse::<TupleOrigin>().unwrap().as_str(), "https://a.example");
+        }
+        for text in ["tauri://localhost", "wss://a.example", "file://", "https://a.example//"] {
+            assert!(matches!(text.parse::<TupleOrigin>(), Err(OriginError::Malformed(_))), "{text}");
+        }
     }
 
     #[test]

@@ -6,15 +6,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::body::Body;
-use super::response::{set, text};
+use super::path;
+use super::response::{ALLOWED, set, text};
 use crate::limits;
-use crate::net::info::ConnectionInfo;
 use crate::quota::OverLimit;
 use crate::ws::linger;
 
 /// What to tell a client behind a proxy that the relay does not know, because all clients of the proxy share its limits.
 pub(crate) const PROXY_ADVICE: &str = "; the request came through a proxy that the relay does not trust, so all its clients count as one: start the relay \
      with --trusted-proxy and the proxy's address";
+
+/// Headers of each answer.
+const CLOSE: &str = "Cache-Control: no-store\r\nConnection: close\r\n";
 
 /// The refusal of a request: 429 if its client asks too often, otherwise 503.
 pub(crate) fn response(over: OverLimit, through_unknown_proxy: bool) -> hyper::Response<Body> {
@@ -25,20 +28,19 @@ pub(crate) fn response(over: OverLimit, through_unknown_proxy: bool) -> hyper::R
 }
 
 /// Refuses the connection over `stream`, within [`REFUSAL_DEADLINE`](limits::REFUSAL_DEADLINE) for the request and as
-/// long for the answer. `is_trusted` says whether a trusted proxy is at its other end. If it comes from this machine and
-/// asks for `/healthz`, it is answered: the relay works.
-pub(crate) async fn serve<S>(mut stream: S, connection: ConnectionInfo, is_trusted: bool, over: OverLimit)
+/// long for the answer. `is_trusted` says whether a trusted proxy is at its other end. Health checks are answered all the
+/// same, whoever asks: a full relay works.
+pub(crate) async fn serve<S>(mut stream: S, is_trusted: bool, over: OverLimit)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let head = read_head(&mut stream).await;
-    let answer = if connection.is_local() && head.starts_with("get /healthz ") {
-        plain("200 OK", "", "ok")
-    } else {
+    let answer = health(&head).unwrap_or_else(|| {
         let forwarded = head.contains("\nx-forwarded-for:") || head.contains("\nforwarded:");
         let retry_after = format!("Retry-After: {}\r\n", over.retry_after());
-        plain("503 Service Unavailable", &retry_after, &sentence(over, forwarded && !is_trusted))
-    };
+        let answer = plain("503 Service Unavailable", &retry_after, &sentence(over, forwarded && !is_trusted));
+        if head.starts_with("head ") { without_body(answer) } else { answer }
+    });
     let answered = async {
         if stream.write_all(answer.as_bytes()).await.is_ok() && stream.shutdown().await.is_ok() {
             linger(&mut stream).await;
@@ -46,6 +48,24 @@ where
     };
     // The stream is closed now, whether or not the client closed in time.
     let _ = timeout(limits::REFUSAL_DEADLINE, answered).await;
+}
+
+/// The answer to a health check: to GET and HEAD of `/healthz`, and to OPTIONS.
+fn health(head: &str) -> Option<String> {
+    let mut words = head.lines().next()?.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    match (method, &*path::comparable(path)) {
+        ("options", _) => Some(format!("HTTP/1.1 204 No Content\r\nAllow: {ALLOWED}\r\n{CLOSE}\r\n")),
+        ("get", "/healthz") => Some(plain("200 OK", "", "ok")),
+        ("head", "/healthz") => Some(without_body(plain("200 OK", "", "ok"))),
+        _ => None,
+    }
+}
+
+/// The answer to HEAD instead of GET.
+fn without_body(answer: String) -> String {
+    answer.split_inclusive("\r\n\r\n").next().unwrap_or_default().to_owned()
 }
 
 fn sentence(over: OverLimit, through_unknown_proxy: bool) -> String {
@@ -72,7 +92,7 @@ fn plain(status: &str, header: &str, line: &str) -> String {
     let length = line.len() + 1;
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n{header}\r\n{line}\n"
+         {CLOSE}{header}\r\n{line}\n"
     )
 }
 
@@ -85,16 +105,8 @@ mod tests {
 
     const OVER_LIMIT: OverLimit = OverLimit::Connections(256);
 
-    fn stranger() -> ConnectionInfo {
-        ConnectionInfo::tcp("192.0.2.1:5000".parse().unwrap())
-    }
-
-    fn neighbor() -> ConnectionInfo {
-        ConnectionInfo::tcp("127.0.0.1:5000".parse().unwrap())
-    }
-
     /// What a client is told that says `request`, and reads until the relay closes.
-    async fn told(connection: ConnectionInfo, is_trusted: bool, request: &str) -> String {
+    async fn told(is_trusted: bool, request: &str) -> String {
         let (mut client, server) = duplex(64 * 1024);
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -102,13 +114,13 @@ mod tests {
             client.read_to_string(&mut answer).await.unwrap();
             drop(client);
         };
-        tokio::join!(serve(server, connection, is_trusted, OVER_LIMIT), read);
+        tokio::join!(serve(server, is_trusted, OVER_LIMIT), read);
         answer
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_names_the_limit_and_when_to_try_again() {
-        let answer = told(stranger(), false, "GET / HTTP/1.1\r\nHost: relay\r\n\r\n").await;
+        let answer = told(false, "GET / HTTP/1.1\r\nHost: relay\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
         assert!(answer.contains("\r\nRetry-After: 6\r\n"), "{answer}");
         assert!(answer.contains("--address-connections") && !answer.contains("--trusted-proxy"), "{answer}");
@@ -117,25 +129,38 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn behind_an_unknown_proxy_it_names_the_flag_that_is_missing() {
         let request = "GET / HTTP/1.1\r\nHost: relay\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
-        assert!(told(neighbor(), false, request).await.contains("--trusted-proxy"));
-        assert!(!told(neighbor(), true, request).await.contains("--trusted-proxy"));
+        assert!(told(false, request).await.contains("--trusted-proxy"));
+        assert!(!told(true, request).await.contains("--trusted-proxy"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_this_machine_may_ask_for_the_health_of_a_full_relay() {
-        let request = "GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n";
-        let answer = told(neighbor(), false, request).await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
-        assert!(told(ConnectionInfo::unix(), false, request).await.starts_with("HTTP/1.1 200 "));
-        assert!(told(stranger(), false, request).await.starts_with("HTTP/1.1 503 "));
-        assert!(told(neighbor(), false, "GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 503 "));
+    async fn a_full_relay_is_no_ill_one_however_its_health_is_asked_for() {
+        for line in
+            ["GET /healthz HTTP/1.1", "GET /healthz HTTP/1.0", "GET //healthz/ HTTP/1.1", "GET /healthz?x HTTP/1.1"]
+        {
+            let answer = told(false, &format!("{line}\r\nHost: relay\r\n\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{line}: {answer}");
+        }
+        let answer = told(false, "HEAD /healthz HTTP/1.0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(answer.contains("Content-Length: 3\r\n"), "{answer}");
+        for line in ["OPTIONS /healthz HTTP/1.1", "OPTIONS / HTTP/1.0", "OPTIONS * HTTP/1.1"] {
+            let answer = told(false, &format!("{line}\r\n\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, OPTIONS\r\n"), "{line}: {answer}");
+            assert!(answer.ends_with("\r\n\r\n") && !answer.to_lowercase().contains("access-control"), "{answer}");
+        }
+        for line in ["GET / HTTP/1.1", "GET /healthzz HTTP/1.1", "POST /healthz HTTP/1.1", "GET /x/healthz HTTP/1.1"] {
+            assert!(told(false, &format!("{line}\r\n\r\n")).await.starts_with("HTTP/1.1 503 "), "{line}");
+        }
+        let answer = told(false, "HEAD / HTTP/1.1\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\n"), "{answer}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_is_refused_in_time_and_one_that_stays_is_closed() {
         let (mut client, server) = duplex(64 * 1024);
         let begun = Instant::now();
-        serve(server, stranger(), false, OVER_LIMIT).await;
+        serve(server, false, OVER_LIMIT).await;
         assert!(begun.elapsed() <= limits::REFUSAL_DEADLINE * 3, "{:?}", begun.elapsed());
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
@@ -144,7 +169,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_without_end_is_refused_too() {
-        let answer = told(stranger(), false, &"x".repeat(2 * limits::REFUSED_HEAD_BYTES)).await;
+        let answer = told(false, &"x".repeat(2 * limits::REFUSED_HEAD_BYTES)).await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }
 }

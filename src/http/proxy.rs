@@ -11,6 +11,7 @@ use std::str::FromStr;
 use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, VIA};
 use ipnet::IpNet;
 use thiserror::Error;
+use tracing::warn;
 
 use crate::net::info::ConnectionInfo;
 
@@ -36,6 +37,21 @@ impl FromStr for TrustedProxy {
         }
         let address = |text: &str| text.parse::<IpAddr>().map(IpNet::from);
         text.parse::<IpNet>().or_else(|_| address(text)).map(Self::Network).map_err(|_| TrustedProxyError)
+    }
+}
+
+/// Says in the log what a network of several addresses means, of which few may be proxies.
+pub(crate) fn warn_of_networks(trusted: &[TrustedProxy]) {
+    for proxy in trusted {
+        if let TrustedProxy::Network(network) = proxy
+            && network.hosts().nth(1).is_some()
+        {
+            warn!(
+                %network,
+                "--trusted-proxy is a network: everybody in it is not limited, and may say whose requests these are; name \
+                 the proxies alone if others are there too"
+            );
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use tracing::debug;
 use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::response::{set, text};
-use crate::http::service;
 use crate::http::trust::TrustPages;
+use crate::http::{path, service};
 
 /// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]
@@ -45,7 +45,11 @@ impl Redirect {
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let reads = [Method::GET, Method::HEAD].contains(request.method());
-        let trust = self.trust.as_ref().filter(|_| reads).and_then(|trust| trust.answer(request.uri().path()));
+        let trust = self
+            .trust
+            .as_ref()
+            .filter(|_| reads)
+            .and_then(|trust| trust.answer(&path::comparable(request.uri().path())));
         if let Some(response) = trust {
             return response;
         }

@@ -7,6 +7,18 @@ use crate::http::assets::File;
 use crate::http::body::Body;
 use crate::http::origin::TupleOrigin;
 
+/// How the body of a file is encoded (RFC 9110 section 8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "page"), allow(dead_code, reason = "only the page has gzipped files"))]
+pub(crate) enum Encoding {
+    /// As it is, for everybody.
+    Always,
+    /// As it is; gzipped for those who accept that.
+    Identity,
+    /// Gzipped; as it is for the others.
+    Gzip,
+}
+
 /// A response of one line of text.
 pub(crate) fn text(status: StatusCode, line: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{line}\n")));
@@ -18,10 +30,23 @@ pub(crate) fn text(status: StatusCode, line: &str) -> Response<Body> {
     response
 }
 
-/// The response to any method but GET and HEAD.
+/// The methods of each path.
+pub(crate) const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
+/// The response to any other method.
 pub(crate) fn method_not_allowed() -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported here");
-    set(&mut response, header::ALLOW, "GET, HEAD");
+    set(&mut response, header::ALLOW, ALLOWED);
+    response
+}
+
+/// The response to OPTIONS, by which some balancers ask whether a server works. It has no CORS header: no page may ask the
+/// relay for more than a script.
+pub(crate) fn options() -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut response, header::ALLOW, ALLOWED);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
     response
 }
 
@@ -40,6 +65,12 @@ pub(crate) fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -
     if let Some(etag) = &file.etag {
         set(&mut response, header::ETAG, etag);
     }
+    if file.encoding != Encoding::Always {
+        set(&mut response, header::VARY, "Accept-Encoding");
+    }
+    if file.encoding == Encoding::Gzip {
+        set(&mut response, header::CONTENT_ENCODING, "gzip");
+    }
     // Browsers may cache it, but must revalidate it each time: a new relay may have a new page.
     set(&mut response, header::CACHE_CONTROL, "no-cache");
     secure(&mut response, request, may_frame);
@@ -49,7 +80,28 @@ pub(crate) fn file(request: &HeaderMap, file: File, may_frame: &[TupleOrigin]) -
 /// Lets pages of `origin` import the file as a module (Fetch standard, CORS protocol).
 pub(crate) fn allow_cross_origin(response: &mut Response<Body>, origin: &HeaderValue) {
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    set(response, header::VARY, "Origin");
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+/// The response for a file that is at `location` now.
+pub(crate) fn moved(location: &str) -> Response<Body> {
+    let mut response = text(StatusCode::PERMANENT_REDIRECT, "moved");
+    set(&mut response, header::LOCATION, location);
+    response
+}
+
+/// Whether the client takes gzip (RFC 9110 section 12.5.3).
+pub(crate) fn accepts_gzip(request: &HeaderMap) -> bool {
+    let lists = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let refused = |weight: &str| {
+        let weight = weight.trim().strip_prefix("q=");
+        weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
+    };
+    lists.flat_map(|list| list.split(',')).any(|one| {
+        let mut parts = one.split(';');
+        let coding = parts.next().unwrap_or_default().trim();
+        (coding.eq_ignore_ascii_case("gzip") || coding == "*") && !parts.any(refused)
+    })
 }
 
 /// Separates the page from windows of other sites that opened it or that it opens (HTML standard, cross-origin opener

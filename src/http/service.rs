@@ -1,22 +1,26 @@
 //! Answers the HTTP requests on a stream (the page, the health check, the upgrade) until one of them upgrades it.
 
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::server::conn::http1;
-use hyper::service::{HttpService, Service};
+use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
-use tokio_util::io::InspectWriter;
+use tokio::time::{Sleep, sleep, timeout};
 use tracing::debug;
 
+#[cfg(feature = "page")]
+use super::about;
+use super::assets::Page;
 use super::body::Body;
+use super::pace::{Pace, Paced};
+use super::path;
 use super::response::{self, method_not_allowed, text};
 use super::site::Site;
 use super::upgrade::{self, Upgrade};
@@ -72,29 +76,40 @@ pub(crate) struct Served<S, D> {
 pub(crate) async fn serve_requests<S, D>(stream: S, service: D, drain: &Drain) -> Option<Served<S, D>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    D: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Unpin> + Unpin,
+    D: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Unpin> + Unpin,
 {
-    let written = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&written);
-    let count = move |bytes: &[u8]| {
-        counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    };
+    let pace = Pace::new();
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEAD_DEADLINE)
+        // The pace has deadlines of its own.
+        .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
-        .serve_connection(TokioIo::new(InspectWriter::new(stream, count)), service);
+        .serve_connection(
+            TokioIo::new(Paced { inner: stream, pace: Arc::clone(&pace) }),
+            Paced { inner: service, pace: Arc::clone(&pace) },
+        );
+    let mut clock = pin!(sleep(limits::HEAD_DEADLINE));
     let done = loop {
-        let before = written.load(Ordering::Relaxed);
+        let before = pace.written();
+        let served = std::future::poll_fn(|cx| {
+            if let Poll::Ready(done) = connection.poll_without_shutdown(cx) {
+                return Poll::Ready(Some(done));
+            }
+            poll_clock(&pace, clock.as_mut(), cx).map(|()| None)
+        });
         let draining = tokio::select! {
-            done = std::future::poll_fn(|context| connection.poll_without_shutdown(context)) => break done,
+            // Without a result, the next request did not come in time.
+            done = served => break done.unwrap_or(Ok(())),
             () = sleep(limits::PAGE_DEADLINE) => false,
             _ = drain.wait() => true,
         };
+        if !draining && !pace.is_blocked() {
+            continue;
+        }
         // The current response may end, but no further request begins.
         Pin::new(&mut connection).graceful_shutdown();
-        let read = written.load(Ordering::Relaxed) - before;
+        let read = pace.written() - before;
         if draining || read < limits::PAGE_RATE * limits::PAGE_DEADLINE.as_secs() {
             let rest = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
             // A client that still reads too slowly is disconnected.
@@ -105,7 +120,16 @@ where
         debug!(%error, "request failed");
     }
     let parts = connection.into_parts();
-    Some(Served { stream: parts.io.into_inner().into_inner(), read: parts.read_buf, service: parts.service })
+    Some(Served { stream: parts.io.into_inner().inner, read: parts.read_buf, service: parts.service.inner })
+}
+
+/// Ready when the next request is late.
+fn poll_clock(pace: &Pace, mut clock: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    let deadline = pace.deadline();
+    if clock.deadline() != deadline {
+        clock.as_mut().reset(deadline);
+    }
+    clock.poll(cx)
 }
 
 /// Closes a stream so that the client can still read the last response (a lingering close).
@@ -143,7 +167,7 @@ impl Service<Request<Incoming>> for Router {
             if !upgrade::is_upgrade(request.headers()) {
                 return Ok(answer(&site, connection, &request).await);
             }
-            if !matches!(request.uri().path(), "/" | "/ws") {
+            if !matches!(&*path::comparable(request.uri().path()), "/" | "/ws") {
                 return Ok(text(StatusCode::NOT_FOUND, "there is no WebSocket here: connect to / or /ws"));
             }
             let (response, upgrade) = upgrade::answer(&site, connection, Some(&admission), &request).await;
@@ -161,7 +185,10 @@ pub(crate) async fn answer<B>(site: &Site, connection: ConnectionInfo, request: 
 }
 
 async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
-    let path = request.uri().path();
+    if request.method() == Method::OPTIONS {
+        return response::options();
+    }
+    let path = &*path::comparable(request.uri().path());
     let name = match path {
         // The URLs of WebSockets also serve the page, so that an invite link and its WebSocket are one URL.
         "/" | "/ws" => Some("index.html"),
@@ -169,7 +196,11 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
-        Some(name) => site.page.file(name).await.map(|file| {
+        #[cfg(feature = "page")]
+        Some(about::NAME) => {
+            Some(site.about.answer(request.headers(), site.client(request.headers(), connection).connection.ip()))
+        }
+        Some(name) => site.page.file(name, response::accepts_gzip(request.headers())).await.map(|file| {
             let mut response = response::file(request.headers(), file, &site.may_frame);
             let client = site.client(request.headers(), connection);
             if let Some(origin) = request.headers().get(header::ORIGIN)
@@ -185,6 +216,7 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         None => None,
     };
     let known = known.or_else(|| site.trust.as_ref()?.answer(path));
+    let known = known.or_else(|| Some(response::moved(&Page::moved(name?)?)));
     match known {
         None => text(StatusCode::NOT_FOUND, "not found"),
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderName};
 use tracing::info;
 
+#[cfg(feature = "page")]
+use super::about::About;
 use super::assets::Page;
 use super::origin::{OriginPolicy, TupleOrigin};
 use super::proxy::{self, Client, TrustedProxy};
@@ -20,12 +22,17 @@ pub(crate) struct Site {
     pub hub: Arc<Hub>,
     /// The call page.
     pub page: Page,
+    /// What the page is told of the relay.
+    #[cfg(feature = "page")]
+    pub about: About,
     /// The web pages that may connect.
     pub origins: OriginPolicy,
     /// The origins of web pages that may show the call page in a frame.
     pub may_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers are believed.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// The headers of an upgrade that who decides on joins hears of.
+    pub auth_headers: Vec<HeaderName>,
     /// The pages about the local authority, if there is one.
     pub trust: Option<Arc<TrustPages>>,
 }
@@ -46,7 +53,7 @@ impl Site {
             if quotas.may_log_refusal(ip, over) {
                 info!(address = %connection, why = %over, "refused a connection");
             }
-            quotas.refuse(over, connection.is_local())
+            quotas.refuse(over, connection)
         })
     }
 }

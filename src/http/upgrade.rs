@@ -7,27 +7,25 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::{debug, info};
 
 use super::body::Body;
-use super::over_limit;
 use super::proxy::Client;
 use super::response::{method_not_allowed, text};
 use super::site::Site;
+use super::{over_limit, path, query};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::peer::{Hub, JoinRefusal, RelayEvent, Session};
-use crate::protocol::{ErrorCode, Join, Refusal};
+use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders};
+use crate::protocol::{ErrorCode, Refusal};
 use crate::quota::Admission;
-use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::secret::Secret;
 
-/// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it; but a browser that offers subprotocols
-/// fails the connection if the server selects none.
+/// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it.
 pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
 
 /// An accepted upgrade: its client, and the session for it.
@@ -43,6 +41,8 @@ pub(crate) struct Upgrade {
     pub registration: Registration,
     /// Why the client cannot join the room of the URL, if that is so; the `error` is in the session's outbox.
     pub refused: Option<ErrorCode>,
+    /// Whether the URL asks to join a room and cannot: it is that of `/ws`.
+    pub is_misled: bool,
 }
 
 /// Whether a request asks for a WebSocket.
@@ -91,13 +91,19 @@ async fn accept<B>(
     if site.hub.drain.has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let (mut session, registration) = open_session(&site.hub, client.ip, origin, &admission);
+    let said = said(headers, &site.auth_headers);
+    let (mut session, registration) = open_session(&site.hub, client.ip, said, &admission);
     let mut refused = None;
-    if !request.uri().path().ends_with("/ws") {
-        let query = request.uri().query().unwrap_or_default();
+    let query = request.uri().query().unwrap_or_default();
+    if let Some((parameter, meant)) = query::misspelled(query)
+        && admission.may_log()
+    {
+        info!(%client, ?parameter, "the URL has a parameter that the relay does not know: did it mean {meant:?}?");
+    }
+    let joins_by_message = path::comparable(request.uri().path()).ends_with("/ws");
+    if !joins_by_message {
         if let Err(refusal) = join(&mut session, query).await {
-            if !has_room(query) {
+            if !query::has_room(query) {
                 // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can
                 // show.
                 return Err(match refusal {
@@ -111,7 +117,8 @@ async fn accept<B>(
             refused = Some(refusal.code);
         }
     }
-    Ok((response, Upgrade { client, admission, session, registration, refused }))
+    let is_misled = joins_by_message && query::asks_to_join(query);
+    Ok((response, Upgrade { client, admission, session, registration, refused, is_misled }))
 }
 
 /// Admits the client that asks for a WebSocket, and counts the upgrade, whatever becomes of it.
@@ -131,11 +138,19 @@ fn admit(
     })
 }
 
+/// What the headers of the upgrade say to who decides on joins, who hears of those that are `named`.
+fn said(headers: &HeaderMap, named: &[HeaderName]) -> UpgradeHeaders {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+    let values = |name| headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let pairs = named.iter().flat_map(|name| values(name).map(|value| (name.as_str().to_owned(), Secret::new(value))));
+    UpgradeHeaders { origin, named: pairs.collect() }
+}
+
 /// A new session in no room, with full rate limits, for the client of `admission`; and its registration.
 fn open_session(
     hub: &Arc<Hub>,
     address: Option<IpAddr>,
-    origin: Option<&str>,
+    said: UpgradeHeaders,
     admission: &Admission,
 ) -> (Session, Registration) {
     let outbox = hub.new_outbox(admission.purse());
@@ -143,7 +158,7 @@ fn open_session(
     let connection = outbox.id().number();
     hub.observe(|| RelayEvent::Connected { connection, address });
     let rate = hub.quotas.rate_limiter(admission.address());
-    (Session::new(Arc::clone(hub), connection, outbox, rate, address, origin), registration)
+    (Session::new(Arc::clone(hub), connection, outbox, rate, address, said), registration)
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).
@@ -167,50 +182,42 @@ fn handshake<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Bod
         }
         error => text(StatusCode::BAD_REQUEST, &format!("no WebSocket upgrade: {error}")),
     })?;
-    if offers_subprotocol(headers) {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    // Without the header in the sentence: some put secrets there.
+    let subprotocol = subprotocol(headers)
+        .map_err(|_| text(StatusCode::BAD_REQUEST, "a subprotocol that the request offers is no token (RFC 9110)"))?;
+    if let Some(subprotocol) = subprotocol {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     Ok(response)
 }
 
-fn offers_subprotocol(headers: &HeaderMap) -> bool {
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    offered.flat_map(|value| value.split(',')).any(|one| one.trim() == SUBPROTOCOL)
+/// An offered subprotocol that is no token (RFC 9110 section 5.6.2).
+#[derive(Debug)]
+struct NoToken;
+
+/// The subprotocol to select: the relay's own if the client offers it, or else the first one that it offers, because a
+/// browser hangs up if the server selects none of them.
+fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, NoToken> {
+    let mut first = None;
+    let mut has_own = false;
+    for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        let list = value.to_str().map_err(|_| NoToken)?;
+        // Elements of a list may be empty (RFC 9110 section 5.6.1.2).
+        for offer in list.split(',').map(|offer| offer.trim_matches([' ', '\t'])).filter(|offer| !offer.is_empty()) {
+            if !offer.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)) {
+                return Err(NoToken);
+            }
+            has_own |= offer == SUBPROTOCOL;
+            first = first.or(Some(offer));
+        }
+    }
+    let selected = if has_own { Some(SUBPROTOCOL) } else { first };
+    selected.map(|selected| HeaderValue::from_str(selected).map_err(|_| NoToken)).transpose()
 }
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    session.join_by_url(join_from_query(query)?).await
-}
-
-fn has_room(query: &str) -> bool {
-    form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "room")
-}
-
-/// The join that `?room=R&name=N&id=I&resume=1` asks for; the room is `lobby` without `room`.
-fn join_from_query(query: &str) -> Result<Join, Refusal> {
-    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
-        return Err(Refusal::new(ErrorCode::BadRoom, "the query of the URL is not UTF-8"));
-    }
-    let value = |key: &'static str| {
-        let mut values =
-            form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == key).map(|(_, value)| value);
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Refusal::new(ErrorCode::BadMessage, format!("the URL has {key:?} twice"))),
-            (value, None) => Ok(value),
-        }
-    };
-    let room = value("room")?.map_or(Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
-    let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
-    let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
-    let token = value("token")?.map(Secret::new);
-    let resume = match value("resume")?.as_deref() {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(_) => return Err(Refusal::new(ErrorCode::BadMessage, "\"resume\" in the URL must be 1 or 0")),
-    };
-    // No password: proxies log queries.
-    Ok(Join { room, name, id, token, password: None, resume })
+    session.join_by_url(query::join_of(query)?).await
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {
@@ -220,5 +227,40 @@ fn status_of(code: ErrorCode) -> StatusCode {
         ErrorCode::Unauthorized | ErrorCode::WrongPassword => StatusCode::UNAUTHORIZED,
         ErrorCode::Denied => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subprotocol_is_ours_if_it_is_offered_and_else_the_first_offer() {
+        let selected = |offers: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for offer in offers {
+                headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_bytes(offer.as_bytes()).unwrap());
+            }
+            subprotocol(&headers).map(|selected| selected.map(|value| value.to_str().unwrap().to_owned()))
+        };
+        for (offers, expected) in [
+            (&[][..], None),
+            (&[""], None),
+            (&[", ,"], None),
+            (&["signaling-relay"], Some("signaling-relay")),
+            (&["chat, signaling-relay"], Some("signaling-relay")),
+            (&["chat", "x,signaling-relay\t"], Some("signaling-relay")),
+            (&["chat, superchat"], Some("chat")),
+            (&["", "v1.json", "v2"], Some("v1.json")),
+            (&["Signaling-Relay"], Some("Signaling-Relay")),
+            (&["!#$%&'*+-.^_`|~"], Some("!#$%&'*+-.^_`|~")),
+        ] {
+            assert_eq!(selected(offers).unwrap().as_deref(), expected, "{offers:?}");
+        }
+        for offers in
+            [&["a b"][..], &["signaling-relay, a/b"], &["\"a\""], &["signaling-relay", "a=b"], &["\u{e9}"], &["(x)"]]
+        {
+            assert!(selected(offers).is_err(), "{offers:?}");
+        }
     }
 }

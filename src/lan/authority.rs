@@ -7,7 +7,7 @@
 //! elsewhere.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,12 @@ use tracing::{info, warn};
 use x509_parser::parse_x509_certificate;
 
 use crate::lan::constraints;
-use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, create, display_name, distinguished_name_with};
+use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, KEY_FILE, create, display_name, distinguished_name_with};
 use crate::limits;
-use crate::net::certificate::{CertificateFiles, CertificateSource};
+use crate::net::certificate::{CertificateFiles, CertificateSource, read_file};
 use crate::net::machine::{Machine, is_private, names};
-use crate::net::unix::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
+use crate::net::system::{check_own_folder, create_own_folder, open_own, warn_if_others_can_read};
 
-/// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
-pub(crate) const KEY_FILE: &str = "authority.key";
 /// The file with only the root's certificate, for the devices that trust it.
 pub(crate) const CERTIFICATE_FILE: &str = "authority.pem";
 
@@ -58,20 +56,15 @@ impl Authority {
         let file = folder.join(KEY_FILE);
         let authority = Self::load(&file)?;
         let certificate = folder.join(CERTIFICATE_FILE);
-        if !fs::read_to_string(&certificate).is_ok_and(|there| there == authority.pem) {
-            fs::write(&certificate, &authority.pem)
-                .with_context(|| format!("cannot write {}", certificate.display()))?;
-        }
-        if authority.intermediate == authority.root {
-            warn!(
-                "the local authority was made by an earlier version, and devices trust its key directly: a thief of {} \
-                 could pose as any site to programs that ignore the name constraints of a root, such as those in Java. \
-                 To renew it, stop the relay and remove {} and {}; then every device has to trust the new one, and to \
-                 forget the old one",
-                file.display(),
-                file.display(),
-                certificate.display()
-            );
+        if !read_file(&certificate).is_ok_and(|there| there == authority.pem.as_bytes()) {
+            let write = || {
+                // To write to a FIFO would wait for its reader.
+                if certificate.exists() && !certificate.is_file() {
+                    return Err(io::Error::other("it is not a regular file"));
+                }
+                fs::write(&certificate, &authority.pem)
+            };
+            write().with_context(|| format!("cannot write {}", certificate.display()))?;
         }
         Ok(authority)
     }
@@ -87,14 +80,13 @@ impl Authority {
         Ok(authority)
     }
 
-    /// The authority in `text`, the content of `file`: the issuer's key, its certificate, and then the root's; or, as
-    /// earlier versions made it, the root's key and its certificate.
+    /// The authority in `text`, the content of `file`: the issuer's key, its certificate, and then the root's.
     fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let both = CertificateFiles { cert: file.to_owned(), key: file.to_owned() };
         let chain = both.parse(text.as_bytes(), text.as_bytes(), SystemTime::now())?.cert;
         let (intermediate, root) = match chain.as_slice() {
-            [root] => (root, root),
             [intermediate, root] => (intermediate, root),
+            [_] => anyhow::bail!("it has only one certificate, and needs its own and the root's"),
             _ => anyhow::bail!("it has {} certificates, and not its own and the root's", chain.len()),
         };
         let permitted = check(intermediate, root)?;
@@ -168,6 +160,15 @@ impl CertificateSource for LeafSource {
                  and {}, until {KEY_FILE} is removed and the new authority is trusted", names.join(", ")
             );
         }
+        // The clock may have been wrong when the authority was made, or when it was read.
+        for certificate in [&self.0.intermediate, &self.0.root] {
+            let (_, certificate) = parse_x509_certificate(certificate)?;
+            ensure!(
+                certificate.validity().is_valid(),
+                "the local authority is valid no longer, or not yet: if the clock of this machine is right, remove \
+                 {KEY_FILE} and {CERTIFICATE_FILE}, start the relay again, and let every device trust the new one"
+            );
+        }
         let certified = self.0.issue(&machine, SystemTime::now())?;
         info!(names = ?names, addresses = ?machine.addresses, "the local authority signs for this machine");
         Ok(certified)
@@ -191,14 +192,13 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     if file.exists() { Ok(()) } else { create(folder, &file) }
 }
 
-/// Checks that `root` and the issuer below it, which may be the root itself, can vouch only for what the relay claims,
-/// and that the root did sign the issuer. Returns the names that the issuer may vouch for.
+/// Checks that `root` and the issuer below it can vouch only for what the relay claims, and that the root did sign the
+/// issuer. Returns the names that the issuer may vouch for.
 fn check(intermediate: &CertificateDer<'_>, root: &CertificateDer<'_>) -> anyhow::Result<Vec<String>> {
-    let below_root = if intermediate == root { BELOW_ISSUER } else { BELOW_ROOT };
     let (_, intermediate) = parse_x509_certificate(intermediate)?;
     let (_, root) = parse_x509_certificate(root)?;
     let names = names();
-    constraints::check(&root, below_root, &names).context("the certificate that devices trust is not safe")?;
+    constraints::check(&root, BELOW_ROOT, &names).context("the certificate that devices trust is not safe")?;
     root.verify_signature(None).context("the certificate that devices trust is damaged")?;
     ensure!(root.validity().is_valid(), "the certificate that devices trust is valid no longer, or not yet");
     let permitted = constraints::check(&intermediate, BELOW_ISSUER, &names).context("its certificate is not safe")?;

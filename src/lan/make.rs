@@ -13,14 +13,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
 };
-use tracing::info;
+use tracing::{info, warn};
 use zeroize::Zeroize;
 
-use crate::lan::authority::KEY_FILE;
 use crate::limits;
 use crate::net::machine::{Machine, PRIVATE_NETWORKS};
-use crate::net::unix::create_for_owner_only;
+use crate::net::system::create_for_owner_only;
 
+/// The file with the issuer's key and certificate, and the root's certificate. Only its owner may read it.
+pub(crate) const KEY_FILE: &str = "authority.key";
 /// How many issuers, one below the other, a root may have: the one that it signs.
 pub(crate) const BELOW_ROOT: u8 = 1;
 /// How many an issuer may have: it signs only certificates of servers.
@@ -32,7 +33,14 @@ pub(crate) const BELOW_ISSUER: u8 = 0;
 /// # Errors
 /// When the folder cannot be written.
 pub(crate) fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
-    let secret = generate(&Machine::detect(), SystemTime::now())?;
+    let now = SystemTime::now();
+    if now < earliest() {
+        warn!(
+            "the clock of this machine is wrong (it says a time before 2026): the local authority will be good once the \
+             clock is right"
+        );
+    }
+    let secret = generate(&Machine::detect(), now)?;
     let draft = folder.join(format!(".{KEY_FILE}.{}", std::process::id()));
     let written = write_secret(&draft, &secret).and_then(|()| match fs::hard_link(&draft, file) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -45,6 +53,10 @@ pub(crate) fn create(folder: &Path, file: &Path) -> anyhow::Result<()> {
     written?;
     info!(file = %file.display(), "made a local certificate authority");
     Ok(())
+}
+
+fn earliest() -> SystemTime {
+    SystemTime::UNIX_EPOCH + limits::EARLIEST_CLOCK
 }
 
 /// A new authority as PEM: the issuer's key, the issuer's certificate, and the root's.
@@ -79,7 +91,8 @@ fn authority(machine: &Machine, name: &str, below: u8, now: SystemTime) -> Certi
     params.name_constraints =
         Some(NameConstraints { permitted_subtrees: names.chain(networks).collect(), excluded_subtrees: Vec::new() });
     params.not_before = (now - limits::CLOCK_SKEW).into();
-    params.not_after = (now + limits::AUTHORITY_VALIDITY).into();
+    // A clock that is still wrong would make an authority that has expired when it is right.
+    params.not_after = (now.max(earliest()) + limits::AUTHORITY_VALIDITY).into();
     params
 }
 
@@ -103,4 +116,30 @@ pub(crate) fn distinguished_name_with(common_name: &str) -> DistinguishedName {
 /// The host name of the machine, for people.
 pub(crate) fn display_name(machine: &Machine) -> &str {
     machine.names.get(1).or(machine.names.first()).map_or("localhost", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::parse_x509_certificate;
+
+    use super::*;
+
+    #[test]
+    fn an_authority_that_was_made_under_a_clock_of_1970_is_good_when_the_clock_is_right() {
+        let machine = Machine { names: vec!["localhost".into()], addresses: Vec::new() };
+        for now in [SystemTime::UNIX_EPOCH, SystemTime::now()] {
+            let text = generate(&machine, now).unwrap();
+            let certificates: Vec<_> = rustls_pemfile::certs(&mut text.as_bytes()).map(Result::unwrap).collect();
+            assert_eq!(certificates.len(), 2);
+            for certificate in certificates {
+                let (_, certificate) = parse_x509_certificate(&certificate).unwrap();
+                let validity = certificate.validity();
+                assert!(validity.is_valid(), "{validity:?}");
+                assert!(
+                    validity.not_before.timestamp()
+                        < now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64
+                );
+            }
+        }
+    }
 }

@@ -37,9 +37,9 @@ impl ListenAddress {
                 Err(ListenAddressError::Host)
             }
             Self::Unix(path) if path.as_os_str().is_empty() => Err(ListenAddressError::Path),
-            #[cfg(not(all(unix, not(signaling_relay_no_unix))))]
+            #[cfg(not(unix))]
             Self::Unix(_) => Err(ListenAddressError::NoUnix),
-            #[cfg(not(all(target_os = "linux", not(signaling_relay_no_unix))))]
+            #[cfg(not(target_os = "linux"))]
             Self::Systemd => Err(ListenAddressError::NoSystemd),
             _ => Ok(()),
         }
@@ -139,10 +139,9 @@ mod tests {
     }
     #[test]
     fn an_address_that_this_system_lacks_is_refused_as_it_is_read() {
-        let has_unix = cfg!(all(unix, not(signaling_relay_no_unix)));
         for (text, is_here, error) in [
-            ("unix:/run/a b", has_unix, ListenAddressError::NoUnix),
-            ("systemd", has_unix && cfg!(target_os = "linux"), ListenAddressError::NoSystemd),
+            ("unix:/run/a b", cfg!(unix), ListenAddressError::NoUnix),
+            ("systemd", cfg!(target_os = "linux"), ListenAddressError::NoSystemd),
         ] {
             match text.parse::<ListenAddress>() {
                 Ok(address) => assert!(is_here && address.to_string() == text, "{text}"),

@@ -1,8 +1,7 @@
 //! The certificate chain of a TLS server and its private key, read from PEM files.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +13,8 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
-use crate::net::unix::{file_version, warn_if_others_can_read};
+use crate::limits;
+use crate::net::system::{file_version, open_file, warn_if_others_can_read};
 
 /// A source of certificates.
 pub(crate) trait CertificateSource: fmt::Debug + Send + Sync {
@@ -154,8 +154,20 @@ fn parse_key(file: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, Cert
     ))
 }
 
+/// The content of a regular file, of [`FILE_BYTES`](limits::FILE_BYTES) at most.
+///
+/// # Errors
+/// When it cannot be read, is longer, or no regular file.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let most = limits::FILE_BYTES;
+    open_file(path)?.take(most + 1).read_to_end(&mut content)?;
+    let is_short = content.len() as u64 <= most;
+    if is_short { Ok(content) } else { Err(io::Error::other(format!("it is longer than {most} bytes"))) }
+}
+
 fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(file).map_err(|error| CertificateError::Unreadable { file: file.to_owned(), error })
+    read_file(file).map_err(|error| CertificateError::Unreadable { file: file.to_owned(), error })
 }
 
 fn parse_pem(file: &Path, bytes: &[u8]) -> Result<Vec<Item>, CertificateError> {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,7 +15,7 @@ use tracing::warn;
 
 use crate::limits;
 use crate::net::address::ListenAddress;
-use crate::net::unix::{self, UnixListener};
+use crate::net::system::{self, UnixListener};
 
 /// The error of a machine without the address family, such as IPv6: of Winsock, of Linux, and of the BSDs and macOS.
 const EAFNOSUPPORT: i32 = match (cfg!(windows), cfg!(any(target_os = "linux", target_os = "android"))) {
@@ -40,26 +41,44 @@ impl Listener {
             Self::Unix(_) => None,
         }
     }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(listener) => listener.path(),
+        }
+    }
 }
+
+/// Why the relay cannot listen on an address a second time.
+const OWN: &str = "the relay listens there already, by another address that it was given; leave one of them out";
 
 /// Listens on all of `addresses`; Unix sockets get the mode `unix_mode`. Resolving a host name takes
 /// [`RESOLVE_DEADLINE`](limits::RESOLVE_DEADLINE) at most.
 ///
 /// # Errors
-/// When it cannot listen on one of them; the error says what would help.
-pub(crate) async fn listen(addresses: &[ListenAddress], unix_mode: u32) -> anyhow::Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
+/// When it cannot listen on one of them; the error says what would help. `others` are the relay's own already.
+pub(crate) async fn listen(
+    addresses: &[ListenAddress],
+    unix_mode: u32,
+    others: &[Listener],
+) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners: Vec<Listener> = Vec::new();
     for address in addresses {
         match address {
             ListenAddress::Tcp { host, port } => {
-                listeners.extend(listen_on_host(address, host, *port).await?.into_iter().map(Listener::Tcp));
+                let own: Vec<SocketAddr> = listeners.iter().chain(others).filter_map(Listener::local_addr).collect();
+                listeners.extend(listen_on_host(address, host, *port, &own).await?.into_iter().map(Listener::Tcp));
             }
             ListenAddress::Unix(path) => {
+                if listeners.iter().chain(others).any(|listener| listener.path() == Some(path)) {
+                    bail!("cannot listen on {address}: {OWN}");
+                }
                 let socket = UnixListener::bind(path, unix_mode);
                 listeners.push(Listener::Unix(socket.with_context(|| format!("cannot listen on {address}"))?));
             }
             ListenAddress::Systemd => {
-                listeners.extend(unix::inherited_listeners().context("cannot listen on systemd's sockets")?);
+                listeners.extend(system::inherited_listeners().context("cannot listen on systemd's sockets")?);
             }
         }
     }
@@ -75,8 +94,13 @@ pub(super) fn start_listening(socket: &Socket) -> io::Result<()> {
 }
 
 /// Listens on all addresses of a host. If it has IPv4 and IPv6 addresses, this machine may lack one of the two
-/// families. Port 0 becomes one port that is free on all of them.
-async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
+/// families. Port 0 becomes one port that is free on all of them. `own` are the addresses on which the relay listens.
+async fn listen_on_host(
+    address: &ListenAddress,
+    host: &str,
+    port: u16,
+    own: &[SocketAddr],
+) -> anyhow::Result<Vec<TcpListener>> {
     let candidates = resolve(host, port).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => anyhow!("cannot listen on {address}: {error}"),
         _ => anyhow!("cannot listen on {address}: no such host: {error}"),
@@ -93,6 +117,9 @@ async fn listen_on_host(address: &ListenAddress, host: &str, port: u16) -> anyho
                 if attempt == limits::FREE_PORT_ATTEMPTS {
                     bail!("cannot listen on {address}: no port is free on all its addresses");
                 }
+            }
+            Err((candidate, error)) if error.kind() == io::ErrorKind::AddrInUse && includes(own, candidate) => {
+                bail!("cannot listen on {address}: {OWN}")
             }
             Err((candidate, error)) => bail!("cannot listen on {candidate}: {}", explained(&error)),
         }
@@ -156,13 +183,21 @@ fn listen_on_all(candidates: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketA
     Ok(listeners)
 }
 
+/// Whether the relay takes up `candidate` itself: an address of a family includes all of its own by `0.0.0.0` or `[::]`.
+fn includes(own: &[SocketAddr], candidate: SocketAddr) -> bool {
+    own.iter().any(|own| {
+        let is_same = own.ip() == candidate.ip() || own.ip().is_unspecified() || candidate.ip().is_unspecified();
+        own.port() == candidate.port() && own.is_ipv4() == candidate.is_ipv4() && is_same
+    })
+}
+
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Each family has its own socket, so that `*` and `localhost` mean the same on every system.
         socket.set_only_v6(true)?;
     }
-    unix::reuse_address(&socket)?;
+    system::claim_address(&socket)?;
     socket.bind(&address.into())?;
     start_listening(&socket)?;
     TcpListener::from_std(socket.into())
@@ -179,6 +214,12 @@ fn explained(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => {
             "another program listens there; stop it, or choose another address with --listen".into()
         }
+        // Windows says this of a port that another program has for itself, and of one that it keeps for virtual machines.
+        io::ErrorKind::PermissionDenied if cfg!(windows) => {
+            "another program or Windows itself has that port (`netsh interface ipv4 show excludedportrange tcp`); choose \
+             another address with --listen"
+                .into()
+        }
         io::ErrorKind::PermissionDenied => {
             "this user may not listen there; choose a port above 1023 with --listen".into()
         }
@@ -190,6 +231,31 @@ fn explained(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_given_twice_is_not_blamed_on_another_program() {
+        let said = async |addresses: &[String], others: &[Listener]| {
+            let addresses: Vec<ListenAddress> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            listen(&addresses, 0o600, others).await.map(|_| ()).unwrap_err().to_string()
+        };
+        let first = listen(&["127.0.0.1:0".parse().unwrap()], 0o600, &[]).await.unwrap();
+        let port = first[0].local_addr().unwrap().port();
+        for again in ["127.0.0.1", "localhost", "0.0.0.0", "*"] {
+            let said = said(&[format!("{again}:{port}")], &first).await;
+            assert!(said.contains("the relay listens there already") && said.contains(again), "{said}");
+        }
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(said(&[free.to_string(), free.to_string()], &[]).await.contains("listens there already"));
+        // Somebody else's.
+        let other = said(&[format!("127.0.0.1:{port}")], &[]).await;
+        assert!(other.contains("another program"), "{other}");
+        #[cfg(unix)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = format!("unix:{}/relay.sock", folder.path().display());
+            assert!(said(&[path.clone(), path], &[]).await.contains("listens there already"));
+        }
+    }
 
     #[tokio::test]
     async fn a_name_that_resolves_twice_to_one_address_is_listened_on_once() {

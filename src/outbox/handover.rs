@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Outbox;
-use super::kept::Kept;
-use super::queue::{Queued, State};
+use super::queue::State;
+use super::queued::Queued;
+use super::replay::ReplayBuffer;
 use super::share::Shares;
 use crate::limits::{ANNOUNCEMENTS, PLACE_BYTES};
 
@@ -14,7 +15,7 @@ use crate::limits::{ANNOUNCEMENTS, PLACE_BYTES};
 struct Backlog {
     queue: VecDeque<Queued>,
     shares: Shares,
-    kept: Box<Kept>,
+    kept: Box<ReplayBuffer>,
 }
 
 impl Outbox {
@@ -23,7 +24,7 @@ impl Outbox {
     pub(crate) fn keep(&self, first: Option<Bytes>) {
         let mut state = self.lock();
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
-        state.kept = Some(Box::new(Kept::new(unnumbered)));
+        state.kept = Some(Box::new(ReplayBuffer::new(unnumbered)));
         first.into_iter().for_each(|frame| self.announce_to(&mut state, &self.owner, frame));
     }
 
@@ -34,7 +35,7 @@ impl Outbox {
     }
 
     /// Notes a pong with this payload; returns whether it proves what the client has received.
-    pub(crate) fn confirm(&self, payload: &[u8]) -> bool {
+    pub(crate) fn ack(&self, payload: &[u8]) -> bool {
         let Some(number) = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()) else { return false };
         let mut guard = self.lock();
         let state = &mut *guard;

@@ -36,8 +36,9 @@
 
 pub(crate) mod frame;
 mod handover;
-mod kept;
 mod queue;
+mod queued;
+mod replay;
 mod share;
 mod sink;
 mod writer;
@@ -56,7 +57,8 @@ use tokio::time::Instant;
 use crate::budget::Purse;
 use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES, STALL};
 use crate::sync::Mutex;
-use queue::{Origin, Queued, State};
+use queue::State;
+use queued::{Origin, Queued};
 use share::Shares;
 pub(crate) use sink::Sink;
 
@@ -117,7 +119,7 @@ pub(crate) enum Pushed {
 
 /// Why the relay ends a connection of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndReason {
+pub(crate) enum CloseRequest {
     /// The relay restarts.
     Restart,
     /// The relay shuts down for good.
@@ -151,7 +153,7 @@ pub(crate) struct Outbox {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Status {
     /// Why the relay ends the connection, if it does.
-    pub(crate) end: Option<EndReason>,
+    pub(crate) close_request: Option<CloseRequest>,
     /// Since when the socket has taken nothing although frames wait.
     pub(crate) stalled_since: Option<Instant>,
     /// When the client was last seen to read: the socket accepted bytes after it had not been writable.
@@ -292,15 +294,15 @@ impl Outbox {
     }
 
     /// Asks the connection to end: its task gets the reason from [`poll_write`](Self::poll_write). The first reason counts.
-    pub(crate) fn end(&self, reason: EndReason) {
+    pub(crate) fn request_close(&self, request: CloseRequest) {
         let mut state = self.lock();
-        state.end.get_or_insert(reason);
+        state.close_request.get_or_insert(request);
         state.wake_owner();
     }
 
     /// Why the connection was asked to end, if it was.
-    pub(crate) fn ended(&self) -> Option<EndReason> {
-        self.lock().end
+    pub(crate) fn close_request(&self) -> Option<CloseRequest> {
+        self.lock().close_request
     }
 
     /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`]).

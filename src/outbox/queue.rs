@@ -7,9 +7,10 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::kept::Kept;
+use super::queued::{Origin, Queued, cost};
+use super::replay::ReplayBuffer;
 use super::share::Shares;
-use super::{ConnectionId, EndReason, Sender};
+use super::{CloseRequest, Sender};
 use crate::budget::Charge;
 use crate::limits::{ERROR_BYTES, ERROR_MESSAGES};
 
@@ -56,72 +57,16 @@ pub(super) struct State {
     pub(super) error: Option<io::Error>,
     /// Wakes the connection's task, the owner of the outbox.
     pub(super) owner: Option<Waker>,
-    pub(super) end: Option<EndReason>,
+    pub(super) close_request: Option<CloseRequest>,
     pub(super) is_closed: bool,
     /// How many frames of the queue the write that is under way may write, [`WRITE_FRAMES`](crate::limits::WRITE_FRAMES) at most.
     pub(super) offered: u8,
     /// What is kept, if the client may resume.
-    pub(super) kept: Option<Box<Kept>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) frame: Bytes,
-    pub(super) origin: Origin,
-    /// The memory that it pins; none for control frames, of which there are two at most.
-    charge: Option<Charge>,
-}
-
-/// What a frame costs besides its bytes, in bytes: its entry in a queue, which has room for half as many more on average,
-/// and what is counted about its buffer.
-pub(super) const ENTRY_BYTES: usize = 128;
-
-/// What a frame costs in bytes. Allocators have four sizes for each power of two, and so half of them on average a tenth
-/// more than was asked for.
-pub(super) fn cost(frame: &Bytes) -> usize {
-    let step = (frame.len().next_power_of_two() / 8).max(16);
-    frame.len().next_multiple_of(step) + ENTRY_BYTES
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Origin {
-    Sender(ConnectionId),
-    Relay,
-    Error,
-    /// Pings, pongs and close frames.
-    Control,
-}
-
-impl Queued {
-    /// A frame that pins this much memory.
-    pub(super) fn new(frame: Bytes, origin: Origin, charge: Charge) -> Self {
-        Self { frame, origin, charge: Some(charge) }
-    }
-
-    /// A frame that cannot be refused, and is charged to its cause.
-    pub(super) fn anyway(frame: Bytes, origin: Origin, cause: &Sender) -> Self {
-        let charge = cause.purse().charge_anyway(cost(&frame));
-        Self::new(frame, origin, charge)
-    }
-
-    /// A control frame.
-    pub(super) fn control(frame: Bytes) -> Self {
-        Self { frame, origin: Origin::Control, charge: None }
-    }
-
-    /// Whether memory is so short where it is charged that it should not be kept just in case.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.charge.as_ref().is_some_and(|charge| charge.purse().account().is_pressed())
-    }
-
-    /// Whether it is a message, and no control frame.
-    pub(super) fn is_message(&self) -> bool {
-        !matches!(self.origin, Origin::Control)
-    }
+    pub(super) kept: Option<Box<ReplayBuffer>>,
 }
 
 impl State {
-    /// Whether a peer's message of `bytes` fits. Forgets confirmed messages as far as it needs their room.
+    /// Whether a peer's message of `bytes` fits. Forgets acknowledged messages as far as it needs their room.
     pub(super) fn has_room(&mut self, bytes: usize, most: usize) -> bool {
         loop {
             let kept = self.kept.as_ref().map_or(0, |kept| kept.bytes());
@@ -129,20 +74,20 @@ impl State {
             if used == 0 || used + bytes <= most {
                 return true;
             }
-            if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_acked()) {
                 return false;
             }
         }
     }
 
-    /// The memory for a message of `sender`, for which confirmed messages are forgotten if need be; none if there is none.
+    /// The memory for a message of `sender`, for which acknowledged messages are forgotten if need be; none if there is none.
     pub(super) fn charge(&mut self, sender: &Sender, frame: &Bytes) -> Option<Charge> {
         let cost = cost(frame);
         loop {
             if let Some(charge) = sender.purse().charge(cost) {
                 return Some(charge);
             }
-            if !self.kept.as_mut().is_some_and(|kept| kept.forget_confirmed()) {
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_acked()) {
                 return None;
             }
         }

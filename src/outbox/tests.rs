@@ -428,11 +428,11 @@ fn a_client_that_may_resume_is_asked_what_has_arrived_each_time_that_half_of_a_s
     assert_eq!(say(half - 1), vec![b'x'; half - 1], "not yet");
     assert_eq!(say(1), [b"x", &ping(half)[..]].concat());
     assert_eq!(say(half), vec![b'x'; half], "one at a time");
-    assert!(!outbox.confirm(b"1") && !outbox.confirm(b"") && !outbox.confirm(b"x"));
-    assert!(outbox.confirm(half.to_string().as_bytes()) && !outbox.confirm(half.to_string().as_bytes()));
+    assert!(!outbox.ack(b"1") && !outbox.ack(b"") && !outbox.ack(b"x"));
+    assert!(outbox.ack(half.to_string().as_bytes()) && !outbox.ack(half.to_string().as_bytes()));
     assert_eq!(say(0), *ping(2 * half), "as much is unconfirmed again");
     outbox.forget();
-    assert!(!outbox.confirm((2 * half).to_string().as_bytes()) && !outbox.can_resume_after(2 * half as u64));
+    assert!(!outbox.ack((2 * half).to_string().as_bytes()) && !outbox.can_resume_after(2 * half as u64));
     assert!(outbox.suspend().is_none());
 }
 
@@ -453,7 +453,7 @@ fn a_sender_waits_while_what_is_kept_needs_the_room_and_the_pong_wakes_it() {
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"", "one ping at a time");
     assert_eq!(wakes.0.load(Relaxed), 0);
-    assert!(outbox.confirm(b"1"));
+    assert!(outbox.ack(b"1"));
     assert_eq!(wakes.0.load(Relaxed), 1);
     assert_eq!(outbox.push(&other, &bytes(SHARE_BYTES), &waker), Pushed::Queued);
     assert_eq!(push(&outbox, &one, 1), Pushed::Busy, "what waits needs the room, and no pong will make any");

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::kept::Kept;
-use super::queue::{Origin, Queued, State};
+use super::queue::State;
+use super::queued::{Origin, Queued};
+use super::replay::ReplayBuffer;
 use super::{Outbox, Sink, Status, frame};
 use crate::limits::{WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
 
@@ -36,7 +37,7 @@ impl Outbox {
             }
             state = self.lock();
         }
-        Ok(Status { end: state.end, stalled_since: state.stalled_since, read_at: state.read_at })
+        Ok(Status { close_request: state.close_request, stalled_since: state.stalled_since, read_at: state.read_at })
     }
 
     /// Writes the queue; ready when it is empty. Only for the connection's task, which is woken when the socket is
@@ -179,7 +180,7 @@ impl State {
         }
     }
 
-    fn keep_written(kept: &mut Kept, queued: Queued, bound: usize) {
+    fn keep_written(kept: &mut ReplayBuffer, queued: Queued, bound: usize) {
         if queued.is_message() {
             match kept.unnumbered.checked_sub(1) {
                 Some(rest) => kept.unnumbered = rest,

@@ -1,15 +1,13 @@
 //! One peer's protocol state, without its socket.
 
 mod hub;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod model;
 mod observer;
 mod resume;
-#[cfg(test)]
-mod resume_model;
 mod session;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 
 pub(crate) use hub::{Hub, HubSettings};
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use session::{JoinRefusal, Session};
+pub(crate) use session::{JoinRefusal, Session, UpgradeHeaders};

@@ -43,7 +43,16 @@ mod tests {
         for (is_locked, has_password) in [(false, false), (true, false), (false, true)] {
             let (id, room, peers, ice_servers) = (&id, &room, &[], &ice_servers);
             let joined = Event::Joined {
-                view: View { id, room, host: id, peers, ice_servers, is_locked, has_password },
+                view: View {
+                    id,
+                    name: None,
+                    room: room.as_str(),
+                    host: id,
+                    peers,
+                    ice_servers,
+                    is_locked,
+                    has_password,
+                },
                 resume: None,
             };
             let frame = encode(&joined).unwrap();

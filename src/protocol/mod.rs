@@ -24,10 +24,10 @@
 #![doc = include_str!("reference.md")]
 
 mod encode;
+mod ice;
 mod parse;
 mod scan;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 pub use encode::encode;
@@ -60,6 +60,8 @@ pub enum Command<'a> {
 pub struct Join {
     /// The room to enter.
     pub room: RoomName,
+    /// Its name as the client wrote it, if that is another spelling; the answer repeats it, because clients compare it.
+    pub spelling: Option<Arc<str>>,
     /// The client's display name.
     pub name: Option<PeerName>,
     /// The id that the client chose; without it the relay makes one.
@@ -79,26 +81,4 @@ pub struct Resume {
     pub token: Secret,
     /// The number of the last message that the client has received.
     pub received: u64,
-}
-
-impl IceServers {
-    /// The list as JSON.
-    pub fn json(&self) -> String {
-        // This cannot fail: there are only JSON values, and maps with keys that are strings.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-impl FromStr for IceServers {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = r#"it is not a JSON array such as [{"urls":"stun:stun.example:3478"}]"#;
-        let servers: Vec<serde_json::Map<_, _>> =
-            serde_json::from_str(text).map_err(|error| format!("{wrong}: {error}"))?;
-        if servers.iter().any(|server| !server.contains_key("urls")) {
-            return Err(format!("{wrong}: each server needs \"urls\""));
-        }
-        Ok(Self(Arc::new(servers)))
-    }
 }

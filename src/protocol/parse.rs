@@ -82,17 +82,19 @@ impl<'a> Envelope<'a> {
         let Some(room) = self.string("room")? else {
             return Err(bad_message("\"join\" needs the field \"room\""));
         };
-        let name = self.string("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
-        let id = self.string("id")?.map(|id| PeerId::parse(&id)).transpose()?;
-        let token = self.string("token")?.map(Secret::new);
+        let name = self.optional("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
+        let id = self.optional("id")?.map(|id| PeerId::parse(&id)).transpose()?;
+        let token = self.optional("token")?.map(Secret::new);
         let password = self.short_string("password", PASSWORD_BYTES)?;
         let password = password.filter(|password| !password.is_empty()).map(Secret::new);
         let resume = match self.get("resume") {
-            None | Some("false") => false,
+            None | Some("false" | "null") => false,
             Some("true") => true,
             Some(_) => return Err(bad_message("the field \"resume\" must be true or false")),
         };
-        Ok(Join { room: RoomName::parse(&room)?, name, id, token, password, resume })
+        let written = room;
+        let room = RoomName::parse(&written)?;
+        Ok(Join { spelling: room.spelling(&written), room, name, id, token, password, resume })
     }
 
     fn resume(&self) -> Result<Resume, Refusal> {
@@ -156,9 +158,15 @@ impl<'a> Envelope<'a> {
             .ok_or_else(|| bad_message(format!("the field {key:?} must be a string")))
     }
 
-    /// A string of at most `most` bytes.
+    /// A string that need not be there; `null` means that it is not, as clients with types write it. Not for `to`: a
+    /// receiver that a client lost must not become a broadcast.
+    fn optional(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        if self.get(key) == Some("null") { Ok(None) } else { self.string(key) }
+    }
+
+    /// The same, of at most `most` bytes.
     fn short_string(&self, key: &str, most: usize) -> Result<Option<Cow<'a, str>>, Refusal> {
-        match self.string(key)? {
+        match self.optional(key)? {
             Some(text) if text.len() > most => Err(bad_message(format!("the field {key:?} has at most {most} bytes"))),
             text => Ok(text),
         }
@@ -362,6 +370,44 @@ mod tests {
         assert_eq!(join.room, RoomName::parse("会议").unwrap());
         assert_eq!(join.name, None);
         assert_eq!(join.id, Some(PeerId::parse("tab_1").unwrap()));
+    }
+
+    #[test]
+    fn null_means_that_an_optional_field_is_absent() {
+        let unset = r#""name":null,"id":null,"token":null,"password":null,"resume":null,"ref":null"#;
+        let join = |fields: &str| match parse(&format!(r#"{{"type":"join","room":"r"{fields}}}"#)).message {
+            Ok(Command::Join(join)) => join,
+            other => panic!("no join: {other:?}"),
+        };
+        assert_eq!(join(&format!(",{unset}")), join(""));
+        let parsed = parse(r#"{"type":"kick","to":"a","message":null,"ref":null}"#);
+        assert!(parsed.reference.is_none());
+        let Ok(Command::Host(HostCommand::Kick { message, .. })) = parsed.message else { panic!("no kick") };
+        assert_eq!(message, None);
+        // A receiver that is lost is no broadcast, and what is needed is needed.
+        for text in [
+            r#"{"type":"offer","sdp":"v=0","to":null}"#,
+            r#"{"type":"kick","to":null}"#,
+            r#"{"type":"admit","to":null}"#,
+            r#"{"type":"join","room":null}"#,
+            r#"{"type":null}"#,
+            r#"{"type":"offer","sdp":null}"#,
+            r#"{"type":"resume","token":null,"received":0}"#,
+            r#"{"type":"lock","locked":null}"#,
+        ] {
+            assert!(
+                match parse(text).message {
+                    Err(refusal) => refusal.code == ErrorCode::BadMessage,
+                    Ok(Command::Resume(Err(refusal))) => refusal.code == ErrorCode::BadMessage,
+                    Ok(_) => false,
+                },
+                "{text}"
+            );
+        }
+        // A value that travels stays what it is.
+        for text in [r#"{"type":"message","data":null,"x":null}"#, r#"{"type":"offer_ice","iceCandidate":null}"#] {
+            assert!(relayed(text).contains(":null"), "{text}");
+        }
     }
 
     #[test]

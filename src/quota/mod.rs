@@ -10,6 +10,7 @@ mod address;
 mod bucket;
 mod over_limit;
 mod rate;
+mod reserve;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,12 +23,15 @@ use tracing::warn;
 
 pub(crate) use address::{Address, Network};
 use address::{Ration, Rules};
+use over_limit::RefusalRoom;
 pub(crate) use over_limit::{OverLimit, RefusalPermit};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
+use reserve::Reserve;
 
 use crate::budget::{Account, Budget, Charge, Purse};
 use crate::limits::{self, MEBIBYTE};
-use crate::net::unix;
+use crate::net::info::ConnectionInfo;
+use crate::net::system;
 
 /// How much a relay lets its clients use; 0 means no limit, in each of these numbers.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +92,7 @@ pub(crate) struct Quotas {
     lines: Ration,
     refusals: Arc<Semaphore>,
     health_checks: Arc<Semaphore>,
+    reserve: Arc<Reserve>,
 }
 
 impl Quotas {
@@ -98,7 +103,7 @@ impl Quotas {
             rules: Arc::new(Rules::new(settings, Instant::now())),
             others: budget.nobody(),
             budget,
-            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(unix::descriptor_limit())),
+            max_connections: settings.max_connections.unwrap_or_else(|| connections_within(system::descriptor_limit())),
             open: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             addresses: DashMap::new(),
@@ -106,6 +111,7 @@ impl Quotas {
             lines: Ration::default(),
             refusals: Arc::new(Semaphore::new(limits::REFUSED_AT_ONCE)),
             health_checks: Arc::new(Semaphore::new(limits::HEALTH_CHECKS)),
+            reserve: Arc::default(),
         })
     }
 
@@ -216,12 +222,27 @@ impl Quotas {
     }
 
     /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
-    /// their own, because they may be a monitor's.
-    pub(crate) fn refuse(&self, over: OverLimit, is_local: bool) -> Option<RefusalPermit> {
-        let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
-        let permit =
-            permit.or_else(|| is_local.then(|| Arc::clone(&self.health_checks).try_acquire_owned().ok())?)?;
-        Some(RefusalPermit { over, _permit: permit })
+    /// their own, because they may be a monitor's, and so has each other address.
+    pub(crate) fn refuse(&self, over: OverLimit, connection: ConnectionInfo) -> Option<RefusalPermit> {
+        let permit = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok().map(RefusalRoom::Permit);
+        let own = || if connection.is_local() { permit(&self.health_checks) } else { self.seat(connection) };
+        let room = permit(&self.refusals).or_else(own)?;
+        Some(RefusalPermit { over, room })
+    }
+
+    /// Whether a refusal is worth a TLS handshake, because a health check may come after it: to this machine, and to one
+    /// connection of each other address at a time.
+    pub(crate) fn is_worth_a_handshake(&self, refused: &mut RefusalPermit, connection: ConnectionInfo) -> bool {
+        if connection.is_local() || matches!(refused.room, RefusalRoom::Seat(_)) {
+            return true;
+        }
+        let Some(seat) = self.seat(connection) else { return false };
+        refused.room = seat;
+        true
+    }
+
+    fn seat(&self, connection: ConnectionInfo) -> Option<RefusalRoom> {
+        self.reserve.take(connection.ip()?.into()).map(RefusalRoom::Seat)
     }
 
     /// How many addresses are remembered, without those that could be forgotten.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::reserve::Seat;
 use crate::limits;
 
 /// A client beyond a limit. Its text is for the client, and names the flag that sets the limit.
@@ -29,7 +30,15 @@ pub(crate) enum OverLimit {
 pub(crate) struct RefusalPermit {
     /// Why.
     pub over: OverLimit,
-    pub(super) _permit: OwnedSemaphorePermit,
+    /// What it takes up.
+    pub(super) room: RefusalRoom,
+}
+
+/// What a refusal takes up while it is written.
+#[derive(Debug)]
+pub(super) enum RefusalRoom {
+    Permit(#[expect(dead_code, reason = "dropped at the end")] OwnedSemaphorePermit),
+    Seat(#[expect(dead_code, reason = "dropped at the end")] Seat),
 }
 
 impl OverLimit {

@@ -264,13 +264,41 @@ async fn lines_of_the_log_about_one_address_are_rationed_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn few_refusals_are_written_at_a_time_and_this_machine_has_some_of_its_own() {
     let quotas = quotas(QuotaSettings::default());
-    let refuse = |is_local| quotas.refuse(OverLimit::All(1), is_local);
-    let refused: Vec<_> = std::iter::from_fn(|| refuse(false)).collect();
+    let refuse = |address: &str| {
+        let connection = address.parse().map_or_else(|_| ConnectionInfo::unix(), ConnectionInfo::tcp);
+        quotas.refuse(OverLimit::All(1), connection)
+    };
+    let mut refused: Vec<_> = std::iter::from_fn(|| refuse("192.0.2.1:1")).collect();
+    let seat = refused.pop();
     assert_eq!(refused.len(), limits::REFUSED_AT_ONCE);
-    let checks: Vec<_> = std::iter::from_fn(|| refuse(true)).collect();
+    let checks: Vec<_> = std::iter::from_fn(|| refuse("unix")).collect();
     assert_eq!(checks.len(), limits::HEALTH_CHECKS);
+    // One more of each other address, of a few at a time.
+    let mut monitors = Vec::new();
+    for number in 1..limits::HEALTH_CHECK_ADDRESSES {
+        monitors.push(refuse(&format!("198.51.100.{number}:1")).unwrap());
+        assert!(refuse(&format!("198.51.100.{number}:2")).is_none());
+    }
+    assert!(refuse("203.0.113.1:1").is_none());
+    drop(seat);
+    assert!(refuse("203.0.113.1:1").is_some());
+    assert!(refuse("192.0.2.1:1").is_some());
     drop(refused);
-    assert!(refuse(false).is_some());
+    assert!(refuse("198.51.100.1:2").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_connection_of_an_address_at_a_time_is_worth_a_handshake() {
+    let quotas = quotas(QuotaSettings::default());
+    let (one, other) = ("192.0.2.1:1".parse().map(ConnectionInfo::tcp).unwrap(), ConnectionInfo::unix());
+    let mut first = quotas.refuse(OverLimit::All(1), one).unwrap();
+    let mut second = quotas.refuse(OverLimit::All(1), one).unwrap();
+    assert!(quotas.is_worth_a_handshake(&mut first, one));
+    assert!(!quotas.is_worth_a_handshake(&mut second, one));
+    drop(first);
+    assert!(quotas.is_worth_a_handshake(&mut second, one));
+    let mut local = quotas.refuse(OverLimit::All(1), other).unwrap();
+    assert!(quotas.is_worth_a_handshake(&mut local, other));
 }
 
 #[test]

@@ -37,8 +37,10 @@ impl OnRemoved {
 impl Deferred {
     /// Writes as much of each outbox as its socket accepts now, and gives up the members that were removed.
     pub(crate) fn flush(&mut self) {
-        for outbox in self.outboxes.drain(..) {
-            outbox.flush();
+        if !self.outboxes.is_empty() {
+            for outbox in self.outboxes.drain(..) {
+                outbox.flush();
+            }
         }
         self.give_up_removed();
     }

@@ -13,7 +13,7 @@ use super::reserve::NEWCOMER;
 use super::room::Locked;
 use super::table::{Membership, Rooms};
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::EndReason;
+use crate::outbox::CloseRequest;
 
 impl Rooms {
     /// Enters a room: sends the client `joined` and the held offer, and `peer_joined` to the others. If the room is locked,
@@ -92,7 +92,7 @@ impl Locked<'_> {
         // Whether there is room for one more is not the only question: nobody gives way to one who cannot enter anyway.
         self.state.check(pending, capacity + 1)?;
         let member = self.at_no_charge(|room| room.remove(position, LeaveReason::Idle));
-        member.outbox.end(EndReason::GaveWay);
+        member.outbox.request_close(CloseRequest::GaveWay);
         Ok(())
     }
 }

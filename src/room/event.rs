@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::names::{PeerId, PeerName, RoomName};
+use super::names::{PeerId, PeerName};
 use super::refusal::Refusal;
 use crate::secret::Secret;
 
@@ -21,8 +21,11 @@ pub(crate) type Encoder = fn(&Event<'_>) -> Option<Bytes>;
 pub struct View<'a> {
     /// Its id there.
     pub id: &'a PeerId,
-    /// The room.
-    pub room: &'a RoomName,
+    /// Its display name, as the others see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a PeerName>,
+    /// The room, as this client wrote its name.
+    pub room: &'a str,
     /// The id of the host.
     pub host: &'a PeerId,
     /// The other members, oldest first.
@@ -246,7 +249,9 @@ pub enum HostCommand<'a> {
     },
 }
 
-/// The STUN and TURN servers that a client may use, as `RTCConfiguration.iceServers` takes them.
+/// The STUN and TURN servers that a client may use, as `RTCConfiguration.iceServers` takes them. They are parsed from JSON,
+/// [64 KiB](crate::limits::ICE_SERVERS_BYTES) at most, and what `RTCPeerConnection` refuses (W3C webrtc-pc, RFC 7064, RFC
+/// 7065) is an error.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct IceServers(pub(crate) Arc<Vec<serde_json::Map<String, serde_json::Value>>>);

@@ -8,7 +8,7 @@ use super::refusal::{ErrorCode, JoinError, Refusal, denied, not_found};
 use super::reserve::NEWCOMER;
 use super::room::Locked;
 use super::table::Membership;
-use crate::outbox::EndReason;
+use crate::outbox::CloseRequest;
 
 impl Membership {
     /// Carries out what only the host may do.
@@ -52,7 +52,7 @@ impl Locked<'_> {
             member.outbox.answer(frame);
             self.post.note_delivery(&member.outbox);
         }
-        member.outbox.end(EndReason::Kicked);
+        member.outbox.request_close(CloseRequest::Kicked);
         if member.is_identified {
             self.at_no_charge(|room| room.keep_out(&member.id));
         }

@@ -34,6 +34,8 @@ pub(crate) struct PendingMember {
     pub ice_servers: IceServers,
     /// How it can come back, if it asked for that: its token, and for how many milliseconds its place is held.
     pub resume: Option<(Secret, u64)>,
+    /// The room's name as this client wrote it, if that is another spelling.
+    pub spelling: Option<Arc<str>>,
     /// Its outbox.
     pub outbox: Arc<Outbox>,
 }
@@ -45,6 +47,8 @@ pub(super) struct Member {
     /// Its number in this room: another member may have had the same id before.
     pub(super) serial: u64,
     name: Option<PeerName>,
+    /// The room's name as its client wrote it, if that is another spelling.
+    pub(super) spelling: Option<Arc<str>>,
     pub(super) outbox: Arc<Outbox>,
     /// Whether the others know that its connection was lost: it keeps its place for a while.
     pub(super) is_away: bool,
@@ -69,6 +73,7 @@ impl PendingMember {
             id: self.id,
             serial,
             name: self.name,
+            spelling: self.spelling,
             outbox: self.outbox,
             is_away: false,
             on_removed: None,

@@ -1,8 +1,9 @@
 //! Rooms: their members, and what each member is told.
 //!
-//! `table.rs` is all rooms. `room.rs` is one of them while it is locked: each of the files above it in the list below is
-//! something that a client may do there. `door.rs` and `password.rs` decide who may enter, `rank.rs` who is the host, and
-//! `reserve.rs` whether there is room for the messages about that.
+//! `table.rs` is the table of all rooms, with the memberships in them, and `room.rs` one room while it is locked. What may
+//! happen there has a file each: clients `enter`, `relay` signals, and come back after a `suspend`; a `host` commands, and
+//! who is outside of a lock `knocks`. Below are `door.rs` and `password.rs`, which decide who may enter, `rank.rs`, which
+//! decides who is the host, and `reserve.rs`, which keeps room for the messages about all that.
 //!
 //! A room sends [`Event`]s to its members. An [`Encoder`](event::Encoder) encodes each event once, however many members
 //! receive it.

@@ -2,9 +2,14 @@
 //!
 //! Each is checked once, when it is parsed, and is cheap to clone.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::BASE64URL_NOPAD;
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::CodePointSetData;
+use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, VariationSelector};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -14,8 +19,15 @@ pub const ROOM_NAME_CHARS: usize = 64;
 pub const PEER_ID_CHARS: usize = 64;
 /// The most characters (Unicode scalar values) that a display name may have.
 pub const PEER_NAME_CHARS: usize = 64;
+/// The most bytes (UTF-8) that a room name or a display name may have as it was written.
+pub const NAME_BYTES: usize = 1024;
 /// The room that the bare URL `ws://host/` joins.
 pub const LOBBY: &str = "lobby";
+
+/// How ids begin that stand for a person whose name cannot be one.
+const OF_SUBJECT: &str = "s-";
+/// The characters of base64url for 128 bits.
+const RANDOM_CHARS: usize = 22;
 
 /// Why a string is not a valid room name, peer id or display name. Its text is a sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -24,7 +36,7 @@ pub enum NameError {
     #[error("a room name must not be empty")]
     RoomEmpty,
     /// The room name has more than [`ROOM_NAME_CHARS`] characters.
-    #[error("a room name has at most {ROOM_NAME_CHARS} characters")]
+    #[error("a room name has at most {ROOM_NAME_CHARS} characters, and {NAME_BYTES} bytes as it was written")]
     RoomTooLong,
     /// The room name contains a control character.
     #[error("a room name must not contain control characters")]
@@ -33,14 +45,15 @@ pub enum NameError {
     #[error("an id is 1 to {PEER_ID_CHARS} of the characters A-Z, a-z, 0-9, '_' and '-'")]
     Id,
     /// The name has more than [`PEER_NAME_CHARS`] characters.
-    #[error("a name has at most {PEER_NAME_CHARS} characters")]
+    #[error("a name has at most {PEER_NAME_CHARS} characters, and {NAME_BYTES} bytes as it was written")]
     NameTooLong,
     /// The name contains a control character.
     #[error("a name must not contain control characters")]
     NameControl,
 }
 
-/// The name of a room: 1 to 64 characters of any script, no control characters.
+/// The name of a room: 1 to 64 characters of any script, no control characters. Names that look the same are one, however
+/// they were typed: see [`normalized`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RoomName(Arc<str>);
@@ -51,6 +64,10 @@ impl RoomName {
     /// # Errors
     /// [`NameError::RoomEmpty`], [`NameError::RoomTooLong`] or [`NameError::RoomControl`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.len() > NAME_BYTES {
+            return Err(NameError::RoomTooLong);
+        }
+        let text = &*normalized(text);
         if text.is_empty() {
             return Err(NameError::RoomEmpty);
         }
@@ -61,6 +78,11 @@ impl RoomName {
             return Err(NameError::RoomControl);
         }
         Ok(Self(text.into()))
+    }
+
+    /// `written` if the room's name is another spelling of it.
+    pub(crate) fn spelling(&self, written: &str) -> Option<Arc<str>> {
+        (written != self.as_str()).then(|| written.into())
     }
 
     /// The room that the bare URL joins.
@@ -97,9 +119,20 @@ impl PeerId {
     /// # Errors
     /// When the operating system provides no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes)).into()))
+        Ok(Self(random_hex()?.into()))
+    }
+
+    /// The id that stands for the person whom `issuer` calls `subject`, which cannot be an id itself: 128 bits of a hash, so
+    /// it is the same everywhere, and hides nothing that can be guessed.
+    pub(crate) fn of_subject(issuer: &str, subject: &str, sha256: &dyn Fn(&[u8]) -> [u8; 32]) -> Self {
+        let hash = sha256(&[issuer.as_bytes(), &[0], subject.as_bytes()].concat());
+        let half = hash.first_chunk::<16>().unwrap_or(&[0; 16]);
+        Self(format!("{OF_SUBJECT}{}", BASE64URL_NOPAD.encode(half)).into())
+    }
+
+    /// Whether it has the form of an id that [`of_subject`](Self::of_subject) makes.
+    pub(crate) fn is_of_a_subject(&self) -> bool {
+        self.0.strip_prefix(OF_SUBJECT).is_some_and(|rest| rest.len() == RANDOM_CHARS)
     }
 
     /// The id as text.
@@ -125,6 +158,10 @@ impl PeerName {
     /// # Errors
     /// [`NameError::NameTooLong`] or [`NameError::NameControl`].
     pub fn parse(text: &str) -> Result<Option<Self>, NameError> {
+        if text.len() > NAME_BYTES {
+            return Err(NameError::NameTooLong);
+        }
+        let text = &*normalized(text);
         if longer_than(text, PEER_NAME_CHARS) {
             return Err(NameError::NameTooLong);
         }
@@ -140,12 +177,57 @@ impl PeerName {
     }
 }
 
+/// `text` without what nobody sees: in Unicode's form NFC, without white space around it, and without characters that are
+/// invisible (Default_Ignorable_Code_Point, and the controls of bidirectional text). The joiners, variation selectors and
+/// tags behind a visible character stay, because Persian, Hindi and emoji need them. Nothing is folded: `Team` and `team`
+/// are two.
+pub fn normalized(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.trim().into();
+    }
+    let visible = without_invisible(text);
+    ComposingNormalizerBorrowed::new_nfc().normalize(&visible).trim().to_owned().into()
+}
+
+fn without_invisible(text: &str) -> String {
+    let (ignorable, bidi) =
+        (CodePointSetData::new::<DefaultIgnorableCodePoint>(), CodePointSetData::new::<BidiControl>());
+    let selectors = CodePointSetData::new::<VariationSelector>();
+    let mut is_behind_visible = false;
+    let keeps = |char: &char| {
+        if !ignorable.contains(*char) && !bidi.contains(*char) {
+            is_behind_visible = !char.is_whitespace();
+            return true;
+        }
+        let joins = matches!(char, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}') || selectors.contains(*char);
+        joins && is_behind_visible
+    };
+    text.chars().filter(keeps).collect()
+}
+
+/// 128 random bits as 32 hexadecimal digits.
+///
+/// # Errors
+/// When the operating system provides no randomness.
+pub(crate) fn random_hex() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        // Never more than 15.
+        text.extend(char::from_digit(digit.into(), 16));
+    }
+    Ok(text)
+}
+
 fn longer_than(text: &str, chars: usize) -> bool {
     text.chars().nth(chars).is_some()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -159,8 +241,60 @@ mod tests {
     fn a_room_name_that_is_empty_too_long_or_holds_a_control_character_is_refused() {
         assert_eq!(RoomName::parse(""), Err(NameError::RoomEmpty));
         assert_eq!(RoomName::parse(&"é".repeat(65)), Err(NameError::RoomTooLong));
-        for control in ["a\nb", "\0", "\u{1b}[31m", "\u{7f}", "\u{85}"] {
+        for space in [" ", "\n", "\u{85}", "\u{3000}", "\u{200b}", "\u{feff}\u{2060}", "\u{200d}"] {
+            assert_eq!(RoomName::parse(space), Err(NameError::RoomEmpty), "{space:?}");
+        }
+        assert_eq!(RoomName::parse(&"\u{200b}".repeat(342)), Err(NameError::RoomTooLong));
+        for control in ["a\nb", "\0", "\u{1b}[31m", "\u{7f}", "a\u{85}b"] {
             assert_eq!(RoomName::parse(control), Err(NameError::RoomControl), "{control:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_one() {
+        for (written, name) in [
+            ("cafe\u{301}", "caf\u{e9}"),
+            ("caf\u{e9}", "caf\u{e9}"),
+            ("cafe\u{200b}\u{301}", "caf\u{e9}"),
+            (" team ", "team"),
+            ("\u{a0}\u{3000}team\t\n", "team"),
+            ("te\u{200b}am\u{feff}", "team"),
+            ("\u{202e}team\u{202c}", "team"),
+            ("\u{200e}team\u{61c}", "team"),
+            ("te\u{ad}am", "team"),
+            ("\u{200d}team", "team"),
+            ("a \u{200d}b", "a b"),
+            ("\u{1100}\u{1161}", "\u{ac00}"),
+            // Persian, Hindi, and emoji: a family, a heart in colour, and the flag of Scotland.
+            (
+                "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+                "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+            ),
+            ("\u{915}\u{94d}\u{200d}\u{937}", "\u{915}\u{94d}\u{200d}\u{937}"),
+            (
+                "\u{1f469}\u{200d}\u{2764}\u{fe0f}\u{200d}\u{1f468}",
+                "\u{1f469}\u{200d}\u{2764}\u{fe0f}\u{200d}\u{1f468}",
+            ),
+            (
+                "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+                "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            ),
+            // Nothing is folded.
+            ("Team", "Team"),
+            ("\u{ff34}eam", "\u{ff34}eam"),
+            ("stra\u{df}e", "stra\u{df}e"),
+        ] {
+            assert_eq!(RoomName::parse(written).unwrap().as_str(), name, "{written:?}");
+            assert_eq!(PeerName::parse(written).unwrap().unwrap().as_str(), name, "{written:?}");
+        }
+        assert_eq!(PeerName::parse("\u{200b} "), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_in_its_form_stays_as_it_is(text in "[a-z \u{e9}\u{301}\u{200b}-\u{200f}\u{fe0f}\u{1f469}\u{1100}\u{1161}\u{3000}\u{e0067}]{0,12}") {
+            let once = normalized(&text).into_owned();
+            prop_assert_eq!(&*normalized(&once), &*once);
         }
     }
 

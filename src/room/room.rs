@@ -62,18 +62,20 @@ impl Room {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the member `id` learns of the room when it has its place.
+    /// What `member` learns of the room when it has its place: the room's name is as this client wrote it.
     pub(super) fn view<'a>(
         &'a self,
         door: Option<&Door>,
-        id: &'a PeerId,
+        member: &'a Member,
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
         ice_servers: &'a IceServers,
     ) -> View<'a> {
+        let Peer { id, name, .. } = member.as_peer();
         View {
             id,
-            room: &self.name,
+            name,
+            room: member.spelling.as_deref().unwrap_or(self.name.as_str()),
             host,
             peers,
             ice_servers,
@@ -144,7 +146,7 @@ impl Locked<'_> {
         let (state, post) = (&*self.state, &mut self.post);
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), state.host()) else { return };
         let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
-        let view = self.room.view(state.door.as_deref(), &newcomer.id, &host.id, &peers, &ice_servers);
+        let view = self.room.view(state.door.as_deref(), newcomer, &host.id, &peers, &ice_servers);
         let resume = resume.as_ref().map(|(token, hold_ms)| ResumeOffer { token, hold_ms: *hold_ms });
         let joined = (self.room.encode)(&Event::Joined { view, resume });
         if resume.is_some() {

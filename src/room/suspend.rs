@@ -108,7 +108,7 @@ impl Locked<'_> {
         let (Some(member), Some(host)) = (state.members.get(position), state.host()) else { return Err(PlaceLost) };
         let others = state.members.iter().filter(|other| other.serial != serial);
         let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
-        let view = self.room.view(state.door.as_deref(), &member.id, &host.id, &peers, ice_servers);
+        let view = self.room.view(state.door.as_deref(), member, &host.id, &peers, ice_servers);
         let resumed = (self.room.encode)(&Event::Resumed { view, received: taken, resume }).unwrap_or_default();
         let (id, was_away) = (member.id.clone(), member.is_away);
         state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;

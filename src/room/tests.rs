@@ -55,6 +55,7 @@ impl<'a> Coming<'a> {
             capacity: self.capacity,
             ice_servers: IceServers::default(),
             resume: self.may_resume.then(|| (Secret::new("t"), 0)),
+            spelling: None,
             outbox,
         };
         let (membership, knock) =

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::decoder::Violation;
-use crate::outbox::{EndReason, frame};
+use crate::outbox::{CloseRequest, frame};
 use crate::room::LeaveReason;
 
 /// The close code of a connection whose place another one took: the client must not take it back.
@@ -19,7 +19,7 @@ const TAKEN_OVER: u16 = 4001;
 /// Why a connection ended.
 #[derive(Debug)]
 #[non_exhaustive]
-pub(crate) enum End {
+pub(crate) enum Disconnect {
     /// The client sent a close frame, with this code and reason if any.
     Closed(Option<(CloseCode, String)>),
     /// The client ended the stream without a closing handshake.
@@ -52,23 +52,23 @@ pub(crate) enum End {
     /// The client did not finish a message in time.
     Unfinished,
     /// The relay shuts down, or the client gave way to another one.
-    Told(EndReason),
+    Told(CloseRequest),
 }
 
-impl End {
+impl Disconnect {
     /// The reason that the others in the room are told.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
-            Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(EndReason::TakenOver) => LeaveReason::Closed,
+            Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(CloseRequest::TakenOver) => LeaveReason::Closed,
             Self::Timeout => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
-            Self::Told(EndReason::Restart | EndReason::Shutdown) => LeaveReason::Shutdown,
-            Self::Told(EndReason::GaveWay) => LeaveReason::Idle,
-            Self::Told(EndReason::Kicked) => LeaveReason::Kicked,
+            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
+            Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
+            Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
-            | Self::Told(EndReason::Denied { .. })
+            | Self::Told(CloseRequest::Denied { .. })
             | Self::Binary
             | Self::BadUtf8
             | Self::TooLarge
@@ -83,7 +83,7 @@ impl End {
     pub(crate) fn is_loss(&self) -> bool {
         match self {
             Self::Closed(Some((code, _))) => !matches!(code, CloseCode::Normal | CloseCode::Away),
-            Self::HungUp | Self::Lost(_) | Self::Timeout | Self::Slow | Self::Told(EndReason::TakenOver) => true,
+            Self::HungUp | Self::Lost(_) | Self::Timeout | Self::Slow | Self::Told(CloseRequest::TakenOver) => true,
             _ => false,
         }
     }
@@ -98,10 +98,10 @@ impl End {
             Self::Timeout => (CloseCode::Policy, "no sign of life"),
             Self::Slow => (CloseCode::Again, "too slow to read"),
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
-            Self::Refused { retryable: true } | Self::Told(EndReason::Denied { retryable: true }) => {
+            Self::Refused { retryable: true } | Self::Told(CloseRequest::Denied { retryable: true }) => {
                 (CloseCode::Again, "the room takes nobody just now")
             }
-            Self::Refused { retryable: false } | Self::Told(EndReason::Denied { retryable: false }) => {
+            Self::Refused { retryable: false } | Self::Told(CloseRequest::Denied { retryable: false }) => {
                 (CloseCode::Policy, "the join was refused")
             }
             Self::Binary => (CloseCode::Unsupported, "binary messages are not understood"),
@@ -110,18 +110,18 @@ impl End {
             Self::Flood => (CloseCode::Policy, "too many messages"),
             Self::EmptyFrames => (CloseCode::Policy, "too many frames that carry nothing"),
             Self::Unfinished => (CloseCode::Policy, "a message was not finished in time"),
-            Self::Told(EndReason::Restart) => (CloseCode::Restart, "the relay restarts"),
-            Self::Told(EndReason::Shutdown) => (CloseCode::Away, "the relay goes away"),
+            Self::Told(CloseRequest::Restart) => (CloseCode::Restart, "the relay restarts"),
+            Self::Told(CloseRequest::Shutdown) => (CloseCode::Away, "the relay goes away"),
             // Not one of the codes on which a client comes back: it would take the place of another.
-            Self::Told(EndReason::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
-            Self::Told(EndReason::TakenOver) => (CloseCode::from(TAKEN_OVER), "another connection took this place"),
-            Self::Told(EndReason::Kicked) => (CloseCode::Policy, "the host removed you from the room"),
+            Self::Told(CloseRequest::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
+            Self::Told(CloseRequest::TakenOver) => (CloseCode::from(TAKEN_OVER), "another connection took this place"),
+            Self::Told(CloseRequest::Kicked) => (CloseCode::Policy, "the host removed you from the room"),
         };
         Some(frame::close(Some(code), reason))
     }
 }
 
-impl From<Violation> for End {
+impl From<Violation> for Disconnect {
     fn from(violation: Violation) -> Self {
         match violation {
             Violation::Frame(what) => Self::BadFrame(what),
@@ -132,7 +132,7 @@ impl From<Violation> for End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(None) => f.write_str("closed by the peer"),
@@ -155,10 +155,10 @@ impl fmt::Display for End {
             Self::Flood => f.write_str("too many messages"),
             Self::EmptyFrames => f.write_str("too many frames that carry nothing"),
             Self::Unfinished => f.write_str("a message that was not finished"),
-            Self::Told(EndReason::GaveWay) => f.write_str("idle, and gave way to another client"),
-            Self::Told(EndReason::TakenOver) => f.write_str("another connection took its place"),
-            Self::Told(EndReason::Kicked) => f.write_str("kicked by the host of its room"),
-            Self::Told(EndReason::Denied { .. }) => f.write_str("not let into a locked room"),
+            Self::Told(CloseRequest::GaveWay) => f.write_str("idle, and gave way to another client"),
+            Self::Told(CloseRequest::TakenOver) => f.write_str("another connection took its place"),
+            Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),
+            Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
             Self::Told(_) => f.write_str("the relay shuts down"),
         }
     }
@@ -181,14 +181,14 @@ mod tests {
 
     #[test]
     fn a_place_is_held_for_who_was_lost_and_not_for_who_left_or_broke_a_rule() {
-        let closed = |code: u16| End::Closed(Some((CloseCode::from(code), String::new())));
+        let closed = |code: u16| Disconnect::Closed(Some((CloseCode::from(code), String::new())));
         let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
         for end in [
-            End::HungUp,
-            End::Lost(lost()),
-            End::Timeout,
-            End::Slow,
-            End::Told(EndReason::TakenOver),
+            Disconnect::HungUp,
+            Disconnect::Lost(lost()),
+            Disconnect::Timeout,
+            Disconnect::Slow,
+            Disconnect::Told(CloseRequest::TakenOver),
             closed(1002),
             closed(1005),
             closed(1011),
@@ -197,23 +197,23 @@ mod tests {
             assert!(end.is_loss(), "{end}");
         }
         for end in [
-            End::Closed(None),
+            Disconnect::Closed(None),
             closed(1000),
             closed(1001),
-            End::BadFrame("reserved"),
-            End::NoJoin,
-            End::Refused { retryable: true },
-            End::Binary,
-            End::BadUtf8,
-            End::TooLarge,
-            End::Flood,
-            End::EmptyFrames,
-            End::Unfinished,
-            End::Told(EndReason::Restart),
-            End::Told(EndReason::Shutdown),
-            End::Told(EndReason::GaveWay),
-            End::Told(EndReason::Kicked),
-            End::Told(EndReason::Denied { retryable: false }),
+            Disconnect::BadFrame("reserved"),
+            Disconnect::NoJoin,
+            Disconnect::Refused { retryable: true },
+            Disconnect::Binary,
+            Disconnect::BadUtf8,
+            Disconnect::TooLarge,
+            Disconnect::Flood,
+            Disconnect::EmptyFrames,
+            Disconnect::Unfinished,
+            Disconnect::Told(CloseRequest::Restart),
+            Disconnect::Told(CloseRequest::Shutdown),
+            Disconnect::Told(CloseRequest::GaveWay),
+            Disconnect::Told(CloseRequest::Kicked),
+            Disconnect::Told(CloseRequest::Denied { retryable: false }),
         ] {
             assert!(!end.is_loss(), "{end}");
         }

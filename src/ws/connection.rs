@@ -14,17 +14,17 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
-use super::close::{End, linger};
+use super::clock::{Clock, Heartbeat};
+use super::close::{Disconnect, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
 use crate::budget::Charge;
 use crate::limits::{
-    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, JOIN_DEADLINE, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN,
-    PING_INTERVAL, PONG_DEADLINE, READ_BYTES, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
+    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
+    READ_BYTES,
 };
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
-use crate::quota::EmptyFrames;
 use crate::room::Deferred;
 
 thread_local! {
@@ -48,34 +48,26 @@ pub(crate) struct Connection {
     has_unread_answers: bool,
 }
 
-/// The times from which the deadlines of a connection count.
-struct Clock {
-    /// When the WebSocket began.
-    opened: Instant,
-    /// When the last whole message or control frame arrived. Parts of a message do not count.
-    heard: Instant,
-    /// When the relay sent the ping that has not been answered.
-    pinged: Option<Instant>,
-    /// When to check the two again.
-    heartbeat: Instant,
-    /// When the first byte of the incomplete message arrived.
-    message: Option<Instant>,
-    /// Since when the connection is throttled, and when to check again. Throttled means that the relay does not read
-    /// from it because of the byte rate, or until the client has read its errors.
-    throttled: Option<(Instant, Instant)>,
-    empty_frames: EmptyFrames,
-}
-
-/// What the relay still handles for one connection before other tasks get a turn.
-struct Turn {
+/// What the relay still handles for one connection before other tasks get their turns.
+struct Budget {
     messages: usize,
     frames: usize,
 }
 
-impl Turn {
-    fn is_over(&self) -> bool {
+impl Budget {
+    fn is_spent(&self) -> bool {
         self.messages == 0 || self.frames == 0
     }
+}
+
+/// One pass of a connection's task: what it reads for, and how much.
+struct Pass<'a, 'c> {
+    cx: &'a mut Context<'c>,
+    session: &'a mut Session,
+    clock: &'a mut Clock,
+    now: Instant,
+    budget: Budget,
+    deferred: Deferred,
 }
 
 /// Why decoding stopped.
@@ -84,10 +76,10 @@ enum Stop {
     NeedMore,
     /// The session waits, or the client has to read its errors first.
     Waiting,
-    /// Other tasks get a turn.
-    Turn,
+    /// Other tasks get their turns.
+    Budget,
     /// The connection ends.
-    End(End),
+    Disconnect(Disconnect),
 }
 
 impl Connection {
@@ -108,28 +100,28 @@ impl Connection {
     }
 
     /// Serves `session` until the connection ends, and returns why. The caller ends the session.
-    pub(crate) async fn run(&mut self, session: &mut Session) -> End {
+    pub(crate) async fn run(&mut self, session: &mut Session) -> Disconnect {
         let mut clock = Clock::new(Instant::now());
-        let mut alarm = pin!(sleep_until(clock.heartbeat));
+        let mut alarm = pin!(sleep_until(clock.heartbeat()));
         poll_fn(|cx| self.poll(cx, session, &mut clock, alarm.as_mut())).await
     }
 
     /// Performs the closing handshake (RFC 6455 section 7), as far as the client takes part in time: sends the queue,
     /// then `goaway` if there is one, then a close frame, and reads until the client has closed as well.
-    pub(crate) async fn close(&mut self, end: &End, goaway: Option<Bytes>) {
+    pub(crate) async fn close(&mut self, end: &Disconnect, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
                 self.outbox.announce(self.outbox.sender(), goaway);
             }
             self.outbox.close(frame);
-            let patience = if matches!(end, End::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
+            let patience = if matches!(end, Disconnect::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
             let deadline = Instant::now() + patience;
             let outbox = &self.outbox;
             if flush_until(outbox, deadline).await {
                 let farewell = async {
                     let _ = poll_fn(|cx| outbox.poll_shutdown(cx)).await;
                     // Nothing follows the client's close frame, so there is nothing to read before the stream is closed.
-                    if !matches!(end, End::Closed(_)) {
+                    if !matches!(end, Disconnect::Closed(_)) {
                         linger(&mut self.reader).await;
                     }
                 };
@@ -148,23 +140,30 @@ impl Connection {
         session: &mut Session,
         clock: &mut Clock,
         mut alarm: Pin<&mut Sleep>,
-    ) -> Poll<End> {
+    ) -> Poll<Disconnect> {
         loop {
             let now = Instant::now();
-            let mut flushes = Deferred::default();
-            let input = self.poll_input(cx, session, clock, now, &mut flushes);
-            flushes.flush();
+            let budget = Budget { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
+            let mut pass = Pass { cx, session, clock, now, budget, deferred: Deferred::default() };
+            let input = self.poll_input(&mut pass);
+            pass.deferred.flush();
             if input.is_ready() {
                 return input;
             }
             let mut status = match self.outbox.poll_write(cx) {
-                Ok(Status { end: Some(reason), .. }) => return Poll::Ready(End::Told(reason)),
+                Ok(Status { close_request: Some(request), .. }) => return Poll::Ready(Disconnect::Told(request)),
                 Ok(status) => status,
-                Err(error) => return Poll::Ready(End::Lost(error)),
+                Err(error) => return Poll::Ready(Disconnect::Lost(error)),
             };
             // After reading and writing, so that a relay that was stopped for a minute first handles what has arrived.
-            if let Poll::Ready(end) = self.check_deadlines(cx, session, clock, now, &mut status) {
+            if let Some(end) = clock.expired(session, status, now) {
                 return Poll::Ready(end);
+            }
+            if now >= clock.heartbeat() {
+                status = match self.beat(cx, clock, now, status) {
+                    Ok(status) => status,
+                    Err(end) => return Poll::Ready(end),
+                };
             }
             let next = clock.next_deadline(session, status);
             if next < alarm.deadline() || alarm.is_elapsed() {
@@ -177,51 +176,44 @@ impl Connection {
     }
 
     /// Reads and handles messages, as many as one turn allows.
-    fn poll_input(
-        &mut self,
-        cx: &mut Context<'_>,
-        session: &mut Session,
-        clock: &mut Clock,
-        now: Instant,
-        flushes: &mut Deferred,
-    ) -> Poll<End> {
-        let mut turn = Turn { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
+    fn poll_input(&mut self, pass: &mut Pass<'_, '_>) -> Poll<Disconnect> {
         let mut buffer = BUFFER.take();
         let end = loop {
-            if session.poll_waiting(cx, now, flushes).is_pending() {
+            let now = pass.now;
+            if pass.session.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
                 break Poll::Pending;
             }
-            if self.has_unread_answers && self.outbox.poll_answered(cx).is_pending() {
-                clock.throttle(now, now + PING_INTERVAL);
+            if self.has_unread_answers && self.outbox.poll_answered(pass.cx).is_pending() {
+                pass.clock.throttle(now, now + PING_INTERVAL);
                 break Poll::Pending;
             }
             self.has_unread_answers = false;
             if !self.has_memory() {
-                clock.throttle(now, now + MEMORY_PAUSE);
-                let is_over = clock.throttled.is_some_and(|(since, _)| now >= since + MESSAGE_DEADLINE);
-                break if is_over { Poll::Ready(End::Unfinished) } else { Poll::Pending };
+                pass.clock.throttle(now, now + MEMORY_PAUSE);
+                let is_over = pass.clock.throttled_since().is_some_and(|since| now >= since + MESSAGE_DEADLINE);
+                break if is_over { Poll::Ready(Disconnect::Unfinished) } else { Poll::Pending };
             }
-            if let Some(until) = session.rate().next_read(now) {
-                clock.throttle(now, until);
+            if let Some(until) = pass.session.rate().next_read(now) {
+                pass.clock.throttle(now, until);
                 break Poll::Pending;
             }
-            clock.unthrottle(now);
-            if turn.is_over() {
-                cx.waker().wake_by_ref();
+            pass.clock.unthrottle(now);
+            if pass.budget.is_spent() {
+                pass.cx.waker().wake_by_ref();
                 break Poll::Pending;
             }
-            let filled = match self.poll_fill(cx, &mut buffer) {
+            let filled = match self.poll_fill(pass.cx, &mut buffer) {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(end)) => break Poll::Ready(end),
                 Poll::Ready(Ok((filled, read))) => {
-                    session.rate().take_bytes(read, now);
+                    pass.session.rate().take_bytes(read, now);
                     filled
                 }
             };
             let input = buffer.get_mut(..filled).unwrap_or_default();
-            let (taken, stop) = self.decode(cx, input, session, clock, now, &mut turn, flushes);
+            let (taken, stop) = self.decode(input, pass);
             self.keep(input.get(taken..).unwrap_or_default(), !matches!(stop, Stop::NeedMore));
-            if let Stop::End(end) = stop {
+            if let Stop::Disconnect(end) = stop {
                 break Poll::Ready(end);
             }
         };
@@ -230,7 +222,7 @@ impl Connection {
     }
 
     /// Fills `buffer` with the bytes to decode; returns how many there are, and how many of them were read now.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), End>> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), Disconnect>> {
         let kept = self.rest.len();
         if buffer.len() < kept + READ_BYTES {
             buffer.resize(kept + READ_BYTES, 0);
@@ -244,73 +236,65 @@ impl Connection {
         let mut room = ReadBuf::new(buffer.get_mut(kept..kept + READ_BYTES).unwrap_or_default());
         match Pin::new(&mut self.reader).poll_read(cx, &mut room) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(End::Lost(error))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Disconnect::Lost(error))),
             Poll::Ready(Ok(())) => match room.filled().len() {
-                0 => Poll::Ready(Err(End::HungUp)),
+                0 => Poll::Ready(Err(Disconnect::HungUp)),
                 read => Poll::Ready(Ok((kept + read, read))),
             },
         }
     }
 
     /// Hands the items in `input` to the session; says how many bytes that took, and why no more.
-    #[allow(clippy::too_many_arguments, reason = "what one turn is made of")]
-    fn decode(
-        &mut self,
-        cx: &Context<'_>,
-        input: &mut [u8],
-        session: &mut Session,
-        clock: &mut Clock,
-        now: Instant,
-        turn: &mut Turn,
-        flushes: &mut Deferred,
-    ) -> (usize, Stop) {
+    fn decode(&mut self, input: &mut [u8], pass: &mut Pass<'_, '_>) -> (usize, Stop) {
+        let now = pass.now;
         let mut taken = 0;
         let stop = loop {
-            if turn.is_over() {
-                break Stop::Turn;
+            if pass.budget.is_spent() {
+                break Stop::Budget;
             }
             let (bytes, item) = match self.decoder.decode(input.get_mut(taken..).unwrap_or_default()) {
                 Ok(decoded) => decoded,
-                Err(violation) => break Stop::End(violation.into()),
+                Err(violation) => break Stop::Disconnect(violation.into()),
             };
             taken += bytes;
-            turn.frames -= usize::from(bytes > 0);
+            pass.budget.frames -= usize::from(bytes > 0);
             let is_empty = match item {
                 None if bytes == 0 => break Stop::NeedMore,
                 None => continue,
                 Some(Item::Text(text)) => {
-                    (clock.heard, clock.message) = (now, None);
-                    turn.messages -= 1;
-                    if session.receive(&text, now, cx.waker(), flushes).is_err() {
-                        break Stop::End(End::Flood);
+                    (pass.clock.heard, pass.clock.message) = (now, None);
+                    pass.budget.messages -= 1;
+                    if pass.session.receive(&text, now, pass.cx.waker(), &mut pass.deferred).is_err() {
+                        break Stop::Disconnect(Disconnect::Flood);
                     }
-                    self.has_unread_answers |= session.take_answered() && self.outbox.poll_answered(cx).is_pending();
-                    if session.is_waiting() || self.has_unread_answers {
+                    self.has_unread_answers |=
+                        pass.session.take_answered() && self.outbox.poll_answered(pass.cx).is_pending();
+                    if pass.session.is_waiting() || self.has_unread_answers {
                         break Stop::Waiting;
                     }
                     false
                 }
-                Some(Item::Close(close)) => break Stop::End(End::Closed(close)),
+                Some(Item::Close(close)) => break Stop::Disconnect(Disconnect::Closed(close)),
                 Some(Item::Ping(payload)) => {
-                    clock.heard = now;
+                    pass.clock.heard = now;
                     self.outbox.pong(&payload);
                     true
                 }
                 Some(Item::Pong(payload)) => {
-                    clock.heard = now;
+                    pass.clock.heard = now;
                     // The answers that the relay asks for are no flood, however many they are.
-                    !self.outbox.confirm(&payload)
+                    !self.outbox.ack(&payload)
                 }
                 Some(Item::EmptyFragment) => true,
             };
-            if is_empty && clock.empty_frames.exceeds(now) {
-                break Stop::End(End::EmptyFrames);
+            if is_empty && pass.clock.empty_frames.exceeds(now) {
+                break Stop::Disconnect(Disconnect::EmptyFrames);
             }
         };
         if self.decoder.is_within_message() {
-            clock.message.get_or_insert(now);
+            pass.clock.message.get_or_insert(now);
         } else {
-            clock.message = None;
+            pass.clock.message = None;
         }
         (taken, stop)
     }
@@ -342,103 +326,27 @@ impl Connection {
         }
     }
 
-    fn check_deadlines(
-        &mut self,
+    /// Sends a ping if it is time for one, and frees memory. Returns how the outbox stands.
+    ///
+    /// # Errors
+    /// Why the connection ends, if the client did not answer the last ping, or is gone.
+    fn beat(
+        &self,
         cx: &mut Context<'_>,
-        session: &Session,
         clock: &mut Clock,
         now: Instant,
-        status: &mut Status,
-    ) -> Poll<End> {
-        if status.stalled_since.is_some_and(|since| now >= since + WRITE_DEADLINE) {
-            return Poll::Ready(End::Slow);
-        }
-        if clock.join_deadline(session).is_some_and(|deadline| now >= deadline) {
-            return Poll::Ready(End::NoJoin);
-        }
-        if clock.message_deadline().is_some_and(|deadline| now >= deadline) {
-            return Poll::Ready(End::Unfinished);
-        }
-        if now < clock.heartbeat {
-            return Poll::Pending;
-        }
-        // The deadline counts from the ping, not from the last message: a relay that was stopped for a minute must ping
-        // its clients before it closes their connections.
-        let heard = clock.heard_by(now);
-        let slowly_read_until = status.read_at.map(|read| read + SLOW_PONG_DEADLINE).filter(|until| now < *until);
-        match (clock.pinged, slowly_read_until) {
-            // The ping is queued behind what the kernel holds.
-            (Some(pinged), Some(until)) if heard < pinged => clock.heartbeat = until.min(now + PONG_DEADLINE),
-            (Some(pinged), None) if heard < pinged => return Poll::Ready(End::Timeout),
-            _ if now < heard + PING_INTERVAL => {
-                (clock.pinged, clock.heartbeat) = (None, heard + PING_INTERVAL);
-            }
-            _ => {
-                (clock.pinged, clock.heartbeat) = (Some(now), now + PONG_DEADLINE);
+        status: Status,
+    ) -> Result<Status, Disconnect> {
+        let status = match clock.beat(status, now) {
+            Heartbeat::Wait => status,
+            Heartbeat::Ping => {
                 self.outbox.ping();
-                match self.outbox.poll_write(cx) {
-                    Ok(now) => *status = now,
-                    Err(error) => return Poll::Ready(End::Lost(error)),
-                }
+                self.outbox.poll_write(cx).map_err(Disconnect::Lost)?
             }
-        }
+            Heartbeat::Timeout => return Err(Disconnect::Timeout),
+        };
         self.outbox.shrink();
-        Poll::Pending
-    }
-}
-
-impl Clock {
-    fn next_deadline(&self, session: &Session, status: Status) -> Instant {
-        [
-            status.stalled_since.map(|since| since + WRITE_DEADLINE),
-            self.join_deadline(session),
-            self.message_deadline(),
-            self.throttled.map(|(_, until)| until),
-            session.next_look(),
-        ]
-        .into_iter()
-        .flatten()
-        .fold(self.heartbeat, Instant::min)
-    }
-
-    fn new(now: Instant) -> Self {
-        Self {
-            opened: now,
-            heard: now,
-            pinged: None,
-            heartbeat: now + PING_INTERVAL,
-            message: None,
-            throttled: None,
-            empty_frames: EmptyFrames::new(now),
-        }
-    }
-
-    /// When the client must have joined; none while the relay or a host decides on its join.
-    fn join_deadline(&self, session: &Session) -> Option<Instant> {
-        session.must_join().then(|| self.opened + JOIN_DEADLINE)
-    }
-
-    fn message_deadline(&self) -> Option<Instant> {
-        // A client cannot finish its message while the relay does not read.
-        self.message.filter(|_| self.throttled.is_none()).map(|began| began + MESSAGE_DEADLINE)
-    }
-
-    fn throttle(&mut self, now: Instant, until: Instant) {
-        let since = self.throttled.map_or(now, |(since, _)| since);
-        self.throttled = Some((since, until));
-    }
-
-    /// As `heard`, without the time in which the connection is throttled: that does not count against the client.
-    fn heard_by(&self, now: Instant) -> Instant {
-        self.throttled.map_or(self.heard, |(since, _)| (self.heard + (now - since)).min(now))
-    }
-
-    fn unthrottle(&mut self, now: Instant) {
-        self.heard = self.heard_by(now);
-        if let Some((since, _)) = self.throttled.take() {
-            let unread = now - since;
-            self.message = self.message.map(|began| (began + unread).min(now));
-        }
+        Ok(status)
     }
 }
 
@@ -506,7 +414,7 @@ mod tests {
         let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
         let outbox = Arc::new(Outbox::new(0));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let mut session = Session::new(hub, 1, Arc::clone(&outbox), rate, None, None);
+        let mut session = Session::new(hub, 1, Arc::clone(&outbox), rate, None, Default::default());
         let mut connection = Connection::new(Opaque(Pings(TURNS * FRAMES_A_TURN)), &[], outbox, 1024);
         let mut polls = 0;
         let mut run = pin!(connection.run(&mut session));
@@ -515,7 +423,7 @@ mod tests {
             run.as_mut().poll(cx)
         })
         .await;
-        assert!(matches!(end, End::HungUp), "{end}");
+        assert!(matches!(end, Disconnect::HungUp), "{end}");
         assert!(polls >= TURNS, "{polls} turns");
     }
 }

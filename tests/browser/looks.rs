@@ -86,13 +86,20 @@ async fn a_call_can_be_made_by_keyboard_alone() {
     alice.shows("document.querySelector('dialog[open]') !== null").await;
     alice.press("\u{e00c}").await;
     alice.shows("document.querySelector('dialog[open]') === null").await;
+    // It asks first.
     alice.press("x").await;
+    alice.shows("document.querySelector('#leave[open]') !== null").await;
+    alice.press("\u{e00c}").await;
+    alice.shows("document.querySelector('#leave[open]') === null").await;
+    alice.press("x").await;
+    alice.shows("document.querySelector('#leave[open]') !== null").await;
+    alice.press("\u{e007}").await;
     alice.is("left").await;
     browser.end().await;
 }
 
 /// What axe-core (npm) finds serious or worse in the page as it is.
-async fn serious_faults(window: &Window) -> String {
+pub async fn serious_faults(window: &Window) -> String {
     let axe = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/axe.min.js"))
         .expect("target/tools/axe.min.js: scripts/test puts it there");
     // The page's own policy runs no foreign script; the debugger may.

@@ -1,5 +1,7 @@
 //! Real calls in real Chromium, through the real binary.
 
+// Where there are Chromium and network namespaces.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,13 +18,19 @@ mod fifty_lines;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hosting;
+mod identity;
 mod invited;
 mod lan;
 mod looks;
+mod number;
+mod outage;
 mod own_page;
+mod people;
 mod proxied;
+mod refused;
 mod safety;
 mod served;
+mod shown;
 mod signaling;
 mod support;
 mod talk;

@@ -13,6 +13,34 @@ fn readme_page() -> String {
     page.to_owned()
 }
 
+/// The first in the client's guide, which takes a call's whole mesh from the relay.
+fn readme_page_with_call() -> String {
+    let readme = include_str!("../../web/README.md");
+    let page = readme.split("```html\n").nth(1).unwrap().split("```\n").next().unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.lines().count() <= 21, "{page}");
+    page.to_owned()
+}
+
+#[tokio::test]
+async fn the_page_of_twenty_lines_makes_a_call_and_meets_the_call_page() {
+    let relay = Relay::start().await;
+    let pages = PageServer::start(readme_page_with_call()).await;
+    let browser = Browser::with().dialling_8080_reaches(&relay).start().await;
+    let one = browser.open(&pages.url("")).await;
+    let two = browser.open(&pages.url("")).await;
+    for window in [&one, &two] {
+        window.plays(OTHER).await;
+        window.plays_sound(OTHER).await;
+    }
+    two.close().await;
+    one.shows(&format!("!{OTHER}")).await;
+    let bob = browser.open(&relay.url("?room=my-room")).await;
+    bob.join_as("Bob").await;
+    bob.plays_video_of("Ana").await;
+    one.plays(OTHER).await;
+    browser.end().await;
+}
+
 const OTHER: &str = "document.querySelector('video:not(#me)')";
 
 #[tokio::test]

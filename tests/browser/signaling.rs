@@ -10,9 +10,9 @@ use crate::support::{Browser, Line, PageServer, Relay, ScriptedRelay, Window};
 
 /// A page with nothing but a channel, and notes of what it hears.
 const PAGE: &str = concat!(
-    "<!doctype html><title>Channel</title><script>",
-    include_str!("../../web/signaling.js"),
-    "</script><script>
+    "<!doctype html><title>Channel</title><script type=module>",
+    include_str!("../../web/sdk/signaling.js"),
+    "
         const heard = [];
         const channel = new SignalingChannel(new URLSearchParams(location.search).get('relay'));
         for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message']) channel.on(type, (event) => heard.push({ ...event, type }));
@@ -21,6 +21,7 @@ const PAGE: &str = concat!(
             for (let data = first; data <= last; data += 1) if (!channel.send('message', { data }, to)) return false;
             return true;
         };
+        Object.assign(globalThis, { channel, errors, heard, say });
     </script>"
 );
 
@@ -407,7 +408,7 @@ async fn addresses_that_cannot_be_right_are_refused_with_a_sentence() {
     stranger
         .run(&format!(
             "{};{}",
-            include_str!("../../web/signaling.js"),
+            include_str!("../../web/sdk/signaling.js").replace("\nexport ", "\n"),
             reasons.replace("PORT", &relay.port().to_string())
         ))
         .await;

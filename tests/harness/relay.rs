@@ -191,10 +191,15 @@ impl TestRelay {
 
     /// The same for bytes that are no text.
     pub async fn raw_bytes(&self, request: &[u8]) -> String {
+        String::from_utf8_lossy(&self.bytes(request).await).into_owned()
+    }
+
+    /// The same for an answer that is no text either.
+    pub async fn bytes(&self, request: &[u8]) -> Vec<u8> {
         let mut stream = self.connect().await;
         stream.write_all(request).await.unwrap();
         let mut response = Vec::new();
         soon("the end", stream.read_to_end(&mut response)).await.unwrap();
-        String::from_utf8_lossy(&response).into_owned()
+        response
     }
 }

@@ -44,8 +44,8 @@ fn only(names: &[&str], networks: &[&str]) -> Option<NameConstraints> {
     Some(NameConstraints { permitted_subtrees: names.chain(networks).collect(), excluded_subtrees: Vec::new() })
 }
 
-/// An authority as earlier versions made it: a root that signs certificates of servers itself.
-fn earlier() -> CertificateParams {
+/// An issuer, which signs certificates of servers.
+fn issuer() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "signaling-relay authority of test");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -55,7 +55,7 @@ fn earlier() -> CertificateParams {
     params
 }
 
-/// The file of a root that signs by itself.
+/// The file of a root that signs certificates of servers itself.
 fn alone(params: CertificateParams) -> String {
     let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     root.key().serialize_pem() + &root.pem()
@@ -63,7 +63,7 @@ fn alone(params: CertificateParams) -> String {
 
 /// A root that may sign an issuer.
 fn root() -> CertificateParams {
-    let mut params = earlier();
+    let mut params = issuer();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params
 }
@@ -148,7 +148,7 @@ async fn an_authority_that_cannot_be_used_stops_the_start() {
     }
     // A server's certificate signs nothing.
     let (cert, own) = Pki::new().issue(1, (2020, 2120));
-    plant(folder.path(), &(own + &cert));
+    plant(folder.path(), &(own + &cert + &cert));
     let said = refusal(folder.path()).await;
     assert!(said.contains("not an authority's"), "{said}");
     let occupied = file(folder.path(), "file", "");
@@ -179,19 +179,24 @@ async fn a_thief_of_the_key_poses_as_a_site_to_java_only_if_devices_trust_that_k
         eprintln!("skipped: there is no java that runs a source file");
         return;
     }
-    for (is_earlier, thief_is_believed) in [(true, true), (false, false)] {
+    for (is_direct, thief_is_believed) in [(true, true), (false, false)] {
         let folder = tempfile::tempdir().unwrap();
-        if is_earlier {
-            plant(folder.path(), &alone(earlier()));
-        }
-        let (relay, _) = start(folder.path()).await;
+        let _relay = if is_direct {
+            let planted = alone(issuer());
+            plant(folder.path(), &planted);
+            file(folder.path(), "authority.pem", &planted[planted.find("-----BEGIN CERTIFICATE").unwrap()..]);
+            None
+        } else {
+            let (relay, _) = start(folder.path()).await;
+            let honest = format!("https://localhost:{}/healthz", relay.port());
+            let (good, said) = visit(folder.path(), &honest);
+            assert!(good && said.contains("200"), "{said}");
+            Some(relay)
+        };
         let (cert, key) = forge(folder.path(), "DNS:www.bank.example");
         let thief = Process::start(&["--listen", "127.0.0.1:0", "--cert", text(&cert), "--key", text(&key)]).await;
-        let honest = format!("https://localhost:{}/healthz", relay.port());
-        let (good, said) = visit(folder.path(), &honest);
-        assert!(good && said.contains("200"), "{said}");
         let (believed, said) = visit(folder.path(), &format!("https://www.bank.example:{}/healthz", thief.port()));
-        assert_eq!(believed, thief_is_believed, "an earlier version: {is_earlier}; {said}");
+        assert_eq!(believed, thief_is_believed, "trusted directly: {is_direct}; {said}");
         assert!(believed || said.contains("name constraints check failed"), "{said}");
     }
 }
@@ -213,26 +218,22 @@ fn visit(folder: &Path, url: &str) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn an_authority_of_an_earlier_version_goes_on_serving_and_the_log_says_what_it_lacks() {
+async fn an_authority_whose_own_key_devices_would_trust_is_refused_and_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let key = plant(folder.path(), &alone(earlier()));
+    let key = plant(folder.path(), &alone(issuer()));
     let before = fs::read_to_string(&key).unwrap();
-    let (mut relay, address) = start(folder.path()).await;
-    let log = relay.expect_log("made by an earlier version").await;
-    for part in ["WARN", "Java", text(&key), text(&folder.path().join("authority.pem")), "renew"] {
-        assert!(log.contains(part), "{part}: {log}");
+    let said = refusal(folder.path()).await;
+    for part in ["only one certificate", text(&key), "to make a new one"] {
+        assert!(said.contains(part), "{part}: {said}");
     }
-    let authority = folder.path().join("authority.pem");
-    let verify = ["s_client", "-connect", &address.to_string(), "-CAfile", text(&authority), "-verify_return_error"];
-    let (_, said) = tool("openssl", &verify, "");
-    assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
     assert_eq!(fs::read_to_string(&key).unwrap(), before);
+    assert!(!folder.path().join("authority.pem").exists(), "nobody gets it");
 }
 
 #[tokio::test]
 async fn an_authority_that_could_vouch_for_more_than_is_claimed_is_refused() {
     let with = |edit: &dyn Fn(&mut CertificateParams)| {
-        let mut params = earlier();
+        let mut params = issuer();
         edit(&mut params);
         params
     };
@@ -248,30 +249,37 @@ async fn an_authority_that_could_vouch_for_more_than_is_claimed_is_refused() {
         params.name_constraints = None;
         params.custom_extensions.push(extension);
     });
-    let one = alone(earlier());
-    let another = alone(earlier());
-    let (key, certificate) = one.split_at(one.find("-----BEGIN CERTIFICATE").unwrap());
-    let of_another = &another[another.find("-----BEGIN CERTIFICATE").unwrap()..];
-    let both = below(root(), earlier());
-    let of_another_root = &both[both.rfind("-----BEGIN CERTIFICATE").unwrap()..];
+    let (one, another) = (below(root(), issuer()), below(root(), issuer()));
+    let begin =
+        |text: &str| (text.find("-----BEGIN CERTIFICATE").unwrap(), text.rfind("-----BEGIN CERTIFICATE").unwrap());
+    let (first, last) = begin(&one);
+    let (key, certificate) = (&one[..first], &one[first..last]);
+    let (first_of_another, last_of_another) = begin(&another);
+    let (of_another, of_another_root) = (&another[first_of_another..], &another[last_of_another..]);
     for (planted, fault) in [
-        (alone(unconstrained.clone()), "has no name constraints"),
-        (alone(uncritical), "are not critical"),
-        (alone(with(&|params| params.name_constraints = only(&["com"], &networks))), "could vouch for \"com\""),
-        (alone(with(&|params| params.name_constraints = only(&[], &networks))), "allow every host name"),
-        (alone(with(&|params| params.name_constraints = only(&["localhost"], &["fc00::/7"]))), "allow every address"),
+        (below(root(), unconstrained.clone()), "has no name constraints"),
+        (below(root(), uncritical), "are not critical"),
+        (below(root(), with(&|params| params.name_constraints = only(&["com"], &networks))), "could vouch for \"com\""),
+        (below(root(), with(&|params| params.name_constraints = only(&[], &networks))), "allow every host name"),
         (
-            alone(with(&|params| params.name_constraints = only(&["localhost"], &["0.0.0.0/0", "fc00::/7"]))),
+            below(root(), with(&|params| params.name_constraints = only(&["localhost"], &["fc00::/7"]))),
+            "allow every address",
+        ),
+        (
+            below(root(), with(&|params| params.name_constraints = only(&["localhost"], &["0.0.0.0/0", "fc00::/7"]))),
             "could vouch for 0.0.0.0/0",
         ),
-        (alone(with(&|params| params.extended_key_usages.clear())), "more than servers"),
-        (alone(with(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))), "may sign for authorities"),
-        (below(unconstrained_root, earlier()), "that devices trust is not safe"),
+        (below(root(), with(&|params| params.extended_key_usages.clear())), "more than servers"),
+        (
+            below(root(), with(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
+            "may sign for authorities",
+        ),
+        (below(unconstrained_root, issuer()), "that devices trust is not safe"),
         (below(root(), unconstrained), "its certificate is not safe"),
         (below(root(), root()), "may sign for authorities"),
         (format!("{key}{certificate}{of_another_root}"), "the root did not sign"),
         (format!("{key}{of_another}"), "the key in"),
-        (format!("{both}{certificate}"), "has 3 certificates"),
+        (format!("{one}{certificate}"), "has 3 certificates"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = plant(folder.path(), &planted);
@@ -280,7 +288,7 @@ async fn an_authority_that_could_vouch_for_more_than_is_claimed_is_refused() {
         assert!(said.contains(text(&file)) && said.contains("to make a new one"), "{said}");
         assert!(!folder.path().join("authority.pem").exists(), "nobody gets it");
     }
-    for fine in [one, both] {
+    for fine in [one, another] {
         let folder = tempfile::tempdir().unwrap();
         plant(folder.path(), &fine);
         start(folder.path()).await;
@@ -291,7 +299,7 @@ async fn an_authority_that_could_vouch_for_more_than_is_claimed_is_refused() {
 async fn an_authority_that_others_may_have_put_there_is_refused() {
     let allow = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let key = plant(folder.path(), &alone(earlier()));
+    let key = plant(folder.path(), &below(root(), issuer()));
     for mode in [0o620, 0o666] {
         allow(&key, mode);
         let said = refusal(folder.path()).await;
@@ -312,4 +320,21 @@ async fn an_authority_that_others_may_have_put_there_is_refused() {
     allow(&key, 0o644);
     let (mut relay, _) = start(folder.path()).await;
     relay.expect_log("every user of this machine can reach the private key").await;
+}
+
+#[tokio::test]
+async fn a_fifo_in_place_of_a_file_stops_the_start_and_does_not_hang_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str| {
+        let (made, said) = tool("mkfifo", &["-m", "600", text(&folder.path().join(name))], "");
+        assert!(made, "{said}");
+    };
+    put("authority.key");
+    let said = refusal(folder.path()).await;
+    assert!(said.contains("authority.key") && said.contains("not a regular file"), "{said}");
+    std::fs::remove_file(folder.path().join("authority.key")).unwrap();
+    put("authority.pem");
+    let output = run(&["--lan", "--listen", "127.0.0.1:0", "--lan-dir", text(folder.path())]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("authority.pem") && said.contains("not a regular file"), "{said}");
 }

@@ -64,6 +64,28 @@ async fn a_request_head_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn between_requests_a_connection_may_rest_longer_than_the_balancers_in_front_of_it() {
+    let mut stream = relay().connect().await;
+    let mut answer = vec![0; 4096];
+    // Longer in all than a page may take.
+    for _ in 0..3 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let bytes = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..bytes].ends_with(b"ok\n"));
+        sleep(Duration::from_secs(70)).await;
+    }
+    // A head that has begun must end as soon as the first one.
+    let start = Instant::now();
+    write_without_end(&mut stream, b"X", Duration::from_secs(1)).await;
+    assert_about(start.elapsed(), limits::HEAD_DEADLINE);
+    let mut stream = relay().connect().await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let start = Instant::now();
+    while stream.read(&mut answer).await.unwrap() > 0 {}
+    assert_about(start.elapsed(), limits::KEEP_ALIVE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_socket_that_joins_no_room_is_closed_with_1008() {
     let mut client = relay().dial("/ws").await;
     let start = Instant::now();
@@ -577,4 +599,28 @@ async fn what_is_sent_behind_a_join_that_waits_is_carried_out_in_order_after_it(
     assert_eq!(there.expect("peer_left").await["reason"], "left");
     assert_eq!(comes.expect_joined().await["room"], "slow");
     assert_eq!(comes.expect_joined().await["room"], "other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_names_a_room_where_the_url_joins_none_is_told_what_does_after_a_second() {
+    let relay = relay();
+    for path in ["/ws?room=r", "/ws/?room=r&name=Ana", "/ws?id=a"] {
+        let mut silent = relay.dial(path).await;
+        let start = Instant::now();
+        let error = silent.expect_error("bad_message").await;
+        assert_about(start.elapsed(), limits::MISLED_PATIENCE);
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("/?room=R") && said.contains("join"), "{said}");
+        // It may join all the same.
+        silent.join("r").await;
+        silent.close().await;
+    }
+    for path in ["/ws?room=r", "/ws", "/ws?route=r"] {
+        let mut client = relay.dial(path).await;
+        if path == "/ws?room=r" {
+            client.join("s").await;
+        }
+        sleep(limits::MISLED_PATIENCE * 2).await;
+        client.expect_nothing().await;
+    }
 }

@@ -1,16 +1,22 @@
 //! What one port serves besides the sockets: the page, the relay's health, and proper refusals.
 
-use std::io::Write;
+use std::io::{Read, Write};
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use signaling_relay::{Config, limits};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{self, TestRelay, file, text, tool};
+use crate::harness::{self, TestRelay, file};
+#[cfg(unix)]
+use crate::harness::{text, tool};
 
 /// A request with these lines of headers, on a connection that closes after it.
 fn request(line: &str, headers: &str) -> String {
@@ -43,39 +49,116 @@ async fn every_url_that_takes_a_socket_serves_the_page_as_well() {
     }
 }
 
+/// The files of `web/` with their paths in it, in order.
+fn files_of_the_page() -> Vec<(String, Vec<u8>)> {
+    let mut folders = vec![PathBuf::from("web")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix("web").unwrap().to_str().unwrap().to_owned();
+                files.push((name, std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
 #[tokio::test]
 async fn every_file_of_the_page_is_served_as_it_is_with_its_type() {
     let relay = TestRelay::start().await;
-    let mut files = 0;
-    for entry in std::fs::read_dir("web").unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
+    let files = files_of_the_page();
+    assert!(files.len() > 3);
+    for (name, content) in files {
         let response = get(&relay, &format!("/{name}")).await;
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{name}: {head}");
-        assert!(body.as_bytes() == std::fs::read(&path).unwrap(), "{name} is not what is in the folder");
-        let content_type = match path.extension().unwrap().to_str().unwrap() {
+        assert!(body.as_bytes() == content, "{name} is not what is in the folder");
+        let content_type = match name.rsplit_once('.').unwrap().1 {
             "html" => "text/html; charset=utf-8",
             "js" | "mjs" => "text/javascript; charset=utf-8",
             "css" => "text/css; charset=utf-8",
             "svg" => "image/svg+xml",
+            "json" => "application/json",
             "ts" => "text/plain; charset=utf-8",
             "md" => "text/markdown; charset=utf-8",
             other => panic!("what is the type of .{other}?"),
         };
         assert!(head.contains(&format!("content-type: {content_type}\r\n")), "{name}: {head}");
-        files += 1;
     }
-    assert!(files > 3);
 }
 
 #[test]
-fn all_of_the_page_is_at_most_120_kib() {
-    let files = std::fs::read_dir("web").unwrap().map(Result::unwrap);
-    // The guide is for people; no page loads it.
-    let loaded = files.filter(|entry| entry.file_name() != "README.md");
-    let bytes: u64 = loaded.map(|entry| entry.metadata().unwrap().len()).sum();
-    assert!(bytes <= 120 * 1024, "{bytes} bytes");
+fn all_of_the_page_is_at_most_56_kib_when_gzipped_as_one() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    for (name, content) in files_of_the_page() {
+        // The guide and the types are for people; no page loads them.
+        if !name.ends_with(".d.ts") && name != "README.md" {
+            encoder.write_all(&content).unwrap();
+        }
+    }
+    let bytes = encoder.finish().unwrap().len();
+    assert!(bytes <= 56 * 1024, "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn who_accepts_gzip_gets_the_files_gzipped() {
+    let relay = TestRelay::start().await;
+    let plain = get(&relay, "/page/main.js").await;
+    assert!(plain.contains("vary: Accept-Encoding\r\n") && !plain.contains("content-encoding"), "{plain}");
+    let tag = |head: &str| head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    for accepted in ["gzip", "br, gzip;q=0.8", "*", "GZIP, deflate"] {
+        let accept = format!("Accept-Encoding: {accepted}\r\nOrigin: http://localhost:5500\r\n");
+        let response = relay.bytes(request("GET /page/main.js", &accept).as_bytes()).await;
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let (head, body) = (std::str::from_utf8(&response[..end]).unwrap(), &response[end + 4..]);
+        assert!(head.contains("content-encoding: gzip\r\n"), "{accepted}: {head}");
+        assert!(head.contains("vary: Accept-Encoding\r\n") && head.contains("vary: Origin\r\n"), "{head}");
+        assert!(head.contains("content-type: text/javascript; charset=utf-8"), "{head}");
+        assert_ne!(tag(head), tag(&plain), "each representation has its tag");
+        let mut text = String::new();
+        GzDecoder::new(body).read_to_string(&mut text).unwrap();
+        assert!(plain.ends_with(&text) && text.len() > body.len(), "{accepted}");
+        let again = format!("{accept}If-None-Match: {}\r\n", tag(head));
+        assert!(relay.raw(&request("GET /page/main.js", &again)).await.starts_with("HTTP/1.1 304"));
+    }
+    for refused in ["identity", "gzip;q=0", "br, gzip; q=0.0"] {
+        let response = relay.raw(&request("GET /page/main.js", &format!("Accept-Encoding: {refused}\r\n"))).await;
+        assert!(!response.contains("content-encoding"), "{refused}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_learns_whether_clients_need_a_token() {
+    let relay = TestRelay::start().await;
+    let told = get(&relay, "/site.json").await;
+    assert!(
+        told.contains("content-type: application/json\r\n") && told.contains("cache-control: no-store\r\n"),
+        "{told}"
+    );
+    let (_, body) = told.split_once("\r\n\r\n").unwrap();
+    // It listens on loopback alone, so there is no address for others.
+    assert_eq!(body.trim_end(), r#"{"lan":[],"tokens":false}"#);
+}
+
+#[tokio::test]
+async fn the_client_has_the_addresses_that_other_peoples_pages_know() {
+    let relay = TestRelay::start().await;
+    for (name, module) in [("signaling", "sdk/signaling.js"), ("peer", "sdk/peer.js")] {
+        let module = std::fs::read_to_string(format!("web/{module}")).unwrap();
+        assert!(get(&relay, &format!("/{name}.mjs")).await.ends_with(&module));
+        let classic = get(&relay, &format!("/{name}.js")).await;
+        assert!(classic.contains("content-type: text/javascript; charset=utf-8"), "{classic}");
+        assert!(!classic.contains("\nexport ") && classic.contains("Object.assign(globalThis, {"), "{classic}");
+    }
+    for (old, new) in [("/call.js", "sdk/call.js"), ("/main.js", "page/main.js"), ("/style.css", "page/style.css")] {
+        let moved = get(&relay, old).await;
+        assert!(moved.starts_with("HTTP/1.1 308") && moved.contains(&format!("location: {new}\r\n")), "{moved}");
+    }
 }
 
 #[tokio::test]
@@ -158,6 +241,7 @@ fn serving(folder: &Path) -> Config {
     Config { web: Some(PathBuf::from(folder)), ..Config::default() }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_symlink_is_followed_within_the_folder_and_not_out_of_it() {
     let parent = tempfile::tempdir().unwrap();
@@ -203,6 +287,7 @@ async fn a_symlink_is_followed_within_the_folder_and_not_out_of_it() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_folder_may_itself_be_reached_by_a_symlink_and_be_replaced() {
     let parent = tempfile::tempdir().unwrap();
@@ -219,6 +304,7 @@ async fn a_folder_may_itself_be_reached_by_a_symlink_and_be_replaced() {
     assert!(get(&relay, "/").await.ends_with("rebuilt"));
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn what_is_no_regular_file_is_not_found_at_once() {
     let folder = folder_with_page();
@@ -310,7 +396,7 @@ async fn a_client_that_reads_too_slowly_does_not_get_all_of_a_file() {
 }
 
 /// Ways to ask for what is not served: outside the folder, or a file of the page by another name.
-const ODD_PATHS: [&str; 41] = [
+const ODD_PATHS: [&str; 64] = [
     "/nothing",
     "/index.html/",
     "/index.html%00",
@@ -323,13 +409,13 @@ const ODD_PATHS: [&str; 41] = [
     "/./index.html",
     "/x/../index.html",
     "/%2f/index.html",
-    "//",
-    "//index.html",
     "///etc/passwd",
-    "/ws/",
+    "/index.html/",
     "/wss",
+    "/wss/",
+    "/healthz/x",
+    "/ws/index.html",
     "/Healthz",
-    "/healthz/",
     "/.gitignore",
     "/.git/config",
     "/src/main.rs",
@@ -352,10 +438,33 @@ const ODD_PATHS: [&str; 41] = [
     "/proc/self/environ",
     "/C:/Windows/win.ini",
     "/~root",
+    "/index.html...",
+    "/index.html%20",
+    "/index.html:$DATA",
+    "/Index.html",
+    "/index.HTML",
+    "/INDEX~1.HTM",
+    "/PROGRA~1/index.html",
+    "/..%5cCargo.toml",
+    "/..\\Cargo.toml",
+    "/.\\index.html",
+    "/C:index.html",
+    "/C:%5cWindows%5cwin.ini",
+    "/%5c%5c?%5cC:%5cWindows%5cwin.ini",
+    "/%5c%5clocalhost%5cc$%5cWindows%5cwin.ini",
+    "/CON",
+    "/NUL",
+    "/nul.txt",
+    "/aux.html",
+    "/COM1",
+    "/com1.js",
+    "/LPT1.txt",
+    "/PRN",
+    "/CONIN$",
 ];
 
 #[tokio::test]
-async fn what_is_outside_the_page_is_not_found_by_any_of_forty_odd_paths() {
+async fn what_is_outside_the_page_is_not_found_by_any_of_sixty_odd_paths() {
     let outside = tempfile::tempdir().unwrap();
     let folder = outside.path().join("page");
     std::fs::create_dir(&folder).unwrap();
@@ -372,11 +481,40 @@ async fn what_is_outside_the_page_is_not_found_by_any_of_forty_odd_paths() {
 #[tokio::test]
 async fn other_methods_are_not_allowed() {
     let relay = TestRelay::start().await;
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
         let response = relay.raw(&request(&format!("{method} /"), "")).await;
         assert!(response.starts_with("HTTP/1.1 405"), "{method}: {response}");
         assert!(response.contains("allow: GET, HEAD"), "{response}");
     }
+}
+
+#[tokio::test]
+async fn options_says_what_is_allowed_and_lets_no_page_in() {
+    let relay = TestRelay::start().await;
+    for line in ["OPTIONS / HTTP/1.0", "OPTIONS /healthz HTTP/1.1", "OPTIONS /nothing HTTP/1.1", "OPTIONS * HTTP/1.1"] {
+        let preflight = "Origin: http://localhost\r\nAccess-Control-Request-Method: GET";
+        let response =
+            relay.raw(&format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{preflight}\r\n\r\n")).await;
+        assert!(response.contains(" 204 No Content\r\n") && response.ends_with("\r\n\r\n"), "{line}: {response}");
+        assert!(response.contains("allow: GET, HEAD, OPTIONS\r\n"), "{line}: {response}");
+        assert!(!response.contains("access-control"), "{line}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn slashes_that_a_proxy_adds_make_no_difference() {
+    let relay = TestRelay::start().await;
+    for path in ["//", "//index.html", "//ws", "/ws/", "///ws//?room=r"] {
+        let response = get(&relay, path).await;
+        assert!(response.contains("<!doctype html>"), "{path}: {response}");
+    }
+    for path in ["/healthz/", "//healthz"] {
+        assert!(get(&relay, path).await.ends_with("\r\n\r\nok\n"), "{path}");
+    }
+    for path in ["//ws", "/ws/", "//ws//"] {
+        relay.dial(path).await.join("r").await;
+    }
+    assert_eq!(relay.dial("//?room=s").await.expect_joined().await["room"], "s");
 }
 
 #[tokio::test]
@@ -473,7 +611,7 @@ async fn a_page_without_an_origin_is_refused_unless_such_pages_are_allowed() {
 #[tokio::test]
 async fn a_page_of_this_machine_may_connect_to_localhost() {
     let relay = TestRelay::start().await;
-    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
+    let own = gethostname::gethostname().into_string().unwrap().to_lowercase();
     let own = format!("{}.local:8080", own.split('.').next().unwrap());
     for (origin, host) in [
         ("http://localhost:3000", "localhost:8080"),

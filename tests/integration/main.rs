@@ -26,28 +26,35 @@ mod promises;
 mod resume;
 mod wire;
 
-// The program.
-#[cfg(all(feature = "cli", feature = "auth"))]
+// The program, where there are signals, files with modes, Unix sockets and tools such as openssl.
+#[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod auth;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod authority;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
+mod environment;
+#[cfg(all(unix, feature = "cli", feature = "auth"))]
+mod identity;
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod lan;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod local;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod program;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod proxy;
-#[cfg(feature = "cli")]
+#[cfg(all(unix, feature = "cli"))]
 mod quotas;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod tls;
 
+#[cfg(all(windows, feature = "cli", feature = "page", feature = "auth"))]
+mod windows;
+
 // What comes with it.
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod deploy;
-#[cfg(all(feature = "cli", feature = "page", feature = "auth"))]
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "auth"))]
 mod pages;
-#[cfg(all(feature = "cli", feature = "page"))]
+#[cfg(all(unix, feature = "cli", feature = "page"))]
 mod scripts;

@@ -216,6 +216,9 @@ fn flags_of(page: &mut String, title: &str, command: &Command) {
         facts.extend(Some(defaults(arg)).filter(|text| !text.is_empty()).map(|text| format!("Default: {text}.")));
         facts.extend(arg.is_required_set().then(|| "Required.".to_owned()));
         facts.extend(matches!(arg.get_action(), ArgAction::Append).then(|| "Repeatable.".to_owned()));
+        if facts.is_empty() {
+            facts.push("Optional.".to_owned());
+        }
         writeln!(page, "{}", facts.join(" ")).unwrap();
     }
 }
@@ -242,11 +245,11 @@ fn markdown(help: &str) -> String {
         }
         let words = part.split(' ').map(|word| {
             let bare = word.trim_end_matches(['.', ',', ';', ':', ')']).trim_start_matches('(');
-            let is_code = bare.starts_with("--") || bare.contains(['{', '[', '*', '<', '$', '_', '~', '/', '"']);
+            let is_code = bare.starts_with("--") || bare.contains(['{', '[', '*', '<', '$', '_', '~', '/']);
             if bare.is_empty() || !is_code { word.to_owned() } else { word.replacen(bare, &format!("`{bare}`"), 1) }
         });
         text += &words.collect::<Vec<_>>().join(" ");
     }
     // clap takes the full stop of a text of one paragraph.
-    if text.ends_with(['.', '`', ':']) { text } else { text + "." }
+    if text.ends_with(['.', ':']) { text } else { text + "." }
 }

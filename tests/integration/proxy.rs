@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use signaling_relay::Config;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::harness::pki::{Pki, dial};
@@ -32,7 +33,7 @@ async fn status(relay: &TestRelay, pki: Option<&Pki>, host: &str, headers: &[(&'
 
 /// The status that the upgrade to `relay.example:8443` is answered with, for pages of these origins, over TLS and over plain
 /// HTTP, where that name may be anybody's.
-const ORIGINS: [(&str, u16, u16); 22] = [
+const ORIGINS: [(&str, u16, u16); 26] = [
     ("https://relay.example:8443", 101, 403),
     ("http://relay.example:8443", 403, 403),
     ("https://relay.example", 403, 403),
@@ -40,7 +41,11 @@ const ORIGINS: [(&str, u16, u16); 22] = [
     ("https://relay.example:84430", 403, 403),
     ("https://RELAY.example:8443", 403, 403),
     ("HTTPS://relay.example:8443", 403, 403),
-    ("https://relay.example:8443/", 403, 403),
+    ("https://relay.example:8443/", 101, 403),
+    ("https://relay.example:8443//", 403, 403),
+    ("wss://relay.example:8443", 101, 403),
+    ("tauri://relay.example:8443", 403, 403),
+    ("file://", 403, 403),
     ("https://relay.example.:8443", 403, 403),
     ("https://relay.example.evil.example:8443", 403, 403),
     ("https://evil-relay.example:8443", 403, 403),
@@ -228,4 +233,117 @@ async fn behind_an_nginx_that_forgets_the_host_the_refusal_says_what_helps() {
     let trusting = TestRelay::start_with(trusting).await;
     let nginx = Nginx::start(&pki, trusting.address(), &forgets[..1]).await;
     nginx.browse(&pki, &format!("https://localhost:{}", nginx.address.port())).await.unwrap();
+}
+
+#[tokio::test]
+async fn under_a_path_of_nginx_the_page_and_its_socket_are_found() {
+    let pki = Pki::new();
+    let relay =
+        TestRelay::start_with(Config { trusted_proxy: vec!["127.0.0.1".parse().unwrap()], ..Config::default() }).await;
+    // With a slash after the address nginx cuts the path off, and leaves a second slash: `//ws`.
+    let nginx = Nginx::start(&pki, format!("{}/", relay.address()), &[("location / {", "location /call {")]).await;
+    let origin = format!("https://localhost:{}", nginx.address.port());
+    for (path, room) in [("/call/?room=r", Some("r")), ("/call?room=s", Some("s")), ("/call/ws", None)] {
+        let stream = dial(&pki.client(), nginx.address, "localhost").await.unwrap();
+        let url = format!("wss://localhost:{}{path}", nginx.address.port());
+        let mut client = Client::dial(stream, &url, &[("origin", &origin)]).await.unwrap();
+        match room {
+            Some(room) => assert_eq!(client.expect("joined").await["room"], room),
+            None => assert_eq!(client.join("t").await["room"], "t"),
+        }
+    }
+    for file in ["", "main.js", "signaling.js"] {
+        let stream = dial(&pki.client(), nginx.address, "localhost").await.unwrap();
+        let answer = get(stream, "localhost", &format!("/call/{file}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{file}: {answer}");
+    }
+}
+
+/// A program that is stopped at the end of its test, and the port of 127.0.0.1 that it listens on.
+struct Balancer {
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    _process: tokio::process::Child,
+}
+
+impl Balancer {
+    /// `program` with its configuration, made of the port and a folder for its files.
+    async fn start(program: &str, arguments: &[&str], conf: impl FnOnce(u16, &str) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let conf = file(folder.path(), "conf", conf(port, text(folder.path())));
+        let process = tokio::process::Command::new(program)
+            .args(arguments)
+            .arg(conf)
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("Debian's {program}: {error}"));
+        let up = async {
+            // It does not say when it listens.
+            while TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(program, up).await;
+        Self { address, folder, _process: process }
+    }
+}
+
+#[tokio::test]
+async fn under_a_path_of_caddy_the_page_and_its_socket_are_found() {
+    let relay =
+        TestRelay::start_with(Config { trusted_proxy: vec!["127.0.0.1".parse().unwrap()], ..Config::default() }).await;
+    let to = relay.address();
+    let caddy = Balancer::start("/usr/bin/caddy", &["run", "--adapter", "caddyfile", "--config"], |port, _| {
+        format!(
+            "{{\nadmin off\nauto_https off\n}}\nhttp://:{port} {{\nbind 127.0.0.1\nredir /call /call/\n\
+             handle_path /call/* {{\nreverse_proxy {to}\n}}\n}}\n"
+        )
+    })
+    .await;
+    let origin = format!("http://relay.example:{}", caddy.address.port());
+    let url = format!("ws://relay.example:{}/call/ws", caddy.address.port());
+    let mut client = Client::dial(connect(caddy.address).await, &url, &[("origin", &origin)]).await.unwrap();
+    assert_eq!(client.join("r").await["room"], "r");
+    let moved = get(connect(caddy.address).await, "relay.example", "/call").await;
+    assert!(moved.to_lowercase().contains("\r\nlocation: /call/\r\n"), "{moved}");
+    for file in ["", "main.js"] {
+        let answer = get(connect(caddy.address).await, "relay.example", &format!("/call/{file}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{file}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn haproxy_takes_a_full_relay_for_a_healthy_one() {
+    let relay = TestRelay::start_with(Config { max_connections: Some(2), ..Config::default() }).await;
+    let (_one, _two) = relay.pair("r").await;
+    // Its default check: OPTIONS of / by HTTP/1.0.
+    let haproxy = Balancer::start("/usr/sbin/haproxy", &["-db", "-f"], |port, folder| {
+        format!(
+            "global\nstats socket {folder}/admin\ndefaults\nmode http\ntimeout connect 1s\ntimeout client 5s\n\
+             timeout server 5s\nlisten relay\nbind 127.0.0.1:{port}\noption httpchk\n\
+             server relay {} check inter 20ms fall 1 rise 1\n",
+            relay.address()
+        )
+    })
+    .await;
+    let verdict = async {
+        loop {
+            let mut admin = UnixStream::connect(haproxy.folder.path().join("admin")).await.unwrap();
+            admin.write_all(b"show stat\n").await.unwrap();
+            let mut table = String::new();
+            admin.read_to_string(&mut table).await.unwrap();
+            let line = table.lines().find(|line| line.starts_with("relay,relay,")).unwrap().to_owned();
+            // Until the first check is over.
+            if line.contains(",L7") {
+                return line;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let line = soon("a check", verdict).await;
+    assert!(line.contains(",UP,") && line.contains(",L7OK,204,"), "{line}");
 }

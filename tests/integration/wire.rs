@@ -36,7 +36,10 @@ async fn a_room_in_the_url_is_joined_at_connect() {
     let joined = one.expect_joined().await;
     assert_eq!(
         joined,
-        json!({"type": "joined", "id": "tab_1", "room": "会议 1", "host": "tab_1", "peers": [], "iceServers": []})
+        json!({
+            "type": "joined", "id": "tab_1", "name": "Jürgen", "room": "会议 1", "host": "tab_1", "peers": [],
+            "iceServers": [],
+        })
     );
     let mut other = relay.dial("/ws").await;
     assert_eq!(other.join("会议 1").await["peers"], json!([{"id": "tab_1", "name": "Jürgen"}]));
@@ -542,4 +545,20 @@ async fn an_observer_hears_what_happens_in_its_order() {
             "1 disconnected: closed by the peer",
         ]
     );
+}
+
+#[tokio::test]
+async fn spellings_of_one_name_are_one_room_and_each_client_hears_its_own() {
+    let relay = TestRelay::start().await;
+    let mut one = relay.dial("/ws").await;
+    one.say(json!({"type": "join", "room": " caf\u{e9} ", "name": "A\u{200b}na "})).await;
+    assert_eq!(one.expect_joined().await["room"], " caf\u{e9} ");
+    let mut other = relay.dial("/?room=cafe%CC%81&name=Bob").await;
+    let joined = other.expect_joined().await;
+    assert_eq!(joined["room"], "cafe\u{301}");
+    assert_eq!(joined["peers"], json!([{"id": one.id, "name": "Ana"}]));
+    assert_eq!(one.expect("peer_joined").await["name"], "Bob");
+    let mut third = relay.dial("/ws").await;
+    assert_eq!(third.join("caf\u{e9}").await["peers"].as_array().unwrap().len(), 2);
+    assert_eq!(relay.dial("/ws").await.join("Caf\u{e9}").await["peers"], json!([]));
 }

@@ -1,10 +1,12 @@
 //! The permissions and the identity of files.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use tracing::warn;
 
 /// The permissions of users who are neither the owner of a file nor in its group.
@@ -24,6 +26,16 @@ pub(crate) fn warn_if_others_can_read(key: &Path) {
     if mode & OTHERS != 0 {
         warn!(file = %key.display(), mode = format!("{:o}", mode & 0o777), "every user of this machine can reach the private key: chmod 600 it");
     }
+}
+
+/// Opens a regular file to read it. What is none is an error: to open or to read a FIFO would wait for its writer.
+///
+/// # Errors
+/// When it cannot be opened, or is something else.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")) }
 }
 
 /// A value that changes when `file` is written or replaced; none if its metadata cannot be read.

@@ -11,7 +11,7 @@ pub(crate) mod systemd;
 #[cfg(feature = "lan")]
 pub(crate) use files::create_for_owner_only;
 #[cfg(feature = "tls")]
-pub(crate) use files::{file_version, warn_if_others_can_read};
+pub(crate) use files::{file_version, open_file, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;
@@ -25,12 +25,12 @@ use std::io;
 
 use socket2::Socket;
 
-/// Lets a new listener use an address whose last connections are still in TIME_WAIT. (On Windows, the option would let
-/// it use an address that another program listens on.)
+/// Lets the listener that `socket` will be use an address whose last connections are still in TIME_WAIT. (On Windows, the
+/// option would let it use an address that another program listens on.)
 ///
 /// # Errors
 /// When the operating system refuses it.
-pub(crate) fn reuse_address(socket: &Socket) -> io::Result<()> {
+pub(crate) fn claim_address(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
 

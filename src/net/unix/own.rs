@@ -7,6 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
+use super::files::open_file;
+
 /// The permissions of a folder with secrets: its owner may use it.
 const OWNER_ONLY: u32 = 0o700;
 /// The permission to write, of users who are not the owner.
@@ -41,7 +43,7 @@ pub(crate) fn check_own_folder(folder: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be opened, belongs to another user, or can be written by others.
 pub(crate) fn open_own(path: &Path) -> anyhow::Result<File> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = open_file(path).with_context(|| format!("cannot read {}", path.display()))?;
     check_own(path, &file.metadata()?)?;
     Ok(file)
 }

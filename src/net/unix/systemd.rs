@@ -7,7 +7,7 @@ use socket2::{Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::net::listen::{Listener, start_listening};
-use crate::net::unix::UnixListener;
+use crate::net::system::UnixListener;
 
 /// Takes the sockets that systemd passed to this process. This works once, because a file descriptor has one owner.
 ///

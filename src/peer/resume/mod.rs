@@ -5,8 +5,9 @@
 //! what belongs to the place as [`Suspended`], and the place is held for a while. A session on another connection that
 //! shows the token **takes it over** and goes on.
 //!
-//! If the old connection still looks alive, it is told to end ([`EndReason::TakenOver`]), and its session suspends the
-//! place at its next turn, so that no two sessions ever have it. Of several [`Takeover`]s the last one counts.
+//! If the old connection still looks alive, it is told to close
+//! ([`TakenOver`](crate::outbox::CloseRequest::TakenOver)), and its session suspends the place at its next turn, so that
+//! no two sessions ever have it. Of several [`Takeover`]s the last one counts.
 //!
 //! This module knows no sockets. Its locks are taken in this order: the resumption, its room, an outbox.
 
@@ -24,6 +25,7 @@ use super::observer::{Events, RelayEvent};
 use crate::drain::Drain;
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
+use crate::room::names::random_hex;
 use crate::room::{Deferred, ErrorCode, IceServers, LeaveReason, Membership, OnRemoved, Refusal};
 use crate::secret::Secret;
 use takeover::Successor;
@@ -106,10 +108,8 @@ impl Resumptions {
         if self.hold.is_zero() {
             return Ok(None);
         }
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
-        let token = format!("{:032x}", u128::from_be_bytes(bytes));
+        let token =
+            random_hex().map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
         let state = State { owner: Arc::downgrade(outbox), ..State::default() };
         let (secret, ice_servers) = (Secret::new(token.as_str()), ice_servers.clone());
         let resumption = Arc::new(Resumption { token: secret, ice_servers, state: Mutex::new(state) });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{Resumption, Resumptions, State, Suspended};
-use crate::outbox::{EndReason, Outbox};
+use crate::outbox::{CloseRequest, Outbox};
 use crate::room::{Deferred, LeaveReason, ResumeOffer, Returning};
 use crate::secret::Secret;
 
@@ -52,10 +52,10 @@ impl Resumptions {
             if !owner.can_resume_after(received) {
                 return None;
             }
-            owner.end(EndReason::TakenOver);
+            owner.request_close(CloseRequest::TakenOver);
         }
         if let Some(before) = state.successor.take() {
-            before.outbox.end(EndReason::TakenOver);
+            before.outbox.request_close(CloseRequest::TakenOver);
         }
         let number = state.next_number();
         state.successor = Some(Successor { number, waker: waker.clone(), outbox: Arc::clone(outbox) });

@@ -64,7 +64,8 @@ impl Session {
             id: join.id.take(),
             name: join.name.take(),
             address: self.address,
-            origin: self.origin.as_deref().map(str::to_owned),
+            origin: self.upgrade.as_ref().and_then(|upgrade| upgrade.origin.clone()),
+            headers: self.upgrade.as_ref().map(|upgrade| upgrade.named.clone()).unwrap_or_default(),
             token: join.token.take(),
         };
         match self.hub.authorize(&request) {
@@ -124,6 +125,7 @@ impl Session {
             capacity: grant.capacity,
             ice_servers,
             resume: resumption.as_ref().map(|resumption| resumptions.offer(resumption)),
+            spelling: join.spelling.take(),
             outbox: Arc::clone(&self.outbox),
         };
         let entered = self.hub.rooms.enter(&join.room, pending, deferred);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::limits::KNOCK_DEADLINE;
-use crate::outbox::EndReason;
+use crate::outbox::CloseRequest;
 use crate::room::names::PeerName;
 use crate::room::{Deferred, Knock, LeaveReason, Membership, Refusal};
 
@@ -105,7 +105,7 @@ impl Session {
             Via::Message(reference) => self.refuse(&refusal, reference.as_deref()),
             Via::Url => {
                 self.refuse(&refusal, None);
-                self.outbox.end(EndReason::Denied { retryable: refusal.code.is_retryable() });
+                self.outbox.request_close(CloseRequest::Denied { retryable: refusal.code.is_retryable() });
             }
         }
     }

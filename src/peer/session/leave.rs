@@ -4,7 +4,7 @@ use std::mem;
 use std::thread;
 
 use super::{Session, Stage};
-use crate::outbox::EndReason;
+use crate::outbox::CloseRequest;
 use crate::peer::observer::RelayEvent;
 use crate::room::{Deferred, LeaveReason, Refusal};
 
@@ -45,9 +45,9 @@ impl Session {
     pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
         self.why = Some(why.into());
         // The room may have removed the peer just before its connection was lost.
-        let (reason, is_lost) = match self.outbox.ended() {
-            Some(EndReason::Kicked) => (LeaveReason::Kicked, false),
-            Some(EndReason::GaveWay) => (LeaveReason::Idle, false),
+        let (reason, is_lost) = match self.outbox.close_request() {
+            Some(CloseRequest::Kicked) => (LeaveReason::Kicked, false),
+            Some(CloseRequest::GaveWay) => (LeaveReason::Idle, false),
             _ => (reason, is_lost),
         };
         if is_lost {

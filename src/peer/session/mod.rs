@@ -29,6 +29,7 @@ use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, Membership, Refusal};
+use crate::secret::Secret;
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::{Knocking, Via};
@@ -45,8 +46,8 @@ pub(crate) struct Session {
     rate: RateLimiter,
     /// The client's address, for the authorizer.
     address: Option<IpAddr>,
-    /// The origin of the client's page, for the authorizer.
-    origin: Option<Box<str>>,
+    /// What the upgrade said, for the authorizer, unless it said nothing.
+    upgrade: Option<Box<UpgradeHeaders>>,
     stage: Stage,
     /// Whether the peer has neither been in a room nor at one that was locked.
     is_new: bool,
@@ -56,6 +57,15 @@ pub(crate) struct Session {
     has_answered: Cell<bool>,
     /// Why its connection ended, for the observer.
     why: Option<Box<str>>,
+}
+
+/// What the upgrade of a connection said, for the authorizer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct UpgradeHeaders {
+    /// The origin of the client's page.
+    pub origin: Option<String>,
+    /// The headers that the operator named, with their names in lower case.
+    pub named: Vec<(String, Secret)>,
 }
 
 /// Where a session is in its life.
@@ -86,14 +96,14 @@ pub(crate) struct Flood;
 
 impl Session {
     /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
-    /// whose page has the origin `origin`.
+    /// whose upgrade said `upgrade`.
     pub(crate) fn new(
         hub: Arc<Hub>,
         connection: u64,
         outbox: Arc<Outbox>,
         rate: RateLimiter,
         address: Option<IpAddr>,
-        origin: Option<&str>,
+        upgrade: UpgradeHeaders,
     ) -> Self {
         Self {
             hub,
@@ -101,7 +111,7 @@ impl Session {
             outbox,
             rate,
             address,
-            origin: origin.map(Box::from),
+            upgrade: (upgrade != UpgradeHeaders::default()).then(|| upgrade.into()),
             stage: Stage::Idle,
             is_new: true,
             joined_as: None,

@@ -21,7 +21,7 @@ impl Client {
     pub(in crate::peer) fn new(hub: &Arc<Hub>, room: usize) -> Self {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, None), socket }
+        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default()), socket }
     }
 
     /// A client whose messages are charged to `purse`.

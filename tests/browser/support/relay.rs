@@ -63,6 +63,12 @@ impl Relay {
         self.launch(&address).await;
     }
 
+    /// Starts it again where it was, with other flags.
+    pub async fn come_back_with(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self.come_back().await;
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -71,6 +77,10 @@ impl Relay {
     async fn launch(&mut self, address: &str) {
         let mut command = without_settings(bound_to_us(BINARY));
         command.args(&self.flags).env("SIGNALING_RELAY_LISTEN", address).env("RUST_LOG", "debug,hyper=info");
+        // While a page is being written: its folder, in place of the one in the binary.
+        if let Some(folder) = std::env::var_os("RELAY_TEST_WEB") {
+            command.env("SIGNALING_RELAY_WEB", folder);
+        }
         let process = Process::from_command(command, Some(&self.log)).await;
         self.origin = process.urls()[0].trim_end_matches('/').to_owned();
         self.process = Some(process);

@@ -1,0 +1,89 @@
+//! The client for the servers that the relay asks about joins: HTTP/1.1, over TLS with an authority of the operator's or
+//! with those of the system.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::limits;
+use crate::net::certificate::read_file;
+
+/// What the relay says that it is.
+pub(super) const USER_AGENT: &str = concat!("signaling-relay/", env!("CARGO_PKG_VERSION"));
+
+/// A client.
+#[derive(Clone)]
+pub(super) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl Client {
+    /// A client that asks `at_once` servers at a time. With https, their certificates must be of the authorities in the
+    /// file `authorities`, or of the system's without one.
+    ///
+    /// # Errors
+    /// When the authorities cannot be used.
+    pub(super) fn new(is_https: bool, authorities: Option<&Path>, at_once: usize) -> anyhow::Result<Self> {
+        let roots = match authorities {
+            Some(file) => read_authorities(file).context("--auth-ca")?,
+            None if is_https => system_authorities()?,
+            None => RootCertStore::empty(),
+        };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(limits::WEBHOOK_IDLE)
+            .pool_max_idle_per_host(at_once)
+            .http1_max_buf_size(limits::WEBHOOK_BYTES)
+            .build(connector);
+        Ok(Self(client))
+    }
+
+    /// The body of the response, which must have the status 200 and `most` bytes at most. Redirects are not followed.
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>, most: usize) -> anyhow::Result<Bytes> {
+        let response = self.0.request(request).await?;
+        let status = response.status();
+        ensure!(status == StatusCode::OK, "it answered with the status {status}, and must with 200");
+        let body = Limited::new(response.into_body(), most).collect().await;
+        Ok(body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?.to_bytes())
+    }
+}
+
+fn read_authorities(file: &Path) -> anyhow::Result<RootCertStore> {
+    let path = file.display();
+    let content = read_file(file).with_context(|| format!("cannot read {path}"))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in rustls_pemfile::certs(&mut content.as_slice()) {
+        let certificate = certificate.with_context(|| format!("{path} is not PEM"))?;
+        roots.add(certificate).with_context(|| format!("{path} has a certificate that cannot be used"))?;
+    }
+    ensure!(!roots.is_empty(), "{path} has no certificate in PEM (BEGIN CERTIFICATE)");
+    Ok(roots)
+}
+
+fn system_authorities() -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    // Systems have a few that rustls cannot use.
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let why = found.errors.first().map_or(String::new(), |error| format!(" ({error})"));
+    ensure!(
+        !roots.is_empty(),
+        "this system has no certificate authorities by which https can be trusted{why}: install them (the package \
+         ca-certificates), or give --auth-ca FILE"
+    );
+    Ok(roots)
+}

@@ -1,0 +1,215 @@
+//! Turns at a server that is asked about joins: as many as it is asked at a time, and for those who wait a line for each
+//! address, so that one address does not make the others wait. Who gives up is forgotten at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::quota::Network;
+
+/// Those of one address, or of those who have none.
+type Line = Option<Network>;
+
+/// The turns, and who waits for one.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// The most that may wait in all.
+    most_waiting: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    free: usize,
+    waiting: usize,
+    /// Numbers those who wait.
+    count: u64,
+    /// The lines in which somebody waits.
+    lines: HashMap<Line, VecDeque<Waiter>>,
+    /// Whose line is next.
+    order: VecDeque<Line>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    call: oneshot::Sender<()>,
+}
+
+/// A turn, or the wait for it, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    turns: Arc<Turns>,
+    line: Line,
+    number: u64,
+    call: oneshot::Receiver<()>,
+    has_turn: bool,
+}
+
+impl Turns {
+    /// `turns` at a time, and `most_waiting` others that may wait.
+    pub(super) fn new(turns: usize, most_waiting: usize) -> Arc<Self> {
+        Arc::new(Self { most_waiting, state: Mutex::new(State { free: turns, ..State::default() }) })
+    }
+
+    /// Stands in `line`. If all places are taken, the last one of the longest line gives way to a shorter one.
+    ///
+    /// None if `line` is one of the longest itself.
+    pub(super) fn take(self: &Arc<Self>, line: Line) -> Option<Ticket> {
+        let mut state = self.lock();
+        if state.waiting >= self.most_waiting && !state.shorten_a_line_longer_than(line) {
+            return None;
+        }
+        state.count += 1;
+        let number = state.count;
+        let (call, called) = oneshot::channel();
+        state.push(line, Waiter { number, call });
+        state.call_next();
+        Some(Ticket { turns: Arc::clone(self), line, number, call: called, has_turn: false })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, line: Line, waiter: Waiter) {
+        let waiters = self.lines.entry(line).or_default();
+        if waiters.is_empty() {
+            self.order.push_back(line);
+        }
+        waiters.push_back(waiter);
+        self.waiting += 1;
+    }
+
+    fn shorten_a_line_longer_than(&mut self, line: Line) -> bool {
+        let own = self.lines.get(&line).map_or(0, VecDeque::len);
+        let Some(longest) = self.lines.iter().max_by_key(|(_, waiters)| waiters.len()).map(|(line, _)| *line) else {
+            return false;
+        };
+        match self.lines.get_mut(&longest) {
+            Some(waiters) if waiters.len() > own + 1 => {
+                // Its ticket notices that nobody will call it.
+                waiters.pop_back();
+                self.waiting -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives the free turns to the first of each line, one line after the other.
+    fn call_next(&mut self) {
+        while self.free > 0
+            && let Some(line) = self.order.pop_front()
+        {
+            let Some(waiters) = self.lines.get_mut(&line) else { continue };
+            let first = waiters.pop_front();
+            if waiters.is_empty() {
+                self.lines.remove(&line);
+            } else {
+                self.order.push_back(line);
+            }
+            if let Some(first) = first {
+                self.waiting -= 1;
+                self.free -= usize::from(first.call.send(()).is_ok());
+            }
+        }
+    }
+
+    fn forget(&mut self, line: Line, number: u64) {
+        let Some(waiters) = self.lines.get_mut(&line) else { return };
+        let before = waiters.len();
+        waiters.retain(|waiter| waiter.number != number);
+        self.waiting -= before - waiters.len();
+        if waiters.is_empty() {
+            self.lines.remove(&line);
+            self.order.retain(|other| *other != line);
+        }
+    }
+}
+
+impl Ticket {
+    /// Waits for the turn; false if the ticket gave way to others.
+    pub(super) async fn turn(&mut self) -> bool {
+        self.has_turn = self.has_turn || (&mut self.call).await.is_ok();
+        self.has_turn
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.turns.lock();
+        // It may have been called, and not noticed it yet.
+        if self.has_turn || self.call.try_recv().is_ok() {
+            state.free += 1;
+            state.call_next();
+        } else {
+            state.forget(self.line, self.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn line(last: u8) -> Line {
+        Some(std::net::IpAddr::from([192, 0, 2, last]).into())
+    }
+
+    fn has_turn(ticket: &mut Ticket) -> bool {
+        ticket.turn().now_or_never().unwrap_or(false)
+    }
+
+    #[test]
+    fn each_address_has_its_turn_however_many_of_another_wait() {
+        let turns = Turns::new(1, 100);
+        let mut crowd: Vec<Ticket> = (0..50).map(|_| turns.take(line(1)).unwrap()).collect();
+        let mut one = turns.take(line(2)).unwrap();
+        assert!(has_turn(&mut crowd[0]) && !has_turn(&mut crowd[1]) && !has_turn(&mut one));
+        // The turn of the crowd's next comes first, since it came first; then the other's.
+        crowd.remove(0);
+        assert!(has_turn(&mut crowd[0]) && !has_turn(&mut one));
+        crowd.remove(0);
+        assert!(has_turn(&mut one) && !has_turn(&mut crowd[0]));
+        drop(one);
+        assert!(has_turn(&mut crowd[0]));
+    }
+
+    #[test]
+    fn who_gives_up_is_forgotten_at_once() {
+        let turns = Turns::new(2, 3);
+        let mut held: Vec<Ticket> = (0..2).map(|_| turns.take(None).unwrap()).collect();
+        let waiting: Vec<Ticket> = (0..3).map(|_| turns.take(None).unwrap()).collect();
+        assert!(turns.take(None).is_none(), "as many wait as may");
+        drop(waiting);
+        assert!(turns.lock().lines.is_empty() && turns.lock().order.is_empty());
+        let mut next = turns.take(None).unwrap();
+        assert!(!has_turn(&mut next));
+        // One that was called and never looked.
+        held.remove(0);
+        let last = turns.take(None).unwrap();
+        drop(next);
+        drop(last);
+        drop(held);
+        assert_eq!((turns.lock().free, turns.lock().waiting), (2, 0));
+    }
+
+    #[test]
+    fn when_all_places_are_taken_the_longest_line_gives_way_to_a_shorter_one() {
+        let turns = Turns::new(0, 4);
+        let mut crowd: Vec<Ticket> = (0..4).map(|_| turns.take(line(1)).unwrap()).collect();
+        assert!(turns.take(line(1)).is_none());
+        let _one = turns.take(line(2)).unwrap();
+        assert_eq!(crowd[3].turn().now_or_never(), Some(false), "the last one gave way");
+        let _two = turns.take(line(3)).unwrap();
+        assert!(turns.take(line(2)).is_none(), "no line is longer by two");
+        crowd.clear();
+        assert_eq!(turns.lock().waiting, 2);
+    }
+}

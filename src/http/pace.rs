@@ -1,0 +1,150 @@
+//! How fast a client sends its requests and reads the responses: what `hyper` leaves to its caller.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::limits::{HEAD_DEADLINE, KEEP_ALIVE};
+
+/// The pace of one client.
+#[derive(Debug)]
+pub(super) struct Pace {
+    phase: Mutex<Phase>,
+    /// Bytes that the client's socket has taken.
+    written: AtomicU64,
+    /// Whether the socket takes no more for now: a response is under way, and the client has to read.
+    is_blocked: AtomicBool,
+}
+
+/// What the client does, and since when.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// It sends the head of a request: the first one since the connection began, and a later one since its first byte.
+    Head(Instant),
+    /// It gets a response, or rests between two requests.
+    Rest(Instant),
+}
+
+impl Pace {
+    pub(super) fn new() -> Arc<Self> {
+        let phase = Mutex::new(Phase::Head(Instant::now()));
+        Arc::new(Self { phase, written: AtomicU64::new(0), is_blocked: AtomicBool::new(false) })
+    }
+
+    /// When the client must have sent the head of its request, or the first byte of the next one.
+    pub(super) fn deadline(&self) -> Instant {
+        let is_blocked = self.is_blocked();
+        self.change(|phase| match phase {
+            // What comes while a response is being read has to wait, and who reads does not rest.
+            Phase::Head(_) if is_blocked => Phase::Head(Instant::now()),
+            Phase::Rest(_) if is_blocked => Phase::Rest(Instant::now()),
+            phase => phase,
+        })
+        .deadline()
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Relaxed)
+    }
+
+    fn change(&self, to: impl FnOnce(Phase) -> Phase) -> Phase {
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        *phase = to(*phase);
+        *phase
+    }
+
+    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+        self.is_blocked.store(written.is_pending(), Relaxed);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.written.fetch_add(*bytes as u64, Relaxed);
+            self.change(|phase| match phase {
+                Phase::Rest(_) => Phase::Rest(Instant::now()),
+                head => head,
+            });
+        }
+    }
+}
+
+impl Phase {
+    fn deadline(self) -> Instant {
+        match self {
+            Self::Head(since) => since + HEAD_DEADLINE,
+            Self::Rest(since) => since + KEEP_ALIVE,
+        }
+    }
+}
+
+/// A stream, or the service that answers the requests on it, of which a [`Pace`] takes note.
+#[derive(Debug)]
+pub(super) struct Paced<T> {
+    pub(super) inner: T,
+    pub(super) pace: Arc<Pace>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.pace.change(|phase| match phase {
+                Phase::Rest(_) => Phase::Head(Instant::now()),
+                head => head,
+            });
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.pace.has_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.pace.has_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<D: Service<Request<Incoming>>> Service<Request<Incoming>> for Paced<D> {
+    type Response = D::Response;
+    type Error = D::Error;
+    type Future = D::Future;
+
+    fn call(&self, request: Request<Incoming>) -> D::Future {
+        // The head is complete.
+        self.pace.change(|_| Phase::Rest(Instant::now()));
+        self.inner.call(request)
+    }
+}

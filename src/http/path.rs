@@ -1,0 +1,51 @@
+//! The path of a request as the relay compares it.
+
+use std::borrow::Cow;
+
+/// `path` as the relay compares it: several slashes in a row are one, and `/ws/` and `/healthz/` are `/ws` and `/healthz`.
+/// A proxy under whose `/relay` a relay lies makes the others, of `/relay/ws` for example.
+pub(crate) fn comparable(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return without_end(path).into();
+    }
+    let mut one = String::with_capacity(path.len());
+    for part in path.chars() {
+        if part != '/' || !one.ends_with('/') {
+            one.push(part);
+        }
+    }
+    without_end(&one).to_owned().into()
+}
+
+fn without_end(path: &str) -> &str {
+    path.strip_suffix('/').filter(|path| path.ends_with("/ws") || *path == "/healthz").unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slashes_too_many_make_no_difference() {
+        for (path, same) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("/ws", "/ws"),
+            ("//ws", "/ws"),
+            ("/ws/", "/ws"),
+            ("///ws//", "/ws"),
+            ("/call/ws/", "/call/ws"),
+            ("/healthz/", "/healthz"),
+            ("//healthz//", "/healthz"),
+            ("//main.js", "/main.js"),
+            ("/main.js/", "/main.js/"),
+            ("/a//b", "/a/b"),
+            ("/wss/", "/wss/"),
+            ("/x/healthz/", "/x/healthz/"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(comparable(path), same, "{path}");
+        }
+    }
+}

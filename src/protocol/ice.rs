@@ -1,0 +1,302 @@
+//! The STUN and TURN servers for clients: what a browser's `RTCPeerConnection` would refuse is refused here, because
+//! otherwise each page of each client fails, and nobody but its console says why.
+//!
+//! The rules are those of W3C webrtc-pc ("set a configuration"), of RFC 7064 (`stun:`) and of RFC 7065 (`turn:`), as far
+//! as Chromium's constructor applies them; the test has a table of what it said. A few texts that it takes, although the
+//! standards do not, are refused: spaces around a URL, a second query, brackets around what is no IPv6 address, and a
+//! user name or a credential that is no text and no number, which it turns into a text such as `[object Object]`.
+
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::IceServers;
+use crate::limits::{ICE_SERVERS_BYTES, TURN_USERNAME_BYTES};
+
+impl IceServers {
+    /// The list as JSON.
+    pub fn json(&self) -> String {
+        // This cannot fail: there are only JSON values, and maps with keys that are strings.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The servers of `list`, if a browser takes them.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong, without any credential.
+    pub(crate) fn checked(list: Vec<Map<String, Value>>) -> Result<Self, String> {
+        for (index, server) in list.iter().enumerate() {
+            check_server(server).map_err(|error| format!("server {} of the list: {error}", index + 1))?;
+        }
+        let servers = Self(Arc::new(list));
+        match servers.json().len() {
+            bytes if bytes > ICE_SERVERS_BYTES => {
+                Err(format!("the list is {bytes} bytes of JSON, and must be {ICE_SERVERS_BYTES} at most"))
+            }
+            _ => Ok(servers),
+        }
+    }
+}
+
+impl FromStr for IceServers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = r#"it is not a JSON array such as [{"urls":"stun:stun.example:3478"}]"#;
+        // Without the text, which may have a credential.
+        let list = serde_json::from_str(text).map_err(|error| format!("{wrong}: {error}"))?;
+        Self::checked(list)
+    }
+}
+
+fn check_server(server: &Map<String, Value>) -> Result<(), String> {
+    let urls = match server.get("urls") {
+        None => return Err(r#"it needs "urls", such as "stun:stun.example:3478""#.into()),
+        Some(Value::Array(urls)) if urls.is_empty() => return Err("\"urls\" is an empty list".into()),
+        Some(Value::Array(urls)) => urls.as_slice(),
+        Some(url) => std::slice::from_ref(url),
+    };
+    let mut needs_credential = false;
+    for url in urls {
+        let Value::String(url) = url else { return Err("\"urls\" must be a text or a list of texts".into()) };
+        needs_credential |=
+            check_url(url).map_err(|why| format!("{url:?} is no URL of a STUN or TURN server: {why}"))?;
+    }
+    if needs_credential { check_credential(server) } else { Ok(()) }
+}
+
+/// Checks a URL; returns whether its server needs a credential.
+fn check_url(url: &str) -> Result<bool, &'static str> {
+    let (scheme, rest) = url.split_once(':').ok_or("it has no scheme, such as stun:")?;
+    let is_turn = match scheme.to_ascii_lowercase().as_str() {
+        "stun" | "stuns" => false,
+        "turn" | "turns" => true,
+        _ => return Err("its scheme must be stun, stuns, turn or turns"),
+    };
+    let (authority, query) = rest.split_once('?').map_or((rest, None), |(authority, query)| (authority, Some(query)));
+    if let Some(query) = query {
+        let is_known = |transport: &str| transport.eq_ignore_ascii_case("udp") || transport.eq_ignore_ascii_case("tcp");
+        if !is_turn {
+            return Err("only turn: and turns: take a query");
+        }
+        if !query.strip_prefix("transport=").is_some_and(is_known) {
+            return Err("its query must be ?transport=udp or ?transport=tcp");
+        }
+    }
+    check_authority(authority)?;
+    Ok(is_turn)
+}
+
+/// Checks `host` or `host:port`.
+fn check_authority(authority: &str) -> Result<(), &'static str> {
+    if authority.starts_with("//") {
+        return Err("there is no // after the scheme");
+    }
+    if authority.contains('@') {
+        return Err("a user goes into \"username\"");
+    }
+    let port = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or("its address has no ]")?;
+            address.parse::<Ipv6Addr>().map_err(|_| "what is between [ and ] is no IPv6 address")?;
+            if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or("after ] comes a port")?) }
+        }
+        None => {
+            let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+            // A registered name (RFC 3986 section 3.2.2).
+            let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+            if host.is_empty() || !host.bytes().all(of_name) {
+                return Err("its host is no name and no address");
+            }
+            port
+        }
+    };
+    let is_port =
+        |port: &str| port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if port.is_none_or(is_port) { Ok(()) } else { Err("its port must be from 1 to 65535") }
+}
+
+fn check_credential(server: &Map<String, Value>) -> Result<(), String> {
+    for field in ["username", "credential"] {
+        let bytes = match server.get(field) {
+            Some(Value::String(text)) => text.len(),
+            Some(Value::Number(number)) => number.to_string().len(),
+            None | Some(Value::Null) => 0,
+            Some(_) => return Err(format!("{field:?} must be a text")),
+        };
+        if bytes == 0 {
+            return Err(format!("turn: and turns: need a {field:?} that is not empty"));
+        }
+        if field == "username" && bytes > TURN_USERNAME_BYTES {
+            return Err(format!("\"username\" has {bytes} bytes, and must have {TURN_USERNAME_BYTES} at most"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// URLs that Chromium 156 takes in `new RTCPeerConnection({iceServers: [{urls, username: "u", credential: "c"}]})`.
+    const TAKEN: [&str; 24] = [
+        "stun:h",
+        "stun:h:3478",
+        "stuns:h",
+        "stuns:h:5349",
+        "STUN:h",
+        "Stun:h",
+        "stun:h:65535",
+        "stun:h:03478",
+        "stun:1.2.3.4",
+        "stun:[::1]",
+        "stun:[::1]:3478",
+        "stun:h_h",
+        "stun:h%20h",
+        "stun:h,i",
+        "stun:h.",
+        "stun:-h",
+        "stun:h!$&'()*+;=",
+        "stun:h~",
+        "turn:h",
+        "turns:h:443?transport=tcp",
+        "turn:h?transport=udp",
+        "turn:h?transport=TCP",
+        "TURN:h",
+        "turn:[::1]:5?transport=tcp",
+    ];
+
+    /// URLs that it refuses with the same user name and credential.
+    const REFUSED: [&str; 43] = [
+        "",
+        "h",
+        "stun",
+        "stn:h",
+        "http://h",
+        "stun:",
+        "stun://h",
+        "stun:h/path",
+        "stun:h?transport=udp",
+        "stun:h?",
+        "stun:h#f",
+        "stun:user@h",
+        "stun:h:0",
+        "stun:h:",
+        "stun:h:x",
+        "stun:h:65536",
+        "stun:h:-1",
+        "stun:h:+1",
+        "stun:h:1:2",
+        "stun:::1",
+        "stun:[::1",
+        "stun:[]",
+        "stun:h h",
+        "stun::3478",
+        "stun:h\\i",
+        "stun:h<",
+        "stun:h|i",
+        "stun:h^",
+        "turn:",
+        "turn:u@h",
+        "turn:u:p@h",
+        "turn://h",
+        "turn:h:0",
+        "turn:h#x",
+        "turn:h?transport=tls",
+        "turn:h?transport=sctp",
+        "turn:h?transport=",
+        "turn:h?transport",
+        "turn:h?x=1",
+        "turn:h?",
+        "turn:h?transport=udp&x=1",
+        "turn:h?Transport=udp",
+        "turns:h:99999?transport=tcp",
+    ];
+
+    fn check(list: &Value) -> Result<IceServers, String> {
+        list.to_string().parse()
+    }
+
+    #[test]
+    fn a_url_is_taken_if_the_constructor_of_a_browser_takes_it() {
+        let server = |url: &str| serde_json::json!([{"urls": url, "username": "u", "credential": "c"}]);
+        for url in TAKEN {
+            check(&server(url)).unwrap_or_else(|error| panic!("{url}: {error}"));
+        }
+        for url in REFUSED {
+            let error = check(&server(url)).expect_err(url);
+            assert!(error.starts_with("server 1 of the list: ") && error.contains(&format!("{url:?}")), "{error}");
+            check(&serde_json::json!([{"urls": ["stun:h", url]}])).expect_err(url);
+        }
+        // What Chromium takes, and the standards do not.
+        for url in [" stun:h", "stun:h ", "stun:h\n", "stun:[h]", "turn:h?transport=udp?transport=tcp"] {
+            check(&server(url)).expect_err(url);
+        }
+    }
+
+    #[test]
+    fn a_list_is_taken_if_the_constructor_of_a_browser_takes_it() {
+        for json in [
+            "[]",
+            r#"[{"urls":["stun:h"]},{"urls":["stun:i","stun:j"]}]"#,
+            r#"[{"urls":"stun:h","username":5,"credential":{}}]"#,
+            r#"[{"urls":"stun:h","credentialType":"x","x":{"y":1}}]"#,
+            r#"[{"urls":"turn:h","username":5,"credential":6}]"#,
+            r#"[{"urls":["stun:h","turn:h"],"username":"u","credential":"c","credentialType":"password"}]"#,
+        ] {
+            json.parse::<IceServers>().unwrap_or_else(|error| panic!("{json}: {error}"));
+        }
+        for json in [
+            "null",
+            "{}",
+            "[null]",
+            "[5]",
+            "[[]]",
+            r#"["stun:h"]"#,
+            "[{}]",
+            r#"[{"url":"stun:h"}]"#,
+            r#"[{"urls":[]}]"#,
+            r#"[{"urls":null}]"#,
+            r#"[{"urls":5}]"#,
+            r#"[{"urls":[5]}]"#,
+            r#"[{"urls":{}}]"#,
+            r#"[{"urls":true}]"#,
+            r#"[{"urls":"turn:h"}]"#,
+            r#"[{"urls":"turns:h"}]"#,
+            r#"[{"urls":["stun:h","turn:h"]}]"#,
+            r#"[{"urls":"turn:h","username":"u"}]"#,
+            r#"[{"urls":"turn:h","credential":"c"}]"#,
+            r#"[{"urls":"turn:h","username":"","credential":"c"}]"#,
+            r#"[{"urls":"turn:h","username":"u","credential":""}]"#,
+            r#"[{"urls":"turn:h","username":true,"credential":[]}]"#,
+            r#"[{"urls":"turn:h","username":null,"credential":"c"}]"#,
+        ] {
+            json.parse::<IceServers>().expect_err(json);
+        }
+    }
+
+    #[test]
+    fn a_turn_user_name_is_as_long_as_a_browser_takes_it() {
+        let user = |bytes: usize| serde_json::json!([{"urls": "turn:h", "username": "u".repeat(bytes), "credential": "c".repeat(5000)}]);
+        check(&user(509)).unwrap();
+        assert!(check(&user(510)).unwrap_err().contains("has 510 bytes"));
+    }
+
+    #[test]
+    fn an_error_names_the_server_and_shows_no_credential() {
+        let list =
+            serde_json::json!([{"urls": "stun:h"}, {"urls": "turn:h:x", "username": "u", "credential": "hunter2"}]);
+        let error = check(&list).unwrap_err();
+        assert!(error.contains("server 2") && error.contains("1 to 65535") && !error.contains("hunter2"), "{error}");
+        assert!(check(&serde_json::json!([{"urls": "turn:h"}])).unwrap_err().contains("\"username\""));
+    }
+
+    #[test]
+    fn the_list_fits_into_a_message() {
+        let list = |length: usize| check(&serde_json::json!([{"urls": format!("stun:{}", "x".repeat(length))}]));
+        list(1024).unwrap();
+        assert_eq!(list(ICE_SERVERS_BYTES).unwrap_err(), "the list is 65554 bytes of JSON, and must be 65536 at most");
+    }
+}

@@ -1,0 +1,140 @@
+//! The deadlines of one WebSocket, and its heartbeat.
+
+use tokio::time::Instant;
+
+use super::close::Disconnect;
+use crate::limits::{
+    JOIN_DEADLINE, MESSAGE_DEADLINE, PING_INTERVAL, PONG_DEADLINE, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
+};
+use crate::outbox::Status;
+use crate::peer::Session;
+use crate::quota::EmptyFrames;
+
+/// The times from which the deadlines of a connection count.
+pub(super) struct Clock {
+    /// When the WebSocket began.
+    opened: Instant,
+    /// When the last whole message or control frame arrived. Parts of a message do not count.
+    pub(super) heard: Instant,
+    /// When the relay sent the ping that has not been answered.
+    pinged: Option<Instant>,
+    /// When to check the two again.
+    heartbeat: Instant,
+    /// When the first byte of the incomplete message arrived.
+    pub(super) message: Option<Instant>,
+    /// Since when the connection is throttled, and when to check again. Throttled means that the relay does not read
+    /// from it because of the byte rate, until the client has read its errors, or until there is memory for more.
+    throttled: Option<(Instant, Instant)>,
+    pub(super) empty_frames: EmptyFrames,
+}
+
+/// What to do at a heartbeat.
+pub(super) enum Heartbeat {
+    /// Nothing: the client was heard, or may still answer.
+    Wait,
+    /// Send a ping.
+    Ping,
+    /// End the connection: the client did not answer.
+    Timeout,
+}
+
+impl Clock {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            opened: now,
+            heard: now,
+            pinged: None,
+            heartbeat: now + PING_INTERVAL,
+            message: None,
+            throttled: None,
+            empty_frames: EmptyFrames::new(now),
+        }
+    }
+
+    /// When the next heartbeat is.
+    pub(super) fn heartbeat(&self) -> Instant {
+        self.heartbeat
+    }
+
+    /// When to look at the deadlines again at the latest.
+    pub(super) fn next_deadline(&self, session: &Session, status: Status) -> Instant {
+        [
+            status.stalled_since.map(|since| since + WRITE_DEADLINE),
+            self.join_deadline(session),
+            self.message_deadline(),
+            self.throttled.map(|(_, until)| until),
+            session.next_look(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.heartbeat, Instant::min)
+    }
+
+    /// The deadline that is over, other than that of a ping.
+    pub(super) fn expired(&self, session: &Session, status: Status, now: Instant) -> Option<Disconnect> {
+        let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
+        if is_over(status.stalled_since.map(|since| since + WRITE_DEADLINE)) {
+            return Some(Disconnect::Slow);
+        }
+        if is_over(self.join_deadline(session)) {
+            return Some(Disconnect::NoJoin);
+        }
+        is_over(self.message_deadline()).then_some(Disconnect::Unfinished)
+    }
+
+    /// Decides what to do at this heartbeat, and when the next one is.
+    pub(super) fn beat(&mut self, status: Status, now: Instant) -> Heartbeat {
+        // The deadline counts from the ping, not from the last message: a relay that was stopped for a minute must ping
+        // its clients before it closes their connections.
+        let heard = self.heard_by(now);
+        let slowly_read_until = status.read_at.map(|read| read + SLOW_PONG_DEADLINE).filter(|until| now < *until);
+        match (self.pinged, slowly_read_until) {
+            // The ping is queued behind what the kernel holds.
+            (Some(pinged), Some(until)) if heard < pinged => self.heartbeat = until.min(now + PONG_DEADLINE),
+            (Some(pinged), None) if heard < pinged => return Heartbeat::Timeout,
+            _ if now < heard + PING_INTERVAL => {
+                (self.pinged, self.heartbeat) = (None, heard + PING_INTERVAL);
+            }
+            _ => {
+                (self.pinged, self.heartbeat) = (Some(now), now + PONG_DEADLINE);
+                return Heartbeat::Ping;
+            }
+        }
+        Heartbeat::Wait
+    }
+
+    /// Notes that the relay does not read from the connection until then.
+    pub(super) fn throttle(&mut self, now: Instant, until: Instant) {
+        let since = self.throttled.map_or(now, |(since, _)| since);
+        self.throttled = Some((since, until));
+    }
+
+    /// Since when the relay does not read from the connection, if it does not.
+    pub(super) fn throttled_since(&self) -> Option<Instant> {
+        self.throttled.map(|(since, _)| since)
+    }
+
+    /// Notes that the relay reads from the connection again.
+    pub(super) fn unthrottle(&mut self, now: Instant) {
+        self.heard = self.heard_by(now);
+        if let Some((since, _)) = self.throttled.take() {
+            let unread = now - since;
+            self.message = self.message.map(|began| (began + unread).min(now));
+        }
+    }
+
+    /// When the client must have joined; none while the relay or a host decides on its join.
+    fn join_deadline(&self, session: &Session) -> Option<Instant> {
+        session.must_join().then(|| self.opened + JOIN_DEADLINE)
+    }
+
+    fn message_deadline(&self) -> Option<Instant> {
+        // A client cannot finish its message while the relay does not read.
+        self.message.filter(|_| self.throttled.is_none()).map(|began| began + MESSAGE_DEADLINE)
+    }
+
+    /// As `heard`, without the time in which the connection is throttled: that does not count against the client.
+    fn heard_by(&self, now: Instant) -> Instant {
+        self.throttled.map_or(self.heard, |(since, _)| (self.heard + (now - since)).min(now))
+    }
+}

@@ -1,0 +1,105 @@
+/** What every part of the page uses. */
+
+import { nodes, t } from "./text.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const TOAST_MS = 5_000;
+const MOST_TOASTS = 3;
+
+export const $ = (id) => document.getElementById(id);
+export const $$ = (css) => document.querySelectorAll(css);
+export const page = document.body.dataset;
+
+export function make(tag, { dataset = {}, aria = {}, ...properties } = {}, ...children) {
+	const element = Object.assign(document.createElement(tag), properties);
+	Object.assign(element.dataset, dataset);
+	for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value);
+	element.append(...children);
+	return element;
+}
+
+export const row = (term, ...value) => make("div", {}, make("dt", {}, term), make("dd", {}, ...value));
+
+export function icon(name) {
+	const svg = document.createElementNS(SVG, "svg");
+	const use = document.createElementNS(SVG, "use");
+	svg.setAttribute("class", "icon");
+	svg.setAttribute("viewBox", "0 0 24 24");
+	svg.setAttribute("aria-hidden", "true");
+	use.setAttribute("href", `#i-${name}`);
+	svg.append(use);
+	return svg;
+}
+
+export function tool(iconName, onclick) {
+	return furnish(make("button", { type: "button", onclick, dataset: { icon: iconName } }));
+}
+
+function furnish(button) {
+	const tip = make("span", { className: "tip" });
+	button.classList.add("tool");
+	if ("tip" in button.dataset) tip.dataset.t = button.dataset.tip || button.dataset.icon;
+	button.prepend(icon(button.dataset.icon), tip);
+	return button;
+}
+$$("button[data-icon]").forEach(furnish);
+
+export function setTool(button, iconName, label, name = "") {
+	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
+	const tip = button.querySelector(".tip");
+	if (tip.textContent !== label) tip.textContent = label;
+	if (name) button.setAttribute("aria-label", name);
+	else button.removeAttribute("aria-label");
+}
+
+/** Puts children in place only if their text differs: screen readers read every replacement aloud. */
+export function replaceIfNew(element, ...children) {
+	const text = children.map((child) => child.textContent ?? child).join("");
+	if (element.textContent !== text) element.replaceChildren(...children);
+}
+
+export function toast(key, values) {
+	const line = make("p", {}, ...nodes(key, values));
+	$("toasts").append(line);
+	if ($("toasts").children.length > MOST_TOASTS) $("toasts").firstElementChild.remove();
+	setTimeout(() => line.remove(), TOAST_MS);
+}
+
+/** Lets a button copy `text()`, and say so. Insecure pages have only the old way. */
+export function copyBy(id, text) {
+	const button = $(id);
+	button.onclick = async () => {
+		let copied = true;
+		try {
+			await navigator.clipboard.writeText(text());
+		} catch {
+			const area = make("textarea", { value: text(), className: "offscreen" });
+			button.after(area);
+			area.select();
+			copied = document.execCommand("copy");
+			area.remove();
+			button.focus();
+		}
+		button.textContent = t(copied ? "copied" : "copy_failed");
+		setTimeout(() => (button.textContent = t(button.dataset.t)), 2_000);
+	};
+}
+
+/**
+ * What this browser remembers: name, lang, microphone, camera, speaker, and in this tab whether camera and microphone
+ * shall be on. Nothing else.
+ */
+export const Store = {
+	get(key, store = "localStorage") {
+		try {
+			return globalThis[store].getItem(`call.${key}`) ?? "";
+		} catch {
+			return ""; // storage is forbidden, e.g. in a frame
+		}
+	},
+	set(key, value, store = "localStorage") {
+		try {
+			globalThis[store].setItem(`call.${key}`, value);
+		} catch {}
+	},
+};

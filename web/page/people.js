@@ -1,0 +1,109 @@
+/** Who is there, and what the host may do with them. Those at the door, too. */
+
+import { $, icon, make } from "./dom.js";
+import { hueOf } from "./names.js";
+import { chime } from "./sounds.js";
+import { nodes, t } from "./text.js";
+
+export class People {
+	#call;
+	#knocks = new Map();
+
+	constructor(call) {
+		this.#call = call;
+		$("lock").onchange = () => call.lock($("lock").checked);
+		call.on("knock", () => chime("knock"));
+	}
+
+	render(people) {
+		const call = this.#call;
+		const host = call.isHost;
+		$("lock").checked = call.locked;
+		$("lock").disabled = !host;
+		$("lock-line").hidden = call.state !== "joined";
+		$("locked").toggleAttribute("hidden", !call.locked);
+		$("people-count").textContent = people.length;
+		const rows = people.map((person) => this.#row(person, host));
+		const mark = rows.map((row) => row.dataset.mark).join("\n");
+		if ($("roster").dataset.mark !== mark) {
+			const focused = document.activeElement?.closest("#roster li")?.dataset.key;
+			const which = document.activeElement?.dataset.act;
+			$("roster").dataset.mark = mark;
+			$("roster").replaceChildren(...rows);
+			if (focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
+		}
+		this.#showKnocks();
+	}
+
+	#row({ key, member, shown, audio, video, note }, isHost) {
+		const call = this.#call;
+		const id = member ? member.id : call.id;
+		const words = [];
+		if (id !== null && id === call.host) words.push(t("host"));
+		if (member?.verified) words.push(t("verified"));
+		if (video === "screen") words.push(t("presenting"));
+		if (note) words.push(note);
+		const name = make("bdi", {}, shown);
+		const dot = make("i", { className: "dot" });
+		if (member) dot.style.setProperty("--hue", hueOf(key));
+		const state = make("span", { className: "hint" }, words.join(" · "));
+		const row = make("li", { dataset: { key, peer: member ? (id ?? "") : "self" } }, dot, make("span", { className: "who" }, name, " ", state));
+		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));
+		if (isHost && member?.id) {
+			row.append(this.#button("make-host", "make_host", shown, () => call.makeHost(member)));
+			row.append(this.#button("remove", "remove", shown, () => this.#remove(member, shown)));
+		}
+		row.dataset.mark = [key, shown, id, words.join(), audio, isHost].join("|");
+		return row;
+	}
+
+	#button(act, word, name, onclick) {
+		const button = make("button", { className: "plain", type: "button", onclick, dataset: { act } }, t(word));
+		button.setAttribute("aria-label", t(`${word}_whom`, { name }));
+		return button;
+	}
+
+	#remove(member, name) {
+		$("remove-title").replaceChildren(...nodes("remove_whom", { name }));
+		$("remove-word").value = "";
+		$("remove-form").onsubmit = () => this.#call.kick(member, $("remove-word").value.trim() || undefined);
+		$("remove").showModal();
+	}
+
+	#showKnocks() {
+		const { knocks, isHost } = this.#call;
+		for (const [id, element] of this.#knocks) {
+			if (isHost && knocks.has(id)) continue;
+			element.remove();
+			this.#knocks.delete(id);
+		}
+		if (!isHost) return;
+		for (const knock of knocks.values()) {
+			if (this.#knocks.has(knock.id)) continue;
+			const element = this.#knock(knock);
+			this.#knocks.set(knock.id, element);
+			$("knocks").append(element);
+		}
+	}
+
+	#knock({ id, name, verified }) {
+		const call = this.#call;
+		const shown = name || t("someone");
+		const act = (what, word, className) =>
+			make("button", { type: "button", className, onclick: () => call[what](id), dataset: { act: what } }, t(word));
+		return make(
+			"div",
+			{ className: "notice knock", dataset: { knock: id, name } },
+			make("p", {}, ...nodes("knocks", { name: shown }), ...(verified ? [` (${t("verified")})`] : [])),
+			act("admit", "let_in", "primary"),
+			act("deny", "turn_away", "plain"),
+		);
+	}
+
+	clear() {
+		for (const element of this.#knocks.values()) element.remove();
+		this.#knocks.clear();
+		$("roster").replaceChildren();
+		delete $("roster").dataset.mark;
+	}
+}

@@ -1,2 +1,0 @@
-import "./peer.js";
-export const { PeerLink } = globalThis;

@@ -1,2 +1,0 @@
-import "./signaling.js";
-export const { SignalingChannel, SignalingError } = globalThis;
