@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
 use signaling_relay::cli::descriptors;
+#[cfg(feature = "auth")]
 use signaling_relay::cli::environment::FromEnvironment;
 use signaling_relay::cli::flags::{self, Task};
 use signaling_relay::cli::log::Log;
@@ -19,18 +20,18 @@ fn main() -> ExitCode {
     // A mistake on the command line ends the program here, with exit code 2.
     let task = flags::from_command_line();
     let log = Log::start();
-    let mut sources = FromEnvironment::default();
-    let result = match task {
-        Task::Serve(config, from_environment) => {
-            sources = from_environment;
+    let (sources, result) = match task {
+        Task::Serve(config, sources) => {
             for warning in flags::environment_warnings() {
                 warn!("{warning}");
             }
-            runtime().and_then(|runtime| runtime.block_on(run(*config)))
+            (sources, runtime().and_then(|runtime| runtime.block_on(run(*config))))
         }
         #[cfg(feature = "auth")]
         Task::Invite(invite) => {
-            invite.link().and_then(|link| writeln!(std::io::stdout(), "{link}").context("cannot print the link"))
+            let link = invite.link();
+            let printed = link.and_then(|link| writeln!(std::io::stdout(), "{link}").context("cannot print the link"));
+            (FromEnvironment::default(), printed)
         }
     };
     if let Err(error) = &result {
