@@ -86,14 +86,14 @@ mod tests {
         use crate::net::address::ListenAddress;
 
         for address in [ListenAddress::Unix("/run/relay.sock".into()), ListenAddress::Systemd] {
-            let refused = listen(&[address], 0o660).await.unwrap_err();
+            let refused = listen(&[address], 0o660, &[]).await.unwrap_err();
             assert!(format!("{refused:#}").contains("such as 127.0.0.1:8080"), "{refused:#}");
         }
     }
 
     #[tokio::test]
     async fn nobody_else_can_bind_an_address_that_the_relay_listens_on() {
-        let listeners = listen(&["127.0.0.1:0".parse().unwrap()], 0).await.unwrap();
+        let listeners = listen(&["127.0.0.1:0".parse().unwrap()], 0, &[]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         for is_rude in [false, true] {
             let other = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
