@@ -236,7 +236,7 @@ impl Jwks {
             Ok(()) => info!(source = ?self.source, keys, "read the keys of tokens"),
             Err(error) => {
                 *outcome = Outcome::Bad;
-                let error = format_args!("{error:#}");
+                let error = format!("{error:#}");
                 warn!(source = ?self.source, %error, keys, "cannot read the keys of tokens: those that are known go on");
             }
         }
