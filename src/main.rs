@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
+use signaling_relay::cli::command_line::{self, Task};
 use signaling_relay::cli::descriptors;
 #[cfg(feature = "auth")]
 use signaling_relay::cli::environment::FromEnvironment;
-use signaling_relay::cli::flags::{self, Task};
 use signaling_relay::cli::log::Log;
 use signaling_relay::cli::signals::{self, Signals};
 use signaling_relay::{Config, Server, limits};
@@ -18,11 +18,11 @@ use tracing::warn;
 
 fn main() -> ExitCode {
     // A mistake on the command line ends the program here, with exit code 2.
-    let task = flags::from_command_line();
+    let task = command_line::from_command_line();
     let log = Log::start();
     let (sources, result) = match task {
         Task::Serve(config, sources) => {
-            for warning in flags::environment_warnings() {
+            for warning in command_line::environment_warnings() {
                 warn!("{warning}");
             }
             (sources, runtime().and_then(|runtime| runtime.block_on(run(*config))))

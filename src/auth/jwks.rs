@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::client::{self, Client};
-use super::keys::Key;
+use super::key::Key;
 use crate::limits;
 use crate::net::certificate::read_file;
 

@@ -9,6 +9,8 @@ mod client;
 #[cfg(feature = "auth")]
 pub(crate) mod jwks;
 #[cfg(feature = "auth")]
+pub(crate) mod key;
+#[cfg(feature = "auth")]
 pub(crate) mod keys;
 #[cfg(feature = "auth")]
 pub(crate) mod settings;

@@ -46,7 +46,8 @@ impl AuthSettings<'_> {
         if self.token_secret_files.is_empty() && self.token_key_files.is_empty() && self.token_key_sets.is_empty() {
             return Ok((next, None));
         }
-        let keys = Arc::new(KeyRing::open(&self)?);
+        let (secret_files, key_files) = (self.token_secret_files.to_vec(), self.token_key_files.to_vec());
+        let keys = Arc::new(KeyRing::open(secret_files, key_files, self.token_key_sets, self.authorities)?);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keys), self.token_rules));
         Ok((Arc::new(TokenAuthorizer { tokens, next }), Some(keys)))
     }

@@ -8,7 +8,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_he
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::keys::{Key, KeyRing};
+use super::key::Key;
+use super::keys::KeyRing;
 use super::{Denial, Grant, JoinRequest, signature};
 use crate::limits;
 use crate::room::Role;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use hyper::Uri;
 
-use crate::auth::keys::read_secret;
+use crate::auth::key::read_secret;
 use crate::auth::token::Claims;
 use crate::limits;
 use crate::room::Role;

@@ -1,6 +1,7 @@
 //! The binary: its flags, invite links, banner, log, signals and file descriptors.
 
 pub mod banner;
+pub mod command_line;
 pub mod descriptors;
 pub mod environment;
 pub mod flags;

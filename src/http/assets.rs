@@ -11,9 +11,8 @@ use cap_std::fs::{Dir, OpenOptions};
 use rust_embed::RustEmbed;
 use tokio::task::spawn_blocking;
 
-use crate::http::body::Body;
+use crate::http::body::{Body, Encoding};
 use crate::http::classic;
-use crate::http::response::Encoding;
 use crate::limits::LONGEST_MODULE;
 
 /// `web/` as the build script prepares it: with the client's classic scripts, and with each file gzipped beside it.

@@ -1,7 +1,6 @@
 //! The page in a build without the feature `page`: one sentence at `/`, for people who open it in a browser.
 
-use crate::http::body::Body;
-use crate::http::response::Encoding;
+use crate::http::body::{Body, Encoding};
 
 const SENTENCE: &str = "This is a WebRTC signaling relay without a page: connect to / or /ws by WebSocket.\n";
 

@@ -13,6 +13,18 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::limits::FILE_CHUNK_BYTES;
 
+/// How the body of a file is encoded (RFC 9110 section 8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "page"), allow(dead_code, reason = "only the page has gzipped files"))]
+pub(crate) enum Encoding {
+    /// As it is, for everybody.
+    Always,
+    /// As it is; gzipped for those who accept that.
+    Identity,
+    /// Gzipped; as it is for the others.
+    Gzip,
+}
+
 /// The body of a response of the relay.
 #[derive(Debug)]
 pub struct Body(Content);

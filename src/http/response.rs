@@ -4,20 +4,8 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::http::assets::File;
-use crate::http::body::Body;
+use crate::http::body::{Body, Encoding};
 use crate::http::origin::TupleOrigin;
-
-/// How the body of a file is encoded (RFC 9110 section 8.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "page"), allow(dead_code, reason = "only the page has gzipped files"))]
-pub(crate) enum Encoding {
-    /// As it is, for everybody.
-    Always,
-    /// As it is; gzipped for those who accept that.
-    Identity,
-    /// Gzipped; as it is for the others.
-    Gzip,
-}
 
 /// A response of one line of text.
 pub(crate) fn text(status: StatusCode, line: &str) -> Response<Body> {

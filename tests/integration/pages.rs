@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command};
-use signaling_relay::cli::flags;
+use signaling_relay::cli::command_line;
 
 use crate::harness::pages::{blocks, inline_code, page, pages, prose};
 use crate::harness::{file, text, tool};
@@ -121,7 +121,7 @@ fn every_command_line_in_a_page_is_one_that_the_relay_takes() {
         for line in command_lines(&page(text(&path))) {
             let arguments = words(&line);
             // To ask for help or the version is no mistake.
-            if let Err(error) = flags::from_arguments(&arguments) {
+            if let Err(error) = command_line::from_arguments(&arguments) {
                 assert!(!error.use_stderr(), "{}: {line}: {error}", path.display());
             }
             count += 1;
@@ -134,7 +134,7 @@ fn every_command_line_in_a_page_is_one_that_the_relay_takes() {
 fn every_flag_that_a_page_names_is_one() {
     // Those of other programs, which stand alone in a sentence.
     const OTHERS: [&str; 5] = ["--denied-peer-ip", "--network", "--re", "--shard", "--instructions"];
-    let command = flags::command();
+    let command = command_line::command();
     let commands = std::iter::once(&command).chain(command.get_subcommands());
     let mut known: BTreeSet<String> =
         commands.flat_map(Command::get_arguments).filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect();
@@ -170,7 +170,7 @@ const FLAGS_PAGE: &str = "src/cli/flags.md";
 
 #[test]
 fn the_page_about_flags_says_what_help_says() {
-    let right = flags_page(&flags::command());
+    let right = flags_page(&command_line::command());
     if std::env::var_os("WRITE_PAGES").is_some() {
         std::fs::write(FLAGS_PAGE, &right).unwrap();
     }

@@ -1,0 +1,133 @@
+//! The keys that verify tokens, and the files that they are read from.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls_pemfile::Item;
+use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519};
+use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
+use x509_parser::public_key::PublicKey;
+
+use crate::limits;
+use crate::net::system::{open_own, open_secret};
+
+/// A key that verifies tokens of one algorithm.
+pub(crate) struct Key {
+    /// The algorithm follows from the key, so that no token can choose it.
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+    /// Its name in a key set (`kid`); none if it is of a file of keys.
+    pub(super) id: Option<Box<str>>,
+}
+
+impl Key {
+    fn unnamed(algorithm: Algorithm, key: DecodingKey) -> Self {
+        Self { algorithm, key, id: None }
+    }
+}
+
+/// The keys in the files of `--token-secret-file` and `--token-key-file`.
+///
+/// # Errors
+/// When a file cannot be used, or others can read the secret or write the key in it.
+pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Arc<[Key]>> {
+    let mut keys = Vec::new();
+    for file in secret_files {
+        let secret = read_secret(file)?;
+        keys.push(Key::unnamed(Algorithm::HS256, DecodingKey::from_secret(&secret)));
+    }
+    for file in key_files {
+        keys.extend(read_public_keys(file)?);
+    }
+    Ok(keys.into())
+}
+
+/// The secret in a file of `--token-secret-file`, without the white space around it.
+///
+/// # Errors
+/// When the file cannot be read, others can read or write it, or the secret is too short.
+pub(crate) fn read_secret(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let read = || {
+        let content = read_short(open_secret(file)?, file)?;
+        let secret = content.trim_ascii();
+        let (bytes, least, path) = (secret.len(), limits::SECRET_BYTES_MIN, file.display());
+        ensure!(
+            bytes >= least,
+            "the secret in {path} has {bytes} bytes, and needs {least} at least, so that nobody can guess it; make one \
+             with `openssl rand -hex 32`"
+        );
+        Ok(secret.to_vec())
+    };
+    read().context("--token-secret-file")
+}
+
+/// The public keys in a file of `--token-key-file`.
+fn read_public_keys(file: &Path) -> anyhow::Result<Vec<Key>> {
+    let read = || {
+        let content = read_short(open_own(file)?, file)?;
+        let (mut keys, mut has_certificate) = (Vec::new(), false);
+        for item in rustls_pemfile::read_all(&mut content.as_slice()) {
+            match item.with_context(|| format!("{} is not PEM", file.display()))? {
+                Item::SubjectPublicKeyInfo(der) => {
+                    keys.push(public_key(&der).with_context(|| format!("the key in {}", file.display()))?);
+                }
+                // The first one; those of its authorities may follow, and they sign no tokens.
+                Item::X509Certificate(der) if !has_certificate => {
+                    has_certificate = true;
+                    let key = certified_key(&der).with_context(|| format!("the certificate in {}", file.display()));
+                    keys.push(key?);
+                }
+                Item::Pkcs1Key(_) | Item::Pkcs8Key(_) | Item::Sec1Key(_) => bail!(
+                    "{} has a private key, which the relay must not have: give it the public one, which `openssl pkey \
+                     -in FILE -pubout` makes",
+                    file.display()
+                ),
+                _ => {}
+            }
+        }
+        ensure!(!keys.is_empty(), "{} has no public key in PEM (BEGIN PUBLIC KEY), and no certificate", file.display());
+        Ok(keys)
+    };
+    read().context("--token-key-file")
+}
+
+/// The public key in a certificate. Whether the certificate is valid does not matter: the operator vouches for the key.
+fn certified_key(der: &[u8]) -> anyhow::Result<Key> {
+    let (_, certificate) = parse_x509_certificate(der).context("cannot be read")?;
+    public_key(certificate.public_key().raw).context("its key")
+}
+
+/// A public key and the algorithm that follows from it.
+fn public_key(der: &[u8]) -> anyhow::Result<Key> {
+    let (_, info) = SubjectPublicKeyInfo::from_der(der).context("is no SubjectPublicKeyInfo (RFC 5280)")?;
+    let (kind, bytes) = (&info.algorithm.algorithm, info.subject_public_key.data.as_ref());
+    if *kind == OID_PKCS1_RSAENCRYPTION {
+        let bits = match info.parsed() {
+            Ok(PublicKey::RSA(key)) => key.key_size(),
+            _ => bail!("is an RSA key that cannot be read"),
+        };
+        ensure!(limits::RSA_BITS.contains(&bits), "is an RSA key of {bits} bits, and needs 2048 to 8192");
+        return Ok(Key::unnamed(Algorithm::RS256, DecodingKey::from_rsa_der(bytes)));
+    }
+    if *kind == OID_SIG_ED25519 {
+        return Ok(Key::unnamed(Algorithm::EdDSA, DecodingKey::from_ed_der(bytes)));
+    }
+    let curve = info.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+    if *kind == OID_KEY_TYPE_EC_PUBLIC_KEY && curve == Some(OID_EC_P256) {
+        return Ok(Key::unnamed(Algorithm::ES256, DecodingKey::from_ec_der(bytes)));
+    }
+    bail!("is of a kind that the relay does not know; it may be of P-256 (ES256), RSA (RS256) or Ed25519 (EdDSA)")
+}
+
+fn read_short(file: impl Read, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let most = limits::KEY_FILE_BYTES;
+    let read = file.take(most + 1).read_to_end(&mut content);
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(content.len() as u64 <= most, "{} is longer than {most} bytes", path.display());
+    Ok(content)
+}
