@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::contain::contained;
 use crate::limits::DRAIN_DEADLINE;
 use crate::outbox::{CloseRequest, ConnectionId, Outbox};
+use crate::panics::contained;
 
 /// What the relay tells its clients when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

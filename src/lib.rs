@@ -77,7 +77,7 @@
 // | `net/` | listeners, streams and TLS |
 // | `quota/` | how much one connection, one address, and all together may use |
 // | `secret.rs` | a text that must not appear in a log |
-// | `contain.rs` | a panic of one connection ends no other |
+// | `panics.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
@@ -113,7 +113,6 @@ mod auth;
 #[doc(hidden)]
 pub mod cli;
 mod config;
-mod contain;
 mod drain;
 mod error;
 #[cfg(fuzzing)]
@@ -125,6 +124,7 @@ pub mod limits;
 mod mount;
 mod net;
 mod outbox;
+mod panics;
 // Not in `outbox`, which `tests/outbox.rs` compiles with loom's lock.
 #[cfg(test)]
 #[path = "outbox/tests.rs"]

@@ -110,8 +110,9 @@ pub const BANNED: usize = 1024;
 pub const WRONG_PASSWORDS: usize = 10;
 /// The time in which they count.
 pub const WRONG_PASSWORDS_FOR: Duration = Duration::from_secs(60);
-/// Addresses whose wrong passwords a room counts one by one, about 250 bytes each. All others count as one address.
-pub const WRONG_PASSWORD_ADDRESSES: usize = 256;
+/// Rooms and addresses whose wrong passwords are remembered at least, about 200 bytes each; the relay remembers twice as
+/// many at most. Somebody with a /48 of IPv6 has 65,536 addresses.
+pub const GUESSERS: usize = 32 * 1024;
 
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. A peer that joins a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.
@@ -235,6 +236,13 @@ pub const MISLED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the relay holds the place of a client whose connection is lost, in milliseconds, by default: a phone that
 /// changes its network, or a laptop that is carried to another room, is back within that.
 pub const HOLD_MS: u64 = 30_000;
+/// How long after a connection is lost the others are told that its peer is away: a reload of a proxy, or a change of
+/// network, takes less, and is told to nobody.
+pub const AWAY_AFTER: Duration = Duration::from_secs(2);
+/// They are told after this part of the hold at the latest: a tenth.
+pub const AWAY_AFTER_HOLDS: u32 = 10;
+/// How long a client waits for its place at most, when more is to be sent again than its rates allow now.
+pub const RESUME_WAIT: Duration = Duration::from_secs(5);
 /// The longest hold that may be set, in milliseconds: an hour. A place that is held counts towards its room's capacity.
 pub const HOLD_MS_MAX: u64 = 60 * 60 * 1000;
 /// After so many messages a client that may resume is told how many the relay has taken, and need not keep them any

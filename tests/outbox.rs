@@ -384,7 +384,7 @@ fn who_comes_back_while_another_task_writes_to_the_old_connection_gets_each_mess
         let away = old.suspend().unwrap();
         assert!(away.can_resume_after(received), "{before:?} had arrived");
         let (new, new_socket) = outbox(PLENTY, true);
-        assert!(away.hand_over(&new, received, Bytes::from_static(b"RR")));
+        assert!(away.hand_over(&new, received, Bytes::from_static(b"RR")).is_some());
         assert!(new.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready());
         writer.join().unwrap();
         let after = whole_messages(&new_socket.taken());

@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::client::{self, Client};
+use super::http_client::{self, Client};
 use super::key::Key;
 use crate::limits;
 use crate::net::certificate::read_file;
@@ -213,7 +213,7 @@ impl Jwks {
                 let get = Request::builder()
                     .uri(url.clone())
                     .header(ACCEPT, "application/jwk-set+json, application/json")
-                    .header(USER_AGENT, client::USER_AGENT)
+                    .header(USER_AGENT, http_client::USER_AGENT)
                     .body(Full::default())?;
                 Ok(self.client.ask(get, limits::JWKS_BYTES).await?.to_vec())
             }

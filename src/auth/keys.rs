@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::{info, warn};
 
-use super::client::Client;
+use super::http_client::Client;
 use super::jwks::{Jwks, JwksSource};
 use super::key::{Key, read_keys};
 use super::signature;

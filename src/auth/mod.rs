@@ -5,7 +5,9 @@
 //! wait for it, and other clients do not.
 
 #[cfg(feature = "auth")]
-mod client;
+mod fair_queue;
+#[cfg(feature = "auth")]
+mod http_client;
 #[cfg(feature = "auth")]
 pub(crate) mod jwks;
 #[cfg(feature = "auth")]
@@ -20,8 +22,6 @@ mod signature;
 pub(crate) mod token;
 #[cfg(feature = "auth")]
 mod token_authorizer;
-#[cfg(feature = "auth")]
-mod turns;
 #[cfg(feature = "auth")]
 pub(crate) mod webhook;
 

@@ -16,9 +16,9 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::client::{self, Client};
+use super::fair_queue::{FairQueue, Ticket};
+use super::http_client::{self, Client};
 use super::token::check_length;
-use super::turns::{Ticket, Turns};
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest};
 use crate::limits;
 use crate::room::names::{PeerId, PeerName};
@@ -76,7 +76,7 @@ pub(crate) struct Webhook(Arc<Asker>);
 struct Asker {
     url: Uri,
     client: Client,
-    turns: Arc<Turns>,
+    queue: Arc<FairQueue>,
     complaints: Mutex<Complaints>,
 }
 
@@ -174,7 +174,7 @@ impl Webhook {
         Ok(Self(Arc::new(Asker {
             url: url.0.clone(),
             client: Client::new(url.is_https(), authorities, limits::WEBHOOK_REQUESTS)?,
-            turns: Turns::new(limits::WEBHOOK_REQUESTS, limits::WEBHOOK_WAITING),
+            queue: FairQueue::new(limits::WEBHOOK_REQUESTS, limits::WEBHOOK_WAITING),
             complaints: Mutex::new(Complaints::new()),
         })))
     }
@@ -185,7 +185,7 @@ impl Authorizer for Webhook {
         if let Err(denial) = request.token.as_ref().map_or(Ok(()), check_length) {
             return Answer::Now(Err(denial));
         }
-        let Some(ticket) = self.0.turns.take(request.address.map(Into::into)) else {
+        let Some(ticket) = self.0.queue.take(request.address.map(Into::into)) else {
             return Answer::Now(Err(unavailable()));
         };
         let (asker, request) = (Arc::clone(&self.0), request.clone());
@@ -243,7 +243,7 @@ impl Asker {
             .uri(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
-            .header(USER_AGENT, client::USER_AGENT)
+            .header(USER_AGENT, http_client::USER_AGENT)
             .body(Full::from(serde_json::to_vec(&question)?))?;
         let body = self.client.ask(post, limits::WEBHOOK_BYTES).await?;
         // The text of a JSON error may repeat what the webhook sent, which is no matter for the log.

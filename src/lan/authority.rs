@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use x509_parser::parse_x509_certificate;
 
 use crate::lan::constraints;
-use crate::lan::make::{BELOW_ISSUER, BELOW_ROOT, KEY_FILE, create, display_name, distinguished_name_with};
+use crate::lan::generate::{BELOW_ISSUER, BELOW_ROOT, KEY_FILE, create, display_name, distinguished_name_with};
 use crate::limits;
 use crate::net::certificate::{CertificateFiles, CertificateSource, read_file};
 use crate::net::machine::{Machine, is_private, names};

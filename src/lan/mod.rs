@@ -2,5 +2,5 @@
 
 pub(crate) mod authority;
 mod constraints;
+mod generate;
 pub(crate) mod home;
-mod make;

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Outbox;
 use super::queue::State;
 use super::queued::{Origin, Queued};
 use super::replay::ReplayBuffer;
 use super::share::Shares;
+use super::{Outbox, Replayed};
 use crate::limits::ANNOUNCEMENTS;
 
 /// What moves from one outbox to another.
@@ -67,25 +67,27 @@ impl Outbox {
 
     /// Moves what waits to `new`, after the message `resumed` and the kept messages whose numbers are above `received`.
     /// Nothing is queued in either of the two meanwhile, and from now on only `new` is for the client's messages. Returns
-    /// false, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
-    pub(crate) fn hand_over(&self, new: &Self, received: u64, resumed: Bytes) -> bool {
+    /// what is sent again; none, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
+    pub(crate) fn hand_over(&self, new: &Self, received: u64, resumed: Bytes) -> Option<Replayed> {
         let mut old = self.lock();
         if !old.can_resume_after(received) {
-            return false;
+            return None;
         }
-        let Some(mut backlog) = old.take_backlog() else { return false };
+        let mut backlog = old.take_backlog()?;
         let mut state = new.lock();
         new.announce_to(&mut state, resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
         backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
+        let bytes = again.iter().map(|queued| queued.frame.len()).sum();
+        let replayed = Replayed { messages: again.len(), bytes };
         for queued in again {
             state.account(&queued);
             state.queue.push_back(queued);
         }
         state.add_backlog(backlog);
         state.wake_owner();
-        true
+        Some(replayed)
     }
 }
 

@@ -83,6 +83,15 @@ pub(crate) enum Pushed {
     Closed,
 }
 
+/// What a client is sent again, because it may not have received it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replayed {
+    /// How many messages.
+    pub messages: usize,
+    /// Their frames, in bytes.
+    pub bytes: usize,
+}
+
 /// Why the relay ends a connection of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseRequest {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::contain;
+use crate::panics;
 use crate::room::LeaveReason;
 use crate::room::names::{PeerId, PeerName, RoomName};
 
@@ -24,7 +24,7 @@ impl Events {
     /// while it is dropped because of another panic, and a second panic would abort the process.
     pub(crate) fn observe(&self, event: impl FnOnce() -> RelayEvent) {
         if let Some(observer) = &self.0 {
-            contain::call("the observer", || observer(&event()));
+            panics::call("the observer", || observer(&event()));
         }
     }
 }

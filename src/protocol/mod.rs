@@ -5,6 +5,7 @@
 //! [`ADDRESS_JOINS`]: crate::limits::ADDRESS_JOINS
 //! [`ADDRESS_UPGRADES`]: crate::limits::ADDRESS_UPGRADES
 //! [`ANNOUNCEMENTS`]: crate::limits::ANNOUNCEMENTS
+//! [`AWAY_AFTER`]: crate::limits::AWAY_AFTER
 //! [authorizer]: crate::Authorizer
 //! [`EMPTY_FRAMES`]: crate::limits::EMPTY_FRAMES
 //! [`FAILED_JOIN`]: crate::limits::FAILED_JOIN
@@ -14,6 +15,7 @@
 //! [`MESSAGE_BYTES`]: crate::limits::MESSAGE_BYTES
 //! [`names`]: names
 //! [`PAUSE`]: crate::limits::PAUSE
+//! [`RESUME_WAIT`]: crate::limits::RESUME_WAIT
 //! [`SHARE_BYTES`]: crate::limits::SHARE_BYTES
 //! [`SHARE_MESSAGES`]: crate::limits::SHARE_MESSAGES
 //! [`STALL`]: crate::limits::STALL
@@ -36,7 +38,8 @@ pub use parse::{Parsed, parse};
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
-    ErrorCode, Event, HostCommand, IceServers, LeaveReason, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
+    ErrorCode, Event, HostCommand, IceServers, LeaveReason, NoticeCode, Peer, Refusal, ResumeOffer, Signal, SignalKind,
+    View,
 };
 use crate::secret::Secret;
 

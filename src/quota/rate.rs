@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::address::{Address, Rules};
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Rate};
 use super::over_limit::OverLimit;
 use crate::limits::{EMPTY_FRAMES, EMPTY_FRAMES_FOR, REFUSALS};
 
@@ -106,6 +106,24 @@ impl RateLimiter {
         if let Some(rate) = &self.rules.messages {
             self.messages.charge(rate, more, THEN);
         }
+    }
+
+    /// Counts what is sent to the client again, as if the client had sent it.
+    pub(crate) fn charge_replay(&mut self, messages: usize, bytes: usize, now: Instant) {
+        let now = self.rules.nanos(now);
+        if let Some(rate) = &self.rules.messages {
+            self.messages.charge(rate, messages, now);
+        }
+        if let Some(rate) = &self.rules.own_bytes {
+            self.bytes.charge(rate, bytes, now);
+        }
+    }
+
+    /// How long it takes until nothing is missing that was charged beyond the connection's own rates; none if nothing is.
+    pub(crate) fn missing(&self, now: Instant) -> Option<Duration> {
+        let now = self.rules.nanos(now);
+        let missing = |bucket: &Bucket, rate: &Option<Rate>| bucket.missing(rate.as_ref()?, now);
+        missing(&self.messages, &self.rules.messages).max(missing(&self.bytes, &self.rules.own_bytes))
     }
 
     /// Counts `bytes` that were read from the socket.

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use super::member::PendingMember;
-use super::names::PeerId;
+use super::names::{PeerId, RoomName};
 use super::password::Password;
 use super::refusal::{JoinError, Refusal};
 use super::role::Role;
+use super::wrong_passwords::WrongPasswords;
 use crate::limits::{BANNED, KNOCKS};
 
 /// What somebody who knocks is told at last: it is in the room, or why it is not.
@@ -35,13 +36,18 @@ pub(super) struct Knocker {
 }
 
 impl Door {
-    /// Checks whether `pending` may ask to come in.
-    pub(super) fn check(&mut self, pending: &PendingMember) -> Result<(), JoinError> {
+    /// Checks whether `pending` may ask to come in to `room`.
+    pub(super) fn check(
+        &mut self,
+        pending: &PendingMember,
+        room: &RoomName,
+        wrong_passwords: &WrongPasswords,
+    ) -> Result<(), JoinError> {
         if pending.is_identified && self.banned.contains(&pending.id) {
             return Err(JoinError::Banned);
         }
         let Some(password) = &mut self.password else { return Ok(()) };
-        password.check(pending.password.as_ref(), pending.address)
+        password.check(pending.password.as_ref(), room, pending.address, wrong_passwords)
     }
 
     /// Whether somebody with this role has to knock.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::deferred::Deferred;
-use super::event::LeaveReason;
+use super::event::{Event, LeaveReason, NoticeCode};
 use super::knocks::Knock;
 use super::member::PendingMember;
 use super::names::RoomName;
@@ -12,6 +12,7 @@ use super::refusal::JoinError;
 use super::reserve::NEWCOMER;
 use super::room::Locked;
 use super::table::{Membership, Rooms};
+use super::wrong_passwords::WrongPasswords;
 use crate::limits::LOBBY_IDLE;
 use crate::outbox::CloseRequest;
 
@@ -37,7 +38,7 @@ impl Rooms {
                 continue;
             }
             let (id, sender) = (pending.id.clone(), pending.outbox.id());
-            let entered = locked.enter(pending);
+            let entered = locked.enter(pending, &self.wrong_passwords);
             let is_closed = entered.is_err() && locked.state.close_if_empty();
             drop(locked);
             if is_closed {
@@ -51,13 +52,20 @@ impl Rooms {
 
 impl Locked<'_> {
     /// Returns the number that the client has in the room, and its knock if it has to wait.
-    fn enter(&mut self, mut pending: PendingMember) -> Result<(u64, Option<Knock>), JoinError> {
+    fn enter(
+        &mut self,
+        mut pending: PendingMember,
+        wrong_passwords: &WrongPasswords,
+    ) -> Result<(u64, Option<Knock>), JoinError> {
         self.give_up_unread(NEWCOMER);
         if self.state.members.is_empty() {
             self.close_door(LeaveReason::Timeout);
         }
         if let Some(door) = &mut self.state.door {
-            door.check(&pending)?;
+            if let Err(error) = door.check(&pending, &self.room.name, wrong_passwords) {
+                self.tell_of_guesses();
+                return Err(error);
+            }
             if door.is_closed_to(pending.role) {
                 let serial = self.state.next_serial();
                 return Ok((serial, Some(self.knock(pending, serial)?)));
@@ -75,6 +83,19 @@ impl Locked<'_> {
         let serial = self.state.next_serial();
         self.add(pending, serial);
         Ok((serial, None))
+    }
+
+    /// Tells the host that somebody guesses the password, if it has not just been told. It is left out if it does not fit
+    /// beside what the host must learn.
+    fn tell_of_guesses(&mut self) {
+        let announcements = 1 + self.state.reserved();
+        let Some(host) = self.state.host().map(|host| Arc::clone(&host.outbox)) else { return };
+        let Some(password) = self.state.door.as_mut().and_then(|door| door.password.as_mut()) else { return };
+        if password.is_guessed() && host.room_for_announcements(announcements) {
+            password.note_told();
+            let event = Event::Notice { code: NoticeCode::PasswordGuessing };
+            self.at_no_charge(|room| room.post.tell(&host, &event));
+        }
     }
 
     /// Whether `pending` may be added.

@@ -107,6 +107,12 @@ pub enum Event<'a> {
         /// The id that it would have had.
         id: &'a PeerId,
     },
+    /// Something that the host of the room should know.
+    #[serde(serialize_with = "serialize_notice")]
+    Notice {
+        /// What.
+        code: NoticeCode,
+    },
     /// A peer has sent a signal. Not serialized: its fields are text already.
     #[serde(skip)]
     Signal {
@@ -128,6 +134,24 @@ pub enum Event<'a> {
         /// How long to wait before the next attempt, in milliseconds; different for each client.
         retry_after_ms: u64,
     },
+}
+
+/// What the host of a room is told beside what everybody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NoticeCode {
+    /// There were [`WRONG_PASSWORDS`](crate::limits::WRONG_PASSWORDS) wrong passwords within a minute.
+    PasswordGuessing,
+}
+
+impl NoticeCode {
+    /// A sentence for people.
+    fn message(self) -> &'static str {
+        match self {
+            Self::PasswordGuessing => "somebody is guessing the password of this room",
+        }
+    }
 }
 
 /// A member of a room, as the others see it.
@@ -152,6 +176,14 @@ pub struct ResumeOffer<'a> {
     pub token: &'a Secret,
     /// For how long the place is held after a connection is lost, in milliseconds.
     pub hold_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn serialize_notice<S: Serializer>(code: &NoticeCode, to: S) -> Result<S::Ok, S::Error> {
+    let mut notice = to.serialize_struct("Notice", 2)?;
+    notice.serialize_field("code", code)?;
+    notice.serialize_field("message", code.message())?;
+    notice.end()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde passes references")]

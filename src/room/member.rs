@@ -50,7 +50,7 @@ pub(super) struct Member {
     /// The room's name as its client wrote it, if that is another spelling.
     pub(super) spelling: Option<Arc<str>>,
     pub(super) outbox: Arc<Outbox>,
-    /// Whether the others know that its connection was lost: it keeps its place for a while.
+    /// Whether the others know that it [is suspended](Self::is_suspended): a while after that, they are told.
     pub(super) is_away: bool,
     /// Set while it has no connection.
     pub(super) on_removed: Option<OnRemoved>,
@@ -86,6 +86,11 @@ impl PendingMember {
 }
 
 impl Member {
+    /// Whether its connection is lost: it keeps its place for a while.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.on_removed.is_some()
+    }
+
     /// As the others see it.
     pub(super) fn as_peer(&self) -> Peer<'_> {
         Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away }

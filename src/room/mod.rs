@@ -2,7 +2,7 @@
 //!
 //! `table.rs` is the table of all rooms, with the memberships in them, and `room.rs` one room while it is locked. What may
 //! happen there has a file each: clients `enter`, `relay` signals, and come back after a `suspend`; a `host` commands, and
-//! who is outside of a lock `knocks`. Below are `door.rs` and `password.rs`, which decide who may enter, `rank.rs`, which
+//! who is outside of a lock `knocks`. Below are `door.rs`, `password.rs` and `wrong_passwords.rs`, which decide who may enter, `rank.rs`, which
 //! decides who is the host, and `reserve.rs`, which keeps room for the messages about all that.
 //!
 //! A room sends [`Event`]s to its members. An [`Encoder`](event::Encoder) encodes each event once, however many members
@@ -31,9 +31,10 @@ mod rank;
 mod refusal;
 mod role;
 mod state;
+mod wrong_passwords;
 
 pub(crate) use deferred::{Deferred, OnRemoved};
-pub use event::{Event, HostCommand, IceServers, LeaveReason, Peer, ResumeOffer, Signal, SignalKind, View};
+pub use event::{Event, HostCommand, IceServers, LeaveReason, NoticeCode, Peer, ResumeOffer, Signal, SignalKind, View};
 pub(crate) use knocks::Knock;
 pub(crate) use member::PendingMember;
 pub(crate) use refusal::JoinError;

@@ -1,41 +1,41 @@
 //! The password of a room: the first one in sets it, and the others must know it.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
+use super::names::RoomName;
 use super::refusal::JoinError;
-use crate::limits::{PASSWORD_BYTES, WRONG_PASSWORD_ADDRESSES, WRONG_PASSWORDS, WRONG_PASSWORDS_FOR};
-use crate::quota::Network;
+use super::wrong_passwords::WrongPasswords;
+use crate::limits::{PASSWORD_BYTES, WRONG_PASSWORDS, WRONG_PASSWORDS_FOR};
 use crate::secret::Secret;
 
-/// A password, and who guessed wrongly.
+/// A password, and how often it was guessed wrongly.
 pub(super) struct Password {
     secret: Secret,
-    /// When each address gave its last wrong passwords, oldest first. Clients without an address count as one; so do
-    /// those for whom this table has no room.
-    wrong: HashMap<Guesser, VecDeque<Instant>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Guesser {
-    At(Option<Network>),
-    Others,
+    /// The wrong ones of the minute that began at `since`, from all addresses together.
+    wrong: usize,
+    since: Instant,
+    /// When the host was last told of them.
+    told: Option<Instant>,
 }
 
 impl Password {
     pub(super) fn new(secret: Secret) -> Self {
-        Self { secret, wrong: HashMap::new() }
+        Self { secret, wrong: 0, since: Instant::now(), told: None }
     }
 
-    /// Checks what a client at `address` gives as the password.
-    pub(super) fn check(&mut self, given: Option<&Secret>, address: Option<IpAddr>) -> Result<(), JoinError> {
-        let now = Instant::now();
-        let guesser = self.guesser(address, now);
-        if self.wrong.get(&guesser).is_some_and(|times| recent(times, now) >= WRONG_PASSWORDS) {
+    /// Checks what a client at `address`, which comes to `room`, gives as the password.
+    pub(super) fn check(
+        &mut self,
+        given: Option<&Secret>,
+        room: &RoomName,
+        address: Option<IpAddr>,
+        wrong_passwords: &WrongPasswords,
+    ) -> Result<(), JoinError> {
+        if !wrong_passwords.may_try(room, address) {
             return Err(JoinError::TooManyGuesses);
         }
         match given {
@@ -43,28 +43,32 @@ impl Password {
             // Who gives none has not guessed.
             None => Err(JoinError::WrongPassword),
             Some(_) => {
-                let times = self.wrong.entry(guesser).or_default();
-                times.push_back(now);
-                times.drain(..times.len().saturating_sub(WRONG_PASSWORDS));
+                wrong_passwords.add_wrong(room, address);
+                self.count_wrong();
                 Err(JoinError::WrongPassword)
             }
         }
     }
 
-    /// As whom to count a client at `address`.
-    fn guesser(&mut self, address: Option<IpAddr>, now: Instant) -> Guesser {
-        let guesser = Guesser::At(address.map(Network::from));
-        if self.wrong.contains_key(&guesser) || self.wrong.len() < WRONG_PASSWORD_ADDRESSES {
-            return guesser;
+    fn count_wrong(&mut self) {
+        let now = Instant::now();
+        if now >= self.since + WRONG_PASSWORDS_FOR {
+            (self.since, self.wrong) = (now, 0);
         }
-        self.wrong.retain(|_, times| recent(times, now) > 0);
-        if self.wrong.len() < WRONG_PASSWORD_ADDRESSES { guesser } else { Guesser::Others }
+        self.wrong += 1;
     }
-}
 
-/// How many of `times` still count.
-fn recent(times: &VecDeque<Instant>, now: Instant) -> usize {
-    times.iter().filter(|time| now < **time + WRONG_PASSWORDS_FOR).count()
+    /// Whether the host should be told now that somebody guesses: there were [`WRONG_PASSWORDS`] wrong ones within a minute,
+    /// from whatever addresses, and it was not told within a minute.
+    pub(super) fn is_guessed(&self) -> bool {
+        let is_fresh = |told: Instant| told.elapsed() < WRONG_PASSWORDS_FOR;
+        self.wrong >= WRONG_PASSWORDS && !self.told.is_some_and(is_fresh)
+    }
+
+    /// Notes that the host is told now.
+    pub(super) fn note_told(&mut self) {
+        self.told = Some(Instant::now());
+    }
 }
 
 /// Whether two passwords are the same, in a time that depends on neither.
@@ -95,7 +99,8 @@ mod tests {
     }
 
     fn try_at(password: &mut Password, given: &str, address: &str) -> Result<(), JoinError> {
-        password.check(Some(&Secret::new(given)), Some(address.parse().unwrap()))
+        let room = RoomName::parse("r").unwrap();
+        password.check(Some(&Secret::new(given)), &room, address.parse().ok(), &WrongPasswords::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -106,48 +111,36 @@ mod tests {
             assert!(matches!(try_at(&mut password, wrong, &address), Err(JoinError::WrongPassword)), "{wrong:?}");
             assert!(try_at(&mut password, "open sesame", &address).is_ok());
         }
-        assert!(matches!(password.check(None, None), Err(JoinError::WrongPassword)));
+        assert!(matches!(
+            password.check(None, &RoomName::parse("r").unwrap(), None, &WrongPasswords::default()),
+            Err(JoinError::WrongPassword)
+        ));
         let long = "x".repeat(PASSWORD_BYTES);
         assert!(is_same(&Secret::new(long.clone()), &Secret::new(long.clone())));
         assert!(!is_same(&Secret::new(long.clone()), &Secret::new(&long[1..])));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_ten_wrong_ones_in_a_minute_an_address_may_not_even_give_the_right_one() {
+    async fn the_host_is_told_of_ten_wrong_ones_in_a_minute_from_wherever_and_once_a_minute() {
         let mut password = password();
-        for _ in 0..WRONG_PASSWORDS {
-            assert!(matches!(try_at(&mut password, "wrong", "192.0.2.1"), Err(JoinError::WrongPassword)));
-            advance(WRONG_PASSWORDS_FOR / 20).await;
+        for n in 0..WRONG_PASSWORDS {
+            assert!(!password.is_guessed());
+            assert!(try_at(&mut password, "wrong", &format!("192.0.2.{n}")).is_err());
         }
-        assert!(matches!(try_at(&mut password, "open sesame", "192.0.2.1"), Err(JoinError::TooManyGuesses)));
-        assert!(matches!(try_at(&mut password, "wrong", "192.0.2.1"), Err(JoinError::TooManyGuesses)));
-        assert!(try_at(&mut password, "open sesame", "192.0.2.2").is_ok(), "another address may");
-        advance(WRONG_PASSWORDS_FOR / 2).await;
-        assert!(try_at(&mut password, "open sesame", "192.0.2.1").is_ok(), "the first is a minute old");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn addresses_beyond_those_that_are_counted_one_by_one_count_as_one_until_the_others_are_forgotten() {
-        let mut password = password();
-        let address = |n: usize| format!("10.0.{}.{}", n / 256, n % 256);
-        for n in 0..WRONG_PASSWORD_ADDRESSES + WRONG_PASSWORDS {
-            assert!(matches!(try_at(&mut password, "wrong", &address(n)), Err(JoinError::WrongPassword)), "{n}");
-        }
-        assert!(password.wrong.len() <= WRONG_PASSWORD_ADDRESSES + 1);
-        assert!(matches!(try_at(&mut password, "open sesame", "192.0.2.1"), Err(JoinError::TooManyGuesses)));
-        assert!(try_at(&mut password, "open sesame", &address(0)).is_ok(), "one that is counted by itself");
+        assert!(password.is_guessed());
+        password.note_told();
+        assert!(!password.is_guessed());
         advance(WRONG_PASSWORDS_FOR).await;
         for _ in 0..WRONG_PASSWORDS {
-            assert!(matches!(try_at(&mut password, "wrong", "192.0.2.1"), Err(JoinError::WrongPassword)));
+            assert!(try_at(&mut password, "wrong", "192.0.2.1").is_err());
         }
-        assert!(matches!(try_at(&mut password, "open sesame", "192.0.2.1"), Err(JoinError::TooManyGuesses)));
-        assert!(try_at(&mut password, "open sesame", "192.0.2.2").is_ok(), "each counts by itself again");
+        assert!(password.is_guessed());
     }
 
     #[test]
     fn it_is_written_nowhere() {
         let mut password = password();
-        let error = password.check(None, None).unwrap_err();
+        let error = password.check(None, &RoomName::parse("r").unwrap(), None, &WrongPasswords::default()).unwrap_err();
         for text in [format!("{password:?}"), format!("{error:?}{error}")] {
             assert!(!text.contains("sesame"), "{text}");
         }

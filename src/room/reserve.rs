@@ -11,7 +11,7 @@ use super::state::State;
 pub(super) const NEWCOMER: usize = 2 + 2;
 /// What one who knocks needs: a `knock` now, and what else it may cause later for each member that becomes the host.
 pub(super) const KNOCK: usize = 1 + 2;
-/// What a member needs that is away: `peer_away` now, and `peer_back` later.
+/// What a member needs whose connection is lost: `peer_away`, and `peer_back` later.
 pub(super) const AWAY: usize = 2;
 
 impl State {
@@ -30,7 +30,7 @@ impl State {
     pub(super) fn check_id(&self, pending: &PendingMember) -> Result<usize, JoinError> {
         match self.members.iter().find(|member| member.id == pending.id) {
             None => Ok(0),
-            Some(member) if pending.is_identified && member.is_away && member.is_identified => Ok(1),
+            Some(member) if pending.is_identified && member.is_suspended() && member.is_identified => Ok(1),
             Some(_) => Err(JoinError::IdTaken),
         }
     }
@@ -54,19 +54,24 @@ impl State {
     }
 
     /// How many announcements must fit later: a `peer_left` and a `host` for each member, a `peer_back` for each that is
-    /// away, and a `knock` and a `knock_gone` for each one that knocks.
-    fn reserved(&self) -> usize {
-        let away = self.members.iter().filter(|member| member.is_away).count();
-        2 * self.members.len() + away + 2 * self.knockers().len()
+    /// away, a `peer_away` as well for each of whom that is not known yet, and a `knock` and a `knock_gone` for each one
+    /// that knocks.
+    pub(super) fn reserved(&self) -> usize {
+        let away = self.members.iter().map(|member| match member {
+            _ if member.is_away => 1,
+            _ if member.is_suspended() => AWAY,
+            _ => 0,
+        });
+        2 * self.members.len() + away.sum::<usize>() + 2 * self.knockers().len()
     }
 }
 
 impl Locked<'_> {
-    /// Removes those members that are away and have no room left for `more` announcements.
+    /// Removes those members whose connection is lost and that have no room left for `more` announcements.
     pub(super) fn give_up_unread(&mut self, more: usize) {
         loop {
             let most = more + self.state.reserved();
-            let is_full = |member: &Member| member.is_away && !member.outbox.room_for_announcements(most);
+            let is_full = |member: &Member| member.is_suspended() && !member.outbox.room_for_announcements(most);
             let Some(position) = self.state.members.iter().position(is_full) else { return };
             self.at_no_charge(|room| {
                 room.remove(position, LeaveReason::Timeout);

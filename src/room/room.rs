@@ -136,6 +136,7 @@ impl Locked<'_> {
     /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others.
     pub(super) fn add(&mut self, pending: PendingMember, serial: u64) {
         self.at_no_charge(|room| room.free_id(&pending.id));
+        self.announce_suspended(None);
         let (member, ice_servers, resume) = pending.into_member(serial);
         self.state.push(member);
         let (state, post) = (&*self.state, &mut self.post);

@@ -11,7 +11,7 @@ use super::names::PeerId;
 use super::reserve::AWAY;
 use super::room::Locked;
 use super::table::Membership;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Replayed};
 
 /// A member that comes back on another connection.
 #[derive(Debug)]
@@ -34,16 +34,26 @@ pub(crate) struct Returning<'a> {
 pub(crate) struct PlaceLost;
 
 impl Membership {
-    /// Keeps the place although the connection is lost: what is for this member waits. Tells the others if `tell` is set.
-    /// `on_removed` is called if the member is removed.
+    /// Keeps the place although the connection is lost: what is for this member waits. Another connection `is_awaited`, or
+    /// there must be room to [tell the others](Self::tell_away) later. `on_removed` is called if the member is removed.
     ///
     /// # Errors
     /// [`PlaceLost`]: leave it then.
-    pub(crate) fn suspend(&self, on_removed: OnRemoved, tell: bool, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+    pub(crate) fn suspend(
+        &self,
+        on_removed: OnRemoved,
+        is_awaited: bool,
+        deferred: &mut Deferred,
+    ) -> Result<(), PlaceLost> {
         let mut room = self.room.lock(deferred);
+        if !is_awaited {
+            room.give_up_unread(AWAY);
+            if !room.state.others_have_room(self.serial, AWAY) {
+                return Err(PlaceLost);
+            }
+        }
         let member = room.state.members.iter_mut().find(|member| member.serial == self.serial);
-        member.ok_or(PlaceLost)?.suspend(on_removed)?;
-        if tell { room.tell_away(self.serial) } else { Ok(()) }
+        member.ok_or(PlaceLost)?.suspend(on_removed)
     }
 
     /// Tells the others that this member is away, unless they know.
@@ -54,11 +64,12 @@ impl Membership {
         self.room.lock(deferred).tell_away(self.serial)
     }
 
-    /// Goes on with the place on another connection: sends `resumed`, and what the member has not received.
+    /// Goes on with the place on another connection: sends `resumed`, and what the member has not received. Returns what of
+    /// that was sent before.
     ///
     /// # Errors
-    /// [`PlaceLost`]; then nothing has happened.
-    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+    /// [`PlaceLost`]; then the member has no connection as before.
+    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<Replayed, PlaceLost> {
         self.room.lock(deferred).resume(self.serial, returning)
     }
 }
@@ -74,12 +85,10 @@ impl Member {
     }
 
     /// It goes on with `outbox`, after the message `resumed`; it has received its messages up to the number `received`.
-    fn resume(&mut self, outbox: &Arc<Outbox>, received: u64, resumed: Bytes) -> Result<(), PlaceLost> {
-        if !self.outbox.hand_over(outbox, received, resumed) {
-            return Err(PlaceLost);
-        }
+    fn resume(&mut self, outbox: &Arc<Outbox>, received: u64, resumed: Bytes) -> Result<Replayed, PlaceLost> {
+        let replayed = self.outbox.hand_over(outbox, received, resumed).ok_or(PlaceLost)?;
         (self.outbox, self.on_removed, self.is_away) = (Arc::clone(outbox), None, false);
-        Ok(())
+        Ok(replayed)
     }
 }
 
@@ -88,20 +97,37 @@ impl Locked<'_> {
         if self.state.member(serial).is_some_and(|member| member.is_away) {
             return Ok(());
         }
-        self.give_up_unread(AWAY);
+        self.give_up_unread(0);
         let position = self.state.position(serial).ok_or(PlaceLost)?;
-        if !self.state.others_have_room(serial, AWAY) {
+        // What it needs is reserved since it was suspended.
+        if !self.state.others_have_room(serial, 0) {
             return Err(PlaceLost);
         }
+        self.announce_away(position);
+        Ok(())
+    }
+
+    /// Tells the others at once of each member that has just lost its connection, but not of the one that comes back:
+    /// whoever has a place from now on sees who is away.
+    pub(super) fn announce_suspended(&mut self, back: Option<u64>) {
+        for position in 0..self.state.members.len() {
+            let is_new = |member: &Member| member.is_suspended() && !member.is_away && Some(member.serial) != back;
+            if self.state.members.get(position).is_some_and(is_new) {
+                self.at_no_charge(|room| room.announce_away(position));
+            }
+        }
+    }
+
+    fn announce_away(&mut self, position: usize) {
         self.announce_to_others(position, |id| Event::PeerAway { id });
         if let Some(member) = self.state.members.get_mut(position) {
             member.is_away = true;
         }
-        Ok(())
     }
 
-    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<(), PlaceLost> {
+    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<Replayed, PlaceLost> {
         let Returning { received, taken, ice_servers, resume, outbox } = *returning;
+        self.announce_suspended(Some(serial));
         let (position, state) = (self.state.position(serial).ok_or(PlaceLost)?, &mut *self.state);
         let (Some(member), Some(host)) = (state.members.get(position), state.host()) else { return Err(PlaceLost) };
         let others = state.members.iter().filter(|other| other.serial != serial);
@@ -109,14 +135,14 @@ impl Locked<'_> {
         let view = self.room.view(state.door.as_deref(), member, &host.id, &peers, ice_servers);
         let resumed = (self.room.encode)(&Event::Resumed { view, received: taken, resume }).unwrap_or_default();
         let (id, was_away) = (member.id.clone(), member.is_away);
-        state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;
+        let replayed = state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;
         self.post.deferred.add(outbox);
         // The same person may knock, who would have taken the place.
         self.at_no_charge(|room| room.end_knock_of(&id));
         if was_away {
             self.announce_to_others(position, |id| Event::PeerBack { id });
         }
-        Ok(())
+        Ok(replayed)
     }
 
     /// Tells all members but the one at `position` what `event` makes of its id.

@@ -12,6 +12,7 @@ use super::deferred::Deferred;
 use super::event::{Encoder, LeaveReason};
 use super::names::{PeerId, RoomName};
 use super::room::Room;
+use super::wrong_passwords::WrongPasswords;
 use crate::outbox::ConnectionId;
 
 /// The rooms by name. Each has at least one member.
@@ -20,6 +21,8 @@ pub(crate) struct Rooms {
     table: DashMap<RoomName, Arc<Room>>,
     capacity: usize,
     encode: Encoder,
+    /// The wrong passwords of all rooms.
+    pub(super) wrong_passwords: WrongPasswords,
 }
 
 /// A membership in a room, or what becomes one when a host lets the client in. It ends when it is dropped.
@@ -38,7 +41,7 @@ impl Rooms {
     /// An empty table. Its rooms have at most `capacity` members (`lobby` at most two), and encode events with
     /// `encode`.
     pub(crate) fn new(capacity: usize, encode: Encoder) -> Self {
-        Self { table: DashMap::new(), capacity, encode }
+        Self { table: DashMap::new(), capacity, encode, wrong_passwords: WrongPasswords::default() }
     }
 
     /// How many rooms there are.

@@ -99,11 +99,12 @@ impl Somebody {
         self.membership.command(command, &mut deferred).map(|()| deferred.take_deliveries())
     }
 
-    /// Loses its connection, and keeps its place; returns how many others were told.
+    /// Loses its connection, and keeps its place, and a while passes; returns how many others were told.
     pub(in crate::room) fn is_cut(&self) -> Option<usize> {
         let mut deferred = Deferred::default();
-        let suspended = self.membership.suspend(OnRemoved::new(|_| {}), true, &mut deferred);
-        suspended.ok().map(|()| deferred.take_deliveries())
+        let suspended = self.membership.suspend(OnRemoved::new(|_| {}), false, &mut deferred);
+        let told = suspended.and_then(|()| self.membership.tell_away(&mut deferred));
+        told.ok().map(|()| deferred.take_deliveries())
     }
 
     pub(in crate::room) fn hears(&self) -> Vec<String> {

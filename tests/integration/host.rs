@@ -643,6 +643,8 @@ async fn after_ten_wrong_passwords_in_a_minute_even_the_right_one_is_refused_for
         let error = say_password(client, "sesame").await;
         assert_eq!((&error["code"], &error["retryable"]), (&json!("rate_limited"), &json!(true)));
     }
+    let notice = alice.hear().await;
+    assert_eq!((&notice["type"], &notice["code"]), (&json!("notice"), &json!("password_guessing")));
     alice.expect_nothing().await;
     guesser.say(json!({"type": "join", "room": "elsewhere"})).await;
     guesser.expect_joined().await;

@@ -328,3 +328,26 @@ async fn the_log_rations_its_lines_about_one_address_and_escapes_what_clients_se
     let line = relay.expect_log("left out lines about this address").await;
     assert!(line.contains("address=127.0.0.1"), "{line}");
 }
+
+#[tokio::test]
+async fn guessers_at_many_addresses_keep_nobody_out_of_a_room_and_its_host_hears_of_them() {
+    let relay =
+        TestRelay::start_with(Config { trusted_proxy: vec!["127.0.0.1".parse().unwrap()], ..Config::default() });
+    let relay = relay.await;
+    let join = |password: &str| json!({"type": "join", "room": "r", "password": password});
+    let mut host = upgrade_from(&relay, "192.0.2.1").await.unwrap();
+    host.say(join("sesame")).await;
+    host.expect_joined().await;
+    for n in 0..300 {
+        let mut guesser = upgrade_from(&relay, &format!("2001:db8:0:{n:x}::1")).await.unwrap();
+        guesser.say(join("wrong")).await;
+        guesser.expect_error("wrong_password").await;
+    }
+    let mut honest = upgrade_from(&relay, "2001:db8:1::1").await.unwrap();
+    honest.say(join("sesame")).await;
+    honest.expect_joined().await;
+    let notice = host.hear().await;
+    assert_eq!((&notice["type"], &notice["code"]), (&json!("notice"), &json!("password_guessing")));
+    assert!(notice["message"].is_string());
+    host.expect("peer_joined").await;
+}

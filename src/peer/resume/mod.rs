@@ -23,13 +23,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::observer::{Events, RelayEvent};
 use crate::drain::Drain;
+use crate::limits::{AWAY_AFTER, AWAY_AFTER_HOLDS};
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
 use crate::room::names::random_hex;
 use crate::room::{Deferred, ErrorCode, IceServers, LeaveReason, Membership, OnRemoved, Refusal};
 use crate::secret::Secret;
 use takeover::Successor;
-pub(crate) use takeover::Takeover;
+pub(crate) use takeover::{Takeover, resume_failed};
 
 /// The resumptions of a relay, by their tokens: one for each member that asked for it.
 pub(crate) struct Resumptions {
@@ -144,7 +145,7 @@ impl Resumptions {
     }
 
     /// Takes what a session leaves whose connection is lost: for the connection that waits for the place, or to hold it.
-    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, mut suspended: Box<Suspended>) {
+    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, suspended: Box<Suspended>) {
         // Dropped after the lock: it may give up other places.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
@@ -155,11 +156,10 @@ impl Resumptions {
         let quota = if is_awaited { None } else { self.quotas.hold(suspended.address.as_ref()) };
         let may_keep = !is_over && (is_awaited || quota.is_some());
         let on_removed = self.on_removed(resumption);
-        if !may_keep || suspended.membership.suspend(on_removed, !is_awaited, &mut deferred).is_err() {
+        if !may_keep || suspended.membership.suspend(on_removed, is_awaited, &mut deferred).is_err() {
             self.end(resumption, &mut state);
             return self.leave(*suspended, if is_over { LeaveReason::Shutdown } else { LeaveReason::Timeout });
         }
-        suspended.rate.charge(deferred.take_deliveries());
         state.suspended = Some(suspended);
         if let Some(successor) = &state.successor {
             successor.wake();
@@ -168,19 +168,46 @@ impl Resumptions {
         }
     }
 
-    /// Holds a place that has no connection, until it is taken or the time is over.
+    /// Holds a place that has no connection, until it is taken or the time is over. A blink is told to nobody: the others
+    /// hear a while later that the peer is away.
     fn hold(self: &Arc<Self>, resumption: &Arc<Resumption>, state: &mut State, quota: HeldPlace) {
         let (number, (keep, taken)) = (state.next_number(), oneshot::channel());
         state.hold = Some(Hold { number, _keep: keep, _quota: quota });
-        let (resumptions, resumption, until) = (Arc::clone(self), Arc::clone(resumption), Instant::now() + self.hold);
+        let (resumptions, resumption, now) = (Arc::clone(self), Arc::clone(resumption), Instant::now());
         self.drain.spawn(async move {
+            let times_out = async {
+                sleep_until(now + AWAY_AFTER.min(resumptions.hold / AWAY_AFTER_HOLDS)).await;
+                resumptions.tell_away(&resumption, number);
+                sleep_until(now + resumptions.hold).await;
+            };
             let reason = tokio::select! {
-                () = sleep_until(until) => LeaveReason::Timeout,
+                () = times_out => LeaveReason::Timeout,
                 _ = resumptions.drain.wait() => LeaveReason::Shutdown,
                 _ = taken => return,
             };
             resumptions.give_up(&resumption, number, reason);
         });
+    }
+
+    /// Tells the others that the peer is away whose place is still in the hold with this number.
+    fn tell_away(&self, resumption: &Resumption, number: u64) {
+        // Dropped after the lock: it may give up other places.
+        let mut deferred = Deferred::default();
+        let mut state = resumption.lock();
+        if state.hold.as_ref().is_none_or(|hold| hold.number != number) {
+            return;
+        }
+        let Some(suspended) = &mut state.suspended else { return };
+        let told = suspended.membership.tell_away(&mut deferred);
+        suspended.rate.charge(deferred.take_deliveries());
+        if told.is_ok() {
+            return;
+        }
+        state.hold = None;
+        self.end(resumption, &mut state);
+        if let Some(suspended) = state.suspended.take() {
+            self.leave(*suspended, LeaveReason::Timeout);
+        }
     }
 
     /// Gives a place up if it is still in the hold with this number.

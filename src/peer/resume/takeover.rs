@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Resumption, Resumptions, State, Suspended};
+use crate::limits::RESUME_WAIT;
 use crate::outbox::{CloseRequest, Outbox};
-use crate::room::{Deferred, LeaveReason, ResumeOffer, Returning};
+use crate::room::{Deferred, ErrorCode, LeaveReason, Refusal, ResumeOffer, Returning};
 use crate::secret::Secret;
 
 /// A takeover under way. It is withdrawn when it is dropped.
@@ -18,6 +22,8 @@ pub(crate) struct Takeover {
     received: u64,
     /// The outbox of the client's new connection.
     outbox: Arc<Outbox>,
+    /// When the client's rates allow it to have the place, if it waits for that.
+    paid_at: Option<Instant>,
 }
 
 /// The connection of a takeover, which waits until the session of the old one has left the place.
@@ -60,7 +66,8 @@ impl Resumptions {
         let number = state.next_number();
         state.successor = Some(Successor { number, waker: waker.clone(), outbox: Arc::clone(outbox) });
         drop(state);
-        Some(Takeover { resumptions: Arc::clone(self), resumption, number, received, outbox: Arc::clone(outbox) })
+        let (resumptions, outbox) = (Arc::clone(self), Arc::clone(outbox));
+        Some(Takeover { resumptions, resumption, number, received, outbox, paid_at: None })
     }
 }
 
@@ -70,22 +77,43 @@ impl Takeover {
         &self.resumption
     }
 
-    /// Ready when the client has the place, with what the old session left; with none if it cannot have it, and then
-    /// nobody can. A takeover that another one has replaced is never ready: its connection is told to end.
-    pub(crate) fn poll(&self, cx: &Context<'_>, deferred: &mut Deferred) -> Poll<Option<Box<Suspended>>> {
-        let mut state = self.resumption.lock();
-        let is_known = self.resumptions.by_token.contains_key(self.resumption.token.reveal());
-        let State { suspended, successor, .. } = &mut *state;
-        match successor {
-            _ if !is_known => Poll::Ready(None),
-            Some(successor) if successor.number == self.number => match suspended.take() {
-                Some(suspended) => Poll::Ready(self.complete(&mut state, suspended, deferred)),
-                None => {
-                    successor.waker.clone_from(cx.waker());
-                    Poll::Pending
-                }
+    /// When to [poll](Self::poll) again at the latest.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.paid_at
+    }
+
+    /// Ready when the client has the place, with what the old session left, or with the reason why it cannot have it. A
+    /// takeover that another one has replaced is never ready: its connection is told to end.
+    ///
+    /// What the client was sent again before, and what others heard of its coming and going, counts towards its rates. If
+    /// that was too much, it waits.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        now: Instant,
+        deferred: &mut Deferred,
+    ) -> Poll<Result<Box<Suspended>, Refusal>> {
+        let resumption = Arc::clone(&self.resumption);
+        let mut state = resumption.lock();
+        if !self.resumptions.by_token.contains_key(resumption.token.reveal()) {
+            return Poll::Ready(Err(resume_failed()));
+        }
+        let Some(successor) = state.successor.as_mut().filter(|successor| successor.number == self.number) else {
+            return Poll::Pending;
+        };
+        successor.waker.clone_from(cx.waker());
+        self.paid_at = None;
+        match state.suspended.as_ref().map(|suspended| suspended.rate.missing(now)) {
+            None => Poll::Pending,
+            Some(Some(missing)) if missing > RESUME_WAIT => Poll::Ready(Err(comes_too_often(missing))),
+            Some(Some(missing)) => {
+                self.paid_at = Some(now + missing);
+                Poll::Pending
+            }
+            Some(None) => match state.suspended.take() {
+                Some(suspended) => Poll::Ready(self.complete(&mut state, suspended, now, deferred)),
+                None => Poll::Pending,
             },
-            _ => Poll::Pending,
         }
     }
 
@@ -94,38 +122,52 @@ impl Takeover {
         &self,
         state: &mut State,
         mut suspended: Box<Suspended>,
+        now: Instant,
         deferred: &mut Deferred,
-    ) -> Option<Box<Suspended>> {
+    ) -> Result<Box<Suspended>, Refusal> {
         let Self { resumptions, resumption, received, outbox, .. } = self;
         (state.successor, state.hold) = (None, None);
         let resume = ResumeOffer { token: &resumption.token, hold_ms: resumptions.hold_ms() };
         let (received, taken, ice_servers) = (*received, suspended.taken, &resumption.ice_servers);
         let returning = Returning { received, taken, ice_servers, resume, outbox };
-        if suspended.membership.resume(&returning, deferred).is_err() {
+        let Ok(replayed) = suspended.membership.resume(&returning, deferred) else {
             resumptions.end(resumption, state);
             resumptions.leave(*suspended, LeaveReason::Timeout);
-            return None;
-        }
+            return Err(resume_failed());
+        };
         suspended.rate.charge(deferred.take_deliveries());
+        suspended.rate.charge_replay(replayed.messages, replayed.bytes, now);
         state.owner = Arc::downgrade(outbox);
-        Some(suspended)
+        Ok(suspended)
     }
+}
+
+/// Why a client cannot have its place again.
+pub(crate) fn resume_failed() -> Refusal {
+    Refusal::new(ErrorCode::ResumeFailed, "the place is gone, or its messages are not kept any more: join again")
+}
+
+/// Why a client cannot have its place now.
+fn comes_too_often(missing: Duration) -> Refusal {
+    let seconds = missing.as_secs() + 1;
+    let message = format!("you were sent too much again for how often you came back: try again in {seconds} s");
+    Refusal::new(ErrorCode::RateLimited, message)
 }
 
 impl Drop for Takeover {
     fn drop(&mut self) {
-        // Dropped after the lock: it may give up other places.
-        let mut deferred = Deferred::default();
         let mut state = self.resumption.lock();
         if state.successor.take_if(|successor| successor.number == self.number).is_none() {
             return;
         }
+        // It was held before, and is on.
+        if state.hold.is_some() {
+            return;
+        }
         // The old session has left the place, and the new one does not come: nobody has it.
-        let Some(mut suspended) = state.suspended.take() else { return };
-        let quota = self.resumptions.quotas.hold(suspended.address.as_ref());
-        match quota.filter(|_| suspended.membership.tell_away(&mut deferred).is_ok()) {
+        let Some(suspended) = state.suspended.take() else { return };
+        match self.resumptions.quotas.hold(suspended.address.as_ref()) {
             Some(quota) => {
-                suspended.rate.charge(deferred.take_deliveries());
                 state.suspended = Some(suspended);
                 self.resumptions.hold(&self.resumption, &mut state, quota);
             }

@@ -155,7 +155,8 @@ impl Session {
         match &self.stage {
             Stage::Knocking(knocking) => Some(knocking.deadline()),
             Stage::Joined { pause: Some(pause), .. } => Some(pause.next_look()),
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { .. } => None,
+            Stage::TakingOver(waiting) => waiting.next_look(),
+            Stage::Idle | Stage::Deciding(_) | Stage::Joined { .. } => None,
         }
     }
 
@@ -189,7 +190,7 @@ impl Session {
                 Ok(Command::Leave) => self.leave_on_purpose(deferred),
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
-                    resume.and_then(|resume| self.resume(&resume, reference, waker, deferred))
+                    resume.and_then(|resume| self.resume(&resume, reference, now, waker, deferred))
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -217,7 +218,7 @@ impl Session {
             Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
             // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
             Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
-            Stage::TakingOver(_) => self.poll_takeover(cx, deferred),
+            Stage::TakingOver(_) => self.poll_takeover(cx, now, deferred),
             Stage::Knocking(_) => {
                 self.poll_knock(cx, now, deferred);
                 Poll::Ready(())

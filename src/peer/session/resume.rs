@@ -5,12 +5,14 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker, ready};
 
-use super::{Session, Stage};
+use tokio::time::Instant;
+
+use super::{JoinRefusal, Session, Stage};
 use crate::limits::TAKEN_MESSAGES;
 use crate::peer::observer::RelayEvent;
-use crate::peer::resume::{Resumption, Suspended, Takeover};
+use crate::peer::resume::{Resumption, Suspended, Takeover, resume_failed};
 use crate::protocol::Resume;
-use crate::room::{Deferred, ErrorCode, Event, Refusal};
+use crate::room::{Deferred, Event, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
@@ -28,6 +30,13 @@ pub(super) struct TakingOver {
     takeover: Takeover,
     /// The `ref` of the `resume`.
     reference: Option<String>,
+}
+
+impl TakingOver {
+    /// When to poll again at the latest.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.takeover.next_look()
+    }
 }
 
 impl Resumable {
@@ -68,28 +77,30 @@ impl Session {
         &mut self,
         resume: &Resume,
         reference: Option<&str>,
+        now: Instant,
         waker: &Waker,
         deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
+        self.rate.take_join().map_err(JoinRefusal::from)?;
         let Resume { token, received } = resume;
         let takeover =
             self.hub.resumptions.take_over(token, *received, &self.outbox, waker).ok_or_else(resume_failed)?;
         let reference = reference.map(str::to_owned);
         self.stage = Stage::TakingOver(Box::new(TakingOver { takeover, reference }));
         // It is ready at once if the place has no connection.
-        let _ = self.poll_takeover(&task::Context::from_waker(waker), deferred);
+        let _ = self.poll_takeover(&task::Context::from_waker(waker), now, deferred);
         Ok(())
     }
 
     /// Goes on once the session of the earlier connection has left its place, or the place is gone.
-    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, deferred: &mut Deferred) -> Poll<()> {
+    pub(super) fn poll_takeover(&mut self, cx: &task::Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
         let Stage::TakingOver(waiting) = &mut self.stage else { return Poll::Ready(()) };
-        let suspended = ready!(waiting.takeover.poll(cx, deferred));
+        let suspended = ready!(waiting.takeover.poll(cx, now, deferred));
         let Stage::TakingOver(waiting) = mem::take(&mut self.stage) else { return Poll::Ready(()) };
         match suspended {
-            Some(suspended) => self.go_on(Arc::clone(waiting.takeover.resumption()), *suspended),
-            None => self.refuse(&resume_failed(), waiting.reference.as_deref()),
+            Ok(suspended) => self.go_on(Arc::clone(waiting.takeover.resumption()), *suspended),
+            Err(refusal) => self.refuse(&refusal, waiting.reference.as_deref()),
         }
         Poll::Ready(())
     }
@@ -113,9 +124,4 @@ impl Session {
             self.answer(&Event::Taken { received: taken });
         }
     }
-}
-
-/// Why a client cannot have its place again.
-fn resume_failed() -> Refusal {
-    Refusal::new(ErrorCode::ResumeFailed, "the place is gone, or its messages are not kept any more: join again")
 }

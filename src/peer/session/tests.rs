@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
-use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
+use crate::limits::{AWAY_AFTER, BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
+use crate::quota::Admission;
 use crate::room::LeaveReason;
 use crate::testing::MemorySocket;
 
@@ -13,13 +14,24 @@ use crate::testing::MemorySocket;
 pub(in crate::peer) struct Client {
     pub(in crate::peer) session: Session,
     socket: MemorySocket,
+    _admission: Option<Arc<Admission>>,
 }
 
 impl Client {
     pub(in crate::peer) fn new(hub: &Arc<Hub>, room: usize) -> Self {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default()), socket }
+        let session = Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default());
+        Self { session, socket, _admission: None }
+    }
+
+    /// One at this address, within the limits of the hub.
+    pub(in crate::peer) fn at(hub: &Arc<Hub>, address: IpAddr) -> Self {
+        let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
+        let admission = hub.quotas.admit(Some(address)).unwrap();
+        let rate = hub.quotas.rate_limiter(admission.address());
+        let session = Session::new(Arc::clone(hub), 1, outbox, rate, Some(address), Default::default());
+        Self { session, socket, _admission: Some(admission) }
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
@@ -187,6 +199,13 @@ async fn a_peer_that_is_lost_just_after_it_was_let_in_leaves_the_room() {
     assert_eq!(host.hears(), [r#"{"type":"peer_left","id":"visitor","reason":"closed"}"#]);
 }
 
+/// So long that the others hear who is away.
+pub(in crate::peer) async fn a_while_passes() {
+    tokio::task::yield_now().await;
+    tokio::time::advance(AWAY_AFTER).await;
+    tokio::task::yield_now().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away() {
     for has_parted in [false, true] {
@@ -207,6 +226,7 @@ async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away
             new.session.end(LeaveReason::Closed, true, "lost");
             old.session.end(LeaveReason::Closed, true, "taken over");
         }
+        a_while_passes().await;
         assert_eq!(stays.hears(), [r#"{"type":"peer_away","id":"phone"}"#]);
         assert_eq!((hub.resumptions.len(), hub.resumptions.held()), (1, 1));
         assert!(Client::new(&hub, usize::MAX).answer(&resume).contains(r#""type":"resumed""#));

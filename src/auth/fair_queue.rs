@@ -13,7 +13,7 @@ type Line = Option<Network>;
 
 /// The turns, and who waits for one.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct FairQueue {
     /// The most that may wait in all.
     most_waiting: usize,
     state: Mutex<State>,
@@ -40,14 +40,14 @@ struct Waiter {
 /// A turn, or the wait for it, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    turns: Arc<Turns>,
+    queue: Arc<FairQueue>,
     line: Line,
     number: u64,
     call: oneshot::Receiver<()>,
     has_turn: bool,
 }
 
-impl Turns {
+impl FairQueue {
     /// `turns` at a time, and `most_waiting` others that may wait.
     pub(super) fn new(turns: usize, most_waiting: usize) -> Arc<Self> {
         Arc::new(Self { most_waiting, state: Mutex::new(State { free: turns, ..State::default() }) })
@@ -66,7 +66,7 @@ impl Turns {
         let (call, called) = oneshot::channel();
         state.push(line, Waiter { number, call });
         state.call_next();
-        Some(Ticket { turns: Arc::clone(self), line, number, call: called, has_turn: false })
+        Some(Ticket { queue: Arc::clone(self), line, number, call: called, has_turn: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -141,7 +141,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut state = self.turns.lock();
+        let mut state = self.queue.lock();
         // It may have been called, and not noticed it yet.
         if self.has_turn || self.call.try_recv().is_ok() {
             state.free += 1;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_turn_however_many_of_another_wait() {
-        let turns = Turns::new(1, 100);
+        let turns = FairQueue::new(1, 100);
         let mut crowd: Vec<Ticket> = (0..50).map(|_| turns.take(line(1)).unwrap()).collect();
         let mut one = turns.take(line(2)).unwrap();
         assert!(has_turn(&mut crowd[0]) && !has_turn(&mut crowd[1]) && !has_turn(&mut one));
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_is_forgotten_at_once() {
-        let turns = Turns::new(2, 3);
+        let turns = FairQueue::new(2, 3);
         let mut held: Vec<Ticket> = (0..2).map(|_| turns.take(None).unwrap()).collect();
         let waiting: Vec<Ticket> = (0..3).map(|_| turns.take(None).unwrap()).collect();
         assert!(turns.take(None).is_none(), "as many wait as may");
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn when_all_places_are_taken_the_longest_line_gives_way_to_a_shorter_one() {
-        let turns = Turns::new(0, 4);
+        let turns = FairQueue::new(0, 4);
         let mut crowd: Vec<Ticket> = (0..4).map(|_| turns.take(line(1)).unwrap()).collect();
         assert!(turns.take(line(1)).is_none());
         let _one = turns.take(line(2)).unwrap();
