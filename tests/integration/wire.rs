@@ -46,6 +46,27 @@ async fn a_room_in_the_url_is_joined_at_connect() {
 }
 
 #[tokio::test]
+async fn nobody_takes_an_id_that_the_relay_made_even_when_its_owner_is_gone() {
+    let relay = TestRelay::start().await;
+    let (gone, mut stays) = relay.pair("r").await;
+    let id = gone.id.clone();
+    assert!(id.starts_with("r-") && id.len() == 24, "{id}");
+    gone.close().await;
+    stays.expect("peer_left").await;
+    for id in [&id, &stays.id, &format!("s-{}", &id[2..])] {
+        let mut thief = relay.dial("/ws").await;
+        thief.say(json!({"type": "join", "room": "r", "id": id})).await;
+        let error = thief.expect_error("bad_id").await;
+        assert!(error["message"].as_str().unwrap().contains("by the relay alone"), "{error}");
+        let mut thief = relay.dial(&format!("/?room=r&id={id}")).await;
+        thief.expect_error("bad_id").await;
+        thief.expect_close_code(1008).await;
+    }
+    // Many programs name themselves so.
+    relay.dial("/ws").await.join_with_id("r", &"0f".repeat(16)).await;
+}
+
+#[tokio::test]
 async fn ws_joins_no_room_until_the_client_says_so() {
     let relay = TestRelay::start().await;
     let mut lobby = relay.dial("/").await;
