@@ -32,6 +32,8 @@ pub struct View<'a> {
     pub peers: &'a [Peer<'a>],
     /// The STUN and TURN servers that it may use.
     pub ice_servers: &'a IceServers,
+    /// The largest message that it may send, in bytes.
+    pub max_message_bytes: usize,
     /// Whether the room is locked.
     #[serde(rename = "locked", skip_serializing_if = "std::ops::Not::not")]
     pub is_locked: bool,
@@ -165,6 +167,9 @@ pub struct Peer<'a> {
     /// Whether it has lost its connection, and may come back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// Whether the authorizer vouches for its id.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
 }
 
 /// How a client gets its place back after its connection is lost.
@@ -307,6 +312,8 @@ pub enum LeaveReason {
     Idle,
     /// The host removed it.
     Kicked,
+    /// It chose its id, and somebody came for whose id the authorizer vouches.
+    Displaced,
     /// The relay shuts down.
     Shutdown,
 }

@@ -1,5 +1,6 @@
 //! Rooms without sessions, on sockets in memory.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::time::advance;
 
 use super::names::{LOBBY, PeerId, RoomName};
 use super::*;
-use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE};
+use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE, MESSAGE_BYTES};
 use crate::protocol::{self, Command};
 use crate::secret::Secret;
 use crate::testing::MemorySocket;
@@ -22,6 +23,8 @@ pub(in crate::room) struct Coming<'a> {
     pub(in crate::room) is_identified: bool,
     pub(in crate::room) may_resume: bool,
     pub(in crate::room) capacity: Option<usize>,
+    /// The last part of its address, which has no more to tell apart; none if it is not known.
+    pub(in crate::room) address: Option<u8>,
     /// How many bytes its socket accepts.
     pub(in crate::room) reads: usize,
 }
@@ -35,6 +38,7 @@ impl<'a> Coming<'a> {
             is_identified: false,
             may_resume: false,
             capacity: None,
+            address: None,
             reads: usize::MAX,
         }
     }
@@ -51,7 +55,7 @@ impl<'a> Coming<'a> {
             name: None,
             role: self.role,
             password: None,
-            address: None,
+            address: self.address.map(|last| Ipv4Addr::new(192, 0, 2, last).into()),
             capacity: self.capacity,
             ice_servers: IceServers::default(),
             resume: self.may_resume.then(|| (Secret::new("t"), 0)),
@@ -117,7 +121,7 @@ impl Somebody {
 }
 
 pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
-    Arc::new(Rooms::new(capacity, protocol::encode))
+    Arc::new(Rooms::new(capacity, MESSAGE_BYTES, protocol::encode))
 }
 
 fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {
@@ -150,8 +154,13 @@ fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
 fn the_oldest_member_is_the_host_and_is_replaced_when_it_leaves() {
     let rooms = rooms(3);
     let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
-    assert_eq!(a.hears()[0], r#"{"type":"joined","id":"a","room":"r","host":"a","peers":[],"iceServers":[]}"#);
-    assert_eq!(b.hears(), [r#"{"type":"joined","id":"b","room":"r","host":"a","peers":[{"id":"a"}],"iceServers":[]}"#]);
+    let joined = |id: &str, peers: &str| {
+        format!(
+            r#"{{"type":"joined","id":"{id}","room":"r","host":"a","peers":[{peers}],"iceServers":[],"maxMessageBytes":65536}}"#
+        )
+    };
+    assert_eq!(a.hears()[0], joined("a", ""));
+    assert_eq!(b.hears(), [joined("b", r#"{"id":"a"}"#)]);
     a.leaves(LeaveReason::Left);
     assert_eq!(b.hears(), [r#"{"type":"peer_left","id":"a","reason":"left"}"#, r#"{"type":"host","id":"b"}"#]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::decoder::Violation;
@@ -29,7 +29,10 @@ pub(crate) enum Disconnect {
     /// The client's frames break RFC 6455; how.
     BadFrame(&'static str),
     /// The client did not respond to a ping.
-    Timeout,
+    Timeout {
+        /// When it was last heard.
+        heard: Instant,
+    },
     /// The client's socket accepted nothing for too long.
     Slow,
     /// The client joined no room in time.
@@ -60,11 +63,12 @@ impl Disconnect {
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
             Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(CloseRequest::TakenOver) => LeaveReason::Closed,
-            Self::Timeout => LeaveReason::Timeout,
+            Self::Timeout { .. } => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
+            Self::Told(CloseRequest::Displaced) => LeaveReason::Displaced,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
@@ -78,13 +82,17 @@ impl Disconnect {
         }
     }
 
-    /// Whether the client may come back to its place: its connection was lost. A client that closes with 1000, 1001 or no
-    /// code leaves, and so does one whose messages broke a rule: they must not be sent again and again.
-    pub(crate) fn is_loss(&self) -> bool {
+    /// Since when the client's connection is lost, which has ended now: then it may come back to its place. A client that
+    /// closes with 1000, 1001 or no code leaves, and so does one whose messages broke a rule: they must not be sent again
+    /// and again.
+    pub(crate) fn lost_since(&self) -> Option<Instant> {
         match self {
-            Self::Closed(Some((code, _))) => !matches!(code, CloseCode::Normal | CloseCode::Away),
-            Self::HungUp | Self::Lost(_) | Self::Timeout | Self::Slow | Self::Told(CloseRequest::TakenOver) => true,
-            _ => false,
+            Self::Timeout { heard } => Some(*heard),
+            Self::Closed(Some((CloseCode::Normal | CloseCode::Away, _))) => None,
+            Self::Closed(Some(_)) | Self::HungUp | Self::Lost(_) | Self::Slow | Self::Told(CloseRequest::TakenOver) => {
+                Some(Instant::now())
+            }
+            _ => None,
         }
     }
 
@@ -95,7 +103,8 @@ impl Disconnect {
             // The answer repeats the code (RFC 6455 section 5.5.1).
             Self::Closed(close) => return Some(frame::close(close.as_ref().map(|(code, _)| *code), "")),
             Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
-            Self::Timeout => (CloseCode::Policy, "no sign of life"),
+            // A laptop that wakes up must come back: 1008 would tell its client not to.
+            Self::Timeout { .. } => (CloseCode::Again, "no sign of life"),
             Self::Slow => (CloseCode::Again, "too slow to read"),
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
             Self::Refused { retryable: true } | Self::Told(CloseRequest::Denied { retryable: true }) => {
@@ -116,6 +125,7 @@ impl Disconnect {
             Self::Told(CloseRequest::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
             Self::Told(CloseRequest::TakenOver) => (CloseCode::from(TAKEN_OVER), "another connection took this place"),
             Self::Told(CloseRequest::Kicked) => (CloseCode::Policy, "the host removed you from the room"),
+            Self::Told(CloseRequest::Displaced) => (CloseCode::Policy, "somebody came whose id this is"),
         };
         Some(frame::close(Some(code), reason))
     }
@@ -144,7 +154,7 @@ impl fmt::Display for Disconnect {
             Self::HungUp => f.write_str("lost: hung up without a closing handshake"),
             Self::Lost(error) => write!(f, "lost: {error}"),
             Self::BadFrame(what) => write!(f, "bad frame: {what}"),
-            Self::Timeout => f.write_str("no sign of life"),
+            Self::Timeout { .. } => f.write_str("no sign of life"),
             Self::Slow => f.write_str("too slow to read"),
             Self::NoJoin => f.write_str("no join in time"),
             Self::Refused { retryable: true } => f.write_str("refused: the room takes nobody just now"),
@@ -158,6 +168,7 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::GaveWay) => f.write_str("idle, and gave way to another client"),
             Self::Told(CloseRequest::TakenOver) => f.write_str("another connection took its place"),
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),
+            Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
             Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
             Self::Told(_) => f.write_str("the relay shuts down"),
         }
@@ -186,7 +197,7 @@ mod tests {
         for end in [
             Disconnect::HungUp,
             Disconnect::Lost(lost()),
-            Disconnect::Timeout,
+            Disconnect::Timeout { heard: Instant::now() },
             Disconnect::Slow,
             Disconnect::Told(CloseRequest::TakenOver),
             closed(1002),
@@ -194,7 +205,7 @@ mod tests {
             closed(1011),
             closed(4000),
         ] {
-            assert!(end.is_loss(), "{end}");
+            assert!(end.lost_since().is_some(), "{end}");
         }
         for end in [
             Disconnect::Closed(None),
@@ -213,9 +224,10 @@ mod tests {
             Disconnect::Told(CloseRequest::Shutdown),
             Disconnect::Told(CloseRequest::GaveWay),
             Disconnect::Told(CloseRequest::Kicked),
+            Disconnect::Told(CloseRequest::Displaced),
             Disconnect::Told(CloseRequest::Denied { retryable: false }),
         ] {
-            assert!(!end.is_loss(), "{end}");
+            assert!(end.lost_since().is_none(), "{end}");
         }
     }
 }

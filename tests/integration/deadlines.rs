@@ -107,6 +107,52 @@ async fn a_peer_that_answers_pings_may_be_silent_for_hours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_talks_and_listens_is_pinged_as_often() {
+    let relay = relay();
+    let (mut one, mut other) = (enter(&relay, "r").await, enter(&relay, "r").await);
+    other.expect_nothing().await;
+    let (start, mut pings) = (Instant::now(), 0);
+    // As in the README of npm's `ws`: its client gives up when no ping came for 31 s.
+    let mut pinged = Instant::now();
+    for number in 0..60 {
+        if number % 2 == 0 {
+            one.say(json!({"type": "message", "data": number})).await;
+            other.expect("message").await;
+        } else {
+            other.say(json!({"type": "message", "data": number})).await;
+        }
+        let next = Instant::now() + Duration::from_secs(5);
+        while let Ok(message) = timeout(next - Instant::now(), one.socket.next()).await {
+            if message.unwrap().unwrap().is_ping() {
+                assert!(pinged.elapsed() < Duration::from_secs(31), "{:?}", pinged.elapsed());
+                (pinged, pings) = (Instant::now(), pings + 1);
+            }
+        }
+    }
+    let due = start.elapsed().as_secs() / limits::PING_INTERVAL.as_secs();
+    assert!((due - 1..=due).contains(&pings), "{pings} pings in {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_no_ping_is_heard_by_its_messages() {
+    let relay = relay();
+    let mut other = enter(&relay, "r").await;
+    for silence in [4, 14, 24] {
+        // It reads nothing, so it answers nothing.
+        let mut talks = enter(&relay, "r").await;
+        other.expect("peer_joined").await;
+        for number in 0..30 {
+            sleep(Duration::from_secs(silence)).await;
+            talks.say(json!({"type": "message", "data": number})).await;
+            assert_eq!(other.expect("message").await["data"], number, "every {silence} s");
+        }
+        let start = Instant::now();
+        assert_eq!(other.expect("peer_left").await["reason"], "timeout");
+        assert_about(start.elapsed(), limits::PING_INTERVAL + limits::PONG_DEADLINE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_vanished_is_found_within_25_seconds() {
     let relay = relay();
     let mut stays = enter(&relay, "r").await;
@@ -116,6 +162,16 @@ async fn a_peer_that_vanished_is_found_within_25_seconds() {
     let start = Instant::now();
     assert_eq!(stays.expect("peer_left").await["reason"], "timeout");
     assert_about(start.elapsed(), limits::PING_INTERVAL + limits::PONG_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_not_there_to_answer_a_ping_reads_1013_and_may_come_back() {
+    let relay = relay();
+    let mut asleep = enter(&relay, "r").await;
+    // It reads nothing, so it answers nothing.
+    sleep(limits::PING_INTERVAL + limits::PONG_DEADLINE + Duration::from_secs(1)).await;
+    let frame = asleep.expect_close().await;
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1013, "no sign of life"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,11 +38,32 @@ async fn a_room_in_the_url_is_joined_at_connect() {
         joined,
         json!({
             "type": "joined", "id": "tab_1", "name": "Jürgen", "room": "会议 1", "host": "tab_1", "peers": [],
-            "iceServers": [],
+            "iceServers": [], "maxMessageBytes": 65536,
         })
     );
     let mut other = relay.dial("/ws").await;
     assert_eq!(other.join("会议 1").await["peers"], json!([{"id": "tab_1", "name": "Jürgen"}]));
+}
+
+#[tokio::test]
+async fn nobody_takes_an_id_that_the_relay_made_even_when_its_owner_is_gone() {
+    let relay = TestRelay::start().await;
+    let (gone, mut stays) = relay.pair("r").await;
+    let id = gone.id.clone();
+    assert!(id.starts_with("r-") && id.len() == 24, "{id}");
+    gone.close().await;
+    stays.expect("peer_left").await;
+    for id in [&id, &stays.id, &format!("s-{}", &id[2..])] {
+        let mut thief = relay.dial("/ws").await;
+        thief.say(json!({"type": "join", "room": "r", "id": id})).await;
+        let error = thief.expect_error("bad_id").await;
+        assert!(error["message"].as_str().unwrap().contains("by the relay alone"), "{error}");
+        let mut thief = relay.dial(&format!("/?room=r&id={id}")).await;
+        thief.expect_error("bad_id").await;
+        thief.expect_close_code(1008).await;
+    }
+    // Many programs name themselves so.
+    relay.dial("/ws").await.join_with_id("r", &"0f".repeat(16)).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::observer::{Events, RelayEvent};
 use crate::drain::Drain;
-use crate::limits::{AWAY_AFTER, AWAY_AFTER_HOLDS};
+use crate::limits::{AWAY_AFTER, AWAY_AFTER_HOLDS, HOLD_LEFT};
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
 use crate::room::names::random_hex;
@@ -144,8 +144,9 @@ impl Resumptions {
         self.end(resumption, &mut resumption.lock());
     }
 
-    /// Takes what a session leaves whose connection is lost: for the connection that waits for the place, or to hold it.
-    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, suspended: Box<Suspended>) {
+    /// Takes what a session leaves whose connection is lost since that time: for the connection that waits for the place, or
+    /// to hold it.
+    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, suspended: Box<Suspended>, since: Instant) {
         // Dropped after the lock: it may give up other places.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
@@ -164,21 +165,24 @@ impl Resumptions {
         if let Some(successor) = &state.successor {
             successor.wake();
         } else if let Some(quota) = quota {
-            self.hold(resumption, &mut state, quota);
+            self.hold(resumption, &mut state, quota, since);
         }
     }
 
-    /// Holds a place that has no connection, until it is taken or the time is over. A blink is told to nobody: the others
-    /// hear a while later that the peer is away.
-    fn hold(self: &Arc<Self>, resumption: &Arc<Resumption>, state: &mut State, quota: HeldPlace) {
+    /// Holds a place that has no connection since that time, until it is taken or the time is over. A blink is told to
+    /// nobody: the others hear a while later that the peer is away.
+    fn hold(self: &Arc<Self>, resumption: &Arc<Resumption>, state: &mut State, quota: HeldPlace, since: Instant) {
         let (number, (keep, taken)) = (state.next_number(), oneshot::channel());
         state.hold = Some(Hold { number, _keep: keep, _quota: quota });
-        let (resumptions, resumption, now) = (Arc::clone(self), Arc::clone(resumption), Instant::now());
+        let away_at = since + AWAY_AFTER.min(self.hold / AWAY_AFTER_HOLDS);
+        // The relay finds a machine that lost its power after half a minute, and its ghost keeps its id meanwhile.
+        let until = (since + self.hold).max(Instant::now() + self.hold.min(HOLD_LEFT));
+        let (resumptions, resumption) = (Arc::clone(self), Arc::clone(resumption));
         self.drain.spawn(async move {
             let times_out = async {
-                sleep_until(now + AWAY_AFTER.min(resumptions.hold / AWAY_AFTER_HOLDS)).await;
+                sleep_until(away_at).await;
                 resumptions.tell_away(&resumption, number);
-                sleep_until(now + resumptions.hold).await;
+                sleep_until(until).await;
             };
             let reason = tokio::select! {
                 () = times_out => LeaveReason::Timeout,

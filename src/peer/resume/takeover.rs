@@ -169,7 +169,7 @@ impl Drop for Takeover {
         match self.resumptions.quotas.hold(suspended.address.as_ref()) {
             Some(quota) => {
                 state.suspended = Some(suspended);
-                self.resumptions.hold(&self.resumption, &mut state, quota);
+                self.resumptions.hold(&self.resumption, &mut state, quota, Instant::now());
             }
             None => {
                 self.resumptions.end(&self.resumption, &mut state);
