@@ -140,6 +140,28 @@ pub const ADDRESS_BURST_SECONDS: u32 = 10;
 /// How many joins a failed one counts as: ten names a second cannot search even a list of common words in a useful time,
 /// and a person who mistypes a name does not notice.
 pub const FAILED_JOIN: u32 = 10;
+/// Bytes in a MiB.
+pub(crate) const MEBIBYTE: usize = 1024 * 1024;
+/// Memory that one address may pin, in MiB: each person in an office of a hundred, with what a call in a room of eight
+/// sends at once (490 KiB).
+pub const ADDRESS_MEMORY_MIB: u32 = 64;
+/// The most memory that may be given as a limit, in MiB: a TiB.
+pub const MEMORY_MIB_MAX: u32 = 1024 * 1024;
+/// Memory of one connection, in bytes, besides what it reads and writes: its task, its session, its outbox and its place
+/// in a room, 2,573 as measured, and as much again for what allocators add and for names.
+pub const CONNECTION_BYTES: usize = 4 * 1024;
+/// Memory of one connection that speaks HTTP, in bytes: a head of the largest size, and what is written.
+pub const HTTP_BYTES: usize = HEAD_BYTES + 8 * 1024;
+/// Memory that one who joins needs for each member, in bytes: its entry in `joined`, and `peer_joined` and `peer_left` in the
+/// outbox of the member, with an id and a name of the largest size (320 bytes), and what is counted about each message.
+pub const NEWCOMER_BYTES: usize = 2 * 1024;
+/// Bytes of `error` messages that may be queued for one client before the relay stops reading from it.
+pub const ERROR_BYTES: usize = 64 * 1024;
+/// How soon the relay looks again whether there is memory for the rest of a message that has arrived in part.
+pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+/// Memory of a place that is kept for a client that may come back, in bytes: its token, its STUN and TURN servers, the timer
+/// of its hold, and its outbox.
+pub const OWN_PLACE_BYTES: usize = 2 * 1024;
 /// Bytes a second that all connections of one address may send together: 64 connections at the full [`BYTE_RATE`]. When
 /// 256 people in an office all set up a call at once, they send about 18 MiB (35 messages of 2 KiB each), which is a
 /// fraction of the burst.
@@ -237,6 +259,9 @@ pub const MISLED_PATIENCE: Duration = Duration::from_secs(1);
 pub const HOLD_MS: u64 = 30_000;
 /// The longest hold that may be set, in milliseconds: an hour. A place that is held counts towards its room's capacity.
 pub const HOLD_MS_MAX: u64 = 60 * 60 * 1000;
+/// Bytes of messages that are kept for a client that may resume although they have arrived, and that may wait for one whose
+/// connection is lost, with those: the whole share of 16 senders. It does not grow with the capacity of rooms.
+pub const PLACE_BYTES: usize = 16 * SHARE_BYTES;
 /// After so many messages a client that may resume is told how many the relay has taken, and need not keep them any
 /// longer: about two bursts of a peer connection.
 pub const TAKEN_MESSAGES: u64 = 64;

@@ -7,11 +7,12 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::CloseRequest;
-use super::queued::{Origin, Queued};
+use super::queued::{Origin, Queued, cost};
 use super::replay::ReplayBuffer;
 use super::share::Shares;
-use crate::limits::ERROR_MESSAGES;
+use super::{CloseRequest, Sender};
+use crate::budget::Charge;
+use crate::limits::{ERROR_BYTES, ERROR_MESSAGES};
 
 /// What an outbox has below its lock.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub(super) struct State {
     pub(super) announced_bytes: usize,
     /// `error` messages in the queue.
     pub(super) errors: usize,
+    /// Bytes of them.
+    pub(super) error_bytes: usize,
     /// Whether to wake the connection's task when half of the errors are written: it does not read until then.
     pub(super) wake_owner_when_answered: bool,
     /// Whether to send a ping.
@@ -77,6 +80,19 @@ impl State {
         }
     }
 
+    /// The memory for a message of `sender`, for which acknowledged messages are forgotten if need be; none if there is none.
+    pub(super) fn charge(&mut self, sender: &Sender, frame: &Bytes) -> Option<Charge> {
+        let cost = cost(frame);
+        loop {
+            if let Some(charge) = sender.purse().charge(cost) {
+                return Some(charge);
+            }
+            if !self.kept.as_mut().is_some_and(|kept| kept.forget_acked()) {
+                return None;
+            }
+        }
+    }
+
     /// Whether a pong may make room: asks for one if none is on its way.
     pub(super) fn ask_for_pong(&mut self) -> bool {
         let Some(kept) = &self.kept else { return false };
@@ -96,7 +112,10 @@ impl State {
                 self.announcements += 1;
                 self.announced_bytes += bytes;
             }
-            Origin::Error => self.errors += 1,
+            Origin::Error => {
+                self.errors += 1;
+                self.error_bytes += bytes;
+            }
             Origin::Control => {}
         }
     }
@@ -113,7 +132,9 @@ impl State {
             }
             Origin::Error => {
                 self.errors -= 1;
-                if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {
+                self.error_bytes -= bytes;
+                let is_half = self.errors <= ERROR_MESSAGES / 2 && self.error_bytes <= ERROR_BYTES / 2;
+                if is_half && std::mem::take(&mut self.wake_owner_when_answered) {
                     self.wake_owner();
                 }
             }

@@ -7,11 +7,8 @@
 
 use std::collections::VecDeque;
 
-use super::queued::{Origin, Queued};
-use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
-
-/// What a kept frame costs besides its bytes: its entry here, and the header of its allocation.
-const ENTRY_BYTES: usize = 64;
+use super::queued::{ENTRY_BYTES, Origin, Queued};
+use crate::limits::{PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES};
 
 /// The numbers of the messages to one client, and those that were written and are still kept.
 #[derive(Debug, Default)]
@@ -53,15 +50,17 @@ impl ReplayBuffer {
         self.bytes
     }
 
-    /// Keeps a frame that was written. Beyond `bound` bytes, those that are proven to have arrived are forgotten. Beyond
-    /// twice as many, the oldest are forgotten even if it is not known whether they have arrived: only the relay's own
-    /// messages can have that effect, because a peer's message is refused when there is no room for it.
+    /// Keeps a frame that was written. Beyond `bound` bytes, or [`PLACE_BYTES`], and when memory is short, those that are
+    /// proven to have arrived are forgotten. Beyond twice the bound, the oldest are forgotten even if it is not known
+    /// whether they have arrived: only the relay's own messages can have that effect, because a peer's message is refused
+    /// when there is no room for it.
     pub(super) fn keep(&mut self, queued: Queued, bound: usize) {
         self.since_ping.0 += 1;
         self.since_ping.1 += queued.frame.len();
         self.bytes += queued.frame.len() + ENTRY_BYTES;
+        let is_pressed = queued.is_pressed();
         self.frames.push_back(queued);
-        while self.bytes > bound && self.forget_acked() {}
+        while (self.bytes > bound.min(PLACE_BYTES) || is_pressed) && self.forget_acked() {}
         while self.bytes / 2 > bound && self.forget_oldest() {}
     }
 
@@ -127,6 +126,16 @@ impl ReplayBuffer {
         (again, received.saturating_sub(sent))
     }
 
+    /// Frees memory: for the frames that were kept in a burst, and where memory is short for those that have arrived.
+    pub(super) fn shrink(&mut self) {
+        if let Some(last) = self.frames.iter().rposition(Queued::is_pressed) {
+            (0..=last).all(|_| self.forget_acked());
+        }
+        if self.frames.len() < self.frames.capacity() / 4 {
+            self.frames.shrink_to_fit();
+        }
+    }
+
     fn forget_oldest(&mut self) -> bool {
         let Some(oldest) = self.frames.pop_front() else { return false };
         self.bytes -= oldest.frame.len() + ENTRY_BYTES;
@@ -141,9 +150,14 @@ mod tests {
 
     use super::*;
 
+    fn queued(origin: Origin) -> Queued {
+        let charge = crate::budget::boundless().charge_anyway(4 + ENTRY_BYTES);
+        Queued::new(Bytes::from_static(b"xxxx"), origin, charge)
+    }
+
     fn keep(kept: &mut ReplayBuffer, count: usize) {
         for _ in 0..count {
-            kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Relay }, usize::MAX);
+            kept.keep(queued(Origin::Relay), usize::MAX);
         }
     }
 
@@ -220,7 +234,7 @@ mod tests {
     fn more_than_may_be_kept_is_forgotten_and_sooner_what_has_arrived() {
         let mut kept = ReplayBuffer::default();
         let keep = |kept: &mut ReplayBuffer| {
-            kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Error }, 2 * (4 + ENTRY_BYTES));
+            kept.keep(queued(Origin::Error), 2 * (4 + ENTRY_BYTES));
         };
         (0..7).for_each(|_| keep(&mut kept));
         assert_eq!((kept.sent(), kept.frames.len()), (7, 4));

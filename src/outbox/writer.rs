@@ -137,13 +137,13 @@ impl State {
         let pong = self.pong.take();
         // Only the last ping needs a pong: while the socket is not writable, one is queued, not one for each ping.
         if pong.is_some()
-            && let Some(Queued { origin: Origin::Control, frame }) = self.queue.get(between)
+            && let Some(Queued { origin: Origin::Control, frame, .. }) = self.queue.get(between)
             && frame::is_pong(frame)
         {
             self.queue.remove(between);
         }
         for frame in [ping, pong].into_iter().flatten() {
-            self.queue.insert(between, Queued { frame, origin: Origin::Control });
+            self.queue.insert(between, Queued::control(frame));
         }
         let mut batch = Batch::default();
         for queued in &self.queue {

@@ -306,3 +306,28 @@ fn connections_leave_some_descriptors_to_the_rest() {
     assert_eq!([20_000, 1_024, 256, 20].map(|limit| connections_within(Some(limit))), [19_000, 960, 192, 10]);
     assert_eq!(connections_within(None), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_has_pinned_its_memory_gets_no_connection_and_no_place_until_it_is_given_back() {
+    let quotas = quotas(QuotaSettings { address_memory: MEBIBYTE, ..QuotaSettings::default() });
+    let home = admit(&quotas, HOME).unwrap();
+    let pinned = std::iter::from_fn(|| home.purse().charge(10_000)).collect::<Vec<_>>();
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::Memory);
+    assert!(quotas.hold(home.address()).is_none());
+    admit(&quotas, "192.0.2.2").unwrap();
+    drop(home);
+    assert_eq!(quotas.addresses(), 1, "what it left behind still counts");
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::Memory);
+    drop(pinned);
+    assert!(admit(&quotas, HOME).is_ok() && quotas.pinned() == 0);
+    assert_eq!(quotas.addresses(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_and_held_places_pin_memory_themselves() {
+    let quotas = quotas(QuotaSettings { address_connections: 0, address_memory: MEBIBYTE, ..QuotaSettings::default() });
+    let connections = std::iter::from_fn(|| admit(&quotas, HOME).ok()).collect::<Vec<_>>();
+    let most = MEBIBYTE / limits::CONNECTION_BYTES;
+    assert!((most / 2..most).contains(&connections.len()), "{}", connections.len());
+    assert!(quotas.hold(connections[0].address()).is_some(), "a place is smaller than a connection and its request");
+}

@@ -36,7 +36,7 @@ impl Rooms {
                 self.remove(&room);
                 continue;
             }
-            let (id, sender) = (pending.id.clone(), pending.outbox.id());
+            let (id, sender) = (pending.id.clone(), pending.outbox.sender().clone());
             let entered = locked.enter(pending);
             let is_closed = entered.is_err() && locked.state.close_if_empty();
             drop(locked);

@@ -73,7 +73,9 @@ impl Locked<'_> {
         let door = self.state.door.get_or_insert_default();
         door.is_locked = is_locked;
         let knockers = if is_locked { Vec::new() } else { door.take_all() };
-        self.post.announce(&self.state.members, &Event::Room { is_locked });
+        if let Some(host) = self.state.host() {
+            self.post.announce(host.outbox.sender(), &self.state.members, &Event::Room { is_locked });
+        }
         for knocker in knockers {
             self.give_up_unread(NEWCOMER);
             match self.check(&knocker.pending) {

@@ -53,9 +53,10 @@ impl Locked<'_> {
         if !has_room {
             return Err(JoinError::Unavailable);
         }
-        self.post.tell(&pending.outbox, &Event::Waiting);
+        self.state.check_memory(&pending)?;
+        self.post.tell(pending.outbox.sender(), &pending.outbox, &Event::Waiting);
         if let Some(host) = self.state.host() {
-            self.post.tell(&host.outbox, &Event::Knock(pending.as_peer()));
+            self.post.tell(pending.outbox.sender(), &host.outbox, &Event::Knock(pending.as_peer()));
         }
         let (outcome, knock) = oneshot::channel();
         self.state.door.get_or_insert_default().push(Knocker { serial, pending, outcome });

@@ -154,6 +154,9 @@ pub enum JoinError {
     /// A member has not read the messages about earlier joins and leaves.
     #[error("a member of the room has not yet read about earlier joins and leaves: try again in a moment")]
     Unavailable,
+    /// There is no memory for what the client would cause.
+    #[error("as much memory is in use as --address-memory or --memory allows: try again in a moment")]
+    NoMemory,
     /// The room has a password, and this is another one or none.
     #[error("the room has a password, and this is not it")]
     WrongPassword,
@@ -173,7 +176,7 @@ impl From<JoinError> for Refusal {
         let code = match error {
             JoinError::Full(_) | JoinError::TooManyKnocks(_) => ErrorCode::RoomFull,
             JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable => ErrorCode::Unavailable,
+            JoinError::Unavailable | JoinError::NoMemory => ErrorCode::Unavailable,
             JoinError::WrongPassword => ErrorCode::WrongPassword,
             JoinError::TooManyGuesses => ErrorCode::RateLimited,
             JoinError::Banned => ErrorCode::Denied,

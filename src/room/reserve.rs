@@ -6,6 +6,7 @@ use super::member::{Member, PendingMember};
 use super::refusal::JoinError;
 use super::room::Locked;
 use super::state::State;
+use crate::limits::NEWCOMER_BYTES;
 
 /// What a newcomer needs: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a `host`.
 pub(super) const NEWCOMER: usize = 2 + 2;
@@ -23,7 +24,17 @@ impl State {
         if self.members.len() - replaced >= capacity {
             return Err(JoinError::Full(capacity));
         }
-        if self.have_room(NEWCOMER) { Ok(()) } else { Err(JoinError::Unavailable) }
+        if !self.have_room(NEWCOMER) {
+            return Err(JoinError::Unavailable);
+        }
+        self.check_memory(pending)
+    }
+
+    /// Whether there is memory for all that `pending` may cause before it sends anything: what it is told, and what the
+    /// others are.
+    pub(super) fn check_memory(&self, pending: &PendingMember) -> Result<(), JoinError> {
+        let bytes = pending.ice_servers.json().len() + (1 + self.members.len()) * NEWCOMER_BYTES;
+        if pending.outbox.sender().purse().has(bytes) { Ok(()) } else { Err(JoinError::NoMemory) }
     }
 
     /// Whether `pending` may have its id, and how many members it replaces.

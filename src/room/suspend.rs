@@ -58,8 +58,10 @@ impl Membership {
     ///
     /// # Errors
     /// [`PlaceLost`]; then nothing has happened.
-    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), PlaceLost> {
-        self.room.lock(deferred).resume(self.serial, returning)
+    pub(crate) fn resume(&mut self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<(), PlaceLost> {
+        self.room.lock(deferred).resume(self.serial, returning)?;
+        self.sender.charge_to(returning.outbox.sender());
+        Ok(())
     }
 }
 
@@ -123,7 +125,7 @@ impl Locked<'_> {
     fn announce_to_others(&mut self, position: usize, event: for<'e> fn(&'e PeerId) -> Event<'e>) {
         let (state, post) = (&*self.state, &mut self.post);
         if let Some((before, [member, after @ ..])) = state.members.split_at_checked(position) {
-            post.announce(before.iter().chain(after), &event(&member.id));
+            post.announce(member.outbox.sender(), before.iter().chain(after), &event(&member.id));
         }
     }
 }

@@ -18,7 +18,11 @@ use super::clock::{Clock, Heartbeat};
 use super::close::{Disconnect, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
-use crate::limits::{CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MESSAGES_A_TURN, PING_INTERVAL, READ_BYTES};
+use crate::budget::Charge;
+use crate::limits::{
+    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
+    READ_BYTES,
+};
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
 use crate::room::Deferred;
@@ -38,6 +42,8 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Whether they may contain a whole frame.
     is_decodable: bool,
+    /// The memory of what has arrived and is not handled yet.
+    memory: Option<Charge>,
     /// Whether the client had more answers to read than it may when that was last looked at.
     has_unread_answers: bool,
 }
@@ -88,6 +94,7 @@ impl Connection {
             decoder: Decoder::new(max_message_bytes),
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
+            memory: None,
             has_unread_answers: false,
         }
     }
@@ -104,7 +111,7 @@ impl Connection {
     pub(crate) async fn close(&mut self, end: &Disconnect, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
-                self.outbox.announce(goaway);
+                self.outbox.announce(self.outbox.sender(), goaway);
             }
             self.outbox.close(frame);
             let patience = if matches!(end, Disconnect::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
@@ -181,6 +188,11 @@ impl Connection {
                 break Poll::Pending;
             }
             self.has_unread_answers = false;
+            if !self.has_memory() {
+                pass.clock.throttle(now, now + MEMORY_PAUSE);
+                let is_over = pass.clock.throttled_since().is_some_and(|since| now >= since + MESSAGE_DEADLINE);
+                break if is_over { Poll::Ready(Disconnect::Unfinished) } else { Poll::Pending };
+            }
             if let Some(until) = pass.session.rate().next_read(now) {
                 pass.clock.throttle(now, until);
                 break Poll::Pending;
@@ -285,6 +297,22 @@ impl Connection {
             pass.clock.message = None;
         }
         (taken, stop)
+    }
+
+    /// Charges for what has arrived in part; whether there is memory for it, so that more may be read.
+    fn has_memory(&mut self) -> bool {
+        let bytes = self.rest.capacity() + self.decoder.buffered();
+        if bytes == 0 {
+            self.memory = None;
+            return true;
+        }
+        match &mut self.memory {
+            Some(charge) => charge.bytes() >= bytes || charge.resize(bytes),
+            none => {
+                *none = self.outbox.sender().purse().charge(bytes);
+                none.is_some()
+            }
+        }
     }
 
     fn keep(&mut self, rest: &[u8], is_decodable: bool) {

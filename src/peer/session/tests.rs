@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
+use crate::budget::{PURSE, Purse};
 use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
+use crate::quota::{Admission, QuotaSettings};
 use crate::room::LeaveReason;
 use crate::testing::MemorySocket;
 
@@ -20,6 +22,14 @@ impl Client {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
         Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default()), socket }
+    }
+
+    /// A client whose messages are charged to `purse`.
+    fn at(hub: &Arc<Hub>, room: usize, purse: &Arc<Purse>) -> Self {
+        let outbox = hub.new_outbox(purse);
+        let socket = MemorySocket::connected_to(&outbox, room);
+        let rate = RateLimiter::new(0, 0, Instant::now());
+        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, None), socket }
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
@@ -352,4 +362,61 @@ async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
         let heard = client.hears().concat();
         assert!(heard.contains(answer), "{heard}");
     }
+}
+
+/// A hub in which each address may pin 1 MiB.
+fn narrow_hub() -> Arc<Hub> {
+    let quotas = QuotaSettings { address_memory: 1024 * 1024, ..QuotaSettings::default() };
+    Hub::new(HubSettings { room_capacity: 8, quotas, ..HubSettings::default() }, Arc::new(Open), None)
+}
+
+/// A client at this address, which reads so many bytes.
+fn client_at(hub: &Arc<Hub>, ip: &str, room: usize) -> (Client, Arc<Admission>) {
+    let admission = hub.quotas.admit(Some(ip.parse().unwrap())).unwrap();
+    (Client::at(hub, room, admission.purse()), admission)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_pinned_the_memory_of_its_address_hears_of_busy_peers_and_nobody_else_does() {
+    let hub = narrow_hub();
+    let offer = format!(r#"{{"type":"offer","to":"b","sdp":"{}"}}"#, "x".repeat(50_000));
+    let mut pairs: Vec<_> = (0..20).map(|_| [(); 2].map(|()| client_at(&hub, "192.0.2.1", 10_000))).collect();
+    for (room, [(one, _), (other, _)]) in pairs.iter_mut().enumerate() {
+        one.says(&format!(r#"{{"type":"join","room":"{room}","id":"a"}}"#)).unwrap();
+        other.says(&format!(r#"{{"type":"join","room":"{room}","id":"b"}}"#)).unwrap();
+    }
+    let mut busy = 0;
+    for [(one, _), _] in &mut pairs {
+        one.says(&offer).unwrap();
+        for _ in 0..4 {
+            let _ = one.poll_waiting();
+            tokio::time::advance(PAUSE).await;
+        }
+        busy += one.hears().concat().matches("peer_busy").count();
+    }
+    assert!((1..20).contains(&busy), "{busy}");
+    let [(mut one, _a), (mut other, _b)] = [(); 2].map(|()| client_at(&hub, "192.0.2.2", usize::MAX));
+    one.answer(r#"{"type":"join","room":"honest","id":"a"}"#);
+    other.answer(r#"{"type":"join","room":"honest","id":"b"}"#);
+    assert!(one.hears().concat().contains("peer_joined"));
+    assert_eq!(one.answer(&offer), "");
+    assert!(other.hears().concat().contains("offer"));
+    drop((pairs, one, other, _a, _b));
+    assert_eq!(hub.quotas.pinned(), 0);
+}
+
+#[test]
+fn who_has_pinned_the_memory_of_its_address_joins_later_and_leaves_no_offer() {
+    let hub = narrow_hub();
+    let (mut client, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    assert!(client.answer(r#"{"type":"join","room":"r"}"#).contains("joined"));
+    let pinned = std::iter::from_fn(|| admission.purse().charge(1000)).collect::<Vec<_>>();
+    let offer = format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(PURSE));
+    assert!(client.answer(&offer).contains("peer_not_found"));
+    client.answer(r#"{"type":"leave"}"#);
+    let refused = client.answer(r#"{"type":"join","room":"r"}"#);
+    assert!(refused.contains("unavailable") && refused.contains("--address-memory"), "{refused}");
+    drop(pinned);
+    assert!(client.answer(r#"{"type":"join","room":"r"}"#).contains("joined"));
+    assert_eq!(client.answer(&offer), "");
 }
