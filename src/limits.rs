@@ -66,6 +66,10 @@ pub const ANNOUNCEMENTS: usize = 1024;
 pub const ANNOUNCED_BYTES: usize = 256 * 1024;
 /// `error` messages that may be queued for one client before the relay stops reading from it.
 pub const ERROR_MESSAGES: usize = 64;
+/// Bytes of them before it does; and bytes of memory of those that are kept for a client that may resume.
+pub const ERROR_BYTES: usize = 64 * 1024;
+/// The most bytes of one of them, whatever it answers: a sentence for people, whose end is left out if need be.
+pub const LONGEST_ERROR: usize = 8 * 1024;
 /// How long the relay pauses a sender whose share is full in a receiver's outbox, at most: long enough to slow a burst
 /// down to the pace of its receiver, too short for the other receivers of this sender to notice.
 pub const PAUSE: Duration = Duration::from_millis(250);
@@ -152,11 +156,20 @@ pub const MEMORY_MIB_MAX: u32 = 1024 * 1024;
 pub const CONNECTION_BYTES: usize = 4 * 1024;
 /// Memory of one connection that speaks HTTP, in bytes: a head of the largest size, and what is written.
 pub const HTTP_BYTES: usize = HEAD_BYTES + 8 * 1024;
+/// Memory of one connection for TLS, in bytes: 9 KiB as measured while it is idle, what the client has not read
+/// ([`TLS_BUFFER_BYTES`]), and a part of a record. It is charged as a whole, because rustls does not tell what it holds.
+pub const TLS_BYTES: usize = 48 * 1024;
+/// Bytes of records that may be ready for a client that does not read them: two of the largest size (RFC 8446 section 5.2).
+pub const TLS_BUFFER_BYTES: usize = 32 * 1024;
 /// Memory that one who joins needs for each member, in bytes: its entry in `joined`, and `peer_joined` and `peer_left` in the
 /// outbox of the member, with an id and a name of the largest size (320 bytes), and what is counted about each message.
 pub const NEWCOMER_BYTES: usize = 2 * 1024;
-/// Bytes of `error` messages that may be queued for one client before the relay stops reading from it.
-pub const ERROR_BYTES: usize = 64 * 1024;
+/// Memory that a change of a room needs for each member, in bytes: a message about it with an id of the largest size, and
+/// what is counted about each message.
+pub const CHANGE_BYTES: usize = 512;
+/// Memory that must be left to the address of a client that comes back, in bytes besides its STUN and TURN servers: for
+/// `resumed`, as large as it is in a room of dozens.
+pub const RESUMED_BYTES: usize = 16 * 1024;
 /// How soon the relay looks again whether there is memory for the rest of a message that has arrived in part.
 pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 /// Memory of a place that is kept for a client that may come back, in bytes: its token, its STUN and TURN servers, the timer
@@ -314,7 +327,8 @@ pub const WEBHOOK_LINES: u32 = 10;
 pub const FILE_BYTES: u64 = 1024 * 1024;
 /// The longest answer of the webhook, in bytes; the head of its response may have as many.
 pub const WEBHOOK_BYTES: usize = 64 * 1024;
-/// The most characters of a webhook's message that the client gets.
+/// The most characters of a webhook's message, or of a sentence that does not fit into [`LONGEST_ERROR`], that the client
+/// gets.
 pub const DENIAL_CHARS: usize = 1_000;
 
 /// Silence after which the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30

@@ -62,12 +62,9 @@ impl Relay {
     ) -> impl Future<Output = ()> + Send {
         // Boxed, so that a WebSocket does not keep the memory that its requests needed; and made here rather than in the
         // future, so that this does not keep the stream and what belongs to it a second time.
-        let memory = admission.purse().charge_anyway(limits::HTTP_BYTES);
         let requests = Box::pin(service::serve(stream, connection, admission, Arc::clone(&self.site)));
         async move {
-            let requested = requests.await;
-            drop(memory);
-            let mut websocket = match requested {
+            let mut websocket = match requests.await {
                 Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
                 None => return,
             };

@@ -12,8 +12,9 @@
 //!
 //! # When there is none left
 //! [`Purse::charge`] refuses. What cannot be refused, because it tells the truth about a room, is charged
-//! [anyway](Purse::charge_anyway); an eighth of each limit is left for that ([`ANYWAY`]), and its cause was checked before. Accounts that use little ([`SMALL_ACCOUNT`]) may go on
-//! above the budget, up to a tenth ([`RESERVE`]): otherwise a few addresses that use much would silence all the others.
+//! [anyway](Purse::charge_anyway); an eighth of each limit is left for that ([`ANYWAY`]), and its cause was checked before.
+//! Accounts that use little ([`SMALL_ACCOUNT`]) may go on above the budget, up to a tenth ([`RESERVE`]): otherwise a few
+//! addresses that use much would silence all the others.
 //! An account [is pressed](Account::is_pressed) before it is full: then what is kept just in case is to be given up.
 
 mod purse;
@@ -21,7 +22,9 @@ mod purse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-pub(crate) use purse::{Charge, Purse};
+#[allow(unused_imports, reason = "`tests/outbox.rs` compiles this module, and needs no charges")]
+pub(crate) use purse::Charge;
+pub(crate) use purse::Purse;
 
 /// What a purse takes from its account at least, in bytes: two session descriptions of typical size.
 pub(crate) const LUMP: usize = 4 * 1024;
@@ -32,9 +35,6 @@ pub(crate) const PURSE: usize = 16 * 1024;
 pub(crate) const SMALL_ACCOUNT: usize = 256 * 1024;
 /// The part of the budget, above it, that is left to small accounts: a tenth.
 pub(crate) const RESERVE: usize = 10;
-/// An account is pressed when it, or all, have used three of these quarters: before it refuses.
-const QUARTERS: usize = 4;
-
 /// The part of a limit that is left for what cannot be refused: an eighth.
 pub(crate) const ANYWAY: usize = 8;
 
@@ -97,10 +97,10 @@ impl Account {
         Arc::new(Purse::new(Arc::clone(self)))
     }
 
-    /// Whether so much is used that what is only kept just in case should be given up: three quarters, here or in all.
+    /// Whether so much is used that what is only kept just in case should be given up: half, here or in all. The other half
+    /// is left to what happens until idle clients give theirs up.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.used.load(Relaxed) > three_quarters(self.limit)
-            || self.all.used.load(Relaxed) > three_quarters(self.all.limit)
+        self.used.load(Relaxed) > self.limit / 2 || self.all.used.load(Relaxed) > self.all.limit / 2
     }
 
     /// The bytes that its address has pinned, with what purses have left.
@@ -141,10 +141,6 @@ fn limit_of(bytes: usize) -> usize {
 /// From how many bytes on a limit refuses what may be refused.
 fn refusing(limit: usize) -> usize {
     limit - limit / ANYWAY
-}
-
-fn three_quarters(bytes: usize) -> usize {
-    bytes / QUARTERS * (QUARTERS - 1)
 }
 
 /// A purse without a limit.

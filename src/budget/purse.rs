@@ -25,36 +25,67 @@ impl Purse {
         Self { account, left: AtomicI64::new(0) }
     }
 
-    /// Pins `bytes`, 4 GiB at most; none if the account, or all, have none left.
-    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
-        let charge = self.charge_of(bytes);
-        let left = self.left.fetch_sub(charge.signed(), Relaxed);
-        if left < charge.signed() {
-            let lumps = charge.lumps_beyond(left);
-            if !self.account.take(lumps) {
-                // Dropped, the charge gives back what it has not got.
-                return None;
-            }
-            self.left.fetch_add(lumps as i64, Relaxed);
-        }
-        Some(charge)
+    /// Pins `bytes` until they are [unpinned](Self::unpin); whether the account, and all, have as many left.
+    #[inline]
+    pub(crate) fn pin(&self, bytes: usize) -> bool {
+        let left = self.left.fetch_sub(bytes as i64, Relaxed);
+        left >= bytes as i64 || self.fetch_lumps(bytes, left)
     }
 
-    /// Pins `bytes`, 4 GiB at most, even if there are none left.
-    pub(crate) fn charge_anyway(self: &Arc<Self>, bytes: usize) -> Charge {
-        let charge = self.charge_of(bytes);
-        let left = self.left.fetch_sub(charge.signed(), Relaxed);
-        if left < charge.signed() {
-            let lumps = charge.lumps_beyond(left);
+    /// Pins `bytes` until they are [unpinned](Self::unpin), even if there are none left.
+    #[inline]
+    pub(crate) fn pin_anyway(&self, bytes: usize) {
+        let left = self.left.fetch_sub(bytes as i64, Relaxed);
+        if left < bytes as i64 {
+            let lumps = lumps_for(bytes, left);
             self.account.take_anyway(lumps);
             self.left.fetch_add(lumps as i64, Relaxed);
         }
-        charge
+    }
+
+    /// Gives back `bytes` that were pinned.
+    #[inline]
+    pub(crate) fn unpin(&self, bytes: usize) {
+        let left = self.left.fetch_add(bytes as i64, Relaxed) + bytes as i64;
+        if left > PURSE as i64 {
+            self.give_back_above(LUMP);
+        }
+    }
+
+    /// Takes what is missing for `bytes`, which are subtracted already, where this much was left before; if it cannot, they
+    /// are put back.
+    #[cold]
+    fn fetch_lumps(&self, bytes: usize, left: i64) -> bool {
+        let lumps = lumps_for(bytes, left);
+        let taken = self.account.take(lumps);
+        if taken {
+            self.left.fetch_add(lumps as i64, Relaxed);
+        } else {
+            self.unpin(bytes);
+        }
+        taken
+    }
+
+    /// Pins `bytes`, 4 GiB at most, until the charge is dropped; none if the account, or all, have none left.
+    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        let counted = u32::try_from(bytes).ok()?;
+        self.pin(bytes).then(|| Charge { purse: Arc::clone(self), bytes: counted })
+    }
+
+    /// Pins `bytes`, 4 GiB at most, even if there are none left, until the charge is dropped.
+    pub(crate) fn charge_anyway(self: &Arc<Self>, bytes: usize) -> Charge {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.pin_anyway(bytes as usize);
+        Charge { purse: Arc::clone(self), bytes }
     }
 
     /// Whether `bytes` could be pinned now, so that what follows may be charged anyway.
-    pub(crate) fn has(self: &Arc<Self>, bytes: usize) -> bool {
-        self.charge(bytes).is_some()
+    pub(crate) fn has(&self, bytes: usize) -> bool {
+        let has = self.pin(bytes);
+        if has {
+            self.unpin(bytes);
+        }
+        has
     }
 
     /// Gives back what is left: the connection is idle.
@@ -67,17 +98,7 @@ impl Purse {
         &self.account
     }
 
-    fn charge_of(self: &Arc<Self>, bytes: usize) -> Charge {
-        Charge { purse: Arc::clone(self), bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }
-    }
-
-    fn put_back(&self, bytes: i64) {
-        let left = self.left.fetch_add(bytes, Relaxed) + bytes;
-        if left > PURSE as i64 {
-            self.give_back_above(LUMP);
-        }
-    }
-
+    #[cold]
     fn give_back_above(&self, keep: usize) {
         let keep = keep as i64;
         if let Ok(left) = self.left.fetch_update(Relaxed, Relaxed, |left| (left > keep).then_some(keep)) {
@@ -93,11 +114,6 @@ impl Drop for Purse {
 }
 
 impl Charge {
-    /// The purse that it is charged to.
-    pub(crate) fn purse(&self) -> &Arc<Purse> {
-        &self.purse
-    }
-
     /// The bytes that it pins.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes as usize
@@ -105,35 +121,24 @@ impl Charge {
 
     /// Pins this many bytes instead; whether there were as many. If not, nothing has changed.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
+        let Ok(after) = u32::try_from(bytes) else { return false };
         match bytes.checked_sub(self.bytes()) {
-            None | Some(0) => self.shrink(bytes),
-            Some(more) => {
-                let Some(mut more) = self.purse.charge(more) else { return false };
-                // Now its bytes are this one's.
-                self.bytes = self.bytes.saturating_add(std::mem::take(&mut more.bytes));
-            }
+            Some(more) if !self.purse.pin(more) => return false,
+            Some(_) => {}
+            None => self.purse.unpin(self.bytes() - bytes),
         }
+        self.bytes = after;
         true
-    }
-
-    fn shrink(&mut self, bytes: usize) {
-        let less = self.bytes() - bytes;
-        self.bytes = bytes as u32;
-        self.purse.put_back(less as i64);
-    }
-
-    fn signed(&self) -> i64 {
-        i64::from(self.bytes)
-    }
-
-    /// What is missing where this much was left, rounded up to whole lumps.
-    fn lumps_beyond(&self, left: i64) -> usize {
-        usize::try_from(self.signed() - left).unwrap_or_default().next_multiple_of(LUMP)
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.purse.put_back(self.signed());
+        self.purse.unpin(self.bytes());
     }
+}
+
+/// What is missing of `bytes` where this much was left, rounded up to whole lumps.
+fn lumps_for(bytes: usize, left: i64) -> usize {
+    usize::try_from(bytes as i64 - left).unwrap_or_default().next_multiple_of(LUMP)
 }

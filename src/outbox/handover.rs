@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Outbox;
-use super::queue::State;
+use super::queue::{Count, State};
 use super::queued::Queued;
 use super::replay::ReplayBuffer;
 use super::share::Shares;
@@ -91,7 +91,7 @@ impl Outbox {
 
 impl State {
     fn can_resume_after(&self, received: u64) -> bool {
-        let (in_flight, waiting) = (self.in_flight(), self.announcements);
+        let (in_flight, waiting) = (self.in_flight(), self.announcements.messages());
         self.kept.as_ref().is_some_and(|kept| {
             let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
             fit && kept.can_resume_after(received, in_flight)
@@ -115,8 +115,7 @@ impl State {
         let rest = self.queue.iter().take(begun);
         let rest = rest.map(|queued| Queued::control(queued.frame.clone())).collect();
         let queue = std::mem::replace(&mut self.queue, rest);
-        (self.bytes, self.announcements, self.announced_bytes) = (0, 0, 0);
-        (self.errors, self.error_bytes) = (0, 0);
+        (self.bytes, self.announcements, self.errors) = (0, Count::default(), Count::default());
         let unnumbered = std::mem::take(&mut kept.unnumbered);
         let queue = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
         // Those who are paused look again, and find the messages where they are now.

@@ -30,9 +30,9 @@
 //!
 //! # Whose memory it is
 //! A frame that waits or is kept is charged to the purse of whoever caused it ([`Sender`]): the sender of a message, whose
-//! coming or going the relay announces, the client itself for its errors. A message for which there is no memory counts
-//! like one whose share is full, after what is kept just in case has been forgotten. The relay's own messages are charged
-//! in any case.
+//! coming or going the relay announces, the client itself for its errors. A message for which there is no memory is
+//! refused like one for a receiver that is busy, after what is kept just in case has been forgotten. The relay's own messages
+//! are charged in any case.
 
 pub(crate) mod frame;
 mod handover;
@@ -108,10 +108,9 @@ impl Sender {
 pub(crate) enum Pushed {
     /// It is queued.
     Queued,
-    /// It is not queued: the sender's share is full, or there is no memory for it. The sender may push it again once it is
-    /// woken, or later.
+    /// It is not queued: the sender's share is full. The sender may push it again once it is woken.
     Full,
-    /// It is not queued: the receiver is busy for this sender, or its outbox is full as a whole.
+    /// It is not queued: the receiver is busy for this sender, its outbox is full as a whole, or there is no memory for it.
     Busy,
     /// It is dropped: the connection is about to end.
     Closed,
@@ -198,7 +197,8 @@ impl Outbox {
     /// Queues a message of `sender`. On [`Pushed::Full`], `waker` is woken once there may be room, and the sender
     /// pushes again. Call [`flush`](Self::flush) afterwards, when no lock is held.
     pub(crate) fn push(&self, sender: &Sender, frame: &Bytes, waker: &Waker) -> Pushed {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         if state.is_closed {
             return Pushed::Closed;
         }
@@ -206,17 +206,18 @@ impl Outbox {
         // The messages that are kept need their room until the next pong.
         let is_kept_full = !has_room && state.ask_for_pong();
         let waits = !state.kept.as_ref().is_some_and(|kept| kept.is_away);
-        let charge = if has_room { state.charge(sender, frame) } else { None };
         let share = state.shares.entry(sender.id);
         let pushed = if share.is_busy {
             Pushed::Busy
-        } else if share.fits(frame.len())
-            && let Some(charge) = charge
-        {
-            share.add(frame.len());
-            state.bytes += frame.len();
-            self.enqueue(&mut state, Queued::new(frame.clone(), Origin::Sender(sender.id), charge));
-            return Pushed::Queued;
+        } else if has_room && share.fits(frame.len()) {
+            if let Some(queued) = Queued::of(sender, frame, &mut state.kept) {
+                share.add(frame.len());
+                state.bytes += frame.len();
+                self.enqueue(state, queued);
+                return Pushed::Queued;
+            }
+            // A pause would pin the message meanwhile.
+            Pushed::Busy
         } else if waits && (has_room || is_kept_full) {
             share.wait(waker);
             // A socket may accept bytes before the kernel reports it as writable: its task tries. Also while a write is
@@ -238,21 +239,21 @@ impl Outbox {
         state.shares.forget_if_idle(sender.id);
     }
 
-    /// Queues a message of the relay itself, which is charged to its `cause`. It always fits, because each join, each knock and each command of a host
-    /// first checks [`room_for_announcements`](Self::room_for_announcements).
+    /// Queues a message of the relay itself, which is charged to its `cause`. It always fits, because each join, each knock and
+    /// each command of a host first checks [`room_for_announcements`](Self::room_for_announcements).
     pub(crate) fn announce(&self, cause: &Sender, frame: Bytes) {
         self.announce_to(&mut self.lock(), cause, frame);
     }
 
     /// Whether `more` messages of the relay fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
-        self.lock().announcements + more <= ANNOUNCEMENTS
+        self.lock().announcements.messages() + more <= ANNOUNCEMENTS
     }
 
     /// Whether the client has read enough of its earlier joins to join one more room.
     pub(crate) fn room_for_join(&self) -> bool {
         let state = self.lock();
-        state.announcements + 2 <= ANNOUNCEMENTS && state.announced_bytes <= ANNOUNCED_BYTES
+        state.announcements.messages() + 2 <= ANNOUNCEMENTS && state.announcements.bytes() <= ANNOUNCED_BYTES
     }
 
     /// Queues an `error` that answers a message of the client. It always fits, because the relay stops reading from a
@@ -261,8 +262,7 @@ impl Outbox {
     pub(crate) fn answer(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
-            state.errors += 1;
-            state.error_bytes += frame.len();
+            state.errors.add(frame.len());
             self.enqueue(&mut state, Queued::anyway(frame, Origin::Error, &self.owner));
         }
     }
@@ -271,8 +271,8 @@ impl Outbox {
     /// Only for the connection's task, which is woken when half of them are written.
     pub(crate) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let has_room = state.errors < ERROR_MESSAGES && state.error_bytes < ERROR_BYTES;
-        if state.errors == 0 || (has_room && self.owner.purse.has(ERROR_BYTES / ERROR_MESSAGES)) {
+        let has_room = state.errors.messages() < ERROR_MESSAGES && state.errors.bytes() < ERROR_BYTES;
+        if state.errors.messages() == 0 || (has_room && self.owner.purse.has(ERROR_BYTES / ERROR_MESSAGES)) {
             return Poll::Ready(());
         }
         state.register_owner(cx.waker());
@@ -349,8 +349,7 @@ impl Outbox {
 
     fn announce_to(&self, state: &mut State, cause: &Sender, frame: Bytes) {
         if !state.is_closed {
-            state.announcements += 1;
-            state.announced_bytes += frame.len();
+            state.announcements.add(frame.len());
             self.enqueue(state, Queued::anyway(frame, Origin::Relay, cause));
         }
     }

@@ -464,7 +464,7 @@ fn the_relays_own_messages_are_kept_up_to_twice_the_bound() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     outbox.keep(None);
     let write = |count: usize| {
-        (0..count).for_each(|_| outbox.announce(outbox.sender(), bytes(1024 - 128)));
+        (0..count).for_each(|_| outbox.announce(outbox.sender(), bytes(768)));
         take_turn(&outbox);
         wire.taken();
     };
@@ -505,11 +505,11 @@ fn so_does_what_a_client_left_behind_that_has_gone() {
 }
 
 #[test]
-fn a_message_without_memory_waits_and_another_sender_does_not() {
+fn a_message_without_memory_is_refused_and_that_of_another_sender_is_not() {
     let (wire, outbox) = Wire::with_outbox(0);
     let ((poor, account), rich) = (sender_within(72 * 1024), sender());
     assert_eq!(push(&outbox, &poor, 50_000), Pushed::Queued);
-    assert_eq!(push(&outbox, &poor, 10_000), Pushed::Full);
+    assert_eq!(push(&outbox, &poor, 10_000), Pushed::Busy);
     assert_eq!(push(&outbox, &rich, 10_000), Pushed::Queued);
     outbox.announce(&poor, bytes(10_000));
     assert!(account.used() > 60_000, "the truth about a room is told in any case");
@@ -528,14 +528,32 @@ fn a_message_finds_the_memory_of_those_that_were_kept_and_have_arrived() {
         take_turn(&outbox);
     }
     assert!(account.used() > 40_000 && outbox.can_resume_after(0), "they are kept");
-    assert_eq!(push(&outbox, &sender, 40_000), Pushed::Full, "it is not known yet that they have arrived");
+    assert_eq!(push(&outbox, &sender, 40_000), Pushed::Busy, "it is not known yet that they have arrived");
     outbox.ping();
     take_turn(&outbox);
     let pinged = wire.taken();
     assert!(pinged.ends_with(b"4"), "{:?}", pinged.last());
-    assert!(outbox.confirm(b"4") && outbox.can_resume_after(0));
+    assert!(outbox.ack(b"4") && outbox.can_resume_after(0));
     assert_eq!(push(&outbox, &sender, 40_000), Pushed::Queued);
     assert!(!outbox.can_resume_after(0) && outbox.can_resume_after(4));
+}
+
+#[test]
+fn who_has_used_up_its_memory_makes_a_client_forget_nothing_of_others() {
+    let (_wire, outbox) = Wire::with_outbox(usize::MAX);
+    let (other, (poor, _account)) = (sender(), sender_within(64 * 1024));
+    outbox.keep(None);
+    for sender in [&other, &poor] {
+        assert_eq!(push(&outbox, sender, 10_000), Pushed::Queued);
+        take_turn(&outbox);
+    }
+    outbox.ping();
+    take_turn(&outbox);
+    assert!(outbox.ack(b"2"));
+    for _ in 0..3 {
+        assert_eq!(push(&outbox, &poor, 60_000), Pushed::Busy);
+    }
+    assert!(outbox.can_resume_after(0), "the oldest message is of another address");
 }
 
 #[test]
@@ -547,7 +565,7 @@ fn where_memory_is_short_what_has_arrived_is_not_kept_by_idle_clients_either() {
     take_turn(&outbox);
     outbox.ping();
     take_turn(&outbox);
-    assert!(outbox.confirm(b"1"));
+    assert!(outbox.ack(b"1"));
     outbox.shrink();
     assert!(outbox.can_resume_after(0), "there is enough");
     let pressure = sender.purse().charge(40_000);
@@ -566,7 +584,7 @@ fn what_is_kept_and_has_arrived_is_bounded_however_much_may_wait() {
     for number in 1..=2 * PLACE_BYTES / SHARE_BYTES {
         assert_eq!(push(&outbox, &sender, SHARE_BYTES), Pushed::Queued);
         take_turn(&outbox);
-        outbox.confirm(number.to_string().as_bytes());
+        outbox.ack(number.to_string().as_bytes());
     }
     assert!(account.used() < PLACE_BYTES + 4 * SHARE_BYTES, "{}", account.used());
 }

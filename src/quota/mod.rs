@@ -156,10 +156,10 @@ impl Quotas {
         let most = self.rules.connections;
         let exceeds = address.as_ref().is_some_and(|address| most > 0 && address.connections.load(Relaxed) > most);
         let purse = address.as_ref().map_or(&self.others, |address| &address.memory).purse();
-        let own = purse.charge(limits::CONNECTION_BYTES);
-        let is_over_memory = own.is_none() || !purse.has(limits::HTTP_BYTES);
+        let is_pinned = purse.pin(limits::CONNECTION_BYTES);
+        let is_over_memory = !is_pinned || !purse.has(limits::HTTP_BYTES);
         purse.give_back();
-        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all: false, purse, _own: own };
+        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all: false, is_pinned, purse };
         if exceeds {
             return Err(OverLimit::Connections(most));
         }
@@ -305,10 +305,10 @@ pub(crate) struct Admission {
     quotas: Arc<Quotas>,
     address: Option<Arc<Address>>,
     counts_among_all: bool,
+    /// Whether the memory of the connection itself is pinned.
+    is_pinned: bool,
     /// What the connection pins is charged to it.
     purse: Arc<Purse>,
-    /// The memory of the connection itself.
-    _own: Option<Charge>,
 }
 
 impl Admission {
@@ -336,13 +336,15 @@ impl Admission {
             .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
     }
 
-    /// Counts a TLS handshake.
+    /// Counts a TLS handshake, and until the charge is dropped the memory of TLS.
     ///
     /// # Errors
-    /// [`OverLimit`], if there were too many.
-    pub(crate) fn take_handshake(&self) -> Result<(), OverLimit> {
-        self.address()
-            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes))
+    /// [`OverLimit`], if there were too many, or there is no memory.
+    pub(crate) fn take_handshake(&self) -> Result<Charge, OverLimit> {
+        if let Some(address) = self.address() {
+            address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes)?;
+        }
+        self.purse.charge(limits::TLS_BYTES).ok_or(OverLimit::Memory)
     }
 
     fn network(&self) -> Option<Network> {
@@ -353,6 +355,10 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let quotas = &self.quotas;
+        if self.is_pinned {
+            self.purse.unpin(limits::CONNECTION_BYTES);
+        }
+        self.purse.give_back();
         if self.counts_among_all {
             quotas.open.fetch_sub(1, Relaxed);
         }

@@ -98,7 +98,7 @@ async fn a_thousand_upgrades_pass_at_once_and_then_a_hundred_a_second() {
     let home = admit(&quotas, HOME).unwrap();
     let (count, over) = how_often(|| home.take_upgrade());
     assert_eq!((count, over.retry_after(), over.is_rate()), (1_000, 1, true));
-    assert_eq!(how_often(|| home.take_handshake()).0, 1_000, "handshakes count on their own");
+    assert_eq!(how_often(|| home.take_handshake().map(drop)).0, 1_000, "handshakes count on their own");
     assert_eq!(how_often(|| admit(&quotas, "192.0.2.2")?.take_upgrade()).0, 1_000, "and other addresses too");
     advance(Duration::from_secs(1)).await;
     assert_eq!(how_often(|| home.take_upgrade()).0, 100);
@@ -321,6 +321,18 @@ async fn an_address_that_has_pinned_its_memory_gets_no_connection_and_no_place_u
     drop(pinned);
     assert!(admit(&quotas, HOME).is_ok() && quotas.pinned() == 0);
     assert_eq!(quotas.addresses(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_pins_memory_while_the_charge_of_its_handshake_lives() {
+    let settings = QuotaSettings { address_upgrades: 0, address_memory: MEBIBYTE, ..QuotaSettings::default() };
+    let quotas = quotas(settings);
+    let home = admit(&quotas, HOME).unwrap();
+    let handshakes: Vec<_> = std::iter::from_fn(|| home.take_handshake().ok()).collect();
+    assert!((15..19).contains(&handshakes.len()), "{}", handshakes.len());
+    assert_eq!(home.take_handshake().unwrap_err(), OverLimit::Memory);
+    drop(handshakes);
+    assert!(home.take_handshake().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,6 +73,11 @@ impl HeldOffer {
         held.take_if(|held| held.from == *id);
     }
 
+    /// The bytes of the frames.
+    pub(super) fn bytes(&self) -> usize {
+        self.frames.len()
+    }
+
     /// The frames for a peer that joins.
     pub(super) fn frames(&self) -> Bytes {
         Bytes::copy_from_slice(&self.frames)

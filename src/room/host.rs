@@ -119,9 +119,14 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Checks whether each member has room for one more message about the room, and all knocks.
+    /// Checks whether each member has room for one more message about the room, and all knocks; and whether there is memory
+    /// for that.
     fn check_room_for_change(&self) -> Result<(), Refusal> {
-        if self.state.have_room(self.state.change()) { Ok(()) } else { Err(JoinError::Unavailable.into()) }
+        if !self.state.have_room(self.state.change()) {
+            return Err(JoinError::Unavailable.into());
+        }
+        let host = self.state.host().filter(|host| !self.state.has_memory_for_change(host.outbox.sender()));
+        host.map_or(Ok(()), |_| Err(JoinError::NoMemory.into()))
     }
 }
 

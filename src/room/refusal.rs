@@ -122,10 +122,12 @@ pub(super) fn denied(message: &'static str) -> Refusal {
     Refusal::new(ErrorCode::Denied, message)
 }
 
-/// The refusal of a message from `from` to `to`, which is the id of nobody else in the room.
+/// The refusal of a message from `from` to `to`, which is the id of nobody else in the room. What cannot be an id is not
+/// repeated: it may be as long as the message was.
 pub(super) fn not_found(to: &str, from: &PeerId) -> Refusal {
     let message = if to == from.as_str() { "that is your own id" } else { "nobody in this room has that id" };
-    Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to: Some(to.to_owned()) }
+    let to = PeerId::parse(to).is_ok().then(|| to.to_owned());
+    Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to }
 }
 
 impl From<NameError> for Refusal {

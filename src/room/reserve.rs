@@ -2,11 +2,13 @@
 //! outbox before anything may happen. So none of them is ever refused, however little a member reads.
 
 use super::event::LeaveReason;
+use super::held_offer::HeldOffer;
 use super::member::{Member, PendingMember};
 use super::refusal::JoinError;
 use super::room::Locked;
 use super::state::State;
-use crate::limits::NEWCOMER_BYTES;
+use crate::limits::{CHANGE_BYTES, NEWCOMER_BYTES};
+use crate::outbox::Sender;
 
 /// What a newcomer needs: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a `host`.
 pub(super) const NEWCOMER: usize = 2 + 2;
@@ -33,8 +35,14 @@ impl State {
     /// Whether there is memory for all that `pending` may cause before it sends anything: what it is told, and what the
     /// others are.
     pub(super) fn check_memory(&self, pending: &PendingMember) -> Result<(), JoinError> {
-        let bytes = pending.ice_servers.json().len() + (1 + self.members.len()) * NEWCOMER_BYTES;
+        let held = self.held.as_ref().filter(|_| self.members.len() == 1).map_or(0, HeldOffer::bytes);
+        let bytes = pending.ice_servers.json().len() + held + (1 + self.members.len()) * NEWCOMER_BYTES;
         if pending.outbox.sender().purse().has(bytes) { Ok(()) } else { Err(JoinError::NoMemory) }
+    }
+
+    /// Whether there is memory for what `cause` tells each member, and for the knocks that a new host hears of.
+    pub(super) fn has_memory_for_change(&self, cause: &Sender) -> bool {
+        cause.purse().has((self.members.len() + 2 * self.knockers().len()) * CHANGE_BYTES)
     }
 
     /// Whether `pending` may have its id, and how many members it replaces.

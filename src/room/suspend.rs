@@ -92,7 +92,8 @@ impl Locked<'_> {
         }
         self.give_up_unread(AWAY);
         let position = self.state.position(serial).ok_or(PlaceLost)?;
-        if !self.state.others_have_room(serial, AWAY) {
+        let member = self.state.member(serial).ok_or(PlaceLost)?;
+        if !self.state.others_have_room(serial, AWAY) || !self.state.has_memory_for_change(member.outbox.sender()) {
             return Err(PlaceLost);
         }
         self.announce_to_others(position, |id| Event::PeerAway { id });

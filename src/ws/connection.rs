@@ -18,7 +18,6 @@ use super::clock::{Clock, Heartbeat};
 use super::close::{Disconnect, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
-use crate::budget::Charge;
 use crate::limits::{
     CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
     READ_BYTES,
@@ -42,8 +41,8 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Whether they may contain a whole frame.
     is_decodable: bool,
-    /// The memory of what has arrived and is not handled yet.
-    memory: Option<Charge>,
+    /// Bytes that are pinned for what has arrived and is not handled yet.
+    pinned: u32,
     /// Whether the client had more answers to read than it may when that was last looked at.
     has_unread_answers: bool,
 }
@@ -94,7 +93,7 @@ impl Connection {
             decoder: Decoder::new(max_message_bytes),
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
-            memory: None,
+            pinned: 0,
             has_unread_answers: false,
         }
     }
@@ -299,20 +298,20 @@ impl Connection {
         (taken, stop)
     }
 
-    /// Charges for what has arrived in part; whether there is memory for it, so that more may be read.
+    /// Pins the memory of what has arrived in part; whether there is as much, so that more may be read.
     fn has_memory(&mut self) -> bool {
-        let bytes = self.rest.capacity() + self.decoder.buffered();
-        if bytes == 0 {
-            self.memory = None;
+        let bytes = (self.rest.capacity() + self.decoder.buffered()) as u32;
+        if bytes == self.pinned {
             return true;
         }
-        match &mut self.memory {
-            Some(charge) => charge.bytes() >= bytes || charge.resize(bytes),
-            none => {
-                *none = self.outbox.sender().purse().charge(bytes);
-                none.is_some()
-            }
+        let purse = self.outbox.sender().purse();
+        match bytes.checked_sub(self.pinned) {
+            Some(more) if !purse.pin(more as usize) => return false,
+            Some(_) => {}
+            None => purse.unpin((self.pinned - bytes) as usize),
         }
+        self.pinned = bytes;
+        true
     }
 
     fn keep(&mut self, rest: &[u8], is_decodable: bool) {
@@ -347,6 +346,12 @@ impl Connection {
         };
         self.outbox.shrink();
         Ok(status)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.outbox.sender().purse().unpin(self.pinned as usize);
     }
 }
 

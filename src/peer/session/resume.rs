@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{self, Poll, Waker, ready};
 
 use super::{Session, Stage};
-use crate::limits::TAKEN_MESSAGES;
+use crate::limits::{RESUMED_BYTES, TAKEN_MESSAGES};
 use crate::peer::observer::RelayEvent;
 use crate::peer::resume::{Resumption, Suspended, Takeover};
 use crate::protocol::Resume;
-use crate::room::{Deferred, ErrorCode, Event, Refusal};
+use crate::room::{Deferred, ErrorCode, Event, JoinError, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
@@ -72,6 +72,9 @@ impl Session {
         deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
+        if !self.outbox.sender().purse().has(self.hub.ice_servers.json().len() + RESUMED_BYTES) {
+            return Err(JoinError::NoMemory.into());
+        }
         let Resume { token, received } = resume;
         let takeover =
             self.hub.resumptions.take_over(token, *received, &self.outbox, waker).ok_or_else(resume_failed)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
-use crate::budget::{PURSE, Purse};
+use crate::budget::{Charge, PURSE, Purse};
 use crate::limits::{BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
 use crate::quota::{Admission, QuotaSettings};
 use crate::room::LeaveReason;
@@ -29,7 +29,7 @@ impl Client {
         let outbox = hub.new_outbox(purse);
         let socket = MemorySocket::connected_to(&outbox, room);
         let rate = RateLimiter::new(0, 0, Instant::now());
-        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, None), socket }
+        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default()), socket }
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
@@ -364,6 +364,23 @@ async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_error_repeats_no_more_of_a_message_than_an_id_and_a_ref() {
+    let mut client = client();
+    client.answer(r#"{"type":"join","room":"r","id":"me"}"#);
+    let long = "x".repeat(60_000);
+    for commands in ["kick", "admit", "deny", "make_host", "offer"] {
+        let error = client.answer(&format!(r#"{{"type":"{commands}","to":"{long}","sdp":"","ref":"m"}}"#));
+        assert!(error.contains("peer_not_found") && !error.contains(r#""to""#), "{commands}");
+    }
+    let error = client.answer(r#"{"type":"offer","to":"nobody","sdp":""}"#);
+    assert!(error.contains(r#""to":"nobody""#), "{error}");
+    let twice = client.answer(&format!(r#"{{"type":"offer","{long}":1,"{long}":1}}"#));
+    assert!(twice.contains("is present twice") && twice.len() < 300, "{}", twice.len());
+    let spaces = client.answer(&format!(r#"{{"type":"leave","ref":"{}"}}"#, "x".repeat(60_000)));
+    assert!(spaces.contains("bad_message") && spaces.len() < 300, "{}", spaces.len());
+}
+
 /// A hub in which each address may pin 1 MiB.
 fn narrow_hub() -> Arc<Hub> {
     let quotas = QuotaSettings { address_memory: 1024 * 1024, ..QuotaSettings::default() };
@@ -419,4 +436,77 @@ fn who_has_pinned_the_memory_of_its_address_joins_later_and_leaves_no_offer() {
     drop(pinned);
     assert!(client.answer(r#"{"type":"join","room":"r"}"#).contains("joined"));
     assert_eq!(client.answer(&offer), "");
+}
+
+/// All the memory of an address but a few KiB.
+fn pin_all(admission: &Admission) -> Vec<Charge> {
+    let pinned = std::iter::from_fn(|| admission.purse().charge(1000)).collect();
+    admission.purse().give_back();
+    pinned
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_room_pins_memory_and_without_memory_it_does_not_wait() {
+    let hub = narrow_hub();
+    let (mut one, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let (mut stalled, _other) = client_at(&hub, "192.0.2.2", 1_000);
+    one.answer(r#"{"type":"join","room":"r","id":"a"}"#);
+    stalled.answer(r#"{"type":"join","room":"r","id":"b"}"#);
+    one.hears();
+    let offer = format!(r#"{{"type":"offer","to":"b","sdp":"{}"}}"#, "x".repeat(50_000));
+    assert_eq!(one.answer(&offer), "");
+    let before = admission.purse().account().used();
+    assert_eq!(one.answer(&offer), "");
+    assert!(one.session.is_waiting() && admission.purse().account().used() >= before + 40_000);
+    while one.poll_waiting().is_pending() {
+        tokio::time::advance(PAUSE).await;
+    }
+    assert!(one.hears().concat().contains("peer_busy"));
+    admission.purse().give_back();
+    assert!(admission.purse().account().used() <= before);
+    stalled.session.leave(LeaveReason::Left, &mut Deferred::default());
+
+    let (mut next, _next) = client_at(&hub, "192.0.2.2", 1_000);
+    next.answer(r#"{"type":"join","room":"r","id":"b"}"#);
+    one.hears();
+    assert_eq!(one.answer(&offer), "");
+    let _pinned = pin_all(&admission);
+    assert!(one.answer(&offer).contains("peer_busy") && !one.session.is_waiting());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_memory_a_host_changes_nothing_and_nobody_comes_back() {
+    let hub = narrow_hub();
+    let (mut host, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let joined = host.answer(r#"{"type":"join","room":"r","id":"a","resume":true}"#);
+    let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+    let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
+    let pinned = pin_all(&admission);
+    for command in [r#"{"type":"lock","locked":true}"#, r#"{"type":"make_host","to":"a"}"#] {
+        let refused = host.answer(command);
+        assert!(refused.contains("unavailable") && refused.contains("--address-memory"), "{refused}");
+    }
+    drop(pinned);
+    let (mut next, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let pinned = pin_all(&admission);
+    assert!(next.answer(&resume).contains("unavailable"));
+    drop(pinned);
+    next.answer(&resume);
+    host.session.end(LeaveReason::Closed, true, "taken over");
+    assert!(next.poll_waiting().is_ready() && next.hears().concat().contains("resumed"), "the place stayed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_upgrade_said_pins_memory_as_long_as_it_is_known() {
+    let hub = narrow_hub();
+    let (client, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let before = admission.purse().account().used();
+    let said = UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))] };
+    let outbox = hub.new_outbox(admission.purse());
+    let rate = RateLimiter::new(0, 0, Instant::now());
+    let session = Session::new(Arc::clone(&hub), 2, outbox, rate, None, said);
+    assert!(admission.purse().account().used() >= before + 100_000);
+    drop((session, client));
+    admission.purse().give_back();
+    assert!(admission.purse().account().used() <= before);
 }
