@@ -66,7 +66,8 @@ pub const ANNOUNCEMENTS: usize = 1024;
 pub const ANNOUNCED_BYTES: usize = 256 * 1024;
 /// `error` messages that may be queued for one client before the relay stops reading from it.
 pub const ERROR_MESSAGES: usize = 64;
-/// Bytes of them before it does; and bytes of memory of those that are kept for a client that may resume.
+/// Bytes of them before it does; and where memory is short, bytes of memory of those that are kept for a client that may
+/// resume.
 pub const ERROR_BYTES: usize = 64 * 1024;
 /// The most bytes of one of them, whatever it answers: a sentence for people, whose end is left out if need be.
 pub const LONGEST_ERROR: usize = 8 * 1024;

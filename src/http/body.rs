@@ -172,7 +172,7 @@ mod tests {
             body.charge(&account.purse()).then_some(body)
         })
         .collect();
-        assert_eq!(others.len(), 5, "of 896 KiB");
+        assert_eq!(others.len(), 6, "of 896 KiB");
         drop((body, others));
         assert_eq!(account.used(), 0);
         assert!(Body::from("page").charge(&account.purse()) && account.used() == 0);

@@ -54,18 +54,20 @@ impl ReplayBuffer {
     }
 
     /// Keeps a frame that was written. Beyond `bound` bytes, or [`PLACE_BYTES`], and when memory is short, those that are
-    /// proven to have arrived are forgotten. Beyond twice the bound, and beyond [`ERROR_BYTES`] of errors, the oldest are
-    /// forgotten even if it is not known whether they have arrived: only the relay's own messages can have that effect,
-    /// because a peer's message is refused when there is no room for it.
+    /// proven to have arrived are forgotten. Beyond twice the bound, beyond [`PLACE_BYTES`] of errors, and beyond
+    /// [`ERROR_BYTES`] of them when memory is short, the oldest are forgotten even if it is not known whether they have
+    /// arrived: only the relay's own messages can have that effect, because a peer's message is refused when there is no
+    /// room for it.
     pub(super) fn keep(&mut self, queued: Queued, bound: usize) {
         self.since_ping.0 += 1;
         self.since_ping.1 += queued.frame.len();
         self.bytes += cost(queued.frame.len());
         self.error_bytes += error_cost(&queued);
+        let most_errors = if queued.is_pressed() { ERROR_BYTES } else { PLACE_BYTES };
         self.frames.push_back(queued);
         while self.bytes > bound.min(PLACE_BYTES) && self.forget_acked() {}
         while self.frames.front().is_some_and(Queued::is_pressed) && self.forget_acked() {}
-        while (self.bytes / 2 > bound || self.error_bytes > ERROR_BYTES) && self.forget_oldest() {}
+        while (self.bytes / 2 > bound || self.error_bytes > most_errors) && self.forget_oldest() {}
         trim(&mut self.frames);
     }
 
@@ -166,6 +168,7 @@ fn error_cost(queued: &Queued) -> usize {
 mod tests {
     use bytes::Bytes;
 
+    use super::super::{ConnectionId, Sender};
     use super::*;
 
     fn queued(origin: Origin) -> Queued {
@@ -250,16 +253,20 @@ mod tests {
 
     #[test]
     fn of_errors_few_bytes_are_kept_even_if_it_is_not_known_that_they_have_arrived() {
+        let account = crate::budget::Budget::new(0, 8 * PLACE_BYTES).address();
+        let cause = Sender::new(ConnectionId(1), account.purse());
         let mut kept = ReplayBuffer::default();
-        for _ in 0..2 * ERROR_BYTES / cost(4) {
-            kept.keep(queued(Origin::Error), usize::MAX);
-        }
-        assert!((ERROR_BYTES - cost(4)..=ERROR_BYTES).contains(&kept.bytes()), "{}", kept.bytes());
+        let mut keep = |origin: Origin, bytes: usize| {
+            for _ in 0..bytes / cost(4) {
+                kept.keep(Queued::anyway(Bytes::from_static(b"xxxx"), origin, &cause), usize::MAX);
+            }
+            kept.bytes()
+        };
+        assert!((PLACE_BYTES - cost(4)..=PLACE_BYTES).contains(&keep(Origin::Error, 2 * PLACE_BYTES)));
+        assert!(keep(Origin::Relay, 2 * PLACE_BYTES) > 2 * PLACE_BYTES, "other messages are bounded otherwise");
+        let _pressure = cause.purse().charge_anyway(5 * PLACE_BYTES);
+        assert!((ERROR_BYTES - cost(4)..=ERROR_BYTES).contains(&keep(Origin::Error, 2 * ERROR_BYTES)));
         assert!(!kept.can_resume_after(0, 0) && kept.can_resume_after(kept.sent(), 0));
-        for _ in 0..2 * ERROR_BYTES / cost(4) {
-            kept.keep(queued(Origin::Relay), usize::MAX);
-        }
-        assert!(kept.bytes() > 2 * ERROR_BYTES, "other messages are bounded otherwise");
     }
 
     #[test]

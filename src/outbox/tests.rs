@@ -44,6 +44,15 @@ impl Wire {
         (wire, outbox)
     }
 
+    /// A socket that accepts all, and an outbox in which much may wait.
+    fn with_large_outbox() -> (Self, Outbox) {
+        let wire = Self::default();
+        wire.make_room(usize::MAX);
+        let outbox = Outbox::new(16 * PLACE_BYTES);
+        outbox.connect(Box::new(wire.clone()));
+        (wire, outbox)
+    }
+
     fn make_room(&self, more: usize) {
         let mut line = self.0.lock().unwrap();
         line.room = line.room.saturating_add(more);
@@ -520,7 +529,7 @@ fn a_message_without_memory_is_refused_and_that_of_another_sender_is_not() {
 
 #[test]
 fn a_message_finds_the_memory_of_those_that_were_kept_and_have_arrived() {
-    let (wire, outbox) = Wire::with_outbox(usize::MAX);
+    let (wire, outbox) = Wire::with_large_outbox();
     let (sender, account) = sender_within(64 * 1024);
     outbox.keep(None);
     for _ in 0..4 {
@@ -540,7 +549,7 @@ fn a_message_finds_the_memory_of_those_that_were_kept_and_have_arrived() {
 
 #[test]
 fn who_has_used_up_its_memory_makes_a_client_forget_nothing_of_others() {
-    let (_wire, outbox) = Wire::with_outbox(usize::MAX);
+    let (_wire, outbox) = Wire::with_large_outbox();
     let (other, (poor, _account)) = (sender(), sender_within(64 * 1024));
     outbox.keep(None);
     for sender in [&other, &poor] {
@@ -576,9 +585,7 @@ fn where_memory_is_short_what_has_arrived_is_not_kept_by_idle_clients_either() {
 
 #[test]
 fn what_is_kept_and_has_arrived_is_bounded_however_much_may_wait() {
-    let (wire, outbox) = Wire::with_outbox(usize::MAX);
-    let outbox = Outbox::of(outbox.sender().clone(), 16 * PLACE_BYTES);
-    outbox.connect(Box::new(wire.clone()));
+    let (_wire, outbox) = Wire::with_large_outbox();
     outbox.keep(None);
     let (sender, account) = sender_within(0);
     for number in 1..=2 * PLACE_BYTES / SHARE_BYTES {

@@ -438,11 +438,10 @@ fn who_has_pinned_the_memory_of_its_address_joins_later_and_leaves_no_offer() {
     assert_eq!(client.answer(&offer), "");
 }
 
-/// All the memory of an address but a few KiB.
+/// All the memory of an address.
 fn pin_all(admission: &Admission) -> Vec<Charge> {
-    let pinned = std::iter::from_fn(|| admission.purse().charge(1000)).collect();
-    admission.purse().give_back();
-    pinned
+    let bytes = [1000, 10].into_iter();
+    bytes.flat_map(|bytes| std::iter::from_fn(move || admission.purse().charge(bytes))).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -481,8 +480,9 @@ async fn without_memory_a_host_changes_nothing_and_nobody_comes_back() {
     let joined = host.answer(r#"{"type":"join","room":"r","id":"a","resume":true}"#);
     let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
     let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
-    let pinned = pin_all(&admission);
+    let mut pinned = Vec::new();
     for command in [r#"{"type":"lock","locked":true}"#, r#"{"type":"make_host","to":"a"}"#] {
+        pinned.push(pin_all(&admission));
         let refused = host.answer(command);
         assert!(refused.contains("unavailable") && refused.contains("--address-memory"), "{refused}");
     }
