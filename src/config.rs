@@ -12,7 +12,8 @@ use crate::auth::jwks::JwksSource;
 use crate::auth::webhook::AuthUrl;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
-use crate::limits;
+use crate::limits::{self, MEBIBYTE};
+use crate::memory;
 use crate::net::address::{ListenAddress, ListenAddressError};
 #[cfg(feature = "tls")]
 use crate::net::certificate::CertificateFiles;
@@ -107,6 +108,12 @@ pub struct Config {
     /// [95 %](limits::MAX_CONNECTIONS_PERCENT) of the process's limit of file descriptors, which the binary raises first and
     /// a library does not; on Windows, there is no limit then.
     pub max_connections: Option<usize>,
+    /// Memory that all clients together may pin, in MiB, up to [a TiB](limits::MEMORY_MIB_MAX); 0 means no limit. Without a
+    /// number, it is half of the machine's memory, or of what its control group (Linux) leaves to the relay.
+    pub memory: Option<u32>,
+    /// Memory that one address may pin, in MiB, up to [a TiB](limits::MEMORY_MIB_MAX); 0 means no limit. What waits for a
+    /// client that does not read counts for the address that sent it.
+    pub address_memory: u32,
     /// For how many milliseconds the relay holds the place of a client that asked for it and whose connection is lost, up to
     /// [an hour](limits::HOLD_MS_MAX); 0 means not at all.
     pub hold_ms: u64,
@@ -142,6 +149,9 @@ impl Config {
         check_range("--room-capacity", self.room_capacity, capacities)?;
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
         check_range("--max-message-bytes", self.max_message_bytes, sizes)?;
+        for (flag, mebibytes) in [("--memory", self.memory), ("--address-memory", Some(self.address_memory))] {
+            check_range(flag, mebibytes.unwrap_or_default() as usize, 0..=limits::MEMORY_MIB_MAX as usize)?;
+        }
         if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
             return Err(ConfigError::NullWithHeaders);
         }
@@ -249,6 +259,8 @@ impl From<&Config> for QuotaSettings {
             address_joins: config.address_joins,
             address_bytes: config.address_bytes,
             max_connections: config.max_connections,
+            memory: config.memory.map_or_else(memory::half_of_machine, bytes_of_mebibytes),
+            address_memory: bytes_of_mebibytes(config.address_memory),
         }
     }
 }
@@ -298,6 +310,8 @@ impl Default for Config {
             address_joins: limits::ADDRESS_JOINS,
             address_bytes: limits::ADDRESS_BYTES,
             max_connections: None,
+            memory: None,
+            address_memory: limits::ADDRESS_MEMORY_MIB,
             hold_ms: limits::HOLD_MS,
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
@@ -384,6 +398,10 @@ pub enum ConfigError {
     Hold(u64),
 }
 
+fn bytes_of_mebibytes(mebibytes: u32) -> usize {
+    (mebibytes as usize).saturating_mul(MEBIBYTE)
+}
+
 fn check_addresses(flag: &'static str, addresses: &[ListenAddress]) -> Result<(), ConfigError> {
     addresses.iter().try_for_each(ListenAddress::check).map_err(|error| ConfigError::Address { flag, error })
 }
@@ -418,6 +436,9 @@ mod tests {
             let error = error(Config { max_message_bytes, ..Config::default() });
             assert_eq!(error, format!("--max-message-bytes is {max_message_bytes}, and must be from 64 to 16777216"));
         }
+        let memory = Some(1024 * 1024 + 1);
+        let text = error(Config { memory, ..Config::default() });
+        assert_eq!(text, "--memory is 1048577, and must be from 0 to 1048576");
         let error = error(Config { unix_mode: 0o1777, ..Config::default() });
         assert_eq!(error, "--unix-mode is 1777 in octal, and must be from 0 to 777, such as 660");
     }

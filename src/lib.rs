@@ -77,6 +77,8 @@
 // | `net/` | listeners, streams and TLS |
 // | `quota/` | how much one connection, one address, and all together may use |
 // | `secret.rs` | a text that must not appear in a log |
+// | `budget/` | how much memory may be pinned, by all and by each address |
+// | `memory.rs` | how much memory this machine has |
 // | `panics.rs` | a panic of one connection ends no other |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
@@ -109,6 +111,11 @@
 )]
 
 mod auth;
+mod budget;
+// Not in `budget`, which `tests/outbox.rs` compiles with the outbox.
+#[cfg(test)]
+#[path = "budget/tests.rs"]
+mod budget_tests;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -121,6 +128,7 @@ mod http;
 #[cfg(feature = "lan")]
 mod lan;
 pub mod limits;
+mod memory;
 mod mount;
 mod net;
 mod outbox;

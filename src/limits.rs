@@ -66,6 +66,11 @@ pub const ANNOUNCEMENTS: usize = 1024;
 pub const ANNOUNCED_BYTES: usize = 256 * 1024;
 /// `error` messages that may be queued for one client before the relay stops reading from it.
 pub const ERROR_MESSAGES: usize = 64;
+/// Bytes of them before it does; and where memory is short, bytes of memory of those that are kept for a client that may
+/// resume.
+pub const ERROR_BYTES: usize = 64 * 1024;
+/// The most bytes of one of them, whatever it answers: a sentence for people, whose end is left out if need be.
+pub const LONGEST_ERROR: usize = 8 * 1024;
 /// How long the relay pauses a sender whose share is full in a receiver's outbox, at most: long enough to slow a burst
 /// down to the pace of its receiver, too short for the other receivers of this sender to notice.
 pub const PAUSE: Duration = Duration::from_millis(250);
@@ -141,6 +146,37 @@ pub const ADDRESS_BURST_SECONDS: u32 = 10;
 /// How many joins a failed one counts as: ten names a second cannot search even a list of common words in a useful time,
 /// and a person who mistypes a name does not notice.
 pub const FAILED_JOIN: u32 = 10;
+/// Bytes in a MiB.
+pub(crate) const MEBIBYTE: usize = 1024 * 1024;
+/// Memory that one address may pin, in MiB: each person in an office of a hundred, with what a call in a room of eight
+/// sends at once (490 KiB).
+pub const ADDRESS_MEMORY_MIB: u32 = 64;
+/// The most memory that may be given as a limit, in MiB: a TiB.
+pub const MEMORY_MIB_MAX: u32 = 1024 * 1024;
+/// Memory of one connection, in bytes, besides what it reads and writes: its task, its session, its outbox and its place
+/// in a room, 2,573 as measured, and as much again for what allocators add and for names.
+pub const CONNECTION_BYTES: usize = 4 * 1024;
+/// Memory of one connection that speaks HTTP, in bytes: a head of the largest size, and what is written.
+pub const HTTP_BYTES: usize = HEAD_BYTES + 8 * 1024;
+/// Memory of one connection for TLS, in bytes: 9 KiB as measured while it is idle, what the client has not read
+/// ([`TLS_BUFFER_BYTES`]), and a part of a record. It is charged as a whole, because rustls does not tell what it holds.
+pub const TLS_BYTES: usize = 48 * 1024;
+/// Bytes of records that may be ready for a client that does not read them: two of the largest size (RFC 8446 section 5.2).
+pub const TLS_BUFFER_BYTES: usize = 32 * 1024;
+/// Memory that one who joins needs for each member, in bytes: its entry in `joined`, and `peer_joined` and `peer_left` in the
+/// outbox of the member, with an id and a name of the largest size (320 bytes), and what is counted about each message.
+pub const NEWCOMER_BYTES: usize = 2 * 1024;
+/// Memory that a change of a room needs for each member, in bytes: a message about it with an id of the largest size, and
+/// what is counted about each message.
+pub const CHANGE_BYTES: usize = 512;
+/// Memory that must be left to the address of a client that comes back, in bytes besides its STUN and TURN servers: for
+/// `resumed`, as large as it is in a room of dozens.
+pub const RESUMED_BYTES: usize = 16 * 1024;
+/// How soon the relay looks again whether there is memory for the rest of a message that has arrived in part.
+pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+/// Memory of a place that is kept for a client that may come back, in bytes: its token, its STUN and TURN servers, the timer
+/// of its hold, and its outbox.
+pub const OWN_PLACE_BYTES: usize = 2 * 1024;
 /// Bytes a second that all connections of one address may send together: 64 connections at the full [`BYTE_RATE`]. When
 /// 256 people in an office all set up a call at once, they send about 18 MiB (35 messages of 2 KiB each), which is a
 /// fraction of the burst.
@@ -248,6 +284,9 @@ pub const HOLD_MS_MAX: u64 = 60 * 60 * 1000;
 /// For how long the relay holds a place at least, unless the hold is shorter, when the connection was found dead because a
 /// pong is missing: the hold counts from the last sign of life, and a client that wakes up needs a moment to dial.
 pub const HOLD_LEFT: Duration = Duration::from_secs(10);
+/// Bytes of messages that are kept for a client that may resume although they have arrived, and that may wait for one whose
+/// connection is lost, with those: the whole share of 16 senders. It does not grow with the capacity of rooms.
+pub const PLACE_BYTES: usize = 16 * SHARE_BYTES;
 /// After so many messages a client that may resume is told how many the relay has taken, and need not keep them any
 /// longer: about two bursts of a peer connection.
 pub const TAKEN_MESSAGES: u64 = 64;
@@ -300,7 +339,8 @@ pub const WEBHOOK_LINES: u32 = 10;
 pub const FILE_BYTES: u64 = 1024 * 1024;
 /// The longest answer of the webhook, in bytes; the head of its response may have as many.
 pub const WEBHOOK_BYTES: usize = 64 * 1024;
-/// The most characters of a webhook's message that the client gets.
+/// The most characters of a webhook's message, or of a sentence that does not fit into [`LONGEST_ERROR`], that the client
+/// gets.
 pub const DENIAL_CHARS: usize = 1_000;
 
 /// How often the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30 s, and clients

@@ -16,6 +16,11 @@ use signaling_relay::{Config, Server, limits};
 use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
 
+/// Gives memory back to the system: what strangers made the relay use for a moment is not its own for ever.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // A mistake on the command line ends the program here, with exit code 2.
     let task = command_line::from_command_line();

@@ -204,21 +204,23 @@ impl Endpoint {
 
     /// Serves one TCP connection that begins with a TLS handshake.
     async fn serve_tls(self, tls: Arc<Tls>, stream: TcpStream, connection: ConnectionInfo, mut admitted: Admitted) {
-        match &mut admitted {
-            Ok(admission) => {
-                if let Err(over) = admission.take_handshake() {
+        let _memory = match &mut admitted {
+            Ok(admission) => match admission.take_handshake() {
+                Ok(memory) => Some(memory),
+                Err(over) => {
                     if admission.may_log() {
                         info!(address = %connection, why = %over, "refused a connection");
                     }
                     return;
                 }
-            }
+            },
             Err(refused) => {
                 if !self.relay.hub().quotas.is_worth_a_handshake(refused, connection) {
                     return;
                 }
+                None
             }
-        }
+        };
         // Boxed, so that the connection does not keep the memory that the handshake needed.
         let handshake = Box::pin(async {
             tokio::select! {

@@ -64,10 +64,15 @@ struct Memory {
 impl MemorySocket {
     /// A socket that accepts `room` bytes, and an outbox that writes to it.
     pub(crate) fn with_outbox(room: usize) -> (Self, Arc<Outbox>) {
+        let outbox = Arc::new(Outbox::new(1024 * 1024));
+        (Self::connected_to(&outbox, room), outbox)
+    }
+
+    /// A socket that accepts `room` bytes, to which `outbox` writes.
+    pub(crate) fn connected_to(outbox: &Outbox, room: usize) -> Self {
         let socket = Self(Arc::new(Mutex::new(Memory { taken: Vec::new(), room, writer: None })));
-        let outbox = Outbox::new(1024 * 1024);
         outbox.connect(Box::new(socket.clone()));
-        (socket, Arc::new(outbox))
+        socket
     }
 
     /// Makes it accept `more` bytes.

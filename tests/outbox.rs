@@ -13,6 +13,8 @@
 )]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "these tests use only a part of the module")]
 
+#[path = "../src/budget/mod.rs"]
+mod budget;
 #[path = "../src/outbox/mod.rs"]
 mod outbox;
 
@@ -25,9 +27,11 @@ mod limits {
 
     pub const SHARE_MESSAGES: usize = 2;
     pub const SHARE_BYTES: usize = 1024;
+    pub const PLACE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
     pub const ANNOUNCED_BYTES: usize = 1024;
     pub const ERROR_MESSAGES: usize = 2;
+    pub const ERROR_BYTES: usize = 1024;
     /// Longer than any model runs.
     pub const STALL: Duration = Duration::from_secs(3600);
     pub const WRITE_DEADLINE: Duration = Duration::from_secs(3600);
@@ -44,7 +48,7 @@ use bytes::Bytes;
 use loom::future::block_on;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use outbox::{CloseRequest, ConnectionId, Outbox, Pushed, Sink};
+use outbox::{CloseRequest, Outbox, Pushed, Sender, Sink};
 
 /// A socket that accepts as many bytes as it has room for, and wakes the last task that found it full.
 #[derive(Clone)]
@@ -143,12 +147,12 @@ fn outbox(room: usize, is_direct: bool) -> (Arc<Outbox>, Socket) {
     (Arc::new(outbox), socket)
 }
 
-fn sender() -> ConnectionId {
-    Outbox::new(PLENTY).id()
+fn sender() -> Sender {
+    Outbox::new(PLENTY).sender().clone()
 }
 
 /// Sends `texts` as the task of a connection does: one after the other, and waits while the share is full.
-fn send(outbox: &Outbox, sender: ConnectionId, texts: &[&'static str]) -> Vec<Pushed> {
+fn send(outbox: &Outbox, sender: &Sender, texts: &[&'static str]) -> Vec<Pushed> {
     let push = |text: &'static str| {
         let frame = Bytes::from_static(text.as_bytes());
         let pushed = block_on(poll_fn(|cx| match outbox.push(sender, &frame, cx.waker()) {
@@ -181,9 +185,9 @@ fn two_senders_at_once_write_both_frames_without_the_connections_task() {
         let (outbox, socket) = outbox(PLENTY, true);
         let other = {
             let outbox = Arc::clone(&outbox);
-            thread::spawn(move || send(&outbox, sender(), &["a"]))
+            thread::spawn(move || send(&outbox, &sender(), &["a"]))
         };
-        send(&outbox, sender(), &["b"]);
+        send(&outbox, &sender(), &["b"]);
         other.join().unwrap();
         let taken = socket.taken();
         assert!(taken == b"ab" || taken == b"ba", "{taken:?}");
@@ -202,7 +206,7 @@ fn the_connections_task_is_woken_to_write_what_the_socket_did_not_accept() {
             let socket = socket.clone();
             thread::spawn(move || socket.make_room(2))
         };
-        send(&outbox, sender(), &["abc"]);
+        send(&outbox, &sender(), &["abc"]);
         kernel.join().unwrap();
         task.join().unwrap();
         assert_eq!(socket.taken(), b"abc");
@@ -218,7 +222,7 @@ fn a_paused_sender_goes_on_when_there_is_room() {
             thread::spawn(move || write_until(&outbox, &socket, 3))
         };
         socket.make_room(PLENTY);
-        assert_eq!(send(&outbox, sender(), &["a", "b", "c"]), [Pushed::Queued; 3]);
+        assert_eq!(send(&outbox, &sender(), &["a", "b", "c"]), [Pushed::Queued; 3]);
         task.join().unwrap();
         assert_eq!(socket.taken(), b"abc");
     });
@@ -232,7 +236,7 @@ fn a_paused_sender_goes_on_when_the_connection_ends() {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || outbox.close(Bytes::from_static(b"close")))
         };
-        let pushed = send(&outbox, sender(), &["a", "b", "c"]);
+        let pushed = send(&outbox, &sender(), &["a", "b", "c"]);
         assert_eq!(pushed[2], Pushed::Closed);
         closer.join().unwrap();
     });
@@ -246,7 +250,7 @@ fn the_connections_task_is_woken_to_write_if_no_other_task_may() {
             let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
             thread::spawn(move || write_until(&outbox, &socket, 1))
         };
-        send(&outbox, sender(), &["a"]);
+        send(&outbox, &sender(), &["a"]);
         task.join().unwrap();
         assert_eq!(socket.taken(), b"a");
     });
@@ -263,7 +267,7 @@ fn a_connections_task_that_finds_another_task_writing_is_woken_after_that() {
                 block_on(poll_fn(|cx| outbox.poll_flush(cx))).unwrap();
             })
         };
-        let pushed = send(&outbox, sender(), &["a"]);
+        let pushed = send(&outbox, &sender(), &["a"]);
         task.join().unwrap();
         let expected: &[u8] = if pushed == [Pushed::Queued] { b"aclose" } else { b"close" };
         assert_eq!(socket.taken(), expected);
@@ -279,7 +283,7 @@ fn a_task_that_has_written_enough_for_another_connection_leaves_the_rest_to_it()
             thread::spawn(move || write_until(&outbox, &socket, 3))
         };
         for announcement in [b"a", b"b", b"c"] {
-            outbox.announce(Bytes::from_static(announcement));
+            outbox.announce(outbox.sender(), Bytes::from_static(announcement));
         }
         outbox.flush();
         task.join().unwrap();
@@ -301,7 +305,7 @@ fn an_error_in_another_tasks_write_ends_the_connection() {
                 }))
             })
         };
-        send(&outbox, sender(), &["a"]);
+        send(&outbox, &sender(), &["a"]);
         assert_eq!(task.join().unwrap().kind(), io::ErrorKind::BrokenPipe);
     });
 }
@@ -345,9 +349,9 @@ fn a_sender_that_waits_for_room_makes_the_connections_task_try_the_socket() {
             thread::spawn(move || write_until(&outbox, &socket, 3))
         };
         let sender = sender();
-        send(&outbox, sender, &["a", "b"]);
+        send(&outbox, &sender, &["a", "b"]);
         socket.make_room_silently(PLENTY);
-        send(&outbox, sender, &["c"]);
+        send(&outbox, &sender, &["c"]);
         task.join().unwrap();
         assert_eq!(socket.taken(), b"abc");
     });
@@ -373,7 +377,7 @@ fn who_comes_back_while_another_task_writes_to_the_old_connection_gets_each_mess
         old.keep(None);
         let (sender, texts) = (sender(), [&b"aa"[..], b"bb"]);
         for text in texts {
-            assert_eq!(old.push(sender, &Bytes::from_static(text), Waker::noop()), Pushed::Queued);
+            assert_eq!(old.push(&sender, &Bytes::from_static(text), Waker::noop()), Pushed::Queued);
         }
         let writer = {
             let old = Arc::clone(&old);

@@ -31,6 +31,8 @@ use clap::Parser;
 
 use crate::modes::churn::{self, Churn};
 use crate::modes::idle::Idle;
+use crate::modes::memory;
+use crate::modes::memory::way::Way;
 use crate::modes::plan::Plan;
 use crate::modes::stall;
 use crate::modes::talk::Talk;
@@ -72,6 +74,24 @@ fn main() -> Result<ExitCode> {
         Command::Stall(options::Stall { common, what }) => {
             let duration = Duration::from_secs_f64(common.duration);
             let found = stall::run(target(&common)?, what, common.connections, duration, common.pid)?;
+            if common.json {
+                println!("{}", serde_json::to_string(&found)?)
+            } else {
+                print!("{found}")
+            }
+            Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Memory(options::Memory { common, way, addresses, room_capacity, rest }) => {
+            let plan = memory::Plan {
+                ways: if way.is_empty() { Way::ALL.to_vec() } else { way },
+                addresses,
+                connections: common.connections,
+                capacity: room_capacity,
+                duration: Duration::from_secs_f64(common.duration),
+                rest: Duration::from_secs_f64(rest),
+                pid: common.pid.context("--pid of the relay is needed: its memory is what counts")?,
+            };
+            let found = memory::run(&target(&common)?, plan)?;
             if common.json {
                 println!("{}", serde_json::to_string(&found)?)
             } else {

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::dialect::DialectName;
 use crate::message::DESCRIPTION_BYTES;
+use crate::modes::memory::way::Way;
 use crate::modes::stall::What;
 
 /// Loads a signaling relay, counts every message, and tells what it cost.
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Slow(Slow),
     /// Clients that begin something and do not finish it, beside visitors, who are measured
     Stall(Stall),
+    /// Strangers fill every queue from a few addresses beside an honest pair, who is measured
+    Memory(Memory),
     /// Serve as the least that a relay can do, over plain TCP: the physical limit
     Forwarder(Forwarder),
     /// Print what runs, one JSON object a line, say beside each other
@@ -159,6 +162,26 @@ pub(crate) struct Stall {
     /// What is begun; `--duration` is how long the server has to end it
     #[arg(long, value_enum)]
     pub(crate) what: What,
+}
+
+/// The options of `memory`.
+#[derive(Debug, Args)]
+pub(crate) struct Memory {
+    /// `--connections` are those of each address, `--duration` is how long they attack
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What they fill, in turn; by default everything
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) way: Vec<Way>,
+    /// Addresses that attack: 127.0.1.1 and on
+    #[arg(long, default_value_t = 1)]
+    pub(crate) addresses: usize,
+    /// The most members of a room, as the server has it
+    #[arg(long, default_value_t = 8)]
+    pub(crate) room_capacity: usize,
+    /// Seconds after which memory is looked at again when all have gone
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) rest: f64,
 }
 
 /// The options of `forwarder`.

@@ -38,17 +38,38 @@ pub(crate) enum Stream {
     Tls(Box<(ClientConnection, TcpStream)>),
 }
 
+/// What a connection asks of its socket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ends {
+    /// The address that it comes from; otherwise the kernel's choice. Only where the server is on loopback.
+    pub(crate) source: Option<Ipv4Addr>,
+    /// Bytes that the kernel takes before they are read.
+    pub(crate) receive_buffer: Option<usize>,
+    /// Bytes that the kernel takes before the server has read them.
+    pub(crate) send_buffer: Option<usize>,
+}
+
 impl Stream {
     /// Begins to connect for the member `index`; `receive_buffer` limits what the kernel takes before it is read.
     pub(crate) fn connect(target: &Target, index: usize, receive_buffer: Option<usize>) -> Result<Self> {
+        let source = Some(Ipv4Addr::new(127, 0, 0, (index % SOURCES + 1) as u8));
+        Self::connect_from(target, &Ends { source, receive_buffer, send_buffer: None })
+    }
+
+    /// Begins to connect.
+    pub(crate) fn connect_from(target: &Target, ends: &Ends) -> Result<Self> {
         let socket = Socket::new(Domain::for_address(target.address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
-        if let Some(bytes) = receive_buffer {
+        if let Some(bytes) = ends.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
-        if matches!(target.address.ip(), IpAddr::V4(ip) if ip.is_loopback()) {
-            let source = Ipv4Addr::new(127, 0, 0, (index % SOURCES + 1) as u8);
+        if let Some(bytes) = ends.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if matches!(target.address.ip(), IpAddr::V4(ip) if ip.is_loopback())
+            && let Some(source) = ends.source
+        {
             socket.bind(&SocketAddr::from((source, 0)).into())?;
         }
         match socket.connect(&target.address.into()) {

@@ -251,6 +251,25 @@ pub struct Flags {
     #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
 
+    /// Let all clients together pin this much memory, in MiB; 0 means no limit. By default it is half of what there is.
+    ///
+    /// That is what waits for clients that do not read, what is kept for those that may come back, and the connections
+    /// themselves. What there is, is the memory of the machine, or of the relay's control group.
+    #[arg(long, value_name = "MIB", env = "SIGNALING_RELAY_MEMORY")]
+    memory: Option<u32>,
+
+    /// Let one address pin this much memory, in MiB; 0 means no limit.
+    ///
+    /// Messages count for the address that sent them. Beyond it they are refused as if the receiver were busy, and its new
+    /// connections too.
+    #[arg(
+        long,
+        value_name = "MIB",
+        env = "SIGNALING_RELAY_ADDRESS_MEMORY",
+        default_value_t = limits::ADDRESS_MEMORY_MIB
+    )]
+    address_memory: u32,
+
     /// Hold the place of a client whose connection is lost for this many milliseconds; 0 turns that off.
     ///
     /// Only for clients that ask for it, as the call page does: they come back with the same id, and nothing is lost.
@@ -339,6 +358,8 @@ impl From<Flags> for Config {
             address_joins: flags.address_joins,
             address_bytes: flags.address_bytes,
             max_connections: flags.max_connections,
+            memory: flags.memory,
+            address_memory: flags.address_memory,
             hold_ms: flags.hold_ms,
             allow_origin: flags.allow_origin,
             allow_frame: flags.allow_frame,

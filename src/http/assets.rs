@@ -128,7 +128,7 @@ fn read(folder: &Path, name: &str) -> io::Result<Body> {
     let (file, length) = open(folder, module)?;
     let mut module = String::new();
     file.take(length.min(LONGEST_MODULE)).read_to_string(&mut module)?;
-    Ok(Body::from(classic::client(name, &module)))
+    Ok(Body::of_text(classic::client(name, &module)))
 }
 
 /// Opens a file of `folder`. What is not a regular file, or is outside of the folder, is an error.

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::budget::{Charge, Purse};
 use crate::limits::FILE_CHUNK_BYTES;
 
 /// How the body of a file is encoded (RFC 9110 section 8.4).
@@ -27,7 +28,12 @@ pub(crate) enum Encoding {
 
 /// The body of a response of the relay.
 #[derive(Debug)]
-pub struct Body(Content);
+pub struct Body {
+    content: Content,
+    /// Bytes of memory that it needs; none for what is part of the program.
+    bytes: usize,
+    memory: Option<Charge>,
+}
 
 #[derive(Debug)]
 enum Content {
@@ -39,7 +45,24 @@ enum Content {
 impl Body {
     /// The first `length` bytes of `file`, which reads from its start and does not block for long.
     pub(crate) fn of_file(file: File, length: u64) -> Self {
-        Self(Content::File(FileBody { file: Arc::new(file), left: length, reading: None }))
+        // The chunk that is being read, and the one that is being written.
+        let bytes = usize::try_from(length).map_or(2 * FILE_CHUNK_BYTES, |length| length.min(2 * FILE_CHUNK_BYTES));
+        let content = Content::File(FileBody { file: Arc::new(file), left: length, reading: None });
+        Self { content, bytes, memory: None }
+    }
+
+    /// Text that was made for this response.
+    pub(crate) fn of_text(text: String) -> Self {
+        Self { bytes: text.len(), ..Self::from(text) }
+    }
+
+    /// Charges its memory to `purse` until it is sent; whether there is as much.
+    #[must_use]
+    pub(crate) fn charge(&mut self, purse: &Arc<Purse>) -> bool {
+        if self.bytes > 0 {
+            self.memory = purse.charge(self.bytes);
+        }
+        self.bytes == 0 || self.memory.is_some()
     }
 }
 
@@ -51,7 +74,7 @@ impl Default for Body {
 
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
-        Self(Content::Bytes(Full::new(bytes.into())))
+        Self { content: Content::Bytes(Full::new(bytes.into())), bytes: 0, memory: None }
     }
 }
 
@@ -60,21 +83,21 @@ impl HttpBody for Body {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().content {
             Content::Bytes(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
             Content::File(file) => file.poll_chunk(context).map_ok(Frame::data),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.content {
             Content::Bytes(bytes) => bytes.is_end_stream(),
             Content::File(file) => file.left == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.content {
             Content::Bytes(bytes) => bytes.size_hint(),
             Content::File(file) => SizeHint::with_exact(file.left),
         }
@@ -148,6 +171,23 @@ mod tests {
             assert_eq!(chunk, vec![b'x'; length]);
         }
         assert!(body.is_end_stream() && body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_pins_two_chunks_at_most_until_its_body_is_gone_and_what_is_part_of_the_program_nothing() {
+        let account = crate::budget::Budget::new(0, 1024 * 1024).address();
+        let (mut body, _) = body_of(20 * FILE_CHUNK_BYTES);
+        assert!(body.charge(&account.purse()));
+        assert!((2 * FILE_CHUNK_BYTES..3 * FILE_CHUNK_BYTES).contains(&account.used()), "{}", account.used());
+        let others: Vec<_> = std::iter::from_fn(|| {
+            let (mut body, _) = body_of(20 * FILE_CHUNK_BYTES);
+            body.charge(&account.purse()).then_some(body)
+        })
+        .collect();
+        assert_eq!(others.len(), 6, "of 896 KiB");
+        drop((body, others));
+        assert_eq!(account.used(), 0);
+        assert!(Body::from("page").charge(&account.purse()) && account.used() == 0);
     }
 
     #[tokio::test]

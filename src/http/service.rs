@@ -19,6 +19,7 @@ use tracing::debug;
 use super::about;
 use super::assets::Page;
 use super::body::Body;
+use super::over_limit;
 use super::pace::{Pace, Paced};
 use super::path;
 use super::response::{self, method_not_allowed, text};
@@ -27,7 +28,7 @@ use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::quota::Admission;
+use crate::quota::{Admission, OverLimit};
 use crate::ws::linger;
 
 /// A stream that has been upgraded to a WebSocket.
@@ -50,6 +51,7 @@ pub(crate) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let _memory = admission.purse().charge_anyway(limits::HTTP_BYTES);
     let router = Router { site: Arc::clone(&site), connection, admission, upgrade: Arc::default() };
     let Served { mut stream, read, service } = serve_requests(stream, router, &site.hub.drain).await?;
     let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -165,7 +167,12 @@ impl Service<Request<Incoming>> for Router {
         let admission = Arc::clone(&self.admission);
         Box::pin(async move {
             if !upgrade::is_upgrade(request.headers()) {
-                return Ok(answer(&site, connection, &request).await);
+                let mut response = answer(&site, connection, &request).await;
+                if !response.body_mut().charge(admission.purse()) {
+                    let client = site.client(request.headers(), connection);
+                    response = over_limit::response(OverLimit::Memory, client.is_behind_unknown_proxy());
+                }
+                return Ok(response);
             }
             if !matches!(&*path::comparable(request.uri().path()), "/" | "/ws") {
                 return Ok(text(StatusCode::NOT_FOUND, "there is no WebSocket here: connect to / or /ws"));

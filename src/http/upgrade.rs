@@ -150,7 +150,7 @@ fn open_session(
     said: UpgradeHeaders,
     admission: &Admission,
 ) -> (Session, Registration) {
-    let outbox = hub.new_outbox();
+    let outbox = hub.new_outbox(admission.purse());
     let registration = hub.drain.register(&outbox);
     let connection = outbox.id().number();
     hub.observe(|| RelayEvent::Connected { connection, address });

@@ -72,7 +72,8 @@ impl Tls {
             if first != [HANDSHAKE_RECORD] {
                 return Ok(MaybeTlsStream::Plain(stream));
             }
-            let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(Counted::new(stream)).await?;
+            let mut stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(Counted::new(stream)).await?;
+            stream.get_mut().1.set_buffer_limit(Some(limits::TLS_BUFFER_BYTES));
             Ok(MaybeTlsStream::Tls(Box::new(stream)))
         };
         timeout(limits::TLS_DEADLINE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

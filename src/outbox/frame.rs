@@ -8,6 +8,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 
 /// The longest header of an unmasked frame: two bytes, and eight for the length.
 const HEADER_BYTES: usize = 10;
+/// Bytes of a buffer, besides an eighth, that a frame may leave unused.
+const SPARE_BYTES: usize = 64;
 /// The longest payload of a control frame (RFC 6455 section 5.5).
 pub(crate) const CONTROL_BYTES: usize = 125;
 
@@ -55,6 +57,10 @@ fn frame(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> B
         // This cannot fail: the space has the length that the header asked for.
         let _ = header.format(length, &mut space);
     }
+    // A frame that waits pins the whole buffer, and is charged by its length: the spaces in a client's JSON are not relayed.
+    if buffer.capacity() > buffer.len() + buffer.len() / 8 + SPARE_BYTES {
+        buffer.shrink_to_fit();
+    }
     Bytes::from(buffer).slice(start..)
 }
 
@@ -70,6 +76,12 @@ mod tests {
         assert_eq!(&of(126)[..5], b"\x81\x7e\x00\x7ex");
         assert_eq!(&of(65_536)[..11], b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00x");
         assert_eq!(of(65_536).len(), 65_546);
+    }
+
+    #[test]
+    fn a_frame_pins_no_more_than_it_needs_however_much_was_expected() {
+        let frame = text(64 * 1024, |frame| frame.extend_from_slice(b"short"));
+        assert!(Vec::from(frame).capacity() < 100);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::queue::State;
-use super::queued::{Origin, Queued};
+use super::queue::{Count, State};
+use super::queued::Queued;
 use super::replay::ReplayBuffer;
 use super::share::Shares;
 use super::{Outbox, Replayed};
-use crate::limits::ANNOUNCEMENTS;
+use crate::limits::{ANNOUNCEMENTS, PLACE_BYTES};
 
 /// What moves from one outbox to another.
 struct Backlog {
@@ -25,7 +25,7 @@ impl Outbox {
         let mut state = self.lock();
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         state.kept = Some(Box::new(ReplayBuffer::new(unnumbered)));
-        first.into_iter().for_each(|frame| self.announce_to(&mut state, frame));
+        first.into_iter().for_each(|frame| self.announce_to(&mut state, &self.owner, frame));
     }
 
     /// Keeps nothing any more.
@@ -60,7 +60,7 @@ impl Outbox {
     pub(crate) fn suspend(&self) -> Option<Self> {
         let mut backlog = self.lock().take_backlog()?;
         backlog.kept.is_away = true;
-        let away = Self::of(self.id, self.max_bytes);
+        let away = Self::of(self.owner.clone(), self.max_bytes.min(PLACE_BYTES));
         away.lock().add_backlog(backlog);
         Some(away)
     }
@@ -75,7 +75,7 @@ impl Outbox {
         }
         let mut backlog = old.take_backlog()?;
         let mut state = new.lock();
-        new.announce_to(&mut state, resumed);
+        new.announce_to(&mut state, new.sender(), resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
         backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
@@ -93,7 +93,7 @@ impl Outbox {
 
 impl State {
     fn can_resume_after(&self, received: u64) -> bool {
-        let (in_flight, waiting) = (self.in_flight(), self.announcements);
+        let (in_flight, waiting) = (self.in_flight(), self.announcements.messages());
         self.kept.as_ref().is_some_and(|kept| {
             let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
             fit && kept.can_resume_after(received, in_flight)
@@ -115,9 +115,9 @@ impl State {
         kept.note_loss(in_flight);
         let begun = if self.is_writing { usize::from(self.offered) } else { usize::from(self.written > 0) };
         let rest = self.queue.iter().take(begun);
-        let rest = rest.map(|queued| Queued { frame: queued.frame.clone(), origin: Origin::Control }).collect();
+        let rest = rest.map(|queued| Queued::control(queued.frame.clone())).collect();
         let queue = std::mem::replace(&mut self.queue, rest);
-        (self.bytes, self.announcements, self.announced_bytes, self.errors) = (0, 0, 0, 0);
+        (self.bytes, self.announcements, self.errors) = (0, Count::default(), Count::default());
         let unnumbered = std::mem::take(&mut kept.unnumbered);
         let queue = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
         // Those who are paused look again, and find the messages where they are now.

@@ -27,6 +27,13 @@
 //! An outbox that [keeps](Outbox::keep) what it has written until the client is known to have it. When the connection is
 //! lost, or another one takes its place, [`Outbox::suspend`] and [`Outbox::hand_over`] move all that waits and all that is
 //! kept to another outbox. Kept messages and those that wait share one bound: `max_bytes`.
+//!
+//! # Whose memory it is
+//! A frame that waits or is kept is charged to the purse of whoever caused it ([`Sender`]): the sender of a message, whose
+//! coming or going the relay announces, the client itself for its errors. A message for which there is no memory is
+//! refused like one for a receiver that is busy, after what is kept just in case has been forgotten. The relay's own messages
+//! are charged in any case.
+
 pub(crate) mod frame;
 mod handover;
 mod queue;
@@ -41,13 +48,14 @@ use std::fmt;
 use std::ops::DerefMut;
 #[cfg(any(test, fuzzing))]
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, STALL};
+use crate::budget::Purse;
+use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES, STALL};
 use crate::sync::Mutex;
 use queue::State;
 use queued::{Origin, Queued};
@@ -70,6 +78,31 @@ impl ConnectionId {
     }
 }
 
+/// A connection as the cause of messages: who it is, and to which purse they are charged while they wait, and while they
+/// are kept. It stays the same however often the connection joins a room.
+#[derive(Debug, Clone)]
+pub(crate) struct Sender {
+    id: ConnectionId,
+    purse: Arc<Purse>,
+}
+
+impl Sender {
+    /// The connection `id`, whose messages are charged to `purse`.
+    pub(crate) fn new(id: ConnectionId, purse: Arc<Purse>) -> Self {
+        Self { id, purse }
+    }
+
+    /// The purse to which its messages are charged.
+    pub(crate) fn purse(&self) -> &Arc<Purse> {
+        &self.purse
+    }
+
+    /// Has its messages charged to the purse of `next`, which is its client's next connection.
+    pub(crate) fn charge_to(&mut self, next: &Self) {
+        self.purse = Arc::clone(&next.purse);
+    }
+}
+
 /// What became of a message that was pushed into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -77,7 +110,7 @@ pub(crate) enum Pushed {
     Queued,
     /// It is not queued: the sender's share is full. The sender may push it again once it is woken.
     Full,
-    /// It is not queued: the receiver is busy for this sender, or its outbox is full as a whole.
+    /// It is not queued: the receiver is busy for this sender, its outbox is full as a whole, or there is no memory for it.
     Busy,
     /// It is dropped: the connection is about to end.
     Closed,
@@ -116,7 +149,8 @@ pub(crate) enum CloseRequest {
 
 /// The frames that are queued for one client.
 pub(crate) struct Outbox {
-    id: ConnectionId,
+    /// The client as the cause of messages.
+    owner: Sender,
     /// The writing end of the client's stream, once the upgrade is done.
     sink: OnceLock<Box<dyn Sink>>,
     /// Bytes of peers' messages that may be queued here in total. The shares alone are no bound, because senders come
@@ -137,17 +171,23 @@ pub(crate) struct Status {
 }
 
 impl Outbox {
-    /// An empty outbox for the client of the connection `id`. It queues at most `max_bytes` of peers' messages, or
-    /// [`SHARE_BYTES`] if that is more. Nothing is written until it is [connected](Self::connect).
-    pub(crate) fn of(id: ConnectionId, max_bytes: usize) -> Self {
-        Self { id, sink: OnceLock::new(), max_bytes: max_bytes.max(SHARE_BYTES), state: Mutex::new(State::default()) }
+    /// An empty outbox for the client `owner`. It queues at most `max_bytes` of peers' messages, or [`SHARE_BYTES`] if that
+    /// is more. Nothing is written until it is [connected](Self::connect).
+    pub(crate) fn of(owner: Sender, max_bytes: usize) -> Self {
+        Self {
+            owner,
+            sink: OnceLock::new(),
+            max_bytes: max_bytes.max(SHARE_BYTES),
+            state: Mutex::new(State::default()),
+        }
     }
 
-    /// The same, for a connection that has a number of its own among all in this process.
+    /// The same, for a connection that has a number of its own among all in this process, and any memory.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn new(max_bytes: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self::of(ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed)), max_bytes)
+        let id = ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::of(Sender::new(id, crate::budget::boundless()), max_bytes)
     }
 
     /// Writes to `sink` from now on. Only the first call has an effect.
@@ -157,13 +197,19 @@ impl Outbox {
 
     /// The connection of this outbox's client; the last one if it has none.
     pub(crate) fn id(&self) -> ConnectionId {
-        self.id
+        self.owner.id
+    }
+
+    /// Its client as the cause of messages.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.owner
     }
 
     /// Queues a message of `sender`. On [`Pushed::Full`], `waker` is woken once there may be room, and the sender
     /// pushes again. Call [`flush`](Self::flush) afterwards, when no lock is held.
-    pub(crate) fn push(&self, sender: ConnectionId, frame: &Bytes, waker: &Waker) -> Pushed {
-        let mut state = self.lock();
+    pub(crate) fn push(&self, sender: &Sender, frame: &Bytes, waker: &Waker) -> Pushed {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         if state.is_closed {
             return Pushed::Closed;
         }
@@ -171,14 +217,18 @@ impl Outbox {
         // The messages that are kept need their room until the next pong.
         let is_kept_full = !has_room && state.ask_for_pong();
         let waits = !state.kept.as_ref().is_some_and(|kept| kept.is_away);
-        let share = state.shares.entry(sender);
+        let share = state.shares.entry(sender.id);
         let pushed = if share.is_busy {
             Pushed::Busy
         } else if has_room && share.fits(frame.len()) {
-            share.add(frame.len());
-            state.bytes += frame.len();
-            self.enqueue(&mut state, frame.clone(), Origin::Sender(sender));
-            return Pushed::Queued;
+            if let Some(queued) = Queued::of(sender, frame, &mut state.kept) {
+                share.add(frame.len());
+                state.bytes += frame.len();
+                self.enqueue(state, queued);
+                return Pushed::Queued;
+            }
+            // A pause would pin the message meanwhile.
+            Pushed::Busy
         } else if waits && (has_room || is_kept_full) {
             share.wait(waker);
             // A socket may accept bytes before the kernel reports it as writable: its task tries. Also while a write is
@@ -189,32 +239,32 @@ impl Outbox {
             share.set_busy();
             Pushed::Busy
         };
-        state.shares.forget_if_idle(sender);
+        state.shares.forget_if_idle(sender.id);
         pushed
     }
 
     /// Ends the sender's wait for room: this peer is busy for it until its share is at most half full.
-    pub(crate) fn give_up(&self, sender: ConnectionId) {
+    pub(crate) fn give_up(&self, sender: &Sender) {
         let mut state = self.lock();
-        state.shares.entry(sender).set_busy();
-        state.shares.forget_if_idle(sender);
+        state.shares.entry(sender.id).set_busy();
+        state.shares.forget_if_idle(sender.id);
     }
 
-    /// Queues a message of the relay itself. It always fits, because each join, each knock and each command of a host
-    /// first checks [`room_for_announcements`](Self::room_for_announcements).
-    pub(crate) fn announce(&self, frame: Bytes) {
-        self.announce_to(&mut self.lock(), frame);
+    /// Queues a message of the relay itself, which is charged to its `cause`. It always fits, because each join, each knock and
+    /// each command of a host first checks [`room_for_announcements`](Self::room_for_announcements).
+    pub(crate) fn announce(&self, cause: &Sender, frame: Bytes) {
+        self.announce_to(&mut self.lock(), cause, frame);
     }
 
     /// Whether `more` messages of the relay fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
-        self.lock().announcements + more <= ANNOUNCEMENTS
+        self.lock().announcements.messages() + more <= ANNOUNCEMENTS
     }
 
     /// Whether the client has read enough of its earlier joins to join one more room.
     pub(crate) fn room_for_join(&self) -> bool {
         let state = self.lock();
-        state.announcements + 2 <= ANNOUNCEMENTS && state.announced_bytes <= ANNOUNCED_BYTES
+        state.announcements.messages() + 2 <= ANNOUNCEMENTS && state.announcements.bytes() <= ANNOUNCED_BYTES
     }
 
     /// Queues an `error` that answers a message of the client. It always fits, because the relay stops reading from a
@@ -223,16 +273,17 @@ impl Outbox {
     pub(crate) fn answer(&self, frame: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
-            state.errors += 1;
-            self.enqueue(&mut state, frame, Origin::Error);
+            state.errors.add(frame.len());
+            self.enqueue(&mut state, Queued::anyway(frame, Origin::Error, &self.owner));
         }
     }
 
-    /// Ready while fewer than [`ERROR_MESSAGES`] errors are queued. Only for the connection's task, which is woken when
-    /// half of them are written.
+    /// Ready while fewer than [`ERROR_MESSAGES`] and [`ERROR_BYTES`] of errors are queued, and there is memory for more.
+    /// Only for the connection's task, which is woken when half of them are written.
     pub(crate) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.errors < ERROR_MESSAGES {
+        let has_room = state.errors.messages() < ERROR_MESSAGES && state.errors.bytes() < ERROR_BYTES;
+        if state.errors.messages() == 0 || (has_room && self.owner.purse.has(ERROR_BYTES / ERROR_MESSAGES)) {
             return Poll::Ready(());
         }
         state.register_owner(cx.waker());
@@ -269,7 +320,7 @@ impl Outbox {
     pub(crate) fn close(&self, last: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
-            self.enqueue(&mut state, last, Origin::Control);
+            self.enqueue(&mut state, Queued::control(last));
             state.close();
         }
     }
@@ -291,9 +342,14 @@ impl Outbox {
         self.stalled_since().is_some_and(|since| since.elapsed() >= STALL)
     }
 
-    /// Frees the memory that the last burst needed. Call it rarely: the next burst allocates again.
+    /// Frees the memory that the last burst needed, and what is kept just in case where memory is short. Call it rarely:
+    /// the next burst allocates again.
     pub(crate) fn shrink(&self) {
+        self.owner.purse.give_back();
         let mut state = self.lock();
+        if let Some(kept) = &mut state.kept {
+            kept.shrink();
+        }
         if state.queue.is_empty() {
             state.queue = VecDeque::new();
         }
@@ -302,16 +358,15 @@ impl Outbox {
         }
     }
 
-    fn announce_to(&self, state: &mut State, frame: Bytes) {
+    fn announce_to(&self, state: &mut State, cause: &Sender, frame: Bytes) {
         if !state.is_closed {
-            state.announcements += 1;
-            state.announced_bytes += frame.len();
-            self.enqueue(state, frame, Origin::Relay);
+            state.announcements.add(frame.len());
+            self.enqueue(state, Queued::anyway(frame, Origin::Relay, cause));
         }
     }
 
-    fn enqueue(&self, state: &mut State, frame: Bytes, origin: Origin) {
-        state.queue.push_back(Queued { frame, origin });
+    fn enqueue(&self, state: &mut State, queued: Queued) {
+        state.queue.push_back(queued);
         // A socket that is not writable wakes the connection's task itself once it is.
         if !self.is_direct() && !state.awaits_writable {
             state.wake_owner();
@@ -330,6 +385,6 @@ impl Outbox {
 
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("id", &self.owner.id).finish_non_exhaustive()
     }
 }

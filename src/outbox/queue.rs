@@ -11,7 +11,7 @@ use super::CloseRequest;
 use super::queued::{Origin, Queued};
 use super::replay::ReplayBuffer;
 use super::share::Shares;
-use crate::limits::ERROR_MESSAGES;
+use crate::limits::{ERROR_BYTES, ERROR_MESSAGES};
 
 /// What an outbox has below its lock.
 #[derive(Default)]
@@ -24,11 +24,9 @@ pub(super) struct State {
     /// Bytes of peers' messages in the queue.
     pub(super) bytes: usize,
     /// Messages of the relay itself in the queue.
-    pub(super) announcements: usize,
-    /// Bytes of them.
-    pub(super) announced_bytes: usize,
+    pub(super) announcements: Count,
     /// `error` messages in the queue.
-    pub(super) errors: usize,
+    pub(super) errors: Count,
     /// Whether to wake the connection's task when half of the errors are written: it does not read until then.
     pub(super) wake_owner_when_answered: bool,
     /// Whether to send a ping.
@@ -62,6 +60,33 @@ pub(super) struct State {
     pub(super) kept: Option<Box<ReplayBuffer>>,
 }
 
+/// How many messages there are, and how many bytes they have: few enough for half of a word each.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Count {
+    messages: u32,
+    bytes: u32,
+}
+
+impl Count {
+    pub(super) fn messages(self) -> usize {
+        self.messages as usize
+    }
+
+    pub(super) fn bytes(self) -> usize {
+        self.bytes as usize
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes = self.bytes.saturating_add(bytes as u32);
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes as u32);
+    }
+}
+
 impl State {
     /// Whether a peer's message of `bytes` fits. Forgets acknowledged messages as far as it needs their room.
     pub(super) fn has_room(&mut self, bytes: usize, most: usize) -> bool {
@@ -87,16 +112,13 @@ impl State {
     /// Counts a frame that is added to the queue.
     pub(super) fn account(&mut self, queued: &Queued) {
         let bytes = queued.frame.len();
-        match queued.origin {
+        match queued.origin() {
             Origin::Sender(sender) => {
                 self.bytes += bytes;
                 self.shares.entry(sender).add(bytes);
             }
-            Origin::Relay => {
-                self.announcements += 1;
-                self.announced_bytes += bytes;
-            }
-            Origin::Error => self.errors += 1,
+            Origin::Relay => self.announcements.add(bytes),
+            Origin::Error => self.errors.add(bytes),
             Origin::Control => {}
         }
     }
@@ -107,13 +129,11 @@ impl State {
                 self.bytes -= bytes;
                 self.shares.release(sender, bytes);
             }
-            Origin::Relay => {
-                self.announcements -= 1;
-                self.announced_bytes -= bytes;
-            }
+            Origin::Relay => self.announcements.remove(bytes),
             Origin::Error => {
-                self.errors -= 1;
-                if self.errors <= ERROR_MESSAGES / 2 && std::mem::take(&mut self.wake_owner_when_answered) {
+                self.errors.remove(bytes);
+                let is_half = self.errors.messages() <= ERROR_MESSAGES / 2 && self.errors.bytes() <= ERROR_BYTES / 2;
+                if is_half && std::mem::take(&mut self.wake_owner_when_answered) {
                     self.wake_owner();
                 }
             }
@@ -129,6 +149,7 @@ impl State {
     pub(super) fn discard(&mut self) {
         self.queue = VecDeque::new();
         (self.written, self.bytes, self.is_unflushed) = (0, 0, false);
+        (self.announcements, self.errors) = (Count::default(), Count::default());
         self.shares = Shares::default();
         (self.ping, self.pong) = (false, None);
     }

@@ -1,18 +1,36 @@
-//! One frame in the queue of an outbox.
+//! One frame in the queue of an outbox, and the memory that it pins.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ConnectionId;
+use super::replay::ReplayBuffer;
+use super::{ConnectionId, Sender};
+use crate::budget::Purse;
 
 /// A frame that is queued, or was written and is kept.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) frame: Bytes,
-    pub(super) origin: Origin,
+    origin: Tag,
+    /// Where its [cost](cost) is pinned until it is dropped; none for control frames, of which there are two at most.
+    purse: Option<Arc<Purse>>,
+}
+
+/// What a frame costs besides its bytes, in bytes: its entry of 48 in a queue, which has room for half as many more on
+/// average; what is counted about its buffer, and what that has left; and the entry of its sender among the shares.
+pub(super) const ENTRY_BYTES: usize = 160;
+
+/// What a frame of so many bytes costs, in bytes. Allocators have four sizes for each power of two, and so half of them
+/// on average a tenth more than was asked for.
+#[inline]
+pub(super) fn cost(bytes: usize) -> usize {
+    bytes + bytes / 8 + ENTRY_BYTES
 }
 
 /// Whose frame it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Sender(ConnectionId),
     Relay,
@@ -21,9 +39,137 @@ pub(super) enum Origin {
     Control,
 }
 
+/// An [`Origin`] in half of its size: numbers that no connection has stand for the others.
+#[derive(Debug, Clone, Copy)]
+struct Tag(u64);
+
+impl Tag {
+    const RELAY: u64 = u64::MAX;
+    const ERROR: u64 = u64::MAX - 1;
+    const CONTROL: u64 = u64::MAX - 2;
+}
+
+impl From<Origin> for Tag {
+    fn from(origin: Origin) -> Self {
+        Self(match origin {
+            Origin::Sender(ConnectionId(number)) => number,
+            Origin::Relay => Self::RELAY,
+            Origin::Error => Self::ERROR,
+            Origin::Control => Self::CONTROL,
+        })
+    }
+}
+
+impl From<Tag> for Origin {
+    fn from(Tag(number): Tag) -> Self {
+        match number {
+            Tag::RELAY => Self::Relay,
+            Tag::ERROR => Self::Error,
+            Tag::CONTROL => Self::Control,
+            number => Self::Sender(ConnectionId(number)),
+        }
+    }
+}
+
 impl Queued {
+    /// A message of `sender` to a client for which this is `kept`; none if there is no memory for it, even without what is
+    /// kept just in case.
+    #[inline]
+    pub(super) fn of(sender: &Sender, frame: &Bytes, kept: &mut Option<Box<ReplayBuffer>>) -> Option<Self> {
+        let cost = cost(frame.len());
+        let is_pinned =
+            sender.purse.pin(cost) || kept.as_mut().is_some_and(|kept| pin_instead(kept, &sender.purse, cost));
+        is_pinned.then(|| Self {
+            frame: frame.clone(),
+            origin: Origin::Sender(sender.id).into(),
+            purse: Some(Arc::clone(&sender.purse)),
+        })
+    }
+
+    /// A frame that cannot be refused, and is charged to its cause.
+    pub(super) fn anyway(frame: Bytes, origin: Origin, cause: &Sender) -> Self {
+        cause.purse.pin_anyway(cost(frame.len()));
+        Self { frame, origin: origin.into(), purse: Some(Arc::clone(&cause.purse)) }
+    }
+
+    /// A control frame.
+    pub(super) fn control(frame: Bytes) -> Self {
+        Self { frame, origin: Origin::Control.into(), purse: None }
+    }
+
+    /// Whose frame it is.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.into()
+    }
+
+    /// Whether memory is so short where it is charged that it should not be kept just in case.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.purse.as_ref().is_some_and(|purse| purse.account().is_pressed())
+    }
+
+    /// Whether its memory is charged to the same address as that of `purse`.
+    pub(super) fn is_charged_with(&self, purse: &Purse) -> bool {
+        self.purse.as_ref().is_some_and(|own| Arc::ptr_eq(own.account(), purse.account()))
+    }
+
     /// Whether it is a message, and no control frame.
     pub(super) fn is_message(&self) -> bool {
-        !matches!(self.origin, Origin::Control)
+        self.origin.0 != Tag::CONTROL
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(purse) = &self.purse {
+            purse.unpin(cost(self.frame.len()));
+        }
+    }
+}
+
+/// Pins the memory of messages that were kept just in case; whether that is enough.
+#[cold]
+fn pin_instead(kept: &mut ReplayBuffer, purse: &Purse, bytes: usize) -> bool {
+    while kept.forget_for(purse) {
+        if purse.pin(bytes) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Frees what a burst needed, once most of these frames are gone: a queue that is empty does not keep the memory of
+/// thousands.
+#[inline]
+pub(super) fn trim(frames: &mut VecDeque<Queued>) {
+    /// Frames for which there may be room in any case: a burst of candidates.
+    const FEW: usize = 32;
+    let (length, capacity) = (frames.len(), frames.capacity());
+    if capacity > FEW && length < capacity / 4 {
+        frames.shrink_to((2 * length).max(FEW));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_of_which_little_is_left_frees_what_the_rest_needed() {
+        let frame = || Queued::control(Bytes::from_static(b"x"));
+        let mut frames: VecDeque<_> = (0..1000).map(|_| frame()).collect();
+        frames.drain(..500);
+        trim(&mut frames);
+        assert!(frames.capacity() >= 1000, "half of it is in use");
+        frames.drain(..499);
+        trim(&mut frames);
+        assert!((1..100).contains(&frames.capacity()), "{}", frames.capacity());
+    }
+
+    #[test]
+    fn an_entry_of_a_queue_has_six_words_and_keeps_its_origin() {
+        assert_eq!(size_of::<Queued>(), 6 * size_of::<u64>());
+        for origin in [Origin::Sender(ConnectionId(7)), Origin::Relay, Origin::Error, Origin::Control] {
+            assert_eq!(Origin::from(Tag::from(origin)), origin);
+        }
     }
 }

@@ -7,19 +7,19 @@
 
 use std::collections::VecDeque;
 
-use super::queued::{Origin, Queued};
-use crate::limits::{SHARE_BYTES, SHARE_MESSAGES};
-
-/// What a kept frame costs besides its bytes: its entry here, and the header of its allocation.
-const ENTRY_BYTES: usize = 64;
+use super::queued::{Origin, Queued, cost, trim};
+use crate::budget::Purse;
+use crate::limits::{ERROR_BYTES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES};
 
 /// The numbers of the messages to one client, and those that were written and are still kept.
 #[derive(Debug, Default)]
 pub(super) struct ReplayBuffer {
     /// Written frames, oldest first. The first one has the number `forgotten + 1`.
     frames: VecDeque<Queued>,
-    /// The bytes of these frames, and of their entries.
+    /// What these frames cost, in bytes.
     bytes: usize,
+    /// What those of them cost that are errors.
+    error_bytes: usize,
     /// The number of the last message that is not kept any more.
     forgotten: u64,
     /// The number of the last message that is proven to have arrived.
@@ -48,21 +48,27 @@ impl ReplayBuffer {
         self.forgotten + self.frames.len() as u64
     }
 
-    /// The bytes that are kept.
+    /// What is kept costs so many bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Keeps a frame that was written. Beyond `bound` bytes, those that are proven to have arrived are forgotten. Beyond
-    /// twice as many, the oldest are forgotten even if it is not known whether they have arrived: only the relay's own
-    /// messages can have that effect, because a peer's message is refused when there is no room for it.
+    /// Keeps a frame that was written. Beyond `bound` bytes, or [`PLACE_BYTES`], and when memory is short, those that are
+    /// proven to have arrived are forgotten. Beyond twice the bound, beyond [`PLACE_BYTES`] of errors, and beyond
+    /// [`ERROR_BYTES`] of them when memory is short, the oldest are forgotten even if it is not known whether they have
+    /// arrived: only the relay's own messages can have that effect, because a peer's message is refused when there is no
+    /// room for it.
     pub(super) fn keep(&mut self, queued: Queued, bound: usize) {
         self.since_ping.0 += 1;
         self.since_ping.1 += queued.frame.len();
-        self.bytes += queued.frame.len() + ENTRY_BYTES;
+        self.bytes += cost(queued.frame.len());
+        self.error_bytes += error_cost(&queued);
+        let most_errors = if queued.is_pressed() { ERROR_BYTES } else { PLACE_BYTES };
         self.frames.push_back(queued);
-        while self.bytes > bound && self.forget_acked() {}
-        while self.bytes / 2 > bound && self.forget_oldest() {}
+        while self.bytes > bound.min(PLACE_BYTES) && self.forget_acked() {}
+        while self.frames.front().is_some_and(Queued::is_pressed) && self.forget_acked() {}
+        while (self.bytes / 2 > bound || self.error_bytes > most_errors) && self.forget_oldest() {}
+        trim(&mut self.frames);
     }
 
     /// Whether so much is unacknowledged that the relay should ask for a pong: half of a share.
@@ -99,6 +105,13 @@ impl ReplayBuffer {
         self.forgotten < self.acked && self.forget_oldest()
     }
 
+    /// Forgets the oldest message if it is proven to have arrived, and the memory for a message from `purse` may be found so:
+    /// who has used up the memory of its own address makes a client forget nothing of others.
+    pub(super) fn forget_for(&mut self, purse: &Purse) -> bool {
+        let helps = |oldest: &Queued| oldest.is_charged_with(purse) || oldest.is_pressed();
+        self.frames.front().is_some_and(helps) && self.forget_acked()
+    }
+
     /// Whether a client that has received the messages up to this number can get all the others. `in_flight` more than
     /// those known as written may have arrived.
     pub(super) fn can_resume_after(&self, received: u64, in_flight: usize) -> bool {
@@ -108,7 +121,7 @@ impl ReplayBuffer {
     /// How many of the kept messages above the number `received` are the relay's own, other than errors.
     pub(super) fn announcements_after(&self, received: u64) -> usize {
         let known = received.min(self.sent()).saturating_sub(self.forgotten) as usize;
-        self.frames.iter().skip(known).filter(|queued| matches!(queued.origin, Origin::Relay)).count()
+        self.frames.iter().skip(known).filter(|queued| queued.origin() == Origin::Relay).count()
     }
 
     /// Notes that the connection is lost, and that `in_flight` of the messages in the queue may have arrived all the same.
@@ -127,23 +140,45 @@ impl ReplayBuffer {
         (again, received.saturating_sub(sent))
     }
 
+    /// Frees memory: for the frames that were kept in a burst, and where memory is short for those that have arrived.
+    pub(super) fn shrink(&mut self) {
+        if let Some(last) = self.frames.iter().rposition(Queued::is_pressed) {
+            (0..=last).all(|_| self.forget_acked());
+        }
+        if self.frames.len() < self.frames.capacity() / 4 {
+            self.frames.shrink_to_fit();
+        }
+    }
+
     fn forget_oldest(&mut self) -> bool {
         let Some(oldest) = self.frames.pop_front() else { return false };
-        self.bytes -= oldest.frame.len() + ENTRY_BYTES;
+        self.bytes -= cost(oldest.frame.len());
+        self.error_bytes -= error_cost(&oldest);
         self.forgotten += 1;
         true
     }
+}
+
+/// What a frame costs if it is an error.
+fn error_cost(queued: &Queued) -> usize {
+    if queued.origin() == Origin::Error { cost(queued.frame.len()) } else { 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
+    use super::super::{ConnectionId, Sender};
     use super::*;
+
+    fn queued(origin: Origin) -> Queued {
+        let cause = super::super::Outbox::new(0).sender().clone();
+        Queued::anyway(Bytes::from_static(b"xxxx"), origin, &cause)
+    }
 
     fn keep(kept: &mut ReplayBuffer, count: usize) {
         for _ in 0..count {
-            kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Relay }, usize::MAX);
+            kept.keep(queued(Origin::Relay), usize::MAX);
         }
     }
 
@@ -217,10 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn of_errors_few_bytes_are_kept_even_if_it_is_not_known_that_they_have_arrived() {
+        let account = crate::budget::Budget::new(0, 8 * PLACE_BYTES).address();
+        let cause = Sender::new(ConnectionId(1), account.purse());
+        let mut kept = ReplayBuffer::default();
+        let mut keep = |origin: Origin, bytes: usize| {
+            for _ in 0..bytes / cost(4) {
+                kept.keep(Queued::anyway(Bytes::from_static(b"xxxx"), origin, &cause), usize::MAX);
+            }
+            kept.bytes()
+        };
+        assert!((PLACE_BYTES - cost(4)..=PLACE_BYTES).contains(&keep(Origin::Error, 2 * PLACE_BYTES)));
+        assert!(keep(Origin::Relay, 2 * PLACE_BYTES) > 2 * PLACE_BYTES, "other messages are bounded otherwise");
+        let _pressure = cause.purse().charge_anyway(5 * PLACE_BYTES);
+        assert!((ERROR_BYTES - cost(4)..=ERROR_BYTES).contains(&keep(Origin::Error, 2 * ERROR_BYTES)));
+        assert!(!kept.can_resume_after(0, 0) && kept.can_resume_after(kept.sent(), 0));
+    }
+
+    #[test]
     fn more_than_may_be_kept_is_forgotten_and_sooner_what_has_arrived() {
         let mut kept = ReplayBuffer::default();
         let keep = |kept: &mut ReplayBuffer| {
-            kept.keep(Queued { frame: Bytes::from_static(b"xxxx"), origin: Origin::Error }, 2 * (4 + ENTRY_BYTES));
+            kept.keep(queued(Origin::Error), 2 * cost(4));
         };
         (0..7).for_each(|_| keep(&mut kept));
         assert_eq!((kept.sent(), kept.frames.len()), (7, 4));

@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, advance};
 
+use crate::budget::{Account, Budget};
 use crate::limits::{
-    ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_MESSAGES, SHARE_BYTES, SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES,
-    WRITES_FOR_OTHERS,
+    ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES, STALL,
+    WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
-use crate::outbox::{ConnectionId, Outbox, Pushed, Sink, frame};
+use crate::outbox::{Outbox, Pushed, Sender, Sink, frame};
 
 /// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
 #[derive(Clone, Default)]
@@ -39,6 +40,15 @@ impl Wire {
         let wire = Self::default();
         wire.0.lock().unwrap().room = room;
         let outbox = Outbox::new(0);
+        outbox.connect(Box::new(wire.clone()));
+        (wire, outbox)
+    }
+
+    /// A socket that accepts all, and an outbox in which much may wait.
+    fn with_large_outbox() -> (Self, Outbox) {
+        let wire = Self::default();
+        wire.make_room(usize::MAX);
+        let outbox = Outbox::new(16 * PLACE_BYTES);
         outbox.connect(Box::new(wire.clone()));
         (wire, outbox)
     }
@@ -86,15 +96,15 @@ impl Sink for Wire {
     }
 }
 
-fn sender() -> ConnectionId {
-    Outbox::new(0).id()
+fn sender() -> Sender {
+    Outbox::new(0).sender().clone()
 }
 
 fn bytes(count: usize) -> Bytes {
     vec![b'x'; count].into()
 }
 
-fn push(outbox: &Outbox, sender: ConnectionId, count: usize) -> Pushed {
+fn push(outbox: &Outbox, sender: &Sender, count: usize) -> Pushed {
     outbox.push(sender, &bytes(count), Waker::noop())
 }
 
@@ -117,13 +127,13 @@ impl Wake for Wakes {
 fn an_outbox_that_is_full_as_a_whole_refuses_a_message_without_a_pause_until_some_are_written() {
     let (wire, outbox) = Wire::with_outbox(0);
     let [one, other] = [(); 2].map(|()| sender());
-    assert_eq!(push(&outbox, one, SHARE_BYTES - 1), Pushed::Queued);
-    assert_eq!(push(&outbox, other, 2), Pushed::Busy);
-    assert_eq!(push(&outbox, other, 1), Pushed::Queued);
+    assert_eq!(push(&outbox, &one, SHARE_BYTES - 1), Pushed::Queued);
+    assert_eq!(push(&outbox, &other, 2), Pushed::Busy);
+    assert_eq!(push(&outbox, &other, 1), Pushed::Queued);
     wire.make_room(usize::MAX);
     take_turn(&outbox);
     for _ in 0..3 {
-        assert_eq!(push(&outbox, other, SHARE_BYTES), Pushed::Queued);
+        assert_eq!(push(&outbox, &other, SHARE_BYTES), Pushed::Queued);
         take_turn(&outbox);
     }
 }
@@ -134,8 +144,8 @@ fn who_is_away_makes_nobody_wait() {
     outbox.keep(None);
     let away = outbox.suspend().unwrap();
     let sender = sender();
-    (0..SHARE_MESSAGES).for_each(|_| assert_eq!(push(&away, sender, 1), Pushed::Queued));
-    assert_eq!(push(&away, sender, 1), Pushed::Busy);
+    (0..SHARE_MESSAGES).for_each(|_| assert_eq!(push(&away, &sender, 1), Pushed::Queued));
+    assert_eq!(push(&away, &sender, 1), Pushed::Busy);
     assert!(outbox.suspend().is_none(), "it has moved");
 }
 
@@ -144,9 +154,9 @@ fn as_many_announcements_fit_as_are_not_written_yet() {
     let (wire, outbox) = Wire::with_outbox(0);
     for round in 0..3 {
         assert!(outbox.room_for_announcements(ANNOUNCEMENTS) && !outbox.room_for_announcements(ANNOUNCEMENTS + 1));
-        (0..ANNOUNCEMENTS - 2).for_each(|_| outbox.announce(bytes(1)));
+        (0..ANNOUNCEMENTS - 2).for_each(|_| outbox.announce(outbox.sender(), bytes(1)));
         assert!(outbox.room_for_join() && outbox.room_for_announcements(2), "round {round}");
-        outbox.announce(bytes(1));
+        outbox.announce(outbox.sender(), bytes(1));
         assert!(!outbox.room_for_join() && outbox.room_for_announcements(1), "round {round}");
         wire.make_room(ANNOUNCEMENTS - 1);
         take_turn(&outbox);
@@ -156,12 +166,12 @@ fn as_many_announcements_fit_as_are_not_written_yet() {
 #[test]
 fn who_has_not_read_the_bytes_of_earlier_joins_may_not_join_again() {
     let (wire, outbox) = Wire::with_outbox(0);
-    (0..3).for_each(|_| outbox.announce(bytes(ANNOUNCED_BYTES / 2)));
+    (0..3).for_each(|_| outbox.announce(outbox.sender(), bytes(ANNOUNCED_BYTES / 2)));
     assert!(!outbox.room_for_join());
     wire.make_room(ANNOUNCED_BYTES / 2);
     take_turn(&outbox);
     assert!(outbox.room_for_join());
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     assert!(!outbox.room_for_join());
 }
 
@@ -203,7 +213,7 @@ fn a_ping_and_a_pong_go_first_and_only_the_last_ping_is_answered() {
     assert_eq!(wire.taken(), *frame::pong(b"1"));
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"");
-    outbox.announce(bytes(3));
+    outbox.announce(outbox.sender(), bytes(3));
     outbox.ping();
     outbox.pong(b"2");
     outbox.pong(b"3");
@@ -214,8 +224,8 @@ fn a_ping_and_a_pong_go_first_and_only_the_last_ping_is_answered() {
 #[test]
 fn no_control_frame_goes_into_another_frame() {
     let (wire, outbox) = Wire::with_outbox(2);
-    outbox.announce(Bytes::from_static(b"first"));
-    outbox.announce(Bytes::from_static(b"second"));
+    outbox.announce(outbox.sender(), Bytes::from_static(b"first"));
+    outbox.announce(outbox.sender(), Bytes::from_static(b"second"));
     take_turn(&outbox);
     outbox.ping();
     wire.make_room(usize::MAX);
@@ -228,7 +238,7 @@ fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_wh
     for (room, expected) in [(0, &b"close"[..]), (2, b"firstclose")] {
         let (wire, outbox) = Wire::with_outbox(room);
         outbox.keep(Some(Bytes::from_static(b"first")));
-        outbox.announce(Bytes::from_static(b"second"));
+        outbox.announce(outbox.sender(), Bytes::from_static(b"second"));
         take_turn(&outbox);
         outbox.suspend().unwrap();
         outbox.close(Bytes::from_static(b"close"));
@@ -242,7 +252,7 @@ fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_wh
 fn a_write_offers_so_many_frames_and_bytes_and_at_least_one_frame() {
     let offered = |sizes: &[usize]| {
         let (wire, outbox) = Wire::with_outbox(usize::MAX);
-        sizes.iter().for_each(|size| outbox.announce(bytes(*size)));
+        sizes.iter().for_each(|size| outbox.announce(outbox.sender(), bytes(*size)));
         take_turn(&outbox);
         wire.0.lock().unwrap().offered.clone()
     };
@@ -258,7 +268,7 @@ fn a_socket_that_accepts_a_few_bytes_at_a_time_gets_the_rest_from_where_it_stopp
         let (wire, outbox) = Wire::with_outbox(usize::MAX);
         wire.0.lock().unwrap().at_once = Some(at_once);
         for text in [&b"one"[..], b"two", b"three"] {
-            outbox.announce(Bytes::copy_from_slice(text));
+            outbox.announce(outbox.sender(), Bytes::copy_from_slice(text));
         }
         take_turn(&outbox);
         assert_eq!(wire.taken(), b"onetwothree", "{at_once} at once");
@@ -273,7 +283,7 @@ fn a_socket_that_accepts_a_few_bytes_at_a_time_gets_the_rest_from_where_it_stopp
 fn what_no_write_has_offered_cannot_have_arrived() {
     let (wire, outbox) = Wire::with_outbox(0);
     outbox.keep(None);
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     assert!(outbox.can_resume_after(0) && !outbox.can_resume_after(1));
     wire.make_room(1);
     take_turn(&outbox);
@@ -308,7 +318,7 @@ fn all_that_a_write_under_way_offers_may_have_arrived() {
     let (outbox, answers) = (Arc::new(Outbox::new(0)), Arc::default());
     outbox.connect(Box::new(Curious(Arc::downgrade(&outbox), Arc::clone(&answers))));
     outbox.keep(None);
-    (0..2).for_each(|_| outbox.announce(bytes(1)));
+    (0..2).for_each(|_| outbox.announce(outbox.sender(), bytes(1)));
     take_turn(&outbox);
     assert_eq!(*answers.lock().unwrap(), [true, true, true, false]);
 }
@@ -317,7 +327,7 @@ fn all_that_a_write_under_way_offers_may_have_arrived() {
 fn a_task_writes_so_much_for_another_connection_and_leaves_the_rest_to_it() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     let most = WRITES_FOR_OTHERS * WRITE_FRAMES;
-    (0..2 * most).for_each(|_| outbox.announce(bytes(1)));
+    (0..2 * most).for_each(|_| outbox.announce(outbox.sender(), bytes(1)));
     outbox.flush();
     assert_eq!(wire.taken().len(), most);
     take_turn(&outbox);
@@ -328,7 +338,7 @@ fn a_task_writes_so_much_for_another_connection_and_leaves_the_rest_to_it() {
 fn only_the_connections_task_writes_to_a_stream_that_is_not_direct() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     wire.0.lock().unwrap().is_indirect = true;
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     outbox.flush();
     assert_eq!(wire.taken(), b"");
     take_turn(&outbox);
@@ -342,9 +352,9 @@ fn the_connections_task_is_woken_for_a_new_frame_only_where_nobody_else_may_writ
         wire.0.lock().unwrap().is_indirect = is_indirect;
         let task = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&task));
-        outbox.announce(bytes(1));
+        outbox.announce(outbox.sender(), bytes(1));
         outbox.poll_write(&mut Context::from_waker(&waker)).unwrap();
-        outbox.announce(bytes(1));
+        outbox.announce(outbox.sender(), bytes(1));
         assert_eq!(task.0.load(Relaxed), wakes, "{is_indirect} {room}");
     }
 }
@@ -353,7 +363,7 @@ fn the_connections_task_is_woken_for_a_new_frame_only_where_nobody_else_may_writ
 async fn an_outbox_is_stalled_since_its_socket_accepted_the_last_byte() {
     let (wire, outbox) = Wire::with_outbox(1);
     let start = Instant::now();
-    outbox.announce(bytes(3));
+    outbox.announce(outbox.sender(), bytes(3));
     assert_eq!(take_turn(&outbox).stalled_since, Some(start));
     advance(STALL - Duration::from_millis(1)).await;
     let status = take_turn(&outbox);
@@ -377,7 +387,7 @@ async fn an_outbox_is_stalled_since_its_socket_accepted_the_last_byte() {
 fn what_tls_holds_back_is_flushed_later_although_nothing_is_queued() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     wire.0.lock().unwrap().holds_back = true;
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     assert!(take_turn(&outbox).stalled_since.is_some());
     wire.0.lock().unwrap().holds_back = false;
     assert!(take_turn(&outbox).stalled_since.is_none());
@@ -386,12 +396,12 @@ fn what_tls_holds_back_is_flushed_later_although_nothing_is_queued() {
 #[test]
 fn an_outbox_that_is_closed_takes_nothing_more_and_one_that_is_discarded_writes_nothing_more() {
     let (wire, outbox) = Wire::with_outbox(0);
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     outbox.close(Bytes::from_static(b"close"));
     outbox.close(Bytes::from_static(b"again"));
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     outbox.answer(bytes(1));
-    assert_eq!(push(&outbox, sender(), 1), Pushed::Closed);
+    assert_eq!(push(&outbox, &sender(), 1), Pushed::Closed);
     wire.make_room(usize::MAX);
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"xclose");
@@ -399,11 +409,11 @@ fn an_outbox_that_is_closed_takes_nothing_more_and_one_that_is_discarded_writes_
     assert!(outbox.poll_shutdown(&mut cx).is_ready() && wire.0.lock().unwrap().is_shut);
 
     let (wire, outbox) = Wire::with_outbox(0);
-    outbox.announce(bytes(1));
+    outbox.announce(outbox.sender(), bytes(1));
     outbox.ping();
     outbox.pong(b"");
     outbox.discard();
-    assert_eq!(push(&outbox, sender(), 1), Pushed::Closed);
+    assert_eq!(push(&outbox, &sender(), 1), Pushed::Closed);
     wire.make_room(usize::MAX);
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"");
@@ -417,7 +427,7 @@ fn a_client_that_may_resume_is_asked_what_has_arrived_each_time_that_half_of_a_s
     let half = SHARE_MESSAGES / 2;
     let say = |count: usize| {
         (0..count).for_each(|_| {
-            assert_eq!(push(&outbox, sender, 1), Pushed::Queued);
+            assert_eq!(push(&outbox, &sender, 1), Pushed::Queued);
             take_turn(&outbox);
         });
         take_turn(&outbox);
@@ -442,20 +452,20 @@ fn a_sender_waits_while_what_is_kept_needs_the_room_and_the_pong_wakes_it() {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let [one, other] = [(); 2].map(|()| sender());
-    assert_eq!(push(&outbox, one, SHARE_BYTES / 4), Pushed::Queued);
+    assert_eq!(push(&outbox, &one, SHARE_BYTES / 4), Pushed::Queued);
     take_turn(&outbox);
     assert_eq!(wire.taken().len(), SHARE_BYTES / 4, "and no ping");
-    assert_eq!(outbox.push(other, &bytes(SHARE_BYTES), &waker), Pushed::Full);
+    assert_eq!(outbox.push(&other, &bytes(SHARE_BYTES), &waker), Pushed::Full);
     take_turn(&outbox);
     assert_eq!(wire.taken(), *frame::ping(b"1"));
-    assert_eq!(outbox.push(other, &bytes(SHARE_BYTES), &waker), Pushed::Full);
+    assert_eq!(outbox.push(&other, &bytes(SHARE_BYTES), &waker), Pushed::Full);
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"", "one ping at a time");
     assert_eq!(wakes.0.load(Relaxed), 0);
     assert!(outbox.ack(b"1"));
     assert_eq!(wakes.0.load(Relaxed), 1);
-    assert_eq!(outbox.push(other, &bytes(SHARE_BYTES), &waker), Pushed::Queued);
-    assert_eq!(push(&outbox, one, 1), Pushed::Busy, "what waits needs the room, and no pong will make any");
+    assert_eq!(outbox.push(&other, &bytes(SHARE_BYTES), &waker), Pushed::Queued);
+    assert_eq!(push(&outbox, &one, 1), Pushed::Busy, "what waits needs the room, and no pong will make any");
 }
 
 #[test]
@@ -463,7 +473,7 @@ fn the_relays_own_messages_are_kept_up_to_twice_the_bound() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     outbox.keep(None);
     let write = |count: usize| {
-        (0..count).for_each(|_| outbox.announce(bytes(1024 - 64)));
+        (0..count).for_each(|_| outbox.announce(outbox.sender(), bytes(768)));
         take_turn(&outbox);
         wire.taken();
     };
@@ -471,4 +481,130 @@ fn the_relays_own_messages_are_kept_up_to_twice_the_bound() {
     assert!(outbox.can_resume_after(0));
     write(1);
     assert!(!outbox.can_resume_after(0) && outbox.can_resume_after(1));
+}
+
+/// A sender at an address that may pin so many bytes, and its account.
+fn sender_within(bytes: usize) -> (Sender, Arc<Account>) {
+    let account = Budget::new(0, bytes).address();
+    (Sender::new(Outbox::new(0).id(), account.purse()), account)
+}
+
+#[test]
+fn what_waits_counts_for_its_sender_until_it_is_written_whoever_writes_it() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    let (sender, account) = sender_within(0);
+    assert_eq!(push(&outbox, &sender, 40_000), Pushed::Queued);
+    outbox.announce(&sender, bytes(10_000));
+    assert!((50_000..60_000).contains(&account.used()), "{}", account.used());
+    wire.make_room(usize::MAX);
+    outbox.flush();
+    sender.purse().give_back();
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
+fn so_does_what_a_client_left_behind_that_has_gone() {
+    let (_wire, outbox) = Wire::with_outbox(0);
+    let (sender, account) = sender_within(0);
+    assert_eq!(push(&outbox, &sender, 40_000), Pushed::Queued);
+    drop(sender);
+    assert!(account.used() >= 40_000);
+    outbox.discard();
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
+fn a_message_without_memory_is_refused_and_that_of_another_sender_is_not() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    let ((poor, account), rich) = (sender_within(72 * 1024), sender());
+    assert_eq!(push(&outbox, &poor, 50_000), Pushed::Queued);
+    assert_eq!(push(&outbox, &poor, 10_000), Pushed::Busy);
+    assert_eq!(push(&outbox, &rich, 10_000), Pushed::Queued);
+    outbox.announce(&poor, bytes(10_000));
+    assert!(account.used() > 60_000, "the truth about a room is told in any case");
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    assert_eq!(push(&outbox, &poor, 10_000), Pushed::Queued);
+}
+
+#[test]
+fn a_message_finds_the_memory_of_those_that_were_kept_and_have_arrived() {
+    let (wire, outbox) = Wire::with_large_outbox();
+    let (sender, account) = sender_within(64 * 1024);
+    outbox.keep(None);
+    for _ in 0..4 {
+        assert_eq!(push(&outbox, &sender, 10_000), Pushed::Queued);
+        take_turn(&outbox);
+    }
+    assert!(account.used() > 40_000 && outbox.can_resume_after(0), "they are kept");
+    assert_eq!(push(&outbox, &sender, 40_000), Pushed::Busy, "it is not known yet that they have arrived");
+    outbox.ping();
+    take_turn(&outbox);
+    let pinged = wire.taken();
+    assert!(pinged.ends_with(b"4"), "{:?}", pinged.last());
+    assert!(outbox.ack(b"4") && outbox.can_resume_after(0));
+    assert_eq!(push(&outbox, &sender, 40_000), Pushed::Queued);
+    assert!(!outbox.can_resume_after(0) && outbox.can_resume_after(4));
+}
+
+#[test]
+fn who_has_used_up_its_memory_makes_a_client_forget_nothing_of_others() {
+    let (_wire, outbox) = Wire::with_large_outbox();
+    let (other, (poor, _account)) = (sender(), sender_within(64 * 1024));
+    outbox.keep(None);
+    for sender in [&other, &poor] {
+        assert_eq!(push(&outbox, sender, 10_000), Pushed::Queued);
+        take_turn(&outbox);
+    }
+    outbox.ping();
+    take_turn(&outbox);
+    assert!(outbox.ack(b"2"));
+    for _ in 0..3 {
+        assert_eq!(push(&outbox, &poor, 60_000), Pushed::Busy);
+    }
+    assert!(outbox.can_resume_after(0), "the oldest message is of another address");
+}
+
+#[test]
+fn where_memory_is_short_what_has_arrived_is_not_kept_by_idle_clients_either() {
+    let (_wire, outbox) = Wire::with_outbox(usize::MAX);
+    let (sender, account) = sender_within(64 * 1024);
+    outbox.keep(None);
+    assert_eq!(push(&outbox, &sender, 10_000), Pushed::Queued);
+    take_turn(&outbox);
+    outbox.ping();
+    take_turn(&outbox);
+    assert!(outbox.ack(b"1"));
+    outbox.shrink();
+    assert!(outbox.can_resume_after(0), "there is enough");
+    let pressure = sender.purse().charge(40_000);
+    assert!(account.is_pressed() && pressure.is_some());
+    outbox.shrink();
+    assert!(!outbox.can_resume_after(0) && outbox.can_resume_after(1));
+}
+
+#[test]
+fn what_is_kept_and_has_arrived_is_bounded_however_much_may_wait() {
+    let (_wire, outbox) = Wire::with_large_outbox();
+    outbox.keep(None);
+    let (sender, account) = sender_within(0);
+    for number in 1..=2 * PLACE_BYTES / SHARE_BYTES {
+        assert_eq!(push(&outbox, &sender, SHARE_BYTES), Pushed::Queued);
+        take_turn(&outbox);
+        outbox.ack(number.to_string().as_bytes());
+    }
+    assert!(account.used() < PLACE_BYTES + 4 * SHARE_BYTES, "{}", account.used());
+}
+
+#[test]
+fn a_client_does_not_read_on_until_its_errors_are_few_in_bytes_too() {
+    let (wire, outbox) = Wire::with_outbox(0);
+    let cx = Context::from_waker(Waker::noop());
+    outbox.answer(bytes(ERROR_BYTES - 1));
+    assert!(outbox.poll_answered(&cx).is_ready());
+    outbox.answer(bytes(1));
+    assert!(outbox.poll_answered(&cx).is_pending());
+    wire.make_room(usize::MAX);
+    take_turn(&outbox);
+    assert!(outbox.poll_answered(&cx).is_ready());
 }

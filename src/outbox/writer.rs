@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::queue::State;
-use super::queued::{Origin, Queued};
+use super::queued::{Queued, trim};
 use super::replay::ReplayBuffer;
 use super::{Outbox, Sink, Status, frame};
 use crate::limits::{WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS};
@@ -137,13 +137,14 @@ impl State {
         let pong = self.pong.take();
         // Only the last ping needs a pong: while the socket is not writable, one is queued, not one for each ping.
         if pong.is_some()
-            && let Some(Queued { origin: Origin::Control, frame }) = self.queue.get(between)
-            && frame::is_pong(frame)
+            && let Some(queued) = self.queue.get(between)
+            && !queued.is_message()
+            && frame::is_pong(&queued.frame)
         {
             self.queue.remove(between);
         }
         for frame in [ping, pong].into_iter().flatten() {
-            self.queue.insert(between, Queued { frame, origin: Origin::Control });
+            self.queue.insert(between, Queued::control(frame));
         }
         let mut batch = Batch::default();
         for queued in &self.queue {
@@ -171,13 +172,14 @@ impl State {
         {
             self.written -= first.frame.len();
             if let Some(queued) = self.queue.pop_front() {
-                self.release(queued.frame.len(), queued.origin);
+                self.release(queued.frame.len(), queued.origin());
                 if let Some(kept) = &mut self.kept {
                     Self::keep_written(kept, queued, bound);
                     self.ping |= kept.wants_ping();
                 }
             }
         }
+        trim(&mut self.queue);
     }
 
     fn keep_written(kept: &mut ReplayBuffer, queued: Queued, bound: usize) {

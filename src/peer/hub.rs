@@ -10,9 +10,10 @@ use tokio::time::timeout;
 use super::observer::{Events, Observer, RelayEvent};
 use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
+use crate::budget::Purse;
 use crate::drain::Drain;
 use crate::limits::{self, AUTHORIZE_DEADLINE};
-use crate::outbox::{ConnectionId, Outbox};
+use crate::outbox::{ConnectionId, Outbox, Sender};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
 use crate::room::{IceServers, Rooms};
@@ -90,10 +91,10 @@ impl Hub {
         })
     }
 
-    /// An outbox for a new connection.
-    pub(crate) fn new_outbox(&self) -> Arc<Outbox> {
+    /// An outbox for a new connection, whose messages are charged to `purse`.
+    pub(crate) fn new_outbox(&self, purse: &Arc<Purse>) -> Arc<Outbox> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Outbox::of(ConnectionId::new(number), self.outbox_bytes))
+        Arc::new(Outbox::of(Sender::new(ConnectionId::new(number), Arc::clone(purse)), self.outbox_bytes))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after

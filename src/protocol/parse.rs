@@ -51,7 +51,7 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     fn message(&self, text: &'a str) -> Result<Command<'a>, Refusal> {
         if let Some(key) = self.key_that_stands_twice() {
-            return Err(bad_message(format!("the field {key:?} is present twice")));
+            return Err(bad_message(format!("the field {} is present twice", shortened(&key))));
         }
         let Some(kind) = self.string("type")? else {
             return Err(bad_message("the field \"type\" is missing"));

@@ -12,6 +12,7 @@ use tracing::info;
 use super::QuotaSettings;
 use super::bucket::{Bucket, Rate};
 use super::over_limit::OverLimit;
+use crate::budget::Account;
 use crate::limits;
 
 /// What the clients at one address use.
@@ -27,10 +28,11 @@ pub(crate) struct Address {
     pub(super) joins: Bucket,
     pub(super) bytes: Bucket,
     pub(super) lines: Ration,
+    pub(super) memory: Arc<Account>,
 }
 
 impl Address {
-    pub(super) fn new(network: Network, rules: Arc<Rules>) -> Self {
+    pub(super) fn new(network: Network, rules: Arc<Rules>, memory: Arc<Account>) -> Self {
         Self {
             network,
             rules,
@@ -41,6 +43,7 @@ impl Address {
             joins: Bucket::default(),
             bytes: Bucket::default(),
             lines: Ration::default(),
+            memory,
         }
     }
 
@@ -107,9 +110,9 @@ impl Address {
         bucket.take(rate, 1, self.rules.nanos(Instant::now())).map_err(over)
     }
 
-    /// Whether it has a connection, or a place is held for one.
+    /// Whether it has a connection, or a place is held for one, or it has left behind what pins memory.
     pub(super) fn is_in_use(&self) -> bool {
-        self.connections.load(Relaxed) > 0 || self.held.load(Relaxed) > 0
+        self.connections.load(Relaxed) > 0 || self.held.load(Relaxed) > 0 || self.memory.used() > 0
     }
 
     /// Whether it is the same as an address that never had a client.

@@ -28,7 +28,8 @@ pub(crate) use over_limit::{OverLimit, RefusalPermit};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 use reserve::Reserve;
 
-use crate::limits;
+use crate::budget::{Account, Budget, Charge, Purse};
+use crate::limits::{self, MEBIBYTE};
 use crate::net::info::ConnectionInfo;
 use crate::net::system;
 
@@ -49,6 +50,10 @@ pub(crate) struct QuotaSettings {
     pub address_bytes: u32,
     /// Connections that may be open at a time; without a number, as many as the process's file descriptors allow.
     pub max_connections: Option<usize>,
+    /// Bytes of memory that all may pin.
+    pub memory: usize,
+    /// Bytes of memory that one address may pin.
+    pub address_memory: usize,
 }
 
 impl Default for QuotaSettings {
@@ -61,6 +66,8 @@ impl Default for QuotaSettings {
             address_joins: limits::ADDRESS_JOINS,
             address_bytes: limits::ADDRESS_BYTES,
             max_connections: None,
+            memory: 0,
+            address_memory: limits::ADDRESS_MEMORY_MIB as usize * MEBIBYTE,
         }
     }
 }
@@ -69,6 +76,9 @@ impl Default for QuotaSettings {
 #[derive(Debug)]
 pub(crate) struct Quotas {
     rules: Arc<Rules>,
+    budget: Budget,
+    /// What is pinned by those who have no address that is limited.
+    others: Arc<Account>,
     /// The most connections in all; 0 means no limit.
     max_connections: usize,
     /// The connections in all.
@@ -88,8 +98,11 @@ pub(crate) struct Quotas {
 impl Quotas {
     /// These limits, with nothing used.
     pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
+        let budget = Budget::new(settings.memory, settings.address_memory);
         Arc::new(Self {
             rules: Arc::new(Rules::new(settings, Instant::now())),
+            others: budget.nobody(),
+            budget,
             max_connections: settings.max_connections.unwrap_or_else(|| connections_within(system::descriptor_limit())),
             open: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
@@ -139,21 +152,36 @@ impl Quotas {
     }
 
     fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, OverLimit> {
-        let mut admission = Admission { quotas: Arc::clone(self), address: None, counts_among_all: false };
-        let Some(ip) = ip else { return Ok(admission) };
-        self.sweep_if_due();
+        let address = ip.map(|ip| self.address(ip));
         let most = self.rules.connections;
-        let address = {
-            let network = Network::from(ip);
-            let entry = self.addresses.entry(network);
-            let address = entry.or_insert_with(|| Arc::new(Address::new(network, Arc::clone(&self.rules))));
-            // While the entry is locked, so that it is not removed before.
-            address.connections.fetch_add(1, Relaxed);
-            Arc::clone(&*address)
-        };
-        let open = address.connections.load(Relaxed);
-        admission.address = Some(address);
-        if most > 0 && open > most { Err(OverLimit::Connections(most)) } else { Ok(admission) }
+        let exceeds = address.as_ref().is_some_and(|address| most > 0 && address.connections.load(Relaxed) > most);
+        let purse = address.as_ref().map_or(&self.others, |address| &address.memory).purse();
+        let is_pinned = purse.pin(limits::CONNECTION_BYTES);
+        let is_over_memory = !is_pinned || !purse.has(limits::HTTP_BYTES);
+        purse.give_back();
+        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all: false, is_pinned, purse };
+        if exceeds {
+            return Err(OverLimit::Connections(most));
+        }
+        if is_over_memory { Err(OverLimit::Memory) } else { Ok(admission) }
+    }
+
+    /// What the clients at `ip` use, with one more connection.
+    fn address(&self, ip: IpAddr) -> Arc<Address> {
+        self.sweep_if_due();
+        let network = Network::from(ip);
+        let entry = self.addresses.entry(network);
+        let address =
+            entry.or_insert_with(|| Arc::new(Address::new(network, Arc::clone(&self.rules), self.budget.address())));
+        // While the entry is locked, so that it is not removed before.
+        address.connections.fetch_add(1, Relaxed);
+        Arc::clone(&*address)
+    }
+
+    /// The bytes of memory that are pinned.
+    #[cfg(test)]
+    pub(crate) fn pinned(&self) -> usize {
+        self.budget.used()
     }
 
     /// Counts a place that is held for a client of `address` whose connection is lost; none if it may not be held. There may
@@ -162,10 +190,12 @@ impl Quotas {
     pub(crate) fn hold(self: &Arc<Self>, address: Option<&Arc<Address>>) -> Option<HeldPlace> {
         let held = self.held.fetch_add(1, Relaxed) + 1;
         let at_address = address.map_or(0, |address| address.held.fetch_add(1, Relaxed) + 1);
-        let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned() };
+        let memory = address.map_or(&self.others, |address| &address.memory).purse().charge(limits::OWN_PLACE_BYTES);
+        let is_over_memory = memory.is_none();
+        let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned(), _memory: memory };
         let (most, most_at_address) = (self.max_connections, self.rules.connections);
         let exceeds = (most > 0 && held > most) || (most_at_address > 0 && at_address > most_at_address);
-        if exceeds { None } else { Some(place) }
+        if exceeds || is_over_memory { None } else { Some(place) }
     }
 
     /// How many places are held.
@@ -275,12 +305,21 @@ pub(crate) struct Admission {
     quotas: Arc<Quotas>,
     address: Option<Arc<Address>>,
     counts_among_all: bool,
+    /// Whether the memory of the connection itself is pinned.
+    is_pinned: bool,
+    /// What the connection pins is charged to it.
+    purse: Arc<Purse>,
 }
 
 impl Admission {
     /// The client's address; none if that is not limited.
     pub(crate) fn address(&self) -> Option<&Arc<Address>> {
         self.address.as_ref()
+    }
+
+    /// The purse to which is charged what the connection pins.
+    pub(crate) fn purse(&self) -> &Arc<Purse> {
+        &self.purse
     }
 
     /// Whether a line about this client may be logged.
@@ -297,13 +336,15 @@ impl Admission {
             .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
     }
 
-    /// Counts a TLS handshake.
+    /// Counts a TLS handshake, and until the charge is dropped the memory of TLS.
     ///
     /// # Errors
-    /// [`OverLimit`], if there were too many.
-    pub(crate) fn take_handshake(&self) -> Result<(), OverLimit> {
-        self.address()
-            .map_or(Ok(()), |address| address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes))
+    /// [`OverLimit`], if there were too many, or there is no memory.
+    pub(crate) fn take_handshake(&self) -> Result<Charge, OverLimit> {
+        if let Some(address) = self.address() {
+            address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes)?;
+        }
+        self.purse.charge(limits::TLS_BYTES).ok_or(OverLimit::Memory)
     }
 
     fn network(&self) -> Option<Network> {
@@ -314,6 +355,10 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let quotas = &self.quotas;
+        if self.is_pinned {
+            self.purse.unpin(limits::CONNECTION_BYTES);
+        }
+        self.purse.give_back();
         if self.counts_among_all {
             quotas.open.fetch_sub(1, Relaxed);
         }
@@ -329,6 +374,7 @@ impl Drop for Admission {
 pub(crate) struct HeldPlace {
     quotas: Arc<Quotas>,
     address: Option<Arc<Address>>,
+    _memory: Option<Charge>,
 }
 
 impl Drop for HeldPlace {

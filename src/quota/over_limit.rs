@@ -15,6 +15,8 @@ pub(crate) enum OverLimit {
     Connections(u32),
     /// As many connections as there may be in all.
     All(usize),
+    /// As much memory is pinned as the client's address, or all, may pin.
+    Memory,
     /// Too many upgrades; when the next one is allowed.
     Upgrades(Duration),
     /// Too many TLS handshakes; when the next one is allowed.
@@ -43,7 +45,7 @@ impl OverLimit {
     /// How many seconds later the client may try again.
     pub(crate) fn retry_after(self) -> u64 {
         let wait = match self {
-            Self::Connections(_) | Self::All(_) => limits::REFUSED_RETRY,
+            Self::Connections(_) | Self::All(_) | Self::Memory => limits::REFUSED_RETRY,
             Self::Upgrades(wait) | Self::Handshakes(wait) | Self::Joins(wait) => wait,
         };
         // Rounded up.
@@ -52,7 +54,7 @@ impl OverLimit {
 
     /// Whether the client asked too often, rather than for more than there is.
     pub(crate) fn is_rate(self) -> bool {
-        !matches!(self, Self::Connections(_) | Self::All(_))
+        !matches!(self, Self::Connections(_) | Self::All(_) | Self::Memory)
     }
 }
 
@@ -63,6 +65,7 @@ impl fmt::Display for OverLimit {
                 write!(f, "your address has {most} connections open, as many as --address-connections allows")
             }
             Self::All(most) => write!(f, "the relay has {most} connections open, as many as --max-connections allows"),
+            Self::Memory => f.write_str("as much memory is in use as --address-memory or --memory allows"),
             Self::Upgrades(_) => f.write_str("your address opens WebSockets faster than --address-upgrades allows"),
             Self::Handshakes(_) => f.write_str("your address opens TLS faster than --address-upgrades allows"),
             Self::Joins(_) => f.write_str("your address joins rooms faster than --address-joins allows"),

@@ -98,7 +98,7 @@ async fn a_thousand_upgrades_pass_at_once_and_then_a_hundred_a_second() {
     let home = admit(&quotas, HOME).unwrap();
     let (count, over) = how_often(|| home.take_upgrade());
     assert_eq!((count, over.retry_after(), over.is_rate()), (1_000, 1, true));
-    assert_eq!(how_often(|| home.take_handshake()).0, 1_000, "handshakes count on their own");
+    assert_eq!(how_often(|| home.take_handshake().map(drop)).0, 1_000, "handshakes count on their own");
     assert_eq!(how_often(|| admit(&quotas, "192.0.2.2")?.take_upgrade()).0, 1_000, "and other addresses too");
     advance(Duration::from_secs(1)).await;
     assert_eq!(how_often(|| home.take_upgrade()).0, 100);
@@ -305,4 +305,41 @@ async fn one_refused_connection_of_an_address_at_a_time_is_worth_a_handshake() {
 fn connections_leave_some_descriptors_to_the_rest() {
     assert_eq!([20_000, 1_024, 256, 20].map(|limit| connections_within(Some(limit))), [19_000, 960, 192, 10]);
     assert_eq!(connections_within(None), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_has_pinned_its_memory_gets_no_connection_and_no_place_until_it_is_given_back() {
+    let quotas = quotas(QuotaSettings { address_memory: MEBIBYTE, ..QuotaSettings::default() });
+    let home = admit(&quotas, HOME).unwrap();
+    let pinned = std::iter::from_fn(|| home.purse().charge(10_000)).collect::<Vec<_>>();
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::Memory);
+    assert!(quotas.hold(home.address()).is_none());
+    admit(&quotas, "192.0.2.2").unwrap();
+    drop(home);
+    assert_eq!(quotas.addresses(), 1, "what it left behind still counts");
+    assert_eq!(admit(&quotas, HOME).unwrap_err(), OverLimit::Memory);
+    drop(pinned);
+    assert!(admit(&quotas, HOME).is_ok() && quotas.pinned() == 0);
+    assert_eq!(quotas.addresses(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_pins_memory_while_the_charge_of_its_handshake_lives() {
+    let settings = QuotaSettings { address_upgrades: 0, address_memory: MEBIBYTE, ..QuotaSettings::default() };
+    let quotas = quotas(settings);
+    let home = admit(&quotas, HOME).unwrap();
+    let handshakes: Vec<_> = std::iter::from_fn(|| home.take_handshake().ok()).collect();
+    assert!((15..19).contains(&handshakes.len()), "{}", handshakes.len());
+    assert_eq!(home.take_handshake().unwrap_err(), OverLimit::Memory);
+    drop(handshakes);
+    assert!(home.take_handshake().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_and_held_places_pin_memory_themselves() {
+    let quotas = quotas(QuotaSettings { address_connections: 0, address_memory: MEBIBYTE, ..QuotaSettings::default() });
+    let connections = std::iter::from_fn(|| admit(&quotas, HOME).ok()).collect::<Vec<_>>();
+    let most = MEBIBYTE / limits::CONNECTION_BYTES;
+    assert!((most / 2..most).contains(&connections.len()), "{}", connections.len());
+    assert!(quotas.hold(connections[0].address()).is_some(), "a place is smaller than a connection and its request");
 }

@@ -14,7 +14,7 @@ use super::room::Locked;
 use super::table::{Membership, Rooms};
 use super::wrong_passwords::WrongPasswords;
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::CloseRequest;
+use crate::outbox::{CloseRequest, Sender};
 
 impl Rooms {
     /// Enters a room: sends the client `joined` and the held offer, and `peer_joined` to the others. If the room is locked,
@@ -37,7 +37,7 @@ impl Rooms {
                 self.remove(&room);
                 continue;
             }
-            let (id, sender) = (pending.id.clone(), pending.outbox.id());
+            let (id, sender) = (pending.id.clone(), pending.outbox.sender().clone());
             let entered = locked.enter(pending, &self.wrong_passwords);
             let is_closed = entered.is_err() && locked.state.close_if_empty();
             drop(locked);
@@ -63,7 +63,7 @@ impl Locked<'_> {
         }
         if let Some(door) = &mut self.state.door {
             if let Err(error) = door.check(&pending, &self.room.name, wrong_passwords) {
-                self.tell_of_guesses();
+                self.tell_of_guesses(pending.outbox.sender());
                 return Err(error);
             }
             if door.is_closed_to(pending.role) {
@@ -87,14 +87,14 @@ impl Locked<'_> {
 
     /// Tells the host that somebody guesses the password, if it has not just been told. It is left out if it does not fit
     /// beside what the host must learn.
-    fn tell_of_guesses(&mut self) {
+    fn tell_of_guesses(&mut self, guesser: &Sender) {
         let announcements = 1 + self.state.reserved();
         let Some(host) = self.state.host().map(|host| Arc::clone(&host.outbox)) else { return };
         let Some(password) = self.state.door.as_mut().and_then(|door| door.password.as_mut()) else { return };
         if password.is_guessed() && host.room_for_announcements(announcements) {
             password.note_told();
             let event = Event::Notice { code: NoticeCode::PasswordGuessing };
-            self.at_no_charge(|room| room.post.tell(&host, &event));
+            self.at_no_charge(|room| room.post.tell(guesser, &host, &event));
         }
     }
 

@@ -4,7 +4,9 @@ use bytes::Bytes;
 
 use super::event::{Signal, SignalKind};
 use super::names::PeerId;
+use crate::budget::Charge;
 use crate::limits::HELD_BYTES;
+use crate::outbox::Sender;
 
 /// An unanswered offer, and the candidates that followed.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(super) struct HeldOffer {
     frames: Vec<u8>,
     /// The size of the messages as they were sent, in bytes.
     bytes: usize,
+    /// The memory of the frames.
+    charge: Charge,
 }
 
 impl HeldOffer {
@@ -23,22 +27,36 @@ impl HeldOffer {
     pub(super) fn hold(
         held: &mut Option<Self>,
         signal: &Signal<'_>,
-        from: &PeerId,
+        (from, sender): (&PeerId, &Sender),
         frame: &Bytes,
         alone: bool,
     ) -> bool {
         match (signal.kind, held) {
             (SignalKind::Offer, held) if alone && signal.bytes <= HELD_BYTES => {
-                *held = Some(Self { from: from.clone(), frames: frame.to_vec(), bytes: signal.bytes });
-                true
+                let charge = sender.purse().charge(frame.len());
+                *held = charge.map(|charge| Self {
+                    from: from.clone(),
+                    frames: frame.to_vec(),
+                    bytes: signal.bytes,
+                    charge,
+                });
+                held.is_some()
             }
-            (SignalKind::OfferIce, Some(held)) if held.takes(signal, from) => {
-                held.frames.extend_from_slice(frame);
-                held.bytes += signal.bytes;
-                true
-            }
+            (SignalKind::OfferIce, Some(held)) => held.takes(signal, from) && held.add(signal, frame),
             _ => false,
         }
+    }
+
+    /// Holds another message; returns whether there is memory for it.
+    fn add(&mut self, signal: &Signal<'_>, frame: &Bytes) -> bool {
+        let bytes = self.frames.len() + frame.len();
+        // A table that grows doubles.
+        if bytes > self.frames.capacity() && !self.charge.resize(2 * bytes) {
+            return false;
+        }
+        self.frames.extend_from_slice(frame);
+        self.bytes += signal.bytes;
+        true
     }
 
     /// Drops the held offer once it is answered, or its sender offers again.
@@ -53,6 +71,11 @@ impl HeldOffer {
     /// Drops the held offer when its sender leaves.
     pub(super) fn note_leave(held: &mut Option<Self>, id: &PeerId) {
         held.take_if(|held| held.from == *id);
+    }
+
+    /// The bytes of the frames.
+    pub(super) fn bytes(&self) -> usize {
+        self.frames.len()
     }
 
     /// The frames for a peer that joins.

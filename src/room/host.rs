@@ -66,7 +66,9 @@ impl Locked<'_> {
         let door = self.state.door.get_or_insert_default();
         door.is_locked = is_locked;
         let knockers = if is_locked { Vec::new() } else { door.take_all() };
-        self.post.announce(&self.state.members, &Event::Room { is_locked });
+        if let Some(host) = self.state.host() {
+            self.post.announce(host.outbox.sender(), &self.state.members, &Event::Room { is_locked });
+        }
         for knocker in knockers {
             self.give_up_unread(NEWCOMER);
             match self.check(&knocker.pending) {
@@ -110,9 +112,14 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Checks whether each member has room for one more message about the room, and all knocks.
+    /// Checks whether each member has room for one more message about the room, and all knocks; and whether there is memory
+    /// for that.
     fn check_room_for_change(&self) -> Result<(), Refusal> {
-        if self.state.have_room(self.state.change()) { Ok(()) } else { Err(JoinError::Unavailable.into()) }
+        if !self.state.have_room(self.state.change()) {
+            return Err(JoinError::Unavailable.into());
+        }
+        let host = self.state.host().filter(|host| !self.state.has_memory_for_change(host.outbox.sender()));
+        host.map_or(Ok(()), |_| Err(JoinError::NoMemory.into()))
     }
 }
 

@@ -53,12 +53,13 @@ impl Locked<'_> {
         if !has_room {
             return Err(JoinError::Unavailable);
         }
+        self.state.check_memory(&pending)?;
         if let Some((serial, refusal)) = gives_way {
             self.at_no_charge(|room| room.refuse_knock(serial, refusal));
         }
-        self.post.tell(&pending.outbox, &Event::Waiting);
+        self.post.tell(pending.outbox.sender(), &pending.outbox, &Event::Waiting);
         if let Some(host) = self.state.host() {
-            self.post.tell(&host.outbox, &Event::Knock(pending.as_peer()));
+            self.post.tell(pending.outbox.sender(), &host.outbox, &Event::Knock(pending.as_peer()));
         }
         let (outcome, knock) = oneshot::channel();
         self.state.door.get_or_insert_default().push(Knocker { serial, pending, outcome });

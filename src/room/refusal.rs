@@ -130,10 +130,12 @@ pub(super) fn displaced() -> Refusal {
 /// What somebody hears who chose an id that another one is vouched for.
 pub(super) const DISPLACED: &str = "somebody came whose id this is: the relay knows that one by it; choose another id";
 
-/// The refusal of a message from `from` to `to`, which is the id of nobody else in the room.
+/// The refusal of a message from `from` to `to`, which is the id of nobody else in the room. What cannot be an id is not
+/// repeated: it may be as long as the message was.
 pub(super) fn not_found(to: &str, from: &PeerId) -> Refusal {
     let message = if to == from.as_str() { "that is your own id" } else { "nobody in this room has that id" };
-    Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to: Some(to.to_owned()) }
+    let to = PeerId::parse(to).is_ok().then(|| to.to_owned());
+    Refusal { code: ErrorCode::PeerNotFound, message: message.into(), to }
 }
 
 impl From<NameError> for Refusal {
@@ -162,6 +164,9 @@ pub enum JoinError {
     /// A member has not read the messages about earlier joins and leaves.
     #[error("a member of the room has not yet read about earlier joins and leaves: try again in a moment")]
     Unavailable,
+    /// There is no memory for what the client would cause.
+    #[error("as much memory is in use as --address-memory or --memory allows: try again in a moment")]
+    NoMemory,
     /// The room has a password, and this is another one or none.
     #[error("the room has a password, and this is not it")]
     WrongPassword,
@@ -181,7 +186,7 @@ impl From<JoinError> for Refusal {
         let code = match error {
             JoinError::Full(_) | JoinError::TooManyKnocks(_) => ErrorCode::RoomFull,
             JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable => ErrorCode::Unavailable,
+            JoinError::Unavailable | JoinError::NoMemory => ErrorCode::Unavailable,
             JoinError::WrongPassword => ErrorCode::WrongPassword,
             JoinError::TooManyGuesses => ErrorCode::RateLimited,
             JoinError::Banned => ErrorCode::Denied,

@@ -13,7 +13,7 @@ use super::names::PeerId;
 use super::refusal::{ErrorCode, Refusal, not_found};
 use super::state::State;
 use super::table::Membership;
-use crate::outbox::{ConnectionId, Pushed};
+use crate::outbox::{Pushed, Sender};
 
 /// The outcome of relaying a signal.
 #[derive(Debug, Default)]
@@ -60,13 +60,13 @@ impl Membership {
         if let Some(to) = &signal.to {
             let receiver = state.members.iter().find(|member| member.id.as_str() == to && member.id != *from);
             let receiver = receiver.ok_or_else(|| not_found(to, from))?;
-            relayed.push(receiver, self.sender, &frame, waker, deferred);
+            relayed.push(receiver, &self.sender, &frame, waker, deferred);
         } else {
             let alone = state.members.len() == 1;
-            let held = HeldOffer::hold(&mut state.held, signal, from, &frame, alone);
+            let held = HeldOffer::hold(&mut state.held, signal, (from, &self.sender), &frame, alone);
             // By the number rather than the id, which is one more place in memory to look at for each member.
             for member in state.members.iter().filter(|member| member.serial != self.serial) {
-                relayed.push(member, self.sender, &frame, waker, deferred);
+                relayed.push(member, &self.sender, &frame, waker, deferred);
             }
             if relayed.receivers == 0 && !held {
                 return Err(Refusal::new(ErrorCode::PeerNotFound, "nobody else is in the room"));
@@ -95,9 +95,9 @@ impl Membership {
         }
         let Member { outbox, .. } = state.member(blocked.serial)?;
         deferred.add(outbox);
-        Some(match outbox.push(self.sender, frame, waker) {
+        Some(match outbox.push(&self.sender, frame, waker) {
             Pushed::Full if is_late(outbox.is_stalled()) => {
-                outbox.give_up(self.sender);
+                outbox.give_up(&self.sender);
                 Pushed::Busy
             }
             pushed => pushed,
@@ -120,7 +120,7 @@ impl State {
 }
 
 impl Relayed {
-    fn push(&mut self, member: &Member, sender: ConnectionId, frame: &Bytes, waker: &Waker, deferred: &mut Deferred) {
+    fn push(&mut self, member: &Member, sender: &Sender, frame: &Bytes, waker: &Waker, deferred: &mut Deferred) {
         self.receivers += 1;
         match member.outbox.push(sender, frame, waker) {
             Pushed::Queued => deferred.add(&member.outbox),

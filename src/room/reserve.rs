@@ -3,10 +3,13 @@
 
 use super::door::Knocker;
 use super::event::LeaveReason;
+use super::held_offer::HeldOffer;
 use super::member::{Member, PendingMember};
 use super::refusal::JoinError;
 use super::room::Locked;
 use super::state::State;
+use crate::limits::{CHANGE_BYTES, NEWCOMER_BYTES};
+use crate::outbox::Sender;
 
 /// What a newcomer needs: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a `host`.
 pub(super) const NEWCOMER: usize = 2 + 2;
@@ -24,7 +27,23 @@ impl State {
         if self.members.len() - replaced >= capacity {
             return Err(JoinError::Full(capacity));
         }
-        if self.have_room(NEWCOMER) { Ok(()) } else { Err(JoinError::Unavailable) }
+        if !self.have_room(NEWCOMER) {
+            return Err(JoinError::Unavailable);
+        }
+        self.check_memory(pending)
+    }
+
+    /// Whether there is memory for all that `pending` may cause before it sends anything: what it is told, and what the
+    /// others are.
+    pub(super) fn check_memory(&self, pending: &PendingMember) -> Result<(), JoinError> {
+        let held = self.held.as_ref().filter(|_| self.members.len() == 1).map_or(0, HeldOffer::bytes);
+        let bytes = pending.ice_servers.json().len() + held + (1 + self.members.len()) * NEWCOMER_BYTES;
+        if pending.outbox.sender().purse().has(bytes) { Ok(()) } else { Err(JoinError::NoMemory) }
+    }
+
+    /// Whether there is memory for what `cause` tells each member, and for the knocks that a new host hears of.
+    pub(super) fn has_memory_for_change(&self, cause: &Sender) -> bool {
+        cause.purse().has((self.members.len() + 2 * self.knockers().len()) * CHANGE_BYTES)
     }
 
     /// Whether `pending` may have its id, and how many members it replaces.

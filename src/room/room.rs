@@ -15,7 +15,7 @@ use super::names::{LOBBY, PeerId, RoomName};
 use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
 use crate::limits::LOBBY_CAPACITY;
-use crate::outbox::{CloseRequest, Outbox};
+use crate::outbox::{CloseRequest, Outbox, Sender};
 
 /// One room.
 #[derive(Debug)]
@@ -89,27 +89,32 @@ impl Room {
 }
 
 impl Post<'_> {
-    /// Tells `members`.
-    pub(super) fn announce<'m>(&mut self, members: impl IntoIterator<Item = &'m Member>, event: &Event<'_>) {
+    /// Tells `members` what `cause` has caused, to which the memory for it is charged.
+    pub(super) fn announce<'m>(
+        &mut self,
+        cause: &Sender,
+        members: impl IntoIterator<Item = &'m Member>,
+        event: &Event<'_>,
+    ) {
         let mut members = members.into_iter().peekable();
         if members.peek().is_none() {
             return;
         }
         let Some(frame) = (self.encode)(event) else { return };
         for member in members {
-            self.send(&member.outbox, frame.clone());
+            self.send(cause, &member.outbox, frame.clone());
         }
     }
 
-    /// Tells the client of `outbox`.
-    pub(super) fn tell(&mut self, outbox: &Arc<Outbox>, event: &Event<'_>) {
+    /// Tells the client of `outbox` what `cause` has caused.
+    pub(super) fn tell(&mut self, cause: &Sender, outbox: &Arc<Outbox>, event: &Event<'_>) {
         if let Some(frame) = (self.encode)(event) {
-            self.send(outbox, frame);
+            self.send(cause, outbox, frame);
         }
     }
 
-    fn send(&mut self, outbox: &Arc<Outbox>, frame: Bytes) {
-        outbox.announce(frame);
+    fn send(&mut self, cause: &Sender, outbox: &Arc<Outbox>, frame: Bytes) {
+        outbox.announce(cause, frame);
         self.note_delivery(outbox);
     }
 
@@ -151,13 +156,13 @@ impl Locked<'_> {
         if resume.is_some() {
             newcomer.outbox.keep(joined);
         } else {
-            joined.into_iter().for_each(|frame| newcomer.outbox.announce(frame));
+            joined.into_iter().for_each(|frame| newcomer.outbox.announce(newcomer.outbox.sender(), frame));
         }
         post.note_delivery(&newcomer.outbox);
         if let (Some(held), [_]) = (&state.held, others) {
-            newcomer.outbox.announce(held.frames());
+            newcomer.outbox.announce(newcomer.outbox.sender(), held.frames());
         }
-        post.announce(others, &Event::PeerJoined(newcomer.as_peer()));
+        post.announce(newcomer.outbox.sender(), others, &Event::PeerJoined(newcomer.as_peer()));
         if host.serial == serial {
             self.at_no_charge(|room| room.announce_host(Some(serial)));
         }
@@ -214,7 +219,8 @@ impl Locked<'_> {
         self.state.forget_offer(&member.id);
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
-            self.post.announce(&self.state.members, &Event::PeerLeft { id: &member.id, reason });
+            let left = Event::PeerLeft { id: &member.id, reason };
+            self.post.announce(member.outbox.sender(), &self.state.members, &left);
             if was_host {
                 self.at_no_charge(|room| room.announce_host(None));
             }
@@ -262,16 +268,17 @@ impl Locked<'_> {
         let (state, post) = (&*self.state, &mut self.post);
         let Some(host) = state.host() else { return };
         let others = state.members.iter().filter(|member| Some(member.serial) != knows);
-        post.announce(others, &Event::Host { id: &host.id });
+        post.announce(host.outbox.sender(), others, &Event::Host { id: &host.id });
         for knocker in state.knockers() {
-            post.tell(&host.outbox, &Event::Knock(knocker.pending.as_peer()));
+            post.tell(knocker.pending.outbox.sender(), &host.outbox, &Event::Knock(knocker.pending.as_peer()));
         }
     }
 
     /// Tells the host that somebody knocks no more.
     pub(super) fn tell_knock_gone(&mut self, knocker: &Knocker) {
         if let Some(host) = self.state.host() {
-            self.post.tell(&host.outbox, &Event::KnockGone { id: &knocker.pending.id });
+            let gone = Event::KnockGone { id: &knocker.pending.id };
+            self.post.tell(knocker.pending.outbox.sender(), &host.outbox, &gone);
         }
     }
 }

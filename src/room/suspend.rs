@@ -48,7 +48,8 @@ impl Membership {
         let mut room = self.room.lock(deferred);
         if !is_awaited {
             room.give_up_unread(AWAY);
-            if !room.state.others_have_room(self.serial, AWAY) {
+            let has_memory = room.state.has_memory_for_change(&self.sender);
+            if !has_memory || !room.state.others_have_room(self.serial, AWAY) {
                 return Err(PlaceLost);
             }
         }
@@ -69,8 +70,10 @@ impl Membership {
     ///
     /// # Errors
     /// [`PlaceLost`]; then the member has no connection as before.
-    pub(crate) fn resume(&self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<Replayed, PlaceLost> {
-        self.room.lock(deferred).resume(self.serial, returning)
+    pub(crate) fn resume(&mut self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<Replayed, PlaceLost> {
+        let replayed = self.room.lock(deferred).resume(self.serial, returning)?;
+        self.sender.charge_to(returning.outbox.sender());
+        Ok(replayed)
     }
 }
 
@@ -149,7 +152,7 @@ impl Locked<'_> {
     fn announce_to_others(&mut self, position: usize, event: for<'e> fn(&'e PeerId) -> Event<'e>) {
         let (state, post) = (&*self.state, &mut self.post);
         if let Some((before, [member, after @ ..])) = state.members.split_at_checked(position) {
-            post.announce(before.iter().chain(after), &event(&member.id));
+            post.announce(member.outbox.sender(), before.iter().chain(after), &event(&member.id));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::event::{Encoder, LeaveReason};
 use super::names::{PeerId, RoomName};
 use super::room::Room;
 use super::wrong_passwords::WrongPasswords;
-use crate::outbox::ConnectionId;
+use crate::outbox::Sender;
 
 /// The rooms by name. Each has at least one member.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Membership {
     rooms: Arc<Rooms>,
     pub(super) room: Arc<Room>,
     pub(super) id: PeerId,
-    pub(super) sender: ConnectionId,
+    pub(super) sender: Sender,
     /// Its number in the room.
     pub(super) serial: u64,
     has_left: bool,
@@ -74,7 +74,7 @@ impl Rooms {
 }
 
 impl Membership {
-    pub(super) fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: ConnectionId, serial: u64) -> Self {
+    pub(super) fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: Sender, serial: u64) -> Self {
         Self { rooms, room, id, sender, serial, has_left: false }
     }
 

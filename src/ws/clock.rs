@@ -23,7 +23,7 @@ pub(super) struct Clock {
     /// When the first byte of the incomplete message arrived.
     pub(super) message: Option<Instant>,
     /// Since when the connection is throttled, and when to check again. Throttled means that the relay does not read
-    /// from it because of the byte rate, or until the client has read its errors.
+    /// from it because of the byte rate, until the client has read its errors, or until there is memory for more.
     throttled: Option<(Instant, Instant)>,
     pub(super) empty_frames: EmptyFrames,
 }
@@ -124,6 +124,11 @@ impl Clock {
     pub(super) fn throttle(&mut self, now: Instant, until: Instant) {
         let since = self.throttled.map_or(now, |(since, _)| since);
         self.throttled = Some((since, until));
+    }
+
+    /// Since when the relay does not read from the connection, if it does not.
+    pub(super) fn throttled_since(&self) -> Option<Instant> {
+        self.throttled.map(|(since, _)| since)
     }
 
     /// Notes that the relay reads from the connection again.

@@ -18,7 +18,10 @@ use super::clock::{Clock, Heartbeat};
 use super::close::{Disconnect, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
-use crate::limits::{CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MESSAGES_A_TURN, PING_INTERVAL, READ_BYTES};
+use crate::limits::{
+    CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
+    READ_BYTES,
+};
 use crate::outbox::{Outbox, Status};
 use crate::peer::Session;
 use crate::room::Deferred;
@@ -38,6 +41,8 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Whether they may contain a whole frame.
     is_decodable: bool,
+    /// Bytes that are pinned for what has arrived and is not handled yet.
+    pinned: u32,
     /// Whether the client had more answers to read than it may when that was last looked at.
     has_unread_answers: bool,
 }
@@ -88,6 +93,7 @@ impl Connection {
             decoder: Decoder::new(max_message_bytes),
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
+            pinned: 0,
             has_unread_answers: false,
         }
     }
@@ -104,7 +110,7 @@ impl Connection {
     pub(crate) async fn close(&mut self, end: &Disconnect, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
-                self.outbox.announce(goaway);
+                self.outbox.announce(self.outbox.sender(), goaway);
             }
             self.outbox.close(frame);
             let patience = if matches!(end, Disconnect::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
@@ -181,6 +187,11 @@ impl Connection {
                 break Poll::Pending;
             }
             self.has_unread_answers = false;
+            if !self.has_memory() {
+                pass.clock.throttle(now, now + MEMORY_PAUSE);
+                let is_over = pass.clock.throttled_since().is_some_and(|since| now >= since + MESSAGE_DEADLINE);
+                break if is_over { Poll::Ready(Disconnect::Unfinished) } else { Poll::Pending };
+            }
             if let Some(until) = pass.session.rate().next_read(now) {
                 pass.clock.throttle(now, until);
                 break Poll::Pending;
@@ -287,6 +298,22 @@ impl Connection {
         (taken, stop)
     }
 
+    /// Pins the memory of what has arrived in part; whether there is as much, so that more may be read.
+    fn has_memory(&mut self) -> bool {
+        let bytes = (self.rest.capacity() + self.decoder.buffered()) as u32;
+        if bytes == self.pinned {
+            return true;
+        }
+        let purse = self.outbox.sender().purse();
+        match bytes.checked_sub(self.pinned) {
+            Some(more) if !purse.pin(more as usize) => return false,
+            Some(_) => {}
+            None => purse.unpin((self.pinned - bytes) as usize),
+        }
+        self.pinned = bytes;
+        true
+    }
+
     fn keep(&mut self, rest: &[u8], is_decodable: bool) {
         self.is_decodable = is_decodable && !rest.is_empty();
         if rest.is_empty() {
@@ -319,6 +346,12 @@ impl Connection {
         };
         self.outbox.shrink();
         Ok(status)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.outbox.sender().purse().unpin(self.pinned as usize);
     }
 }
 

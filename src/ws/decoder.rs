@@ -81,6 +81,11 @@ impl Decoder {
         self.is_fragmented || self.frame.is_some()
     }
 
+    /// The memory of what has arrived in part, in bytes.
+    pub(super) fn buffered(&self) -> usize {
+        self.message.capacity() + self.control.capacity()
+    }
+
     /// Decodes the next item from the front of `input`, and returns also how many bytes it consumed. Without an item,
     /// and with no bytes consumed, `input` is the incomplete header of a frame.
     pub(super) fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<(usize, Option<Item<'a>>), Violation> {

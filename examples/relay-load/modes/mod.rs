@@ -3,6 +3,7 @@
 pub(crate) mod churn;
 pub(crate) mod flood;
 pub(crate) mod idle;
+pub(crate) mod memory;
 pub(crate) mod pace;
 pub(crate) mod plan;
 pub(crate) mod slow;

@@ -10,6 +10,7 @@ use super::knock::{Knocking, Via};
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::budget::Charge;
 use crate::protocol::Join;
 use crate::quota::OverLimit;
 use crate::room::names::PeerId;
@@ -21,6 +22,8 @@ pub(super) struct Deciding {
     join: Join,
     via: Via,
     decision: Decision,
+    /// The memory of what the authorizer sees.
+    _memory: Charge,
 }
 
 /// Why a client cannot join.
@@ -59,18 +62,25 @@ impl Session {
             return Err(Refusal::new(ErrorCode::Unavailable, message).into());
         }
         self.rate.take_join()?;
+        let said = self.upgrade.as_deref().map(|(said, _)| said);
         let request = JoinRequest {
             room: join.room.clone(),
             id: join.id.take(),
             name: join.name.take(),
             address: self.address,
-            origin: self.upgrade.as_ref().and_then(|upgrade| upgrade.origin.clone()),
-            headers: self.upgrade.as_ref().map(|upgrade| upgrade.named.clone()).unwrap_or_default(),
+            origin: said.and_then(|said| said.origin.clone()),
+            headers: said.map(|said| said.named.clone()).unwrap_or_default(),
             token: join.token.take(),
         };
         match self.hub.authorize(&request) {
             Answer::Now(answer) => self.decide(join, via, answer, deferred)?,
-            Answer::Later(decision) => self.stage = Stage::Deciding(Box::new(Deciding { join, via, decision })),
+            Answer::Later(decision) => {
+                let token = request.token.as_ref().map_or(0, |token| token.reveal().len());
+                let bytes = token + self.upgrade.as_deref().map_or(0, |(said, _)| said.bytes());
+                let memory = self.outbox.sender().purse().charge(bytes);
+                let _memory = memory.ok_or_else(|| Refusal::from(JoinError::NoMemory))?;
+                self.stage = Stage::Deciding(Box::new(Deciding { join, via, decision, _memory }));
+            }
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::hub::Hub;
 use super::observer::RelayEvent;
+use crate::budget::Charge;
 use crate::outbox::{Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
@@ -46,8 +47,8 @@ pub(crate) struct Session {
     rate: RateLimiter,
     /// The client's address, for the authorizer.
     address: Option<IpAddr>,
-    /// What the upgrade said, for the authorizer, unless it said nothing.
-    upgrade: Option<Box<UpgradeHeaders>>,
+    /// What the upgrade said, for the authorizer, unless it said nothing; and its memory.
+    upgrade: Option<Box<(UpgradeHeaders, Charge)>>,
     stage: Stage,
     /// Whether the peer has neither been in a room nor at one that was locked.
     is_new: bool,
@@ -66,6 +67,14 @@ pub(crate) struct UpgradeHeaders {
     pub origin: Option<String>,
     /// The headers that the operator named, with their names in lower case.
     pub named: Vec<(String, Secret)>,
+}
+
+impl UpgradeHeaders {
+    /// The bytes of the texts.
+    fn bytes(&self) -> usize {
+        let named = self.named.iter().map(|(name, value)| name.len() + value.reveal().len());
+        self.origin.as_ref().map_or(0, String::len) + named.sum::<usize>()
+    }
 }
 
 /// Where a session is in its life.
@@ -105,13 +114,17 @@ impl Session {
         address: Option<IpAddr>,
         upgrade: UpgradeHeaders,
     ) -> Self {
+        let upgrade = (upgrade != UpgradeHeaders::default()).then(|| {
+            let memory = outbox.sender().purse().charge_anyway(upgrade.bytes());
+            Box::new((upgrade, memory))
+        });
         Self {
             hub,
             connection,
             outbox,
             rate,
             address,
-            upgrade: (upgrade != UpgradeHeaders::default()).then(|| upgrade.into()),
+            upgrade,
             stage: Stage::Idle,
             is_new: true,
             joined_as: None,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Session, Stage};
+use crate::budget::Charge;
 use crate::limits::{PAUSE, STALL};
 use crate::outbox::Pushed;
 use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Signal};
@@ -16,6 +17,8 @@ use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Si
 #[derive(Debug)]
 pub(super) struct Pause {
     frame: Bytes,
+    /// The memory of the frame.
+    _memory: Option<Charge>,
     blocked: Vec<Blocked>,
     is_broadcast: bool,
     /// The `ref` of the signal.
@@ -26,10 +29,17 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// A pause for what `relayed` could not deliver.
-    pub(super) fn new(relayed: Relayed, is_broadcast: bool, reference: Option<&str>, now: Instant) -> Self {
+    /// A pause for what `relayed` could not deliver, whose memory is charged.
+    pub(super) fn new(
+        relayed: Relayed,
+        memory: Option<Charge>,
+        is_broadcast: bool,
+        reference: Option<&str>,
+        now: Instant,
+    ) -> Self {
         let Relayed { frame, blocked, .. } = relayed;
-        Self { frame, blocked, is_broadcast, reference: reference.map(str::to_owned), since: now, looked: None }
+        let reference = reference.map(str::to_owned);
+        Self { frame, _memory: memory, blocked, is_broadcast, reference, since: now, looked: None }
     }
 
     /// When to look again at the latest: twice in the time that makes a socket stalled, since each look lets its task try
@@ -88,7 +98,13 @@ impl Session {
             self.refuse(&Refusal::peer_busy(id), reference);
         }
         if !relayed.blocked.is_empty() {
-            self.pause(Pause::new(relayed, signal.to.is_none(), reference, now));
+            let bytes = relayed.frame.len() + relayed.blocked.len() * size_of::<Blocked>();
+            let memory = self.outbox.sender().purse().charge(bytes);
+            let has_memory = memory.is_some();
+            self.pause(Pause::new(relayed, memory, signal.to.is_none(), reference, now));
+            if !has_memory {
+                self.stop_pause();
+            }
         }
         Ok(())
     }

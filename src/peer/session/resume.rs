@@ -8,11 +8,11 @@ use std::task::{self, Poll, Waker, ready};
 use tokio::time::Instant;
 
 use super::{JoinRefusal, Session, Stage};
-use crate::limits::TAKEN_MESSAGES;
+use crate::limits::{RESUMED_BYTES, TAKEN_MESSAGES};
 use crate::peer::observer::RelayEvent;
 use crate::peer::resume::{Resumption, Suspended, Takeover, resume_failed};
 use crate::protocol::Resume;
-use crate::room::{Deferred, Event, Refusal};
+use crate::room::{Deferred, Event, JoinError, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
@@ -84,6 +84,9 @@ impl Session {
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
         self.rate.take_join().map_err(JoinRefusal::from)?;
+        if !self.outbox.sender().purse().has(self.hub.ice_servers.json().len() + RESUMED_BYTES) {
+            return Err(JoinError::NoMemory.into());
+        }
         let Resume { token, received } = resume;
         let takeover =
             self.hub.resumptions.take_over(token, *received, &self.outbox, waker).ok_or_else(resume_failed)?;

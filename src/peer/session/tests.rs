@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
+use crate::budget::{Charge, PURSE, Purse};
 use crate::limits::{AWAY_AFTER, BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
-use crate::quota::Admission;
+use crate::quota::{Admission, QuotaSettings};
 use crate::room::LeaveReason;
 use crate::testing::MemorySocket;
 
@@ -32,6 +33,15 @@ impl Client {
         let rate = hub.quotas.rate_limiter(admission.address());
         let session = Session::new(Arc::clone(hub), 1, outbox, rate, Some(address), Default::default());
         Self { session, socket, _admission: Some(admission) }
+    }
+
+    /// A client whose messages are charged to `purse`.
+    fn paying_from(hub: &Arc<Hub>, room: usize, purse: &Arc<Purse>) -> Self {
+        let outbox = hub.new_outbox(purse);
+        let socket = MemorySocket::connected_to(&outbox, room);
+        let rate = RateLimiter::new(0, 0, Instant::now());
+        let session = Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default());
+        Self { session, socket, _admission: None }
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
@@ -372,4 +382,151 @@ async fn an_authorizer_may_take_time_and_a_late_answer_is_a_refusal() {
         let heard = client.hears().concat();
         assert!(heard.contains(answer), "{heard}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_repeats_no_more_of_a_message_than_an_id_and_a_ref() {
+    let mut client = client();
+    client.answer(r#"{"type":"join","room":"r","id":"me"}"#);
+    let long = "x".repeat(60_000);
+    for commands in ["kick", "admit", "deny", "make_host", "offer"] {
+        let error = client.answer(&format!(r#"{{"type":"{commands}","to":"{long}","sdp":"","ref":"m"}}"#));
+        assert!(error.contains("peer_not_found") && !error.contains(r#""to""#), "{commands}");
+    }
+    let error = client.answer(r#"{"type":"offer","to":"nobody","sdp":""}"#);
+    assert!(error.contains(r#""to":"nobody""#), "{error}");
+    let twice = client.answer(&format!(r#"{{"type":"offer","{long}":1,"{long}":1}}"#));
+    assert!(twice.contains("is present twice") && twice.len() < 300, "{}", twice.len());
+    let spaces = client.answer(&format!(r#"{{"type":"leave","ref":"{}"}}"#, "x".repeat(60_000)));
+    assert!(spaces.contains("bad_message") && spaces.len() < 300, "{}", spaces.len());
+}
+
+/// A hub in which each address may pin 1 MiB.
+fn narrow_hub() -> Arc<Hub> {
+    let quotas = QuotaSettings { address_memory: 1024 * 1024, ..QuotaSettings::default() };
+    Hub::new(HubSettings { room_capacity: 8, quotas, ..HubSettings::default() }, Arc::new(Open), None)
+}
+
+/// A client at this address, which reads so many bytes.
+fn client_at(hub: &Arc<Hub>, ip: &str, room: usize) -> (Client, Arc<Admission>) {
+    let admission = hub.quotas.admit(Some(ip.parse().unwrap())).unwrap();
+    (Client::paying_from(hub, room, admission.purse()), admission)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_pinned_the_memory_of_its_address_hears_of_busy_peers_and_nobody_else_does() {
+    let hub = narrow_hub();
+    let offer = format!(r#"{{"type":"offer","to":"b","sdp":"{}"}}"#, "x".repeat(50_000));
+    let mut pairs: Vec<_> = (0..20).map(|_| [(); 2].map(|()| client_at(&hub, "192.0.2.1", 10_000))).collect();
+    for (room, [(one, _), (other, _)]) in pairs.iter_mut().enumerate() {
+        one.says(&format!(r#"{{"type":"join","room":"{room}","id":"a"}}"#)).unwrap();
+        other.says(&format!(r#"{{"type":"join","room":"{room}","id":"b"}}"#)).unwrap();
+    }
+    let mut busy = 0;
+    for [(one, _), _] in &mut pairs {
+        one.says(&offer).unwrap();
+        for _ in 0..4 {
+            let _ = one.poll_waiting();
+            tokio::time::advance(PAUSE).await;
+        }
+        busy += one.hears().concat().matches("peer_busy").count();
+    }
+    assert!((1..20).contains(&busy), "{busy}");
+    let [(mut one, _a), (mut other, _b)] = [(); 2].map(|()| client_at(&hub, "192.0.2.2", usize::MAX));
+    one.answer(r#"{"type":"join","room":"honest","id":"a"}"#);
+    other.answer(r#"{"type":"join","room":"honest","id":"b"}"#);
+    assert!(one.hears().concat().contains("peer_joined"));
+    assert_eq!(one.answer(&offer), "");
+    assert!(other.hears().concat().contains("offer"));
+    drop((pairs, one, other, _a, _b));
+    assert_eq!(hub.quotas.pinned(), 0);
+}
+
+#[test]
+fn who_has_pinned_the_memory_of_its_address_joins_later_and_leaves_no_offer() {
+    let hub = narrow_hub();
+    let (mut client, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    assert!(client.answer(r#"{"type":"join","room":"r"}"#).contains("joined"));
+    let pinned = std::iter::from_fn(|| admission.purse().charge(1000)).collect::<Vec<_>>();
+    let offer = format!(r#"{{"type":"offer","sdp":"{}"}}"#, "x".repeat(PURSE));
+    assert!(client.answer(&offer).contains("peer_not_found"));
+    client.answer(r#"{"type":"leave"}"#);
+    let refused = client.answer(r#"{"type":"join","room":"r"}"#);
+    assert!(refused.contains("unavailable") && refused.contains("--address-memory"), "{refused}");
+    drop(pinned);
+    assert!(client.answer(r#"{"type":"join","room":"r"}"#).contains("joined"));
+    assert_eq!(client.answer(&offer), "");
+}
+
+/// All the memory of an address.
+fn pin_all(admission: &Admission) -> Vec<Charge> {
+    let bytes = [1000, 10].into_iter();
+    bytes.flat_map(|bytes| std::iter::from_fn(move || admission.purse().charge(bytes))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_room_pins_memory_and_without_memory_it_does_not_wait() {
+    let hub = narrow_hub();
+    let (mut one, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let (mut stalled, _other) = client_at(&hub, "192.0.2.2", 1_000);
+    one.answer(r#"{"type":"join","room":"r","id":"a"}"#);
+    stalled.answer(r#"{"type":"join","room":"r","id":"b"}"#);
+    one.hears();
+    let offer = format!(r#"{{"type":"offer","to":"b","sdp":"{}"}}"#, "x".repeat(50_000));
+    assert_eq!(one.answer(&offer), "");
+    let before = admission.purse().account().used();
+    assert_eq!(one.answer(&offer), "");
+    assert!(one.session.is_waiting() && admission.purse().account().used() >= before + 40_000);
+    while one.poll_waiting().is_pending() {
+        tokio::time::advance(PAUSE).await;
+    }
+    assert!(one.hears().concat().contains("peer_busy"));
+    admission.purse().give_back();
+    assert!(admission.purse().account().used() <= before);
+    stalled.session.leave(LeaveReason::Left, &mut Deferred::default());
+
+    let (mut next, _next) = client_at(&hub, "192.0.2.2", 1_000);
+    next.answer(r#"{"type":"join","room":"r","id":"b"}"#);
+    one.hears();
+    assert_eq!(one.answer(&offer), "");
+    let _pinned = pin_all(&admission);
+    assert!(one.answer(&offer).contains("peer_busy") && !one.session.is_waiting());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_memory_a_host_changes_nothing_and_nobody_comes_back() {
+    let hub = narrow_hub();
+    let (mut host, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let joined = host.answer(r#"{"type":"join","room":"r","id":"a","resume":true}"#);
+    let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+    let resume = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
+    let mut pinned = Vec::new();
+    for command in [r#"{"type":"lock","locked":true}"#, r#"{"type":"make_host","to":"a"}"#] {
+        pinned.push(pin_all(&admission));
+        let refused = host.answer(command);
+        assert!(refused.contains("unavailable") && refused.contains("--address-memory"), "{refused}");
+    }
+    drop(pinned);
+    let (mut next, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let pinned = pin_all(&admission);
+    assert!(next.answer(&resume).contains("unavailable"));
+    drop(pinned);
+    next.answer(&resume);
+    host.session.end(LeaveReason::Closed, Some(Instant::now()), "taken over");
+    assert!(next.poll_waiting().is_ready() && next.hears().concat().contains("resumed"), "the place stayed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_upgrade_said_pins_memory_as_long_as_it_is_known() {
+    let hub = narrow_hub();
+    let (client, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
+    let before = admission.purse().account().used();
+    let said = UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))] };
+    let outbox = hub.new_outbox(admission.purse());
+    let rate = RateLimiter::new(0, 0, Instant::now());
+    let session = Session::new(Arc::clone(&hub), 2, outbox, rate, None, said);
+    assert!(admission.purse().account().used() >= before + 100_000);
+    drop((session, client));
+    admission.purse().give_back();
+    assert!(admission.purse().account().used() <= before);
 }
