@@ -58,6 +58,9 @@ pub const SHARE_MESSAGES: usize = 64;
 /// Bytes of one sender that may be queued for one receiver: one message of the largest size by default. An empty share
 /// takes a message of any size.
 pub const SHARE_BYTES: usize = 64 * 1024;
+/// Shares that the senders of one address may fill together in the outbox of a client that is away, or does not read: more than
+/// the seven others of a room of eight send at once (245 messages). So visitors leave room for others.
+pub const ADDRESS_SHARES: usize = 4;
 /// Messages of the relay itself (`joined`, `peer_joined`, `peer_left`, `host`) that may be queued for one client. When
 /// all members of a room of 256 join and leave at once, each member gets three for each other member.
 pub const ANNOUNCEMENTS: usize = 1024;

@@ -27,6 +27,7 @@ mod limits {
 
     pub const SHARE_MESSAGES: usize = 2;
     pub const SHARE_BYTES: usize = 1024;
+    pub const ADDRESS_SHARES: usize = 4;
     pub const PLACE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
     pub const ANNOUNCED_BYTES: usize = 1024;
@@ -48,7 +49,7 @@ use bytes::Bytes;
 use loom::future::block_on;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use outbox::{CloseRequest, Outbox, Pushed, Sender, Sink};
+use outbox::{CloseRequest, Outbox, Pushed, Sender, Sink, Topic};
 
 /// A socket that accepts as many bytes as it has room for, and wakes the last task that found it full.
 #[derive(Clone)]
@@ -283,7 +284,7 @@ fn a_task_that_has_written_enough_for_another_connection_leaves_the_rest_to_it()
             thread::spawn(move || write_until(&outbox, &socket, 3))
         };
         for announcement in [b"a", b"b", b"c"] {
-            outbox.announce(outbox.sender(), Bytes::from_static(announcement));
+            outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(announcement));
         }
         outbox.flush();
         task.join().unwrap();

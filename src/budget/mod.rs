@@ -61,6 +61,8 @@ pub(crate) struct Account {
     all: Arc<Total>,
     limit: usize,
     used: AtomicUsize,
+    /// Whether it is of one address, rather than of all that have none.
+    is_address: bool,
 }
 
 impl Budget {
@@ -72,16 +74,16 @@ impl Budget {
 
     /// The account of an address that used nothing so far.
     pub(crate) fn address(&self) -> Arc<Account> {
-        self.account(self.address_limit)
+        self.account(self.address_limit, true)
     }
 
     /// An account that counts only among all: for who has no address, or one that is not limited.
     pub(crate) fn nobody(&self) -> Arc<Account> {
-        self.account(UNLIMITED)
+        self.account(UNLIMITED, false)
     }
 
-    fn account(&self, limit: usize) -> Arc<Account> {
-        Arc::new(Account { all: Arc::clone(&self.all), limit, used: AtomicUsize::new(0) })
+    fn account(&self, limit: usize, is_address: bool) -> Arc<Account> {
+        Arc::new(Account { all: Arc::clone(&self.all), limit, used: AtomicUsize::new(0), is_address })
     }
 
     /// The bytes that are pinned, with what purses have left.
@@ -101,6 +103,11 @@ impl Account {
     /// is left to what happens until idle clients give theirs up.
     pub(crate) fn is_pressed(&self) -> bool {
         self.used.load(Relaxed) > self.limit / 2 || self.all.used.load(Relaxed) > self.all.limit / 2
+    }
+
+    /// Whether it is the account of one address.
+    pub(crate) fn is_address(&self) -> bool {
+        self.is_address
     }
 
     /// The bytes that its address has pinned, with what purses have left.

@@ -8,7 +8,7 @@ use super::queue::{Count, State};
 use super::queued::Queued;
 use super::replay::ReplayBuffer;
 use super::share::Shares;
-use super::{Outbox, Replayed};
+use super::{Outbox, Replayed, Topic};
 use crate::limits::{ANNOUNCEMENTS, PLACE_BYTES};
 
 /// What moves from one outbox to another.
@@ -25,7 +25,7 @@ impl Outbox {
         let mut state = self.lock();
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         state.kept = Some(Box::new(ReplayBuffer::new(unnumbered)));
-        first.into_iter().for_each(|frame| self.announce_to(&mut state, &self.owner, frame));
+        first.into_iter().for_each(|frame| self.announce_to(&mut state, &self.owner, Topic::Start, frame));
     }
 
     /// Keeps nothing any more.
@@ -75,13 +75,14 @@ impl Outbox {
         }
         let mut backlog = old.take_backlog()?;
         let mut state = new.lock();
-        new.announce_to(&mut state, new.sender(), resumed);
+        new.announce_to(&mut state, new.sender(), Topic::Start, resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
         backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
         let bytes = again.iter().map(|queued| queued.frame.len()).sum();
         let replayed = Replayed { messages: again.len(), bytes };
-        for queued in again {
+        for mut queued in again {
+            queued.settle();
             state.account(&queued);
             state.queue.push_back(queued);
         }
@@ -113,13 +114,14 @@ impl State {
         let in_flight = self.in_flight();
         let mut kept = self.kept.take()?;
         kept.note_loss(in_flight);
-        let begun = if self.is_writing { usize::from(self.offered) } else { usize::from(self.written > 0) };
-        let rest = self.queue.iter().take(begun);
+        let rest = self.queue.iter().take(self.begun());
         let rest = rest.map(|queued| Queued::control(queued.frame.clone())).collect();
         let queue = std::mem::replace(&mut self.queue, rest);
         (self.bytes, self.announcements, self.errors) = (0, Count::default(), Count::default());
         let unnumbered = std::mem::take(&mut kept.unnumbered);
-        let queue = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
+        let mut queue: VecDeque<_> = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
+        // They may have arrived, under their numbers.
+        queue.iter_mut().take(in_flight).for_each(Queued::settle);
         // Those who are paused look again, and find the messages where they are now.
         self.shares.wake_all();
         Some(Backlog { queue, shares: std::mem::take(&mut self.shares), kept })

@@ -8,6 +8,8 @@
 //!   sender is paused: the relay does not read from it, for [`PAUSE`](crate::limits::PAUSE) at most, so that a burst
 //!   slows down to the pace of its receiver.
 //! - An outbox is **stalled** when frames are queued and its socket has accepted nothing for [`STALL`].
+//! - An outbox is **crowded** by an address when its client is away, or stalled, and the senders of that address have
+//!   [`ADDRESS_SHARES`](crate::limits::ADDRESS_SHARES) shares there together. It counts as full for them.
 //! - A receiver is **busy** for a sender from the moment that the sender gives up ([`Outbox::give_up`]), because the
 //!   outbox is stalled or the pause is over, until the share is at most half full. Meanwhile the sender's messages are
 //!   refused with `peer_busy`. An outbox that is full as a whole refuses a message in the same way, without a pause.
@@ -41,6 +43,7 @@ mod queued;
 mod replay;
 mod share;
 mod sink;
+mod topic;
 mod writer;
 
 use std::collections::VecDeque;
@@ -55,12 +58,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::budget::Purse;
-use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES, STALL};
+use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES};
 use crate::sync::Mutex;
 use queue::State;
 use queued::{Origin, Queued};
 use share::Shares;
 pub(crate) use sink::Sink;
+pub(crate) use topic::Topic;
 
 /// Identifies a connection of a relay, also as a sender. It stays the same however often the connection joins a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -217,10 +221,11 @@ impl Outbox {
         // The messages that are kept need their room until the next pong.
         let is_kept_full = !has_room && state.ask_for_pong();
         let waits = !state.kept.as_ref().is_some_and(|kept| kept.is_away);
+        let is_crowded = (!waits || state.is_stalled()) && state.is_crowded_by(sender, frame.len());
         let share = state.shares.entry(sender.id);
         let pushed = if share.is_busy {
             Pushed::Busy
-        } else if has_room && share.fits(frame.len()) {
+        } else if has_room && !is_crowded && share.fits(frame.len()) {
             if let Some(queued) = Queued::of(sender, frame, &mut state.kept) {
                 share.add(frame.len());
                 state.bytes += frame.len();
@@ -252,13 +257,20 @@ impl Outbox {
 
     /// Queues a message of the relay itself, which is charged to its `cause`. It always fits, because each join, each knock and
     /// each command of a host first checks [`room_for_announcements`](Self::room_for_announcements).
-    pub(crate) fn announce(&self, cause: &Sender, frame: Bytes) {
-        self.announce_to(&mut self.lock(), cause, frame);
+    /// What is needless because of it, and was not written yet, is dropped, and so is itself if it says nothing new ([`Topic`]).
+    pub(crate) fn announce(&self, cause: &Sender, topic: Topic, frame: Bytes) {
+        self.announce_to(&mut self.lock(), cause, topic, frame);
     }
 
     /// Whether `more` messages of the relay fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
         self.lock().announcements.messages() + more <= ANNOUNCEMENTS
+    }
+
+    /// How many messages of the relay wait.
+    #[cfg(test)]
+    pub(crate) fn announcements(&self) -> usize {
+        self.lock().announcements.messages()
     }
 
     /// Whether the client has read enough of its earlier joins to join one more room.
@@ -339,7 +351,7 @@ impl Outbox {
 
     /// Whether the socket has accepted nothing for [`STALL`] although frames are queued.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.stalled_since().is_some_and(|since| since.elapsed() >= STALL)
+        self.lock().is_stalled()
     }
 
     /// Frees the memory that the last burst needed, and what is kept just in case where memory is short. Call it rarely:
@@ -358,10 +370,10 @@ impl Outbox {
         }
     }
 
-    fn announce_to(&self, state: &mut State, cause: &Sender, frame: Bytes) {
-        if !state.is_closed {
+    fn announce_to(&self, state: &mut State, cause: &Sender, topic: Topic, frame: Bytes) {
+        if !state.is_closed && !state.cancel_out(topic, cause.id) {
             state.announcements.add(frame.len());
-            self.enqueue(state, Queued::anyway(frame, Origin::Relay, cause));
+            self.enqueue(state, Queued::announcement(frame, topic, cause));
         }
     }
 

@@ -7,11 +7,11 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::CloseRequest;
 use super::queued::{Origin, Queued};
 use super::replay::ReplayBuffer;
 use super::share::Shares;
-use crate::limits::{ERROR_BYTES, ERROR_MESSAGES};
+use super::{CloseRequest, Sender};
+use crate::limits::{ADDRESS_SHARES, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES, SHARE_MESSAGES, STALL};
 
 /// What an outbox has below its lock.
 #[derive(Default)]
@@ -107,6 +107,31 @@ impl State {
         let Some(kept) = &self.kept else { return false };
         self.ping |= kept.may_ping();
         kept.bytes() > 0
+    }
+
+    /// Whether the socket has accepted nothing for [`STALL`] although frames are queued.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled_since.is_some_and(|since| since.elapsed() >= STALL)
+    }
+
+    /// Whether one more message of `bytes` of `sender` is more than those of its address may have waiting together.
+    pub(super) fn is_crowded_by(&self, sender: &Sender, bytes: usize) -> bool {
+        if !sender.purse().account().is_address() {
+            return false;
+        }
+        let of_address =
+            |queued: &&Queued| matches!(queued.origin(), Origin::Sender(_)) && queued.is_charged_with(sender.purse());
+        let (mut messages, mut sum) = (0, 0);
+        for queued in self.queue.iter().filter(of_address) {
+            messages += 1;
+            sum += queued.frame.len();
+        }
+        messages > 0 && (messages >= ADDRESS_SHARES * SHARE_MESSAGES || sum + bytes > ADDRESS_SHARES * SHARE_BYTES)
+    }
+
+    /// How many frames at the front of the queue a write has begun with.
+    pub(super) fn begun(&self) -> usize {
+        if self.is_writing { usize::from(self.offered) } else { usize::from(self.written > 0) }
     }
 
     /// Counts a frame that is added to the queue.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::replay::ReplayBuffer;
+use super::topic::Topic;
 use super::{ConnectionId, Sender};
 use crate::budget::Purse;
 
@@ -39,21 +40,64 @@ pub(super) enum Origin {
     Control,
 }
 
-/// An [`Origin`] in half of its size: numbers that no connection has stand for the others.
-#[derive(Debug, Clone, Copy)]
+/// An [`Origin`] in half of its size, and what an announcement is about: numbers that no connection has stand for all that
+/// is no message of a peer. Their highest bit is set, the next seven say what kind it is, and the rest is the number of the
+/// member that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tag(u64);
 
 impl Tag {
-    const RELAY: u64 = u64::MAX;
-    const ERROR: u64 = u64::MAX - 1;
-    const CONTROL: u64 = u64::MAX - 2;
+    const ERROR: u64 = Self::of(0, 0);
+    const CONTROL: u64 = Self::of(1, 0);
+    const MEMBER_BITS: u32 = 56;
+
+    const fn of(kind: u64, member: u64) -> u64 {
+        1 << 63 | kind << Self::MEMBER_BITS | member & ((1 << Self::MEMBER_BITS) - 1)
+    }
+
+    /// What the announcement is about; none if this is of something else.
+    fn topic(self) -> Option<Topic> {
+        let (kind, member) = (self.0 >> Self::MEMBER_BITS, self.0 & ((1 << Self::MEMBER_BITS) - 1));
+        Some(match kind.checked_sub(1 << 7)? {
+            2 => Topic::Other,
+            3 => Topic::Start,
+            4 => Topic::Joined(member),
+            5 => Topic::Left(member),
+            6 => Topic::Away(member),
+            7 => Topic::Back(member),
+            8 => Topic::Knock(member),
+            9 => Topic::KnockGone(member),
+            12 => Topic::KnockAgain(member),
+            10 => Topic::Host,
+            11 => Topic::Lock,
+            _ => return None,
+        })
+    }
+}
+
+impl From<Topic> for Tag {
+    fn from(topic: Topic) -> Self {
+        Self(match topic {
+            Topic::Other => Self::of(2, 0),
+            Topic::Start => Self::of(3, 0),
+            Topic::Joined(member) => Self::of(4, member),
+            Topic::Left(member) => Self::of(5, member),
+            Topic::Away(member) => Self::of(6, member),
+            Topic::Back(member) => Self::of(7, member),
+            Topic::Knock(member) => Self::of(8, member),
+            Topic::KnockGone(member) => Self::of(9, member),
+            Topic::KnockAgain(member) => Self::of(12, member),
+            Topic::Host => Self::of(10, 0),
+            Topic::Lock => Self::of(11, 0),
+        })
+    }
 }
 
 impl From<Origin> for Tag {
     fn from(origin: Origin) -> Self {
         Self(match origin {
             Origin::Sender(ConnectionId(number)) => number,
-            Origin::Relay => Self::RELAY,
+            Origin::Relay => return Topic::Other.into(),
             Origin::Error => Self::ERROR,
             Origin::Control => Self::CONTROL,
         })
@@ -63,9 +107,9 @@ impl From<Origin> for Tag {
 impl From<Tag> for Origin {
     fn from(Tag(number): Tag) -> Self {
         match number {
-            Tag::RELAY => Self::Relay,
             Tag::ERROR => Self::Error,
             Tag::CONTROL => Self::Control,
+            number if number >> 63 == 1 => Self::Relay,
             number => Self::Sender(ConnectionId(number)),
         }
     }
@@ -92,6 +136,13 @@ impl Queued {
         Self { frame, origin: origin.into(), purse: Some(Arc::clone(&cause.purse)) }
     }
 
+    /// An announcement about `topic`, which cannot be refused either.
+    pub(super) fn announcement(frame: Bytes, topic: Topic, cause: &Sender) -> Self {
+        let mut queued = Self::anyway(frame, Origin::Relay, cause);
+        queued.set_topic(topic);
+        queued
+    }
+
     /// A control frame.
     pub(super) fn control(frame: Bytes) -> Self {
         Self { frame, origin: Origin::Control.into(), purse: None }
@@ -100,6 +151,15 @@ impl Queued {
     /// Whose frame it is.
     pub(super) fn origin(&self) -> Origin {
         self.origin.into()
+    }
+
+    /// What it is about, if it is an announcement.
+    pub(super) fn topic(&self) -> Option<Topic> {
+        self.origin.topic()
+    }
+
+    pub(super) fn set_topic(&mut self, topic: Topic) {
+        self.origin = topic.into();
     }
 
     /// Whether memory is so short where it is charged that it should not be kept just in case.
@@ -170,6 +230,14 @@ mod tests {
         assert_eq!(size_of::<Queued>(), 6 * size_of::<u64>());
         for origin in [Origin::Sender(ConnectionId(7)), Origin::Relay, Origin::Error, Origin::Control] {
             assert_eq!(Origin::from(Tag::from(origin)), origin);
+            assert_eq!(Tag::from(origin).topic(), (origin == Origin::Relay).then_some(Topic::Other));
+        }
+        let of_a_member =
+            [Topic::Joined, Topic::Left, Topic::Away, Topic::Back, Topic::Knock, Topic::KnockAgain, Topic::KnockGone];
+        for topic in
+            [Topic::Other, Topic::Start, Topic::Host, Topic::Lock].into_iter().chain(of_a_member.map(|topic| topic(7)))
+        {
+            assert_eq!((Tag::from(topic).topic(), Origin::from(Tag::from(topic))), (Some(topic), Origin::Relay));
         }
     }
 }

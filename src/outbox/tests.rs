@@ -14,7 +14,7 @@ use crate::limits::{
     ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES, STALL,
     WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
-use crate::outbox::{Outbox, Pushed, Sender, Sink, frame};
+use crate::outbox::{Outbox, Pushed, Sender, Sink, Topic, frame};
 
 /// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
 #[derive(Clone, Default)]
@@ -154,9 +154,9 @@ fn as_many_announcements_fit_as_are_not_written_yet() {
     let (wire, outbox) = Wire::with_outbox(0);
     for round in 0..3 {
         assert!(outbox.room_for_announcements(ANNOUNCEMENTS) && !outbox.room_for_announcements(ANNOUNCEMENTS + 1));
-        (0..ANNOUNCEMENTS - 2).for_each(|_| outbox.announce(outbox.sender(), bytes(1)));
+        (0..ANNOUNCEMENTS - 2).for_each(|_| outbox.announce(outbox.sender(), Topic::Other, bytes(1)));
         assert!(outbox.room_for_join() && outbox.room_for_announcements(2), "round {round}");
-        outbox.announce(outbox.sender(), bytes(1));
+        outbox.announce(outbox.sender(), Topic::Other, bytes(1));
         assert!(!outbox.room_for_join() && outbox.room_for_announcements(1), "round {round}");
         wire.make_room(ANNOUNCEMENTS - 1);
         take_turn(&outbox);
@@ -166,12 +166,12 @@ fn as_many_announcements_fit_as_are_not_written_yet() {
 #[test]
 fn who_has_not_read_the_bytes_of_earlier_joins_may_not_join_again() {
     let (wire, outbox) = Wire::with_outbox(0);
-    (0..3).for_each(|_| outbox.announce(outbox.sender(), bytes(ANNOUNCED_BYTES / 2)));
+    (0..3).for_each(|_| outbox.announce(outbox.sender(), Topic::Other, bytes(ANNOUNCED_BYTES / 2)));
     assert!(!outbox.room_for_join());
     wire.make_room(ANNOUNCED_BYTES / 2);
     take_turn(&outbox);
     assert!(outbox.room_for_join());
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     assert!(!outbox.room_for_join());
 }
 
@@ -213,7 +213,7 @@ fn a_ping_and_a_pong_go_first_and_only_the_last_ping_is_answered() {
     assert_eq!(wire.taken(), *frame::pong(b"1"));
     take_turn(&outbox);
     assert_eq!(wire.taken(), b"");
-    outbox.announce(outbox.sender(), bytes(3));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(3));
     outbox.ping();
     outbox.pong(b"2");
     outbox.pong(b"3");
@@ -224,8 +224,8 @@ fn a_ping_and_a_pong_go_first_and_only_the_last_ping_is_answered() {
 #[test]
 fn no_control_frame_goes_into_another_frame() {
     let (wire, outbox) = Wire::with_outbox(2);
-    outbox.announce(outbox.sender(), Bytes::from_static(b"first"));
-    outbox.announce(outbox.sender(), Bytes::from_static(b"second"));
+    outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(b"first"));
+    outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(b"second"));
     take_turn(&outbox);
     outbox.ping();
     wire.make_room(usize::MAX);
@@ -238,7 +238,7 @@ fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_wh
     for (room, expected) in [(0, &b"close"[..]), (2, b"firstclose")] {
         let (wire, outbox) = Wire::with_outbox(room);
         outbox.keep(Some(Bytes::from_static(b"first")));
-        outbox.announce(outbox.sender(), Bytes::from_static(b"second"));
+        outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(b"second"));
         take_turn(&outbox);
         outbox.suspend().unwrap();
         outbox.close(Bytes::from_static(b"close"));
@@ -252,7 +252,7 @@ fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_wh
 fn a_write_offers_so_many_frames_and_bytes_and_at_least_one_frame() {
     let offered = |sizes: &[usize]| {
         let (wire, outbox) = Wire::with_outbox(usize::MAX);
-        sizes.iter().for_each(|size| outbox.announce(outbox.sender(), bytes(*size)));
+        sizes.iter().for_each(|size| outbox.announce(outbox.sender(), Topic::Other, bytes(*size)));
         take_turn(&outbox);
         wire.0.lock().unwrap().offered.clone()
     };
@@ -268,7 +268,7 @@ fn a_socket_that_accepts_a_few_bytes_at_a_time_gets_the_rest_from_where_it_stopp
         let (wire, outbox) = Wire::with_outbox(usize::MAX);
         wire.0.lock().unwrap().at_once = Some(at_once);
         for text in [&b"one"[..], b"two", b"three"] {
-            outbox.announce(outbox.sender(), Bytes::copy_from_slice(text));
+            outbox.announce(outbox.sender(), Topic::Other, Bytes::copy_from_slice(text));
         }
         take_turn(&outbox);
         assert_eq!(wire.taken(), b"onetwothree", "{at_once} at once");
@@ -283,7 +283,7 @@ fn a_socket_that_accepts_a_few_bytes_at_a_time_gets_the_rest_from_where_it_stopp
 fn what_no_write_has_offered_cannot_have_arrived() {
     let (wire, outbox) = Wire::with_outbox(0);
     outbox.keep(None);
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     assert!(outbox.can_resume_after(0) && !outbox.can_resume_after(1));
     wire.make_room(1);
     take_turn(&outbox);
@@ -318,7 +318,7 @@ fn all_that_a_write_under_way_offers_may_have_arrived() {
     let (outbox, answers) = (Arc::new(Outbox::new(0)), Arc::default());
     outbox.connect(Box::new(Curious(Arc::downgrade(&outbox), Arc::clone(&answers))));
     outbox.keep(None);
-    (0..2).for_each(|_| outbox.announce(outbox.sender(), bytes(1)));
+    (0..2).for_each(|_| outbox.announce(outbox.sender(), Topic::Other, bytes(1)));
     take_turn(&outbox);
     assert_eq!(*answers.lock().unwrap(), [true, true, true, false]);
 }
@@ -327,7 +327,7 @@ fn all_that_a_write_under_way_offers_may_have_arrived() {
 fn a_task_writes_so_much_for_another_connection_and_leaves_the_rest_to_it() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     let most = WRITES_FOR_OTHERS * WRITE_FRAMES;
-    (0..2 * most).for_each(|_| outbox.announce(outbox.sender(), bytes(1)));
+    (0..2 * most).for_each(|_| outbox.announce(outbox.sender(), Topic::Other, bytes(1)));
     outbox.flush();
     assert_eq!(wire.taken().len(), most);
     take_turn(&outbox);
@@ -338,7 +338,7 @@ fn a_task_writes_so_much_for_another_connection_and_leaves_the_rest_to_it() {
 fn only_the_connections_task_writes_to_a_stream_that_is_not_direct() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     wire.0.lock().unwrap().is_indirect = true;
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     outbox.flush();
     assert_eq!(wire.taken(), b"");
     take_turn(&outbox);
@@ -352,9 +352,9 @@ fn the_connections_task_is_woken_for_a_new_frame_only_where_nobody_else_may_writ
         wire.0.lock().unwrap().is_indirect = is_indirect;
         let task = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&task));
-        outbox.announce(outbox.sender(), bytes(1));
+        outbox.announce(outbox.sender(), Topic::Other, bytes(1));
         outbox.poll_write(&mut Context::from_waker(&waker)).unwrap();
-        outbox.announce(outbox.sender(), bytes(1));
+        outbox.announce(outbox.sender(), Topic::Other, bytes(1));
         assert_eq!(task.0.load(Relaxed), wakes, "{is_indirect} {room}");
     }
 }
@@ -363,7 +363,7 @@ fn the_connections_task_is_woken_for_a_new_frame_only_where_nobody_else_may_writ
 async fn an_outbox_is_stalled_since_its_socket_accepted_the_last_byte() {
     let (wire, outbox) = Wire::with_outbox(1);
     let start = Instant::now();
-    outbox.announce(outbox.sender(), bytes(3));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(3));
     assert_eq!(take_turn(&outbox).stalled_since, Some(start));
     advance(STALL - Duration::from_millis(1)).await;
     let status = take_turn(&outbox);
@@ -387,7 +387,7 @@ async fn an_outbox_is_stalled_since_its_socket_accepted_the_last_byte() {
 fn what_tls_holds_back_is_flushed_later_although_nothing_is_queued() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     wire.0.lock().unwrap().holds_back = true;
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     assert!(take_turn(&outbox).stalled_since.is_some());
     wire.0.lock().unwrap().holds_back = false;
     assert!(take_turn(&outbox).stalled_since.is_none());
@@ -396,10 +396,10 @@ fn what_tls_holds_back_is_flushed_later_although_nothing_is_queued() {
 #[test]
 fn an_outbox_that_is_closed_takes_nothing_more_and_one_that_is_discarded_writes_nothing_more() {
     let (wire, outbox) = Wire::with_outbox(0);
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     outbox.close(Bytes::from_static(b"close"));
     outbox.close(Bytes::from_static(b"again"));
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     outbox.answer(bytes(1));
     assert_eq!(push(&outbox, &sender(), 1), Pushed::Closed);
     wire.make_room(usize::MAX);
@@ -409,7 +409,7 @@ fn an_outbox_that_is_closed_takes_nothing_more_and_one_that_is_discarded_writes_
     assert!(outbox.poll_shutdown(&mut cx).is_ready() && wire.0.lock().unwrap().is_shut);
 
     let (wire, outbox) = Wire::with_outbox(0);
-    outbox.announce(outbox.sender(), bytes(1));
+    outbox.announce(outbox.sender(), Topic::Other, bytes(1));
     outbox.ping();
     outbox.pong(b"");
     outbox.discard();
@@ -473,7 +473,7 @@ fn the_relays_own_messages_are_kept_up_to_twice_the_bound() {
     let (wire, outbox) = Wire::with_outbox(usize::MAX);
     outbox.keep(None);
     let write = |count: usize| {
-        (0..count).for_each(|_| outbox.announce(outbox.sender(), bytes(768)));
+        (0..count).for_each(|_| outbox.announce(outbox.sender(), Topic::Other, bytes(768)));
         take_turn(&outbox);
         wire.taken();
     };
@@ -494,7 +494,7 @@ fn what_waits_counts_for_its_sender_until_it_is_written_whoever_writes_it() {
     let (wire, outbox) = Wire::with_outbox(0);
     let (sender, account) = sender_within(0);
     assert_eq!(push(&outbox, &sender, 40_000), Pushed::Queued);
-    outbox.announce(&sender, bytes(10_000));
+    outbox.announce(&sender, Topic::Other, bytes(10_000));
     assert!((50_000..60_000).contains(&account.used()), "{}", account.used());
     wire.make_room(usize::MAX);
     outbox.flush();
@@ -520,7 +520,7 @@ fn a_message_without_memory_is_refused_and_that_of_another_sender_is_not() {
     assert_eq!(push(&outbox, &poor, 50_000), Pushed::Queued);
     assert_eq!(push(&outbox, &poor, 10_000), Pushed::Busy);
     assert_eq!(push(&outbox, &rich, 10_000), Pushed::Queued);
-    outbox.announce(&poor, bytes(10_000));
+    outbox.announce(&poor, Topic::Other, bytes(10_000));
     assert!(account.used() > 60_000, "the truth about a room is told in any case");
     wire.make_room(usize::MAX);
     take_turn(&outbox);

@@ -14,7 +14,7 @@ use super::room::Locked;
 use super::table::{Membership, Rooms};
 use super::wrong_passwords::WrongPasswords;
 use crate::limits::LOBBY_IDLE;
-use crate::outbox::{CloseRequest, Sender};
+use crate::outbox::{CloseRequest, Sender, Topic};
 
 impl Rooms {
     /// Enters a room: sends the client `joined` and the held offer, and `peer_joined` to the others. If the room is locked,
@@ -81,7 +81,7 @@ impl Locked<'_> {
             self.state.door.get_or_insert_default().password = Some(Password::new(secret));
         }
         let serial = self.state.next_serial();
-        self.add(pending, serial);
+        self.add(pending, serial, Topic::Joined(serial));
         Ok((serial, None))
     }
 
@@ -94,7 +94,7 @@ impl Locked<'_> {
         if password.is_guessed() && host.room_for_announcements(announcements) {
             password.note_told();
             let event = Event::Notice { code: NoticeCode::PasswordGuessing };
-            self.at_no_charge(|room| room.post.tell(guesser, &host, &event));
+            self.at_no_charge(|room| room.post.tell(guesser, &host, Topic::Other, &event));
         }
     }
 

@@ -13,6 +13,7 @@ use super::refusal::{JoinError, Refusal, denied};
 use super::reserve::KNOCK;
 use super::room::Locked;
 use super::table::Membership;
+use crate::outbox::Topic;
 
 /// The wait of a client that knocks at a locked room. Its [`Membership`] begins when it is let in.
 #[derive(Debug)]
@@ -57,9 +58,10 @@ impl Locked<'_> {
         if let Some((serial, refusal)) = gives_way {
             self.at_no_charge(|room| room.refuse_knock(serial, refusal));
         }
-        self.post.tell(pending.outbox.sender(), &pending.outbox, &Event::Waiting);
+        self.post.tell(pending.outbox.sender(), &pending.outbox, Topic::Other, &Event::Waiting);
         if let Some(host) = self.state.host() {
-            self.post.tell(pending.outbox.sender(), &host.outbox, &Event::Knock(pending.as_peer()));
+            let topic = Topic::Knock(serial);
+            self.post.tell(pending.outbox.sender(), &host.outbox, topic, &Event::Knock(pending.as_peer()));
         }
         let (outcome, knock) = oneshot::channel();
         self.state.door.get_or_insert_default().push(Knocker { serial, pending, outcome });
@@ -78,7 +80,8 @@ impl Locked<'_> {
     /// Makes a member of one who knocked and may enter.
     pub(super) fn let_in(&mut self, knocker: Knocker) {
         let Knocker { serial, pending, outcome } = knocker;
-        self.add(pending, serial);
+        // The host may know of the knock, and `peer_joined` is what came of it.
+        self.add(pending, serial, Topic::Other);
         // The session that it is for has the receiver until it has left the room.
         let _ = outcome.send(Ok(()));
     }

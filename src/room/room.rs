@@ -15,7 +15,7 @@ use super::names::{LOBBY, PeerId, RoomName};
 use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
 use crate::limits::LOBBY_CAPACITY;
-use crate::outbox::{CloseRequest, Outbox, Sender};
+use crate::outbox::{CloseRequest, Outbox, Sender, Topic};
 
 /// One room.
 #[derive(Debug)]
@@ -94,6 +94,7 @@ impl Post<'_> {
         &mut self,
         cause: &Sender,
         members: impl IntoIterator<Item = &'m Member>,
+        topic: Topic,
         event: &Event<'_>,
     ) {
         let mut members = members.into_iter().peekable();
@@ -102,19 +103,19 @@ impl Post<'_> {
         }
         let Some(frame) = (self.encode)(event) else { return };
         for member in members {
-            self.send(cause, &member.outbox, frame.clone());
+            self.send(cause, &member.outbox, topic, frame.clone());
         }
     }
 
     /// Tells the client of `outbox` what `cause` has caused.
-    pub(super) fn tell(&mut self, cause: &Sender, outbox: &Arc<Outbox>, event: &Event<'_>) {
+    pub(super) fn tell(&mut self, cause: &Sender, outbox: &Arc<Outbox>, topic: Topic, event: &Event<'_>) {
         if let Some(frame) = (self.encode)(event) {
-            self.send(cause, outbox, frame);
+            self.send(cause, outbox, topic, frame);
         }
     }
 
-    fn send(&mut self, cause: &Sender, outbox: &Arc<Outbox>, frame: Bytes) {
-        outbox.announce(cause, frame);
+    fn send(&mut self, cause: &Sender, outbox: &Arc<Outbox>, topic: Topic, frame: Bytes) {
+        outbox.announce(cause, topic, frame);
         self.note_delivery(outbox);
     }
 
@@ -141,8 +142,8 @@ impl Locked<'_> {
         done
     }
 
-    /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others.
-    pub(super) fn add(&mut self, pending: PendingMember, serial: u64) {
+    /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` about this topic to the others.
+    pub(super) fn add(&mut self, pending: PendingMember, serial: u64, topic: Topic) {
         self.at_no_charge(|room| room.free_id(&pending));
         self.announce_suspended(None);
         let (member, ice_servers, resume) = pending.into_member(serial);
@@ -156,13 +157,15 @@ impl Locked<'_> {
         if resume.is_some() {
             newcomer.outbox.keep(joined);
         } else {
-            joined.into_iter().for_each(|frame| newcomer.outbox.announce(newcomer.outbox.sender(), frame));
+            joined
+                .into_iter()
+                .for_each(|frame| newcomer.outbox.announce(newcomer.outbox.sender(), Topic::Start, frame));
         }
         post.note_delivery(&newcomer.outbox);
         if let (Some(held), [_]) = (&state.held, others) {
-            newcomer.outbox.announce(newcomer.outbox.sender(), held.frames());
+            newcomer.outbox.announce(newcomer.outbox.sender(), Topic::Other, held.frames());
         }
-        post.announce(newcomer.outbox.sender(), others, &Event::PeerJoined(newcomer.as_peer()));
+        post.announce(newcomer.outbox.sender(), others, topic, &Event::PeerJoined(newcomer.as_peer()));
         if host.serial == serial {
             self.at_no_charge(|room| room.announce_host(Some(serial)));
         }
@@ -220,7 +223,8 @@ impl Locked<'_> {
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
             let left = Event::PeerLeft { id: &member.id, reason };
-            self.post.announce(member.outbox.sender(), &self.state.members, &left);
+            let topic = Topic::Left(member.serial);
+            self.post.announce(member.outbox.sender(), &self.state.members, topic, &left);
             if was_host {
                 self.at_no_charge(|room| room.announce_host(None));
             }
@@ -268,9 +272,10 @@ impl Locked<'_> {
         let (state, post) = (&*self.state, &mut self.post);
         let Some(host) = state.host() else { return };
         let others = state.members.iter().filter(|member| Some(member.serial) != knows);
-        post.announce(host.outbox.sender(), others, &Event::Host { id: &host.id });
+        post.announce(host.outbox.sender(), others, Topic::Host, &Event::Host { id: &host.id });
         for knocker in state.knockers() {
-            post.tell(knocker.pending.outbox.sender(), &host.outbox, &Event::Knock(knocker.pending.as_peer()));
+            let knock = Event::Knock(knocker.pending.as_peer());
+            post.tell(knocker.pending.outbox.sender(), &host.outbox, Topic::KnockAgain(knocker.serial), &knock);
         }
     }
 
@@ -278,7 +283,8 @@ impl Locked<'_> {
     pub(super) fn tell_knock_gone(&mut self, knocker: &Knocker) {
         if let Some(host) = self.state.host() {
             let gone = Event::KnockGone { id: &knocker.pending.id };
-            self.post.tell(knocker.pending.outbox.sender(), &host.outbox, &gone);
+            let topic = Topic::KnockGone(knocker.serial);
+            self.post.tell(knocker.pending.outbox.sender(), &host.outbox, topic, &gone);
         }
     }
 }

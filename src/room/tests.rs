@@ -115,9 +115,28 @@ impl Somebody {
         self.socket.texts()
     }
 
+    pub(in crate::room) fn reads_no_more(&self) {
+        self.socket.stop();
+    }
+
+    pub(in crate::room) fn reads_on(&self) {
+        self.socket.make_room(usize::MAX);
+        let outbox =
+            self.membership.room.state().member(self.membership.serial).map(|member| Arc::clone(&member.outbox));
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        let _ = outbox.unwrap().poll_write(&mut cx);
+    }
+
     pub(in crate::room) fn leaves(self, reason: LeaveReason) {
         self.membership.leave(reason, &mut Deferred::default());
     }
+}
+
+/// Somebody comes, says something to all, and goes. Where that waits, so do its coming and going.
+pub(in crate::room) fn visit(rooms: &Arc<Rooms>) -> Result<(), JoinError> {
+    let visitor = Coming::new("visitor").enters(rooms)?;
+    visitor.says(r#"{"type":"message","data":1}"#).unwrap();
+    Ok(())
 }
 
 pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
@@ -140,11 +159,13 @@ const ANSWER: &str = r#"{"type":"answer","sdp":"v=0"}"#;
 fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
     let (rooms, name) = (rooms(3), RoomName::parse("r").unwrap());
     let _reads_nothing = Coming { reads: 0, ..Coming::new("a") }.enters(&rooms).unwrap();
-    // So that all of the room is used: who has no role causes two messages, who has it four.
-    enter(&rooms, "r", "b").leaves(LeaveReason::Left);
+    // So that all of the room is used: who has no role causes two messages, who has it four. Each says something, so that
+    // what is told of it does not cancel out.
+    visit(&rooms).unwrap();
     let room = rooms.room(&name);
     while let Ok(host) = (Coming { role: Role::Host, ..Coming::new("host") }).enters(&rooms) {
         assert!(room.state().have_room(0));
+        host.says(r#"{"type":"message","data":1}"#).unwrap();
         host.leaves(LeaveReason::Left);
     }
     assert!(room.state().have_room(0));
@@ -378,10 +399,66 @@ fn a_member_that_reads_nothing_stays_and_joins_are_refused_until_it_reads() {
     let stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
     // It has its `joined`, and two messages for each visitor. A newcomer needs four; its own leave, two more.
     for _ in 0..=(ANNOUNCEMENTS - 1 - 4 - 2) / 2 {
-        drop(try_enter(&rooms, "r", "a").unwrap());
+        visit(&rooms).unwrap();
     }
-    let refused = try_enter(&rooms, "r", "a").err().unwrap();
+    let refused = visit(&rooms).unwrap_err();
     assert!(matches!(refused, JoinError::Unavailable), "{refused}");
     drop(stalled);
     assert!(try_enter(&rooms, "r", "a").is_ok());
+}
+
+#[test]
+fn those_who_come_and_go_without_a_word_leave_nothing_to_one_that_reads_nothing() {
+    let rooms = rooms(3);
+    let stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+    for _ in 0..2 * ANNOUNCEMENTS {
+        drop(try_enter(&rooms, "r", "a").unwrap());
+    }
+    let _stays = enter(&rooms, "r", "b");
+    stalled.reads_on();
+    let heard = stalled.hears();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert_eq!(heard[1], r#"{"type":"peer_joined","id":"b"}"#);
+}
+
+#[test]
+fn who_said_something_has_come_and_gone() {
+    let rooms = rooms(3);
+    let stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+    visit(&rooms).unwrap();
+    stalled.reads_on();
+    let kinds = ["joined", "peer_joined", "message", "peer_left"];
+    let heard = stalled.hears();
+    assert!(heard.len() == 4 && heard.iter().zip(kinds).all(|(text, kind)| text.contains(kind)), "{heard:?}");
+}
+
+#[test]
+fn who_was_let_in_has_come_and_gone_for_the_host_that_saw_it_knock() {
+    let rooms = rooms(3);
+    let host = enter(&rooms, "r", "host");
+    host.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+    let (visitor, _knock) = Coming::new("visitor").knocks(&rooms).unwrap();
+    host.hears();
+    host.reads_no_more();
+    host.commands(&HostCommand::Admit { to: "visitor".into() }).unwrap();
+    drop(visitor);
+    host.reads_on();
+    let heard = host.hears();
+    assert!(heard.len() == 2 && heard[0].contains("peer_joined") && heard[1].contains("peer_left"), "{heard:?}");
+}
+
+#[test]
+fn of_the_host_and_the_lock_one_hears_that_reads_late_what_is_so_then() {
+    let rooms = rooms(4);
+    let [one, two] = ["one", "two"].map(|id| enter(&rooms, "r", id));
+    let late = Coming { reads: 0, ..Coming::new("late") }.enters(&rooms).unwrap();
+    for _ in 0..ANNOUNCEMENTS {
+        one.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+        one.commands(&HostCommand::Lock { is_locked: false }).unwrap();
+        one.commands(&HostCommand::MakeHost { to: "two".into() }).unwrap();
+        two.commands(&HostCommand::MakeHost { to: "one".into() }).unwrap();
+    }
+    late.reads_on();
+    let heard = late.hears();
+    assert_eq!(heard[1..], [r#"{"type":"room","locked":false}"#, r#"{"type":"host","id":"one"}"#]);
 }

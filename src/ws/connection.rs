@@ -22,7 +22,7 @@ use crate::limits::{
     CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
     READ_BYTES,
 };
-use crate::outbox::{Outbox, Status};
+use crate::outbox::{Outbox, Status, Topic};
 use crate::peer::Session;
 use crate::room::Deferred;
 
@@ -110,7 +110,7 @@ impl Connection {
     pub(crate) async fn close(&mut self, end: &Disconnect, goaway: Option<Bytes>) {
         if let Some(frame) = end.close_frame() {
             if let Some(goaway) = goaway {
-                self.outbox.announce(self.outbox.sender(), goaway);
+                self.outbox.announce(self.outbox.sender(), Topic::Other, goaway);
             }
             self.outbox.close(frame);
             let patience = if matches!(end, Disconnect::Told(_)) { DRAIN_FLUSH } else { CLOSE_DEADLINE };
