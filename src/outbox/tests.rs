@@ -11,8 +11,8 @@ use tokio::time::{Instant, advance};
 
 use crate::budget::{Account, Budget};
 use crate::limits::{
-    ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES, STALL,
-    WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
+    ADDRESS_SHARES, ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES,
+    SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
 use crate::outbox::{Outbox, Pushed, Sender, Sink, Topic, frame};
 
@@ -135,6 +135,21 @@ fn an_outbox_that_is_full_as_a_whole_refuses_a_message_without_a_pause_until_som
     for _ in 0..3 {
         assert_eq!(push(&outbox, &other, SHARE_BYTES), Pushed::Queued);
         take_turn(&outbox);
+    }
+}
+
+#[test]
+fn the_senders_of_one_address_leave_room_for_another_with_a_client_that_is_away() {
+    let budget = Budget::new(0, 0);
+    let outbox = Outbox::of(sender(), PLACE_BYTES);
+    outbox.keep(None);
+    let away = outbox.suspend().unwrap();
+    let paying = |account: &Arc<Account>| Sender::new(Outbox::new(0).id(), account.purse());
+    for bytes in [1, SHARE_BYTES] {
+        let [crowd, other] = [budget.address(), budget.address()];
+        let waits = (0..2 * PLACE_BYTES).take_while(|_| push(&away, &paying(&crowd), bytes) == Pushed::Queued).count();
+        assert_eq!(waits, ADDRESS_SHARES * if bytes == 1 { SHARE_MESSAGES } else { 1 });
+        assert_eq!(push(&away, &paying(&other), bytes), Pushed::Queued);
     }
 }
 
