@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -12,6 +11,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use x509_parser::public_key::PublicKey;
 
+use super::KeyState;
 use crate::limits;
 use crate::net::system::{open_own, open_secret};
 
@@ -22,11 +22,18 @@ pub(crate) struct Key {
     pub(super) key: DecodingKey,
     /// Its name in a key set (`kid`); none if it is of a file of keys.
     pub(super) id: Option<Box<str>>,
+    /// Whether it has been taken back; none if it is of a key set, whose provider keeps it or not as it likes.
+    pub(super) state: Option<KeyState>,
 }
 
 impl Key {
     fn unnamed(algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self { algorithm, key, id: None }
+        Self { algorithm, key, id: None, state: Some(KeyState::default()) }
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let bytes = (self.key.try_get_as_bytes(), other.key.try_get_as_bytes());
+        self.algorithm == other.algorithm && matches!(bytes, (Ok(one), Ok(other)) if one == other)
     }
 }
 
@@ -34,7 +41,7 @@ impl Key {
 ///
 /// # Errors
 /// When a file cannot be used, or others can read the secret or write the key in it.
-pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Arc<[Key]>> {
+pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Vec<Key>> {
     let mut keys = Vec::new();
     for file in secret_files {
         let secret = read_secret(file)?;
@@ -43,7 +50,7 @@ pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyh
     for file in key_files {
         keys.extend(read_public_keys(file)?);
     }
-    Ok(keys.into())
+    Ok(keys)
 }
 
 /// The secret in a file of `--token-secret-file`, without the white space around it.

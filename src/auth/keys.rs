@@ -34,19 +34,22 @@ impl KeyRing {
         authorities: Option<&Path>,
     ) -> anyhow::Result<Self> {
         signature::install();
-        let keys = RwLock::new(read_keys(&secret_files, &key_files)?);
+        let keys = RwLock::new(read_keys(&secret_files, &key_files)?.into());
         let is_https = sources.iter().any(JwksSource::is_https);
         let client = Client::new(is_https, authorities.filter(|_| is_https), 1)?;
         let sets = sources.iter().map(|source| Jwks::open(source, &client)).collect::<anyhow::Result<_>>()?;
         Ok(Self { secret_files, key_files, keys, sets })
     }
 
-    /// Reads the files again. If one of them cannot be used, the log says why, and the previous keys stay in use.
+    /// Reads the files again. A key that is in none any more is taken back. If one of the files cannot be used, the log says
+    /// why, and the previous keys stay in use.
     pub(crate) fn reload(&self) {
         match read_keys(&self.secret_files, &self.key_files) {
-            Ok(keys) => {
+            Ok(mut keys) => {
                 info!(keys = keys.len(), "verifying tokens with the keys that were read again");
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+                take_back_those_that_are_gone(&current, &mut keys);
+                *current = keys.into();
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old keys of tokens"),
         }
@@ -77,5 +80,16 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files = (&self.secret_files, &self.key_files);
         f.debug_struct("KeyRing").field("files", &files).finish_non_exhaustive()
+    }
+}
+
+/// Takes back the keys `before` that are not among those of `now`, where the others keep their states.
+fn take_back_those_that_are_gone(before: &[Key], now: &mut [Key]) {
+    for key in before {
+        let mut same = now.iter_mut().filter(|other| other.is_same(key)).peekable();
+        if let (None, Some(state)) = (same.peek(), &key.state) {
+            state.take_back();
+        }
+        same.for_each(|other| other.state.clone_from(&key.state));
     }
 }

@@ -16,6 +16,7 @@
 //! [`MESSAGE_BYTES`]: crate::limits::MESSAGE_BYTES
 //! [`names`]: names
 //! [`PAUSE`]: crate::limits::PAUSE
+//! [`RESUME_AFTER_EXP_SECONDS`]: crate::limits::RESUME_AFTER_EXP_SECONDS
 //! [`RESUME_WAIT`]: crate::limits::RESUME_WAIT
 //! [`SHARE_BYTES`]: crate::limits::SHARE_BYTES
 //! [`SHARE_MESSAGES`]: crate::limits::SHARE_MESSAGES
@@ -47,8 +48,8 @@ use crate::secret::Secret;
 /// A valid message from a client.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Enter a room.
-    Join(Join),
+    /// Enter a room, or why this message is invalid.
+    Join(Result<Join, Refusal>),
     /// Get a place back whose connection is lost, or why this message is invalid.
     Resume(Result<Resume, Refusal>),
     /// Leave the room.

@@ -46,8 +46,12 @@ mod program;
 mod proxy;
 #[cfg(all(unix, feature = "cli"))]
 mod quotas;
+#[cfg(all(unix, feature = "cli"))]
+mod refusals;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod tls;
+#[cfg(all(unix, feature = "cli", feature = "auth"))]
+mod way_back;
 
 #[cfg(all(windows, feature = "cli", feature = "page", feature = "auth"))]
 mod windows;
