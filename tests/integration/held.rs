@@ -167,22 +167,33 @@ async fn who_is_made_host_while_it_is_away_is_the_host_when_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_for_which_more_people_come_and_go_than_can_be_told_later_is_given_up() {
+async fn people_who_come_and_go_end_no_place_unless_they_say_more_than_can_wait() {
     let relay = TestRelay::in_memory(Config { message_rate: 0, address_joins: 0, ..Config::default() });
     let mut stays = relay.join("r").await;
     let (client, token) = join_resumable(&relay, json!({"room": "r", "id": "bob"})).await;
     stays.expect("peer_joined").await;
     lose(client, &mut stays).await;
     let mut restless = relay.dial("/ws").await;
+    for _ in 0..limits::ANNOUNCEMENTS {
+        restless.say(json!({"type": "join", "room": "r", "id": "restless"})).await;
+        restless.say(json!({"type": "leave"})).await;
+        restless.expect("joined").await;
+        for kind in ["peer_joined", "peer_left"] {
+            hears_who(&mut stays, kind, "restless").await;
+        }
+    }
     let mut told = 0;
     let reason = 'given_up: loop {
+        // Each on a connection of its own, as different people, because each has a share.
+        let mut restless = relay.dial("/ws").await;
         restless.say(json!({"type": "join", "room": "r", "id": "restless"})).await;
+        restless.say(json!({"type": "message", "data": 1})).await;
         restless.say(json!({"type": "leave"})).await;
         restless.expect("joined").await;
         restless.expect_nothing().await;
         told += 2;
         assert!(told <= limits::ANNOUNCEMENTS);
-        for _ in 0..2 {
+        for _ in 0..3 {
             let message = stays.hear().await;
             if message["id"] == "bob" {
                 break 'given_up message["reason"].clone();

@@ -87,7 +87,7 @@ async fn a_place_outlives_its_token_for_as_long_as_the_operator_says() {
     // A place that is held ends with its way back.
     drop(ana);
     hears_of(&mut witness, "peer_away", "ana").await;
-    seconds_pass(48, [&mut witness, &mut bob, &mut eve]).await;
+    seconds_pass(44, [&mut witness, &mut bob, &mut eve]).await;
     bob.say(json!({"type": "message", "data": 1})).await;
     while witness.hear().await["type"] != "message" {}
     seconds_pass(2, [&mut bob, &mut eve]).await;
