@@ -143,8 +143,14 @@ impl Resumptions {
         self.end(resumption, &mut resumption.lock());
     }
 
-    /// Takes what a session leaves whose connection is lost: for the connection that waits for the place, or to hold it.
-    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, mut suspended: Box<Suspended>) {
+    /// Takes what a session leaves whose connection is lost for this `reason`: for the connection that waits for the place, or
+    /// to hold it.
+    pub(crate) fn suspend(
+        self: &Arc<Self>,
+        resumption: &Arc<Resumption>,
+        mut suspended: Box<Suspended>,
+        reason: LeaveReason,
+    ) {
         // Dropped after the lock: it may give up other places.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
@@ -157,7 +163,7 @@ impl Resumptions {
         let on_removed = self.on_removed(resumption);
         if !may_keep || suspended.membership.suspend(on_removed, !is_awaited, &mut deferred).is_err() {
             self.end(resumption, &mut state);
-            return self.leave(*suspended, if is_over { LeaveReason::Shutdown } else { LeaveReason::Timeout });
+            return self.leave(*suspended, if is_over { LeaveReason::Shutdown } else { reason });
         }
         suspended.rate.charge(deferred.take_deliveries());
         state.suspended = Some(suspended);

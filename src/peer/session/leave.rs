@@ -51,7 +51,7 @@ impl Session {
             _ => (reason, is_lost),
         };
         if is_lost {
-            self.suspend();
+            self.suspend(reason);
         }
         self.leave(reason, &mut Deferred::default());
     }

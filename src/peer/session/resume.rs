@@ -10,7 +10,7 @@ use crate::limits::{RESUMED_BYTES, TAKEN_MESSAGES};
 use crate::peer::observer::RelayEvent;
 use crate::peer::resume::{Resumption, Suspended, Takeover};
 use crate::protocol::Resume;
-use crate::room::{Deferred, ErrorCode, Event, JoinError, Refusal};
+use crate::room::{Deferred, ErrorCode, Event, JoinError, LeaveReason, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
@@ -46,8 +46,9 @@ impl Session {
         }
     }
 
-    /// Leaves the place to the next connection of this peer, if it may come back. Who still knocks may not.
-    pub(super) fn suspend(&mut self) {
+    /// Leaves the place to the next connection of this peer, if it may come back: its connection is lost for this `reason`. Who
+    /// still knocks may not.
+    pub(super) fn suspend(&mut self, reason: LeaveReason) {
         self.settle_knock();
         if !matches!(self.stage, Stage::Joined { resumable: Some(_), .. }) {
             return;
@@ -60,7 +61,7 @@ impl Session {
         let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { resumption, taken, .. } = *resumable;
         let suspended = Suspended { connection: self.connection, address, membership, rate, taken };
-        self.hub.resumptions.suspend(&resumption, Box::new(suspended));
+        self.hub.resumptions.suspend(&resumption, Box::new(suspended), reason);
     }
 
     /// Asks for the place of an earlier connection.
