@@ -3,11 +3,12 @@
 use tokio::task::yield_now;
 use tokio::time::advance;
 
-use super::super::hub::Hub;
+use super::super::hub::{Hub, HubSettings};
 use super::super::session::tests::{Client, hub};
 use super::*;
 use crate::auth::Open;
 use crate::limits::HOLD_MS;
+use crate::quota::QuotaSettings;
 
 /// Somebody with a place, how to ask for it, and a member of the same room that hears about it.
 fn somebody_and_a_witness(hub: &Arc<Hub>) -> (Client, String, Client) {
@@ -21,6 +22,18 @@ fn somebody_and_a_witness(hub: &Arc<Hub>) -> (Client, String, Client) {
 
 fn is_cut(client: &mut Client) {
     client.session.end(LeaveReason::Closed, true, "cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_cannot_be_held_ends_with_the_reason_of_the_loss() {
+    let quotas = QuotaSettings { address_connections: 1, ..QuotaSettings::default() };
+    let hub = Hub::new(HubSettings { room_capacity: 8, quotas, ..HubSettings::default() }, Arc::new(Open), None);
+    let (mut old, _, witness) = somebody_and_a_witness(&hub);
+    let admission = hub.quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
+    *old.session.rate() = hub.quotas.rate_limiter(admission.address());
+    let _held = hub.quotas.hold(admission.address()).unwrap();
+    old.session.end(LeaveReason::Slow, true, "it reads nothing");
+    assert_eq!(witness.hears(), [r#"{"type":"peer_left","id":"somebody","reason":"slow"}"#]);
 }
 
 const AWAY: &str = r#"{"type":"peer_away","id":"somebody"}"#;

@@ -29,7 +29,7 @@ impl Session {
             Stage::Joined { membership, resumable, .. } => {
                 self.close(resumable);
                 self.hub.observe(|| RelayEvent::Left {
-                    connection: self.connection,
+                    connection: self.connection(),
                     room: membership.room().clone(),
                     id: membership.id().clone(),
                     reason,
@@ -64,6 +64,6 @@ impl Drop for Session {
         let why = self.why.take().unwrap_or_else(|| {
             if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
         });
-        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
+        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection(), why: why.into() });
     }
 }

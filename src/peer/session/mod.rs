@@ -41,8 +41,6 @@ use resume::{Resumable, TakingOver};
 #[derive(Debug)]
 pub(crate) struct Session {
     hub: Arc<Hub>,
-    /// The number of its connection.
-    connection: u64,
     outbox: Arc<Outbox>,
     rate: RateLimiter,
     /// The client's address, for the authorizer.
@@ -104,11 +102,9 @@ enum Stage {
 pub(crate) struct Flood;
 
 impl Session {
-    /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
-    /// whose upgrade said `upgrade`.
+    /// A session that is in no room yet, for the client of `outbox` at `address`, whose upgrade said `upgrade`.
     pub(crate) fn new(
         hub: Arc<Hub>,
-        connection: u64,
         outbox: Arc<Outbox>,
         rate: RateLimiter,
         address: Option<IpAddr>,
@@ -120,7 +116,6 @@ impl Session {
         });
         Self {
             hub,
-            connection,
             outbox,
             rate,
             address,
@@ -131,6 +126,11 @@ impl Session {
             has_answered: Cell::new(false),
             why: None,
         }
+    }
+
+    /// The number of its connection.
+    fn connection(&self) -> u64 {
+        self.outbox.id().number()
     }
 
     /// The outbox of this peer.
@@ -270,7 +270,7 @@ impl Session {
     /// The peer has joined a room, where its name is `name`.
     fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
         self.hub.observe(|| RelayEvent::Joined {
-            connection: self.connection,
+            connection: self.connection(),
             room: membership.room().clone(),
             id: membership.id().clone(),
             name,

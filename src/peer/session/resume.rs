@@ -57,10 +57,10 @@ impl Session {
         let stage = mem::take(&mut self.stage);
         let Stage::Joined { membership, resumable: Some(resumable), .. } = stage else { return };
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.hub.observe(|| RelayEvent::Away { connection: self.connection, room, id });
+        self.hub.observe(|| RelayEvent::Away { connection: self.connection(), room, id });
         let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { resumption, taken, .. } = *resumable;
-        let suspended = Suspended { connection: self.connection, address, membership, rate, taken };
+        let suspended = Suspended { connection: self.connection(), address, membership, rate, taken };
         self.hub.resumptions.suspend(&resumption, Box::new(suspended), reason);
     }
 
@@ -102,7 +102,7 @@ impl Session {
     fn go_on(&mut self, resumption: Arc<Resumption>, suspended: Suspended) {
         let Suspended { membership, rate, taken, .. } = suspended;
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.hub.observe(|| RelayEvent::Back { connection: self.connection, room, id });
+        self.hub.observe(|| RelayEvent::Back { connection: self.connection(), room, id });
         self.rate.continue_from(rate);
         self.become_member(membership, Some(Box::new(Resumable { resumption, taken, told: taken })));
     }

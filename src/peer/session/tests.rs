@@ -21,7 +21,7 @@ impl Client {
     pub(in crate::peer) fn new(hub: &Arc<Hub>, room: usize) -> Self {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default()), socket }
+        Self { session: Session::new(Arc::clone(hub), outbox, rate, None, Default::default()), socket }
     }
 
     /// A client whose messages are charged to `purse`.
@@ -29,7 +29,7 @@ impl Client {
         let outbox = hub.new_outbox(purse);
         let socket = MemorySocket::connected_to(&outbox, room);
         let rate = RateLimiter::new(0, 0, Instant::now());
-        Self { session: Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default()), socket }
+        Self { session: Session::new(Arc::clone(hub), outbox, rate, None, Default::default()), socket }
     }
 
     pub(in crate::peer) fn says(&mut self, text: &str) -> Result<(), Flood> {
@@ -504,7 +504,7 @@ async fn what_the_upgrade_said_pins_memory_as_long_as_it_is_known() {
     let said = UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))] };
     let outbox = hub.new_outbox(admission.purse());
     let rate = RateLimiter::new(0, 0, Instant::now());
-    let session = Session::new(Arc::clone(&hub), 2, outbox, rate, None, said);
+    let session = Session::new(Arc::clone(&hub), outbox, rate, None, said);
     assert!(admission.purse().account().used() >= before + 100_000);
     drop((session, client));
     admission.purse().give_back();
