@@ -184,7 +184,10 @@ pub const OWN_PLACE_BYTES: usize = 2 * 1024;
 /// 256 people in an office all set up a call at once, they send about 18 MiB (35 messages of 2 KiB each), which is a
 /// fraction of the burst.
 pub const ADDRESS_BYTES: u32 = 64 * BYTE_RATE;
-/// For how many seconds' worth of bytes an address may send at once: the same as one connection may.
+/// The part of [`ADDRESS_BYTES`], as a divisor, that an address may be sent of pages: 4 MiB a second after 64 MiB at once. A
+/// class of thirty that opens the page at once gets 6 MiB (200 KB each, or 57 KB gzipped).
+pub const PAGE_SHARE: u32 = 4;
+/// For how many seconds' worth of bytes an address may send, or be sent of pages, at once: the same as one connection may.
 pub const ADDRESS_BYTES_BURST_SECONDS: u32 = BYTE_BURST / BYTE_RATE;
 /// How many addresses without a connection the relay remembers at most, about 200 bytes each. If there are more, it
 /// forgets them all: each of them gains one burst at most.

@@ -3,7 +3,7 @@
 //! `cargo run --release --example relay-load -- pairs --connections 100 --pid $(pidof signaling-relay)`
 //!
 //! All its clients have one address: start a relay that it loads with `--address-connections 0 --address-upgrades 0
-//! --address-joins 0 --address-bytes 0`.
+//! --address-joins 0 --address-bytes 0 --address-memory 0`.
 
 mod connection;
 mod courier;

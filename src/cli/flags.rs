@@ -248,7 +248,8 @@ pub struct Flags {
 
     /// Let all connections of one address together send this many bytes a second; 0 means no limit.
     ///
-    /// They may first send a burst of 16 times as many. Bytes beyond it are read later.
+    /// They may first send a burst of 16 times as many. Bytes beyond it are read later. Of the page and other files, they are
+    /// sent a quarter of that.
     #[arg(
         long,
         value_name = "PER_SECOND",

@@ -7,6 +7,7 @@ pub(crate) mod assets;
 pub(crate) mod body;
 #[cfg(feature = "page")]
 mod classic;
+mod metered;
 pub(crate) mod origin;
 pub(crate) mod over_limit;
 mod pace;

@@ -38,7 +38,7 @@ impl Redirect {
             debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        if let Some(mut served) = service::serve_requests(stream, service, drain).await {
+        if let Some(mut served) = service::serve_requests(stream, None, service, drain).await {
             service::lingering_close(&mut served.stream).await;
         }
     }

@@ -19,6 +19,7 @@ use tracing::debug;
 use super::about;
 use super::assets::Page;
 use super::body::Body;
+use super::metered::Metered;
 use super::over_limit;
 use super::pace::{Pace, Paced};
 use super::path;
@@ -28,7 +29,7 @@ use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::quota::{Admission, OverLimit};
+use crate::quota::{Address, Admission, OverLimit};
 use crate::ws::linger;
 
 /// A stream that has been upgraded to a WebSocket.
@@ -52,8 +53,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let _memory = admission.purse().charge_anyway(limits::HTTP_BYTES);
+    let address = admission.address().cloned();
     let router = Router { site: Arc::clone(&site), connection, admission, upgrade: Arc::default() };
-    let Served { mut stream, read, service } = serve_requests(stream, router, &site.hub.drain).await?;
+    let Served { mut stream, read, service } = serve_requests(stream, address, router, &site.hub.drain).await?;
     let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     match upgrade {
         Some(upgrade) => Some(Upgraded { stream, read, upgrade }),
@@ -74,8 +76,13 @@ pub(crate) struct Served<S, D> {
 }
 
 /// Answers the requests on `stream` with `service`, within the limits for every client, until the stream ends or is
-/// upgraded. Returns the parts of the connection; none if a response had to be cut short.
-pub(crate) async fn serve_requests<S, D>(stream: S, service: D, drain: &Drain) -> Option<Served<S, D>>
+/// upgraded. What is sent counts for `address`. Returns the parts of the connection; none if a response had to be cut short.
+pub(crate) async fn serve_requests<S, D>(
+    stream: S,
+    address: Option<Arc<Address>>,
+    service: D,
+    drain: &Drain,
+) -> Option<Served<S, D>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     D: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Unpin> + Unpin,
@@ -88,7 +95,7 @@ where
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
         .serve_connection(
-            TokioIo::new(Paced { inner: stream, pace: Arc::clone(&pace) }),
+            TokioIo::new(Paced { inner: Metered::new(stream, address), pace: Arc::clone(&pace) }),
             Paced { inner: service, pace: Arc::clone(&pace) },
         );
     let mut clock = pin!(sleep(limits::HEAD_DEADLINE));
@@ -122,7 +129,7 @@ where
         debug!(%error, "request failed");
     }
     let parts = connection.into_parts();
-    Some(Served { stream: parts.io.into_inner().inner, read: parts.read_buf, service: parts.service.inner })
+    Some(Served { stream: parts.io.into_inner().inner.inner, read: parts.read_buf, service: parts.service.inner })
 }
 
 /// Ready when the next request is late.

@@ -155,7 +155,7 @@ fn open_session(
     let connection = outbox.id().number();
     hub.observe(|| RelayEvent::Connected { connection, address });
     let rate = hub.quotas.rate_limiter(admission.address());
-    (Session::new(Arc::clone(hub), connection, outbox, rate, address, said), registration)
+    (Session::new(Arc::clone(hub), outbox, rate, address, said), registration)
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).

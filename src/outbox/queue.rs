@@ -18,7 +18,7 @@ use crate::limits::{ADDRESS_SHARES, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES, SH
 pub(super) struct State {
     pub(super) queue: VecDeque<Queued>,
     /// How many bytes of the first frame the socket has taken.
-    pub(super) written: usize,
+    pub(super) written: u32,
     /// The shares of the senders that have messages queued here, or for which this peer is busy.
     pub(super) shares: Shares,
     /// Bytes of peers' messages in the queue.

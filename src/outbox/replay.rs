@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn queued(origin: Origin) -> Queued {
-        let cause = super::super::Outbox::new(0).sender().clone();
+        let cause = Sender::new(ConnectionId(1), crate::budget::boundless());
         Queued::anyway(Bytes::from_static(b"xxxx"), origin, &cause)
     }
 

@@ -85,7 +85,7 @@ impl Outbox {
                 return Poll::Pending;
             }
             batches += 1;
-            let skip = state.written;
+            let skip = state.written as usize;
             (state.is_writing, state.offered) = (true, batch.len() as u8);
             drop(state);
             let (taken, outcome) = write_batch(&**sink, cx, &batch, skip);
@@ -166,11 +166,11 @@ impl State {
 
     /// Removes what was written from the queue. Keeps it if the client may resume, within `bound` bytes if it can.
     fn remove_written(&mut self, bytes: usize, bound: usize) {
-        self.written += bytes;
+        let mut written = self.written as usize + bytes;
         while let Some(first) = self.queue.front()
-            && first.frame.len() <= self.written
+            && first.frame.len() <= written
         {
-            self.written -= first.frame.len();
+            written -= first.frame.len();
             if let Some(queued) = self.queue.pop_front() {
                 self.release(queued.frame.len(), queued.origin());
                 if let Some(kept) = &mut self.kept {
@@ -179,6 +179,8 @@ impl State {
                 }
             }
         }
+        // Less than one frame, and so less than 4 GiB.
+        self.written = written as u32;
         trim(&mut self.queue);
     }
 

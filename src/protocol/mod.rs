@@ -3,6 +3,7 @@
 //! [`ADDRESS_BYTES`]: crate::limits::ADDRESS_BYTES
 //! [`ADDRESS_CONNECTIONS`]: crate::limits::ADDRESS_CONNECTIONS
 //! [`ADDRESS_JOINS`]: crate::limits::ADDRESS_JOINS
+//! [`ADDRESS_MEMORY_MIB`]: crate::limits::ADDRESS_MEMORY_MIB
 //! [`ADDRESS_SHARES`]: crate::limits::ADDRESS_SHARES
 //! [`ADDRESS_UPGRADES`]: crate::limits::ADDRESS_UPGRADES
 //! [`ANNOUNCEMENTS`]: crate::limits::ANNOUNCEMENTS

@@ -27,6 +27,7 @@ pub(crate) struct Address {
     pub(super) handshakes: Bucket,
     pub(super) joins: Bucket,
     pub(super) bytes: Bucket,
+    pub(super) pages: Bucket,
     pub(super) lines: Ration,
     pub(super) memory: Arc<Account>,
 }
@@ -42,6 +43,7 @@ impl Address {
             handshakes: Bucket::default(),
             joins: Bucket::default(),
             bytes: Bucket::default(),
+            pages: Bucket::default(),
             lines: Ration::default(),
             memory,
         }
@@ -72,6 +74,18 @@ impl Address {
     /// How long not to read from the clients here; none if they may be read from now.
     pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
         self.bytes.missing(self.rules.bytes.as_ref()?, self.rules.nanos(now))
+    }
+
+    /// Counts `bytes` of pages that were sent.
+    pub(crate) fn take_page_bytes(&self, bytes: usize, now: Instant) {
+        if let Some(rate) = &self.rules.pages {
+            self.pages.charge(rate, bytes, self.rules.nanos(now));
+        }
+    }
+
+    /// How long to send no pages to the clients here; none if they may be sent now.
+    pub(crate) fn page_pause(&self, now: Instant) -> Option<Duration> {
+        self.pages.missing(self.rules.pages.as_ref()?, self.rules.nanos(now))
     }
 
     /// Whether a line about this address may be logged. Before the first line after some that were left out, the log says
@@ -117,7 +131,7 @@ impl Address {
 
     /// Whether it is the same as an address that never had a client.
     pub(super) fn is_unused(&self, now: u64) -> bool {
-        let buckets = [&self.upgrades, &self.handshakes, &self.joins, &self.bytes, &self.lines.bucket];
+        let buckets = [&self.upgrades, &self.handshakes, &self.joins, &self.bytes, &self.pages, &self.lines.bucket];
         !self.is_in_use() && self.lines.left_out.load(Relaxed) == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
     }
 }
@@ -135,6 +149,7 @@ pub(super) struct Rules {
     pub(super) upgrades: Option<Rate>,
     pub(super) joins: Option<Rate>,
     pub(super) bytes: Option<Rate>,
+    pub(super) pages: Option<Rate>,
     pub(super) lines: Option<Rate>,
 }
 
@@ -155,6 +170,10 @@ impl Rules {
             upgrades: for_seconds(settings.address_upgrades, limits::ADDRESS_BURST_SECONDS),
             joins: for_seconds(settings.address_joins, limits::ADDRESS_BURST_SECONDS),
             bytes: for_seconds(settings.address_bytes, limits::ADDRESS_BYTES_BURST_SECONDS),
+            pages: for_seconds(
+                settings.address_bytes.div_ceil(limits::PAGE_SHARE),
+                limits::ADDRESS_BYTES_BURST_SECONDS,
+            ),
             lines: Rate::new(limits::ADDRESS_LINES_A_MINUTE, Duration::from_secs(60), lines),
         }
     }

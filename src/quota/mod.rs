@@ -46,7 +46,7 @@ pub(crate) struct QuotaSettings {
     pub address_upgrades: u32,
     /// Joins a second by one address.
     pub address_joins: u32,
-    /// Bytes a second that all connections of one address may send together.
+    /// Bytes a second that all connections of one address may send together; and a quarter as many may be sent to it of pages.
     pub address_bytes: u32,
     /// Connections that may be open at a time; without a number, as many as the process's file descriptors allow.
     pub max_connections: Option<usize>,

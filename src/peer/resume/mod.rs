@@ -149,9 +149,15 @@ impl Resumptions {
         self.end(resumption, &mut resumption.lock());
     }
 
-    /// Takes what a session leaves whose connection is lost since that time: for the connection that waits for the place, or
-    /// to hold it.
-    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, suspended: Box<Suspended>, since: Instant) {
+    /// Takes what a session leaves whose connection is lost since that time and for this `reason`: for the connection that
+    /// waits for the place, or to hold it.
+    pub(crate) fn suspend(
+        self: &Arc<Self>,
+        resumption: &Arc<Resumption>,
+        suspended: Box<Suspended>,
+        reason: LeaveReason,
+        since: Instant,
+    ) {
         // Dropped after the lock: it may give up other places.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
@@ -164,7 +170,7 @@ impl Resumptions {
         let on_removed = self.on_removed(resumption);
         if !may_keep || suspended.membership.suspend(on_removed, is_awaited, &mut deferred).is_err() {
             self.end(resumption, &mut state);
-            return self.leave(*suspended, if is_over { LeaveReason::Shutdown } else { LeaveReason::Timeout });
+            return self.leave(*suspended, if is_over { LeaveReason::Shutdown } else { reason });
         }
         state.suspended = Some(suspended);
         if let Some(successor) = &state.successor {

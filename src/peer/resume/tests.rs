@@ -25,6 +25,17 @@ fn is_cut(client: &mut Client) {
     client.session.end(LeaveReason::Closed, Some(Instant::now()), "cut");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_place_that_cannot_be_held_ends_with_the_reason_of_the_loss() {
+    let quotas = QuotaSettings { address_connections: 1, ..QuotaSettings::default() };
+    let hub = Hub::new(HubSettings { room_capacity: 8, quotas, ..HubSettings::default() }, Arc::new(Open), None);
+    let (mut old, _, witness) = somebody_and_a_witness(&hub);
+    let address = old.session.rate().address().cloned();
+    let _held = hub.quotas.hold(address.as_ref()).unwrap();
+    old.session.end(LeaveReason::Slow, Some(Instant::now()), "it reads nothing");
+    assert_eq!(witness.hears(), [r#"{"type":"peer_left","id":"somebody","reason":"slow"}"#]);
+}
+
 const AWAY: &str = r#"{"type":"peer_away","id":"somebody"}"#;
 const BACK: &str = r#"{"type":"peer_back","id":"somebody"}"#;
 

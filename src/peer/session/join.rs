@@ -82,7 +82,7 @@ impl Session {
         if self.may_log() {
             // What a client may have written comes last, quoted and escaped: programs that read the log stop before it.
             info!(
-                connection = self.connection,
+                connection = self.connection(),
                 address = %self.address_for_log(),
                 code = %refusal.code.as_str(),
                 why = ?refusal.message,
@@ -91,7 +91,7 @@ impl Session {
             );
         }
         self.hub.observe(|| RelayEvent::JoinRefused {
-            connection: self.connection,
+            connection: self.connection(),
             address: self.address,
             room: room.cloned(),
             code: refusal.code,

@@ -31,7 +31,7 @@ impl Session {
             Stage::Joined { membership, resumable, .. } => {
                 self.close(resumable);
                 self.hub.observe(|| RelayEvent::Left {
-                    connection: self.connection,
+                    connection: self.connection(),
                     room: membership.room().clone(),
                     id: membership.id().clone(),
                     reason,
@@ -54,7 +54,7 @@ impl Session {
             _ => (reason, lost_since),
         };
         if let Some(since) = lost_since {
-            self.suspend(since);
+            self.suspend(reason, since);
         }
         self.leave(reason, &mut Deferred::default());
     }
@@ -67,6 +67,6 @@ impl Drop for Session {
         let why = self.why.take().unwrap_or_else(|| {
             if thread::panicking() { "it panicked".into() } else { "the upgrade was refused or lost".into() }
         });
-        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection, why: why.into() });
+        self.hub.observe(|| RelayEvent::Disconnected { connection: self.connection(), why: why.into() });
     }
 }

@@ -43,8 +43,6 @@ use resume::{Resumable, TakingOver};
 #[derive(Debug)]
 pub(crate) struct Session {
     hub: Arc<Hub>,
-    /// The number of its connection.
-    connection: u64,
     outbox: Arc<Outbox>,
     rate: RateLimiter,
     /// The client's address, for the authorizer.
@@ -106,11 +104,9 @@ enum Stage {
 pub(crate) struct Flood;
 
 impl Session {
-    /// A session that is in no room yet, for the client of the connection with the number `connection`, at `address`,
-    /// whose upgrade said `upgrade`.
+    /// A session that is in no room yet, for the client of `outbox` at `address`, whose upgrade said `upgrade`.
     pub(crate) fn new(
         hub: Arc<Hub>,
-        connection: u64,
         outbox: Arc<Outbox>,
         rate: RateLimiter,
         address: Option<IpAddr>,
@@ -122,7 +118,6 @@ impl Session {
         });
         Self {
             hub,
-            connection,
             outbox,
             rate,
             address,
@@ -133,6 +128,11 @@ impl Session {
             has_answered: Cell::new(false),
             why: None,
         }
+    }
+
+    /// The number of its connection.
+    fn connection(&self) -> u64 {
+        self.outbox.id().number()
     }
 
     /// The outbox of this peer.
@@ -271,10 +271,10 @@ impl Session {
     fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
         if self.may_log() {
             let (room, id) = (membership.room().as_str(), membership.id());
-            info!(connection = self.connection, address = %self.address_for_log(), place = %format_args!("{room:?}/{id}"), "joined");
+            info!(connection = self.connection(), address = %self.address_for_log(), place = %format_args!("{room:?}/{id}"), "joined");
         }
         self.hub.observe(|| RelayEvent::Joined {
-            connection: self.connection,
+            connection: self.connection(),
             room: membership.room().clone(),
             id: membership.id().clone(),
             name,

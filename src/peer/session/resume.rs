@@ -12,7 +12,7 @@ use crate::limits::{RESUMED_BYTES, TAKEN_MESSAGES};
 use crate::peer::observer::RelayEvent;
 use crate::peer::resume::{Resumption, Suspended, Takeover, resume_failed};
 use crate::protocol::Resume;
-use crate::room::{Deferred, Event, JoinError, Refusal};
+use crate::room::{Deferred, Event, JoinError, LeaveReason, Refusal};
 
 /// The place of a peer that survives a lost connection.
 #[derive(Debug)]
@@ -55,9 +55,9 @@ impl Session {
         }
     }
 
-    /// Leaves the place to the next connection of this peer, if it may come back, which is lost since that time. Who still
-    /// knocks may not.
-    pub(super) fn suspend(&mut self, since: Instant) {
+    /// Leaves the place to the next connection of this peer, if it may come back: its connection is lost since that time and
+    /// for this `reason`. Who still knocks may not.
+    pub(super) fn suspend(&mut self, reason: LeaveReason, since: Instant) {
         self.settle_knock();
         match &self.stage {
             Stage::Joined { resumable: Some(resumable), .. } if resumable.resumption.has_way_back() => {}
@@ -67,11 +67,11 @@ impl Session {
         let stage = mem::take(&mut self.stage);
         let Stage::Joined { membership, resumable: Some(resumable), .. } = stage else { return };
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.hub.observe(|| RelayEvent::Away { connection: self.connection, room, id });
+        self.hub.observe(|| RelayEvent::Away { connection: self.connection(), room, id });
         let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { resumption, taken, .. } = *resumable;
-        let suspended = Suspended { connection: self.connection, address, membership, rate, taken };
-        self.hub.resumptions.suspend(&resumption, Box::new(suspended), since);
+        let suspended = Suspended { connection: self.connection(), address, membership, rate, taken };
+        self.hub.resumptions.suspend(&resumption, Box::new(suspended), reason, since);
     }
 
     /// Asks for the place of an earlier connection.
@@ -114,7 +114,7 @@ impl Session {
     fn go_on(&mut self, resumption: Arc<Resumption>, suspended: Suspended) {
         let Suspended { membership, rate, taken, .. } = suspended;
         let (room, id) = (membership.room().clone(), membership.id().clone());
-        self.hub.observe(|| RelayEvent::Back { connection: self.connection, room, id });
+        self.hub.observe(|| RelayEvent::Back { connection: self.connection(), room, id });
         self.rate.continue_from(rate);
         self.become_member(membership, Some(Box::new(Resumable { resumption, taken, told: taken })));
     }

@@ -22,7 +22,7 @@ impl Client {
     pub(in crate::peer) fn new(hub: &Arc<Hub>, room: usize) -> Self {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        let session = Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default());
+        let session = Session::new(Arc::clone(hub), outbox, rate, None, Default::default());
         Self { session, socket, _admission: None }
     }
 
@@ -31,7 +31,7 @@ impl Client {
         let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
         let admission = hub.quotas.admit(Some(address)).unwrap();
         let rate = hub.quotas.rate_limiter(admission.address());
-        let session = Session::new(Arc::clone(hub), 1, outbox, rate, Some(address), Default::default());
+        let session = Session::new(Arc::clone(hub), outbox, rate, Some(address), Default::default());
         Self { session, socket, _admission: Some(admission) }
     }
 
@@ -40,7 +40,7 @@ impl Client {
         let outbox = hub.new_outbox(purse);
         let socket = MemorySocket::connected_to(&outbox, room);
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let session = Session::new(Arc::clone(hub), 1, outbox, rate, None, Default::default());
+        let session = Session::new(Arc::clone(hub), outbox, rate, None, Default::default());
         Self { session, socket, _admission: None }
     }
 
@@ -524,7 +524,7 @@ async fn what_the_upgrade_said_pins_memory_as_long_as_it_is_known() {
     let said = UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))] };
     let outbox = hub.new_outbox(admission.purse());
     let rate = RateLimiter::new(0, 0, Instant::now());
-    let session = Session::new(Arc::clone(&hub), 2, outbox, rate, None, said);
+    let session = Session::new(Arc::clone(&hub), outbox, rate, None, said);
     assert!(admission.purse().account().used() >= before + 100_000);
     drop((session, client));
     admission.purse().give_back();

@@ -398,13 +398,13 @@ impl World {
         let settings = HubSettings { room_capacity: CAPACITY, ..HubSettings::default() };
         let hub = Hub::new(settings, Arc::new(Open), None);
         let rooms = Arc::clone(&hub.rooms);
-        let newcomer = |number: u64| {
+        let newcomer = |_| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());
-            let session = Session::new(Arc::clone(&hub), number, outbox, rate, None, Default::default());
+            let session = Session::new(Arc::clone(&hub), outbox, rate, None, Default::default());
             Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
         };
-        let peers = (0..PEERS as u64).map(newcomer).collect();
+        let peers = (0..PEERS).map(newcomer).collect();
         Self { rooms, peers, model: Model::default(), excused: HashSet::new(), next: 0 }
     }
 

@@ -214,7 +214,7 @@ impl Client {
     }
 
     /// Reads as this client does; whether the connection is still there.
-    fn read(&mut self, seat: &Seat, buffer: &mut [u8]) -> bool {
+    fn read(&mut self, seat: &mut Seat, buffer: &mut [u8]) -> bool {
         let mut room = READ_BYTES;
         if (self.is_open || seat.way.is_http()) && !seat.way.reads_all() {
             if seat.way.is_http() || self.sipped.elapsed() < SIP {
@@ -242,7 +242,7 @@ impl Client {
     }
 
     /// Handles what came; whether the connection goes on.
-    fn hear(&mut self, seat: &Seat) -> bool {
+    fn hear(&mut self, seat: &mut Seat) -> bool {
         let came = std::mem::take(&mut self.came);
         let mut rest = came.as_slice();
         if !self.is_open {
@@ -264,8 +264,12 @@ impl Client {
             match frame::cut(Framing::WebSocket, rest) {
                 Ok(Some((Frame::Close(_), _))) | Err(_) => return false,
                 Ok(Some((frame, taken))) => {
-                    if let Frame::Ping(payload) = frame {
-                        frame::write(Framing::WebSocket, Opcode::Pong, payload, &mut self.out);
+                    match frame {
+                        Frame::Ping(payload) if seat.way.answers_pings() => {
+                            frame::write(Framing::WebSocket, Opcode::Pong, payload, &mut self.out);
+                        }
+                        Frame::Text(text) => seat.hear(&String::from_utf8_lossy(text)),
+                        _ => {}
                     }
                     rest = rest.get(taken..).unwrap_or_default();
                 }

@@ -18,6 +18,8 @@ const HALF_HEAD: usize = 15_000;
 const REQUESTS: usize = 64;
 /// How long a client lives that leaves a place behind: long enough to fill it.
 const FILLED: Duration = Duration::from_secs(10);
+/// How long a client stays that comes back again and again.
+const STAY: Duration = Duration::from_secs(2);
 
 /// One way to fill memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
@@ -33,6 +35,12 @@ pub(crate) enum Way {
     Kept,
     /// The same, and then the connection is lost: places are held, with what waits and what is kept
     Places,
+    /// A client that comes back every few seconds, and says each time that it has received nothing
+    Returns,
+    /// Messages of a few bytes and much white space, which is not relayed
+    Blanks,
+    /// Messages that are answered with errors, by a client that reads all and answers no ping, so that the relay keeps them
+    Mute,
     /// An offer that waits for somebody
     Offers,
     /// Messages that are begun and not ended
@@ -51,12 +59,15 @@ pub(crate) enum Way {
 
 impl Way {
     /// Every way.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Unread,
         Self::Small,
         Self::Replay,
         Self::Kept,
         Self::Places,
+        Self::Returns,
+        Self::Blanks,
+        Self::Mute,
         Self::Offers,
         Self::Halves,
         Self::Errors,
@@ -74,25 +85,26 @@ impl Way {
     /// Clients in a room, where `capacity` may be there.
     fn room_size(self, capacity: usize) -> usize {
         match self {
-            Self::Replay | Self::Kept | Self::Places => 2,
-            Self::Offers | Self::Halves | Self::Errors => 1,
+            Self::Replay | Self::Kept | Self::Places | Self::Returns => 2,
+            Self::Offers | Self::Halves | Self::Errors | Self::Mute => 1,
             _ => capacity,
         }
     }
 
     /// Whether its clients may come back for what they have missed.
     fn resumes(self) -> bool {
-        !matches!(self, Self::Unread | Self::Small | Self::Halves)
+        !matches!(self, Self::Unread | Self::Small | Self::Blanks | Self::Halves)
     }
 
     /// Whether its clients read all that comes; the others read so little that they are not cut off.
     pub(crate) fn reads_all(self) -> bool {
-        matches!(self, Self::Replay | Self::Kept | Self::Places | Self::Offers | Self::Halves | Self::Heads)
+        use Way::{Halves, Heads, Kept, Mute, Offers, Places, Replay, Returns};
+        matches!(self, Replay | Kept | Places | Returns | Mute | Offers | Halves | Heads)
     }
 
-    /// How long its clients stay, where they go by themselves.
-    pub(crate) fn lifetime(self) -> Option<Duration> {
-        (self == Self::Places).then_some(FILLED)
+    /// Whether its clients answer pings.
+    pub(crate) fn answers_pings(self) -> bool {
+        self != Self::Mute
     }
 }
 
@@ -108,32 +120,59 @@ pub(crate) struct Seat {
     role: usize,
     /// Members of the room.
     size: usize,
-    /// Counts the lives of the room: each has a room of its own.
+    /// Counts the lives of the client. Each of those who leave a place behind has a room of its own.
     life: u32,
+    /// What it comes back with.
+    token: Option<String>,
 }
 
 impl Seat {
     /// The seat of client `index` among those of `way` at one address.
     pub(crate) fn new(way: Way, prefix: String, index: usize, capacity: usize) -> Self {
         let size = way.room_size(capacity);
-        Self { way, prefix, room: index / size, role: index % size, size, life: 0 }
+        Self { way, prefix, room: index / size, role: index % size, size, life: 0, token: None }
     }
 
     /// Moves on to another room once the time for that has come, `elapsed` after the attack began.
     pub(crate) fn renew(&mut self, elapsed: Duration) {
-        if let Some(lifetime) = self.way.lifetime() {
+        if let Some(lifetime) = self.lifetime() {
             self.life = (elapsed.as_secs() / lifetime.as_secs()) as u32;
         }
     }
 
     /// When the client goes by itself, counted from the beginning of the attack.
     pub(crate) fn ends_at(&self) -> Option<Duration> {
-        Some(self.way.lifetime()? * (self.life + 1))
+        Some(self.lifetime()? * (self.life + 1))
+    }
+
+    /// How long it stays, if it goes by itself.
+    fn lifetime(&self) -> Option<Duration> {
+        match (self.way, self.role) {
+            (Way::Places, _) => Some(FILLED),
+            (Way::Returns, 0) => Some(STAY),
+            _ => None,
+        }
+    }
+
+    /// Keeps what is in a text from the relay by which it comes back.
+    pub(crate) fn hear(&mut self, text: &str) {
+        if let (Way::Returns, 0, Some((_, rest))) = (self.way, self.role, text.split_once(r#""token":""#)) {
+            self.token = rest.split_once('"').map(|(token, _)| token.to_owned());
+        }
+        if text.contains("resume_failed") {
+            self.token = None;
+        }
     }
 
     /// What it says first, once its WebSocket is open.
     pub(crate) fn greet(&self) -> Vec<String> {
         match (self.way, self.role) {
+            (Way::Returns, 0) => {
+                vec![self.token.as_ref().map_or_else(
+                    || self.join(),
+                    |token| format!(r#"{{"type":"resume","token":"{token}","received":1}}"#),
+                )]
+            }
             (Way::Churn, role) if role >= self.members() => Vec::new(),
             (Way::Knocks, 1..) => Vec::new(),
             (Way::Offers, _) => vec![self.join(), format!(r#"{{"type":"offer","sdp":"{}"}}"#, filling(LARGE))],
@@ -147,6 +186,9 @@ impl Seat {
         let once_a_second = said < age.as_secs() as usize;
         match self.way {
             Way::Unread | Way::Replay | Way::Places => self.signal(said, LARGE),
+            Way::Returns => (self.role > 0).then(|| self.signal(said, LARGE))?,
+            Way::Blanks => self.signal(said, 0).map(|text| text.replacen(',', &format!(",{}", " ".repeat(LARGE)), 1)),
+            Way::Mute => Some(r#"{"type":"nothing that the relay knows of"}"#.into()),
             Way::Small | Way::Kept => self.signal(said, SMALL),
             Way::Errors => Some(format!(r#"{{"type":"offer","to":"{}","sdp":""}}"#, filling(LARGE))),
             Way::Churn => (self.role >= self.members()).then(comes_and_goes),
@@ -179,9 +221,10 @@ impl Seat {
     }
 
     fn join(&self) -> String {
-        let Self { way, prefix, room, role, life, .. } = self;
+        let Self { way, prefix, room, role, .. } = self;
         let name = if matches!(way, Way::Churn | Way::Knocks) { LONG_NAME.repeat(16) } else { "a".into() };
         let resume = way.resumes();
+        let life = if *way == Way::Places { self.life } else { 0 };
         format!(
             r#"{{"type":"join","room":"{prefix}-{way:?}-{room}-{life}","id":"m{role}","name":"{name}","resume":{resume}}}"#
         )

@@ -1,0 +1,118 @@
+//! A stream to which pages are sent no faster than its address may get them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::quota::Address;
+
+/// The least pause between two writes: the resolution of the timer.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// A stream whose bytes count for the address to which they are sent.
+#[derive(Debug)]
+pub(super) struct Metered<S> {
+    pub(super) inner: S,
+    /// None if it is not limited.
+    address: Option<Arc<Address>>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Metered<S> {
+    pub(super) fn new(inner: S, address: Option<Arc<Address>>) -> Self {
+        Self { inner, address, pause: None }
+    }
+
+    /// Ready when more may be sent to the address.
+    fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(address) = &self.address else { return Poll::Ready(()) };
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            let Some(missing) = address.page_pause(Instant::now()) else { return Poll::Ready(()) };
+            self.pause = Some(Box::pin(sleep(missing.max(PAUSE_MIN))));
+        }
+    }
+
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let (Some(address), Poll::Ready(Ok(bytes))) = (&self.address, written) {
+            address.take_page_bytes(*bytes, Instant::now());
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_allowed(cx));
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.count(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_allowed(cx));
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.count(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::limits::{ADDRESS_BYTES_BURST_SECONDS, PAGE_SHARE};
+    use crate::quota::{QuotaSettings, Quotas};
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_are_sent_to_all_clients_of_an_address_at_its_rate_after_a_burst() {
+        let settings = QuotaSettings { address_bytes: 1_000 * PAGE_SHARE, ..QuotaSettings::default() };
+        let quotas = Quotas::new(&settings);
+        let admission = quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
+        let write = async |bytes: usize, admission: &crate::quota::Admission| {
+            let (_client, stream) = duplex(1024 * 1024);
+            let mut stream = Metered::new(stream, admission.address().cloned());
+            let began = Instant::now();
+            for _ in 0..bytes / 1_000 {
+                stream.write_all(&[0; 1_000]).await.unwrap();
+            }
+            began.elapsed().as_millis()
+        };
+        let burst = 1_000 * ADDRESS_BYTES_BURST_SECONDS as usize;
+        assert!(write(burst, &admission).await < 10);
+        let more = write(10_000, &admission).await;
+        assert!((9_000..10_100).contains(&more), "{more} ms");
+        let other = quotas.admit(Some([192, 0, 2, 2].into())).unwrap();
+        assert!(write(burst, &other).await < 10, "another address has its own rate");
+    }
+}
