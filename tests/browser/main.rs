@@ -21,6 +21,7 @@ mod hosting;
 mod identity;
 mod invited;
 mod lan;
+mod link;
 mod looks;
 mod number;
 mod outage;

@@ -10,7 +10,6 @@ import { LocalMedia } from "./media.js";
 import { speakableName } from "./names.js";
 import { Panels } from "./panels.js";
 import { Room } from "./room.js";
-import { Sounds } from "./sounds.js";
 import { I18n, nodes, t } from "./text.js";
 import { Tiles, fullScreen } from "./tiles.js";
 
@@ -123,16 +122,11 @@ function render() {
 
 function showDoor() {
 	if (!room) return;
-	const knocking = room.call.state === "knocking";
-	if (knocking && entry.trouble?.problem !== "door") {
-		page.problem = "door";
-		entry.tell({ device: "relay", problem: "door", waits: true, buttons: [["cancel", giveUp]] });
-	}
-	if (!knocking && room.unreachable && entry.trouble?.problem !== "unreachable") {
-		page.problem = "unreachable";
-		const buttons = [["retry", () => room?.retry()], ["cancel", giveUp]];
-		entry.tell({ device: "relay", problem: "unreachable", url: relayUrl, waits: true, buttons });
-	}
+	const problem = room.call.state === "knocking" ? "door" : room.unreachable && "unreachable";
+	if (!problem || entry.trouble?.problem === problem) return;
+	page.problem = problem;
+	const retry = problem === "door" ? [] : [["retry", () => room?.retry()]];
+	entry.tell({ device: "relay", problem, url: relayUrl, waits: true, buttons: [...retry, ["cancel", giveUp]] });
 }
 
 function quit() {
@@ -242,8 +236,8 @@ $("remove-no").onclick = () => $("remove").close();
 $("people-invite").onclick = keys.i[1];
 $("flip").onclick = () => media.flip();
 $("settings-open").onclick = () => $("settings").showModal();
-$("sounds-on").checked = Sounds.on;
-$("sounds-on").onchange = () => (Sounds.on = $("sounds-on").checked);
+$("sounds-on").checked = Store.get("sounds") !== "off";
+$("sounds-on").onchange = () => Store.set("sounds", $("sounds-on").checked ? "on" : "off");
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 // A tap anywhere else closes the menu.

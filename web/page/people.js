@@ -1,6 +1,6 @@
 /** Who is there, and what the host may do with them. Those at the door, too. */
 
-import { $, icon, make } from "./dom.js";
+import { $, icon, make, replaceIfNew } from "./dom.js";
 import { hueOf } from "./names.js";
 import { chime } from "./sounds.js";
 import { nodes, t } from "./text.js";
@@ -23,15 +23,10 @@ export class People {
 		$("lock-line").hidden = call.state !== "joined";
 		$("locked").toggleAttribute("hidden", !call.locked);
 		$("people-count").textContent = people.length;
-		const rows = people.map((person) => this.#row(person, host));
-		const mark = rows.map((row) => row.dataset.mark).join("\n");
-		if ($("roster").dataset.mark !== mark) {
-			const focused = document.activeElement?.closest("#roster li")?.dataset.key;
-			const which = document.activeElement?.dataset.act;
-			$("roster").dataset.mark = mark;
-			$("roster").replaceChildren(...rows);
-			if (focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
-		}
+		const focused = document.activeElement?.closest("#roster li")?.dataset.key;
+		const which = document.activeElement?.dataset.act;
+		const isNew = replaceIfNew($("roster"), ...people.map((person) => this.#row(person, host)));
+		if (isNew && focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
 		this.#showKnocks();
 	}
 
@@ -47,13 +42,12 @@ export class People {
 		const dot = make("i", { className: "dot" });
 		if (member) dot.style.setProperty("--hue", hueOf(key));
 		const state = make("span", { className: "hint" }, words.join(" · "));
-		const row = make("li", { dataset: { key, peer: member ? (id ?? "") : "self" } }, dot, make("span", { className: "who" }, name, " ", state));
+		const row = make("li", { dataset: { key } }, dot, make("span", { className: "who" }, name, " ", state));
 		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));
 		if (isHost && member?.id) {
 			row.append(this.#button("make-host", "make_host", shown, () => call.makeHost(member)));
 			row.append(this.#button("remove", "remove", shown, () => this.#remove(member, shown)));
 		}
-		row.dataset.mark = [key, shown, id, words.join(), audio, isHost].join("|");
 		return row;
 	}
 
@@ -104,6 +98,5 @@ export class People {
 		for (const element of this.#knocks.values()) element.remove();
 		this.#knocks.clear();
 		$("roster").replaceChildren();
-		delete $("roster").dataset.mark;
 	}
 }

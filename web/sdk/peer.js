@@ -50,6 +50,7 @@ export class PeerLink {
 	#localStream = globalThis.MediaStream ? new MediaStream() : null;
 	#work = Promise.resolve();
 	#makingOffer = false;
+	#offering = Promise.resolve();
 	#ignoringOffer = false;
 	#candidates = [];
 	#restartTimer = 0;
@@ -62,7 +63,7 @@ export class PeerLink {
 		this.#send = send;
 		this.#media = media;
 		this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...configuration, iceServers });
-		this.pc.onnegotiationneeded = () => this.#offer();
+		this.pc.onnegotiationneeded = () => (this.#offering = this.#offer());
 		this.pc.onicecandidate = ({ candidate }) => this.#sendCandidate(candidate);
 		this.pc.onconnectionstatechange = () => this.#stateChanged();
 		this.pc.ondatachannel = ({ channel }) => this.#emit("channel", channel);
@@ -81,6 +82,10 @@ export class PeerLink {
 
 	/** Makes the first offer, unless the other side was faster. */
 	start() {
+		this.#work = this.#work.then(() => this.#begin());
+	}
+
+	#begin() {
 		if (!this.#media || this.pc.signalingState === "closed" || this.#senders.audio || this.#senders.video) return;
 		for (const kind of BOTH) {
 			const streams = this.#localStream ? [this.#localStream] : [];
@@ -179,16 +184,17 @@ export class PeerLink {
 		if (this.#ignoringOffer) return;
 		if (type === "answer" && pc.signalingState !== "have-local-offer") return; // to an offer taken back
 		if (names && typeof names === "object") this.#remoteNames = Object.fromEntries(Object.entries(names).slice(0, MOST_NAMES));
+		// Chromium gathers no candidates after it took an offer back that was not finished.
+		if (crossed) await this.#offering;
 		await pc.setRemoteDescription({ type, sdp }); // takes our own offer back if they crossed
 		if (typeof session === "string") this.remoteSession = session;
 		for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
 		if (type === "answer") return;
 		const extras = [...this.#extras.values()];
 		for (const transceiver of pc.getTransceivers()) {
-			if (extras.includes(transceiver)) continue; // offered again by itself
-			// Ours that their offer made needless would be offered as a second pair.
-			if (transceiver.mid === null) transceiver.stop();
-			else if (!this.#remoteNames[transceiver.mid]) this.#adopt(transceiver, transceiver.receiver.track.kind);
+			const { mid, receiver } = transceiver;
+			if (mid === null || extras.includes(transceiver)) continue; // offered again by itself
+			if (!this.#remoteNames[mid]) this.#adopt(transceiver, receiver.track.kind);
 		}
 		await pc.setLocalDescription();
 		this.#sendDescription();
@@ -198,6 +204,8 @@ export class PeerLink {
 	#adopt(transceiver, kind) {
 		const current = this.pc.getTransceivers().find(({ sender }) => sender === this.#senders[kind]);
 		if (current === transceiver || (current && current.mid !== null && current.direction !== "stopped")) return;
+		// Not stopped: Chromium never ends one that was never negotiated, and would offer again for ever.
+		if (current?.mid === null) current.direction = "inactive";
 		this.#senders[kind] = transceiver.sender;
 		transceiver.direction = "sendrecv";
 		if (this.#localStream) transceiver.sender.setStreams?.(this.#localStream);
