@@ -20,8 +20,8 @@ const tiles = new Tiles($("grid"));
 const panels = new Panels({ ontoggle: () => tiles.arrange() });
 panels.chat = { unread: 0, clear() {}, read() {} };
 let room = null;
-let refused = false;
-let left = false;
+/** What ended: "refused", before the call; "left" or "out", after it. */
+let ended = "";
 
 // For the console of whoever looks for a fault.
 Object.assign(globalThis, { Log, speakableName });
@@ -52,7 +52,7 @@ const entry = new Entry(media, {
 
 function join({ room: name, name: person, password }) {
 	Store.set("name", person);
-	refused = left = false;
+	ended = "";
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render, onhangup: hangUp };
@@ -77,8 +77,8 @@ function onrefused(error, stays) {
 	}
 	page.problem = error.code;
 	if (stays) return onmedia();
-	refused = true;
-	if (wasIn) entry.open({ left: true });
+	ended = wasIn ? "out" : "refused";
+	if (wasIn) entry.open(ended);
 	entry.refused(error);
 	render();
 }
@@ -86,9 +86,9 @@ function onrefused(error, stays) {
 function hangUp() {
 	if (!room) return;
 	quit();
-	left = true;
+	ended = "left";
 	closeCall();
-	entry.open({ left: true });
+	entry.open(ended);
 	render();
 	$("join").focus();
 }
@@ -104,8 +104,8 @@ function closeCall() {
 }
 
 function render() {
-	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
-	page.state = state;
+	const state = room?.state ?? (ended || "entry");
+	page.state = state === "out" ? "refused" : state;
 	page.others = $$(".tile:not([data-peer=self])").length;
 	const [key, values] = room?.words ?? (state === "entry" ? [] : [`s_${state}`]);
 	const words = key ? nodes(key, values) : [];

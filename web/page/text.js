@@ -9,7 +9,8 @@ entry_new: Start a call | 发起通话
 entry_join: Join {room} | 加入 {room}
 lead_new: Choose a room name, join, and share the link. | 取个房间名，进入后分享链接。
 lead_join: Check picture and sound, then join. | 看看画面，试试声音，然后加入。
-lead_again: Come back whenever you like. | 随时可以回来。
+lead_left: Come back whenever you like. | 随时可以回来。
+lead_out: You can ask to come back. | 您可以请求重新加入。
 your_name: Your name | 您的名字
 name_hint: How others see you | 别人看到的名字
 name_seen: Others will see: {name} | 别人将看到：{name}
@@ -84,6 +85,7 @@ s_apart: Not in the room any more. The call goes on with those who are connected
 s_unreachable: The server cannot be reached. Trying again… | 无法连接服务器，正在重试…
 s_refused: Not joined | 未能加入
 s_left: You left the call | 您已离开通话
+s_out: You are not in the call any more | 您已不在通话中
 alone_title: You are the only one here | 这里只有您一人
 alone_text: Send the link to others; a browser is enough. | 把链接发给别人，对方只需要浏览器。
 copy_link: Copy the link | 复制链接
@@ -162,7 +164,7 @@ p_bad_room_text: Use 1 to 64 letters, digits or signs. | 请用 1 到 64 个字�
 p_bad_name: This name does not work | 名字不可用
 p_bad_name_text: Use at most 64 letters, digits or signs. | 请最多用 64 个字符。
 p_unauthorized: You need a valid invite link | 需要有效的邀请链接
-p_unauthorized_text: This server needs a token in the link; yours has none, or no valid one. Ask for a new link. | 此服务器要求链接中有令牌；您的链接没有，或已失效。请索取新链接。
+p_unauthorized_text: This server needs a token in the link. Ask for a new link. | 此服务器要求链接中有令牌，请索取新链接。
 p_wrong_password: This room has a password | 此房间有密码
 p_wrong_password_text: Type it below, and join again. | 请在下方输入，然后重新加入。
 p_rate_limited: Too many attempts | 尝试次数过多
