@@ -56,7 +56,7 @@ async fn the_others_see_a_shared_screen_and_then_the_camera_again() {
 async fn a_camera_that_is_changed_during_the_call_is_what_the_others_see() {
     let relay = Relay::start().await;
     // The second of Chromium's fake cameras films depth, which nobody can send; the third films colours.
-    let browser = Browser::with().flag("--use-fake-device-for-media-stream=device-count=3").start().await;
+    let browser = Browser::with().with_cameras(3).start().await;
     let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
 

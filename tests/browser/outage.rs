@@ -5,7 +5,7 @@ use crate::support::{Browser, Relay};
 #[tokio::test]
 async fn while_the_relay_is_away_the_others_see_all_that_a_person_does() {
     let mut relay = Relay::start().await;
-    let browser = Browser::with().flag("--use-fake-device-for-media-stream=fps=10").start().await;
+    let browser = Browser::start().await;
     browser.expect_console("WebSocket connection to");
     let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     let carol = browser.open(&relay.url("?room=r")).await;

@@ -13,7 +13,7 @@ async fn knock_as(person: &Window, name: &str) {
 #[tokio::test]
 async fn a_host_locks_lets_in_turns_away_hands_over_and_everybody_sees_it() {
     let relay = Relay::start().await;
-    let browser = Browser::with().flag("--use-fake-device-for-media-stream=fps=10").start().await;
+    let browser = Browser::start().await;
     let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     alice.plays_video_of("Bob").await;
     for person in [&alice, &bob] {

@@ -96,7 +96,7 @@ impl Session {
     /// What every window shows, for the reader of a failed test.
     pub async fn report(&self) -> String {
         const SHOWN: &str = "return [location.href, JSON.stringify(document.body?.dataset), document.body?.innerText, \
-            typeof Log === 'object' ? Log.text() : ''].map((text) => String(text ?? '').slice(0, 4000))";
+            globalThis.Log?.lines.join('\\n').slice(-8000)].map((text) => String(text ?? '').slice(0, 8000))";
         let mut report = String::new();
         let handles = self.client.lock().await.windows().await.unwrap_or_default();
         for handle in handles {
