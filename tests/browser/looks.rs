@@ -100,8 +100,9 @@ async fn a_call_can_be_made_by_keyboard_alone() {
 
 /// What axe-core (npm) finds serious or worse in the page as it is.
 pub async fn serious_faults(window: &Window) -> String {
-    let axe = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/axe.min.js"))
-        .expect("target/tools/axe.min.js: scripts/test puts it there");
+    let axe =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules/axe-core/axe.min.js"))
+            .expect("target/tools/node_modules/axe-core: scripts/test puts it there");
     // The page's own policy runs no foreign script; the debugger may.
     window.devtools("Runtime.evaluate", json!({ "expression": axe })).await;
     let faults = "const { violations } = await axe.run();

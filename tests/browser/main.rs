@@ -26,6 +26,7 @@ mod looks;
 mod number;
 mod outage;
 mod own_page;
+mod package;
 mod people;
 mod proxied;
 mod refused;
