@@ -92,5 +92,8 @@ async fn the_room_is_locked_again_by_its_host_after_a_restart_of_the_relay() {
     carol.fill("#name", "Carol").await;
     carol.click("#join").await;
     carol.reads("Asking to be let in").await;
+    // Outside of the room the lock is nothing to tell.
+    alice.hang_up().await;
+    alice.shows("!document.querySelector('#locked').checkVisibility()").await;
     browser.end().await;
 }

@@ -93,7 +93,7 @@ export class Entry {
 		const media = this.#media;
 		const before = this.#invited ? "join" : "new";
 		$("entry-title").replaceChildren(...nodes(this.#after ? `s_${this.#after}` : `entry_${before}`, { room: $("room").value }));
-		$("entry-lead").textContent = t(`lead_${this.#after || before}`);
+		$("entry-lead").textContent = t(`lead_${this.#after ? "after" : before}`);
 		$("join").textContent = t(this.#busy ? "joining" : "join");
 		$("join").disabled = $("watch").disabled = this.#busy;
 		$("preview").dataset.video = media.camera ? "on" : "off";

@@ -228,12 +228,10 @@ function speak() {
 	render();
 }
 
-const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", full: "f", "help-open": "?" };
+const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", "people-invite": "i", full: "f", "help-open": "?" };
 for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
 $("hangup").onclick = $("leave-yes").onclick = hangUp;
-$("leave-no").onclick = () => $("leave").close();
-$("remove-no").onclick = () => $("remove").close();
-$("people-invite").onclick = keys.i[1];
+for (const id of ["leave", "remove"]) $(`${id}-no`).onclick = () => $(id).close();
 $("flip").onclick = () => media.flip();
 $("settings-open").onclick = () => $("settings").showModal();
 $("sounds-on").checked = Store.get("sounds") !== "off";

@@ -3,7 +3,7 @@
 import { $, icon, make, replaceIfNew } from "./dom.js";
 import { hueOf } from "./names.js";
 import { chime } from "./sounds.js";
-import { nodes, t } from "./text.js";
+import { I18n, nodes, t } from "./text.js";
 
 export class People {
 	#call;
@@ -45,8 +45,9 @@ export class People {
 		const row = make("li", { dataset: { key } }, dot, make("span", { className: "who" }, name, " ", state));
 		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));
 		if (isHost && member?.id) {
-			row.append(this.#button("make-host", "make_host", shown, () => call.makeHost(member)));
-			row.append(this.#button("remove", "remove", shown, () => this.#remove(member, shown)));
+			const makeHost = this.#button("make-host", "make_host", shown, () => call.makeHost(member));
+			const remove = this.#button("remove", "remove", shown, () => this.#remove(member, shown));
+			row.append(make("span", { className: "actions" }, makeHost, remove));
 		}
 		return row;
 	}
@@ -67,7 +68,7 @@ export class People {
 	#showKnocks() {
 		const { knocks, isHost } = this.#call;
 		for (const [id, element] of this.#knocks) {
-			if (isHost && knocks.has(id)) continue;
+			if (isHost && knocks.has(id) && element.lang === I18n.lang) continue;
 			element.remove();
 			this.#knocks.delete(id);
 		}
@@ -87,7 +88,7 @@ export class People {
 			make("button", { type: "button", className, onclick: () => call[what](id), dataset: { act: what } }, t(word));
 		return make(
 			"div",
-			{ className: "notice knock", dataset: { knock: id, name } },
+			{ className: "notice knock", lang: I18n.lang, dataset: { knock: id, name } },
 			make("p", {}, ...nodes("knocks", { name: shown }), ...(verified ? [` (${t("verified")})`] : [])),
 			act("admit", "let_in", "primary"),
 			act("deny", "turn_away", "plain"),
@@ -98,5 +99,6 @@ export class People {
 		for (const element of this.#knocks.values()) element.remove();
 		this.#knocks.clear();
 		$("roster").replaceChildren();
+		$("locked").setAttribute("hidden", "");
 	}
 }

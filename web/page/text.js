@@ -9,8 +9,7 @@ entry_new: Start a call | 发起通话
 entry_join: Join {room} | 加入 {room}
 lead_new: Choose a room name, join, and share the link. | 取个房间名，进入后分享链接。
 lead_join: Check picture and sound, then join. | 看看画面，试试声音，然后加入。
-lead_left: Come back whenever you like. | 随时可以回来。
-lead_out: You can ask to come back. | 您可以请求重新加入。
+lead_after: You can join again. | 您可以重新加入。
 your_name: Your name | 您的名字
 name_hint: How others see you | 别人看到的名字
 name_seen: Others will see: {name} | 别人将看到：{name}
@@ -160,9 +159,9 @@ p_unreachable_text: Is it running, and are you on its network ({url})? | 它在�
 p_room_full: The room is full | 房间已满
 p_room_full_text: Try again later. | 请稍后再试。
 p_bad_room: This room name does not work | 房间名不可用
-p_bad_room_text: Use 1 to 64 letters, digits or signs. | 请用 1 到 64 个字符。
+p_bad_room_text: Use 1 to 64 characters. | 请用 1 到 64 个字符。
 p_bad_name: This name does not work | 名字不可用
-p_bad_name_text: Use at most 64 letters, digits or signs. | 请最多用 64 个字符。
+p_bad_name_text: Use 1 to 64 characters. | 请用 1 到 64 个字符。
 p_unauthorized: You need a valid invite link | 需要有效的邀请链接
 p_unauthorized_text: This server needs a token in the link. Ask for a new link. | 此服务器要求链接中有令牌，请索取新链接。
 p_wrong_password: This room has a password | 此房间有密码
@@ -170,7 +169,7 @@ p_wrong_password_text: Type it below, and join again. | 请在下方输入，然
 p_rate_limited: Too many attempts | 尝试次数过多
 p_rate_limited_text: Wait a minute, then try again. | 请等一分钟再试。
 p_unavailable: The server lets nobody in right now | 服务器暂时无法接纳任何人
-p_unavailable_text: Try again in a moment. | 请稍后再试。
+p_unavailable_text: Try again later. | 请稍后再试。
 p_id_taken: You are in this room already | 您已在此房间内
 p_id_taken_text: Close the other window or device first. | 请先关闭另一个窗口或设备。
 p_door: Asking to be let in | 正在请求进入
