@@ -97,7 +97,7 @@ async fn an_offer_that_comes_while_ours_is_made_connects_every_time() {
     let relay = Relay::start().await;
     let browser = Browser::start().await;
     let page = browser.open(&relay.url("?room=r")).await;
-    for _ in 0..20 {
+    for _ in 0..10 {
         page.run(&format!("{COLLISION} await collide()")).await;
     }
     browser.end().await;

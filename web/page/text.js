@@ -171,7 +171,7 @@ p_rate_limited_text: Wait a minute, then try again. | 请等一分钟再试。
 p_unavailable: The server lets nobody in right now | 服务器暂时无法接纳任何人
 p_unavailable_text: Try again later. | 请稍后再试。
 p_id_taken: You are in this room already | 您已在此房间内
-p_id_taken_text: Close the other window or device first. | 请先关闭另一个窗口或设备。
+p_id_taken_text: Close the other window first. | 请先关闭另一个窗口。
 p_door: Asking to be let in | 正在请求进入
 p_door_text: The room is locked. Its host sees you. | 房间已锁定，主持人能看到您。
 p_denied_entry: You were not let in | 您未获准进入
@@ -179,7 +179,7 @@ p_denied_entry_text: The host turned you away, or nobody answered. | 主持人�
 p_kicked: You were removed from the call | 您已被移出通话
 p_kicked_text: Camera and microphone are off. | 摄像头和麦克风已关闭。
 p_taken_over: You are in the call from another connection | 您已通过另一个连接加入通话
-p_taken_over_text: Only one of the two can have your place. | 您的位置只能由其中一个占用。
+p_taken_over_text: Only one can have your place. | 您的位置只能由其中一个占用。
 p_closed_by_relay: The server ended the connection | 服务器关闭了连接
 p_closed_by_relay_text: Reload the page. | 请刷新页面。
 p_refused: The server does not let you in | 服务器不允许您进入

@@ -50,7 +50,6 @@ export class PeerLink {
 	#localStream = globalThis.MediaStream ? new MediaStream() : null;
 	#work = Promise.resolve();
 	#makingOffer = false;
-	#offering = Promise.resolve();
 	#ignoringOffer = false;
 	#candidates = [];
 	#restartTimer = 0;
@@ -63,7 +62,7 @@ export class PeerLink {
 		this.#send = send;
 		this.#media = media;
 		this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...configuration, iceServers });
-		this.pc.onnegotiationneeded = () => (this.#offering = this.#offer());
+		this.pc.onnegotiationneeded = () => this.#offer();
 		this.pc.onicecandidate = ({ candidate }) => this.#sendCandidate(candidate);
 		this.pc.onconnectionstatechange = () => this.#stateChanged();
 		this.pc.ondatachannel = ({ channel }) => this.#emit("channel", channel);
@@ -184,8 +183,8 @@ export class PeerLink {
 		if (this.#ignoringOffer) return;
 		if (type === "answer" && pc.signalingState !== "have-local-offer") return; // to an offer taken back
 		if (names && typeof names === "object") this.#remoteNames = Object.fromEntries(Object.entries(names).slice(0, MOST_NAMES));
-		// Chromium gathers no candidates after it took an offer back that was not finished.
-		if (crossed) await this.#offering;
+		// Chromium gathers nothing more if it takes an offer back meanwhile.
+		for (let left = 20; crossed && left && pc.iceGatheringState !== "complete"; left -= 1) await new Promise((done) => setTimeout(done, 50));
 		await pc.setRemoteDescription({ type, sdp }); // takes our own offer back if they crossed
 		if (typeof session === "string") this.remoteSession = session;
 		for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
