@@ -1,5 +1,5 @@
-// A bot in Node 22 that answers each message: node bot.mjs ws://localhost:8080/ws my-room
-// Needs `npm install werift` (WebRTC in TypeScript), and the client: `npm install $(npm pack ../../web)`.
+// A bot that answers each message: node bot.mjs ws://localhost:8080/ws my-room
+// Needs Node 22, WebRTC (`npm install werift`), and the client: npm install $(npm pack ../../web)
 import { RTCPeerConnection } from "werift";
 import { Call } from "signaling-relay-client";
 

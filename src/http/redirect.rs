@@ -49,7 +49,7 @@ impl Redirect {
             .trust
             .as_ref()
             .filter(|_| reads)
-            .and_then(|trust| trust.answer(&path::comparable(request.uri().path())));
+            .and_then(|trust| trust.answer(&path::comparable(request.uri().path()), request.headers()));
         if let Some(response) = trust {
             return response;
         }

@@ -229,7 +229,7 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         }),
         None => None,
     };
-    let known = known.or_else(|| site.trust.as_ref()?.answer(path));
+    let known = known.or_else(|| site.trust.as_ref()?.answer(path, request.headers()));
     let known = known.or_else(|| Some(response::moved(&Page::moved(name?)?)));
     match known {
         None => text(StatusCode::NOT_FOUND, "not found"),

@@ -4,8 +4,6 @@ use crate::support::{Browser, Relay, Window};
 
 /// As many as a room takes by default.
 const EIGHT: [&str; 8] = ["Ana", "Bo", "Chidi", "Dmitri", "Eun", "Fatima", "Gil", "Hana"];
-/// Pictures that two cores can encode, send and show many times over.
-const FEW_PICTURES: &str = "--use-fake-device-for-media-stream=fps=5";
 
 /// Everyone has a tile of everyone else's, whose connection is up, and nothing sticks out.
 async fn are_together(people: &[(Window, &str)]) {
@@ -23,7 +21,7 @@ async fn are_together(people: &[(Window, &str)]) {
 #[tokio::test]
 async fn four_people_see_each_other() {
     let relay = Relay::start().await;
-    let browser = Browser::with().flag(FEW_PICTURES).start().await;
+    let browser = Browser::with().for_a_crowd().start().await;
     let mut people = Vec::new();
     for name in &EIGHT[..4] {
         let person = browser.open(&relay.url("?room=r")).await;
@@ -45,7 +43,7 @@ async fn four_people_see_each_other() {
 #[tokio::test]
 async fn eight_people_are_in_one_call_and_all_see_those_on_camera() {
     let relay = Relay::start().await;
-    let browser = Browser::with().flag(FEW_PICTURES).start().await;
+    let browser = Browser::with().for_a_crowd().start().await;
     let mut people: Vec<(Window, &str)> = Vec::new();
     for name in EIGHT {
         let person = browser.open(&relay.url("?room=r")).await;

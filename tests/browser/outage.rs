@@ -5,7 +5,7 @@ use crate::support::{Browser, Relay};
 #[tokio::test]
 async fn while_the_relay_is_away_the_others_see_all_that_a_person_does() {
     let mut relay = Relay::start().await;
-    let browser = Browser::with().flag("--use-fake-device-for-media-stream=fps=10").start().await;
+    let browser = Browser::start().await;
     browser.expect_console("WebSocket connection to");
     let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
     let carol = browser.open(&relay.url("?room=r")).await;
@@ -92,5 +92,8 @@ async fn the_room_is_locked_again_by_its_host_after_a_restart_of_the_relay() {
     carol.fill("#name", "Carol").await;
     carol.click("#join").await;
     carol.reads("Asking to be let in").await;
+    // Outside of the room the lock is nothing to tell.
+    alice.hang_up().await;
+    alice.shows("!document.querySelector('#locked').checkVisibility()").await;
     browser.end().await;
 }

@@ -39,6 +39,8 @@ async fn who_is_removed_reads_why_and_sends_nothing_any_more() {
     bob.is("refused").await;
     bob.reads("You were removed from the call").await;
     bob.reads("The host says: good night").await;
+    bob.reads("You are not in the call any more").await;
+    assert!(!bob.text().await.contains("You left the call"));
     bob.shows("document.body.dataset.problem === 'kicked' && document.querySelector('#call').hidden").await;
     bob.shows("mine.length > 0 && mine.every(({ readyState }) => readyState === 'ended')").await;
     bob.shows("document.querySelector('#join').checkVisibility() && !document.querySelector('#join').disabled").await;

@@ -133,7 +133,7 @@ async fn four_people_get_together_although_the_network_breaks_while_they_negotia
     const NAMES: [&str; 4] = ["Ana", "Bo", "Chidi", "Dmitri"];
     let relay = Relay::start().await;
     let network = Network::start(relay.port(), 8).await;
-    let browser = Browser::with().flag("--use-fake-device-for-media-stream=fps=5").start().await;
+    let browser = Browser::start().await;
     let mut people = Vec::new();
     for name in NAMES {
         let person = browser.open(&network.url("?room=r")).await;

@@ -55,7 +55,9 @@ export function setTool(button, iconName, label, name = "") {
 /** Puts children in place only if their text differs: screen readers read every replacement aloud. */
 export function replaceIfNew(element, ...children) {
 	const text = children.map((child) => child.textContent ?? child).join("");
-	if (element.textContent !== text) element.replaceChildren(...children);
+	const isNew = element.textContent !== text;
+	if (isNew) element.replaceChildren(...children);
+	return isNew;
 }
 
 export function toast(key, values) {

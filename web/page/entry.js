@@ -17,7 +17,8 @@ export class Entry {
 	#invited;
 	#busy = false;
 	#asking = false;
-	#left = false;
+	/** After a call: whether they left it, or were put out of it. */
+	#after = "";
 	#meter = 0;
 
 	constructor(media, { room, name, onjoin, onchoose }) {
@@ -44,14 +45,14 @@ export class Entry {
 		$("entry-more").open = innerWidth > 860 && innerHeight > 760;
 	}
 
-	async open({ left = false } = {}) {
-		this.#left = left;
+	async open(after = "") {
+		this.#after = after;
 		this.#busy = false;
 		$("entry").hidden = false;
 		clearInterval(this.#meter);
 		this.#meter = setInterval(() => this.#showLevel(), METER_MS);
 		this.render();
-		if (!left) await this.ask();
+		if (!after) await this.ask();
 	}
 
 	close() {
@@ -90,9 +91,9 @@ export class Entry {
 
 	render() {
 		const media = this.#media;
-		const mode = this.#left ? "again" : this.#invited ? "join" : "new";
-		$("entry-title").replaceChildren(...nodes(this.#left ? "s_left" : `entry_${mode}`, { room: $("room").value }));
-		$("entry-lead").textContent = t(`lead_${mode}`);
+		const before = this.#invited ? "join" : "new";
+		$("entry-title").replaceChildren(...nodes(this.#after ? `s_${this.#after}` : `entry_${before}`, { room: $("room").value }));
+		$("entry-lead").textContent = t(`lead_${this.#after ? "after" : before}`);
 		$("join").textContent = t(this.#busy ? "joining" : "join");
 		$("join").disabled = $("watch").disabled = this.#busy;
 		$("preview").dataset.video = media.camera ? "on" : "off";
@@ -109,7 +110,7 @@ export class Entry {
 	}
 
 	#willStart(device) {
-		return this.#left && !this.#media[device] && this.wanted[device] && !this.#media.problems[device];
+		return this.#after && !this.#media[device] && this.wanted[device] && !this.#media.problems[device];
 	}
 
 	#notices() {
@@ -171,7 +172,7 @@ export class Entry {
 		this.#want(device, !media[device]);
 		if (media[device]) return media.stop(device);
 		if (device === "microphone") media.muted = false;
-		if (!$("entry").hidden) return this.#left ? this.render() : this.ask();
+		if (!$("entry").hidden) return this.#after ? this.render() : this.ask();
 		await media.start({ [device]: true });
 	}
 
@@ -190,7 +191,7 @@ export class Entry {
 		this.render();
 		const { problems } = this.#media;
 		const missing = Object.fromEntries(DEVICES.map((device) => [device, this.wanted[device] && !problems[device] && !this.#media[device]]));
-		if (this.#left) {
+		if (this.#after) {
 			if (missing.microphone) this.#media.muted = false;
 			await this.#media.start(missing);
 		}

@@ -10,7 +10,6 @@ import { LocalMedia } from "./media.js";
 import { speakableName } from "./names.js";
 import { Panels } from "./panels.js";
 import { Room } from "./room.js";
-import { Sounds } from "./sounds.js";
 import { I18n, nodes, t } from "./text.js";
 import { Tiles, fullScreen } from "./tiles.js";
 
@@ -21,8 +20,8 @@ const tiles = new Tiles($("grid"));
 const panels = new Panels({ ontoggle: () => tiles.arrange() });
 panels.chat = { unread: 0, clear() {}, read() {} };
 let room = null;
-let refused = false;
-let left = false;
+/** What ended: "refused", before the call; "left" or "out", after it. */
+let ended = "";
 
 // For the console of whoever looks for a fault.
 Object.assign(globalThis, { Log, speakableName });
@@ -53,7 +52,7 @@ const entry = new Entry(media, {
 
 function join({ room: name, name: person, password }) {
 	Store.set("name", person);
-	refused = left = false;
+	ended = "";
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render, onhangup: hangUp };
@@ -78,8 +77,8 @@ function onrefused(error, stays) {
 	}
 	page.problem = error.code;
 	if (stays) return onmedia();
-	refused = true;
-	if (wasIn) entry.open({ left: true });
+	ended = wasIn ? "out" : "refused";
+	if (wasIn) entry.open(ended);
 	entry.refused(error);
 	render();
 }
@@ -87,9 +86,9 @@ function onrefused(error, stays) {
 function hangUp() {
 	if (!room) return;
 	quit();
-	left = true;
+	ended = "left";
 	closeCall();
-	entry.open({ left: true });
+	entry.open(ended);
 	render();
 	$("join").focus();
 }
@@ -105,8 +104,8 @@ function closeCall() {
 }
 
 function render() {
-	const state = room?.state ?? (refused ? "refused" : left ? "left" : "entry");
-	page.state = state;
+	const state = room?.state ?? (ended || "entry");
+	page.state = state === "out" ? "refused" : state;
 	page.others = $$(".tile:not([data-peer=self])").length;
 	const [key, values] = room?.words ?? (state === "entry" ? [] : [`s_${state}`]);
 	const words = key ? nodes(key, values) : [];
@@ -123,16 +122,11 @@ function render() {
 
 function showDoor() {
 	if (!room) return;
-	const knocking = room.call.state === "knocking";
-	if (knocking && entry.trouble?.problem !== "door") {
-		page.problem = "door";
-		entry.tell({ device: "relay", problem: "door", waits: true, buttons: [["cancel", giveUp]] });
-	}
-	if (!knocking && room.unreachable && entry.trouble?.problem !== "unreachable") {
-		page.problem = "unreachable";
-		const buttons = [["retry", () => room?.retry()], ["cancel", giveUp]];
-		entry.tell({ device: "relay", problem: "unreachable", url: relayUrl, waits: true, buttons });
-	}
+	const problem = room.call.state === "knocking" ? "door" : room.unreachable && "unreachable";
+	if (!problem || entry.trouble?.problem === problem) return;
+	page.problem = problem;
+	const retry = problem === "door" ? [] : [["retry", () => room?.retry()]];
+	entry.tell({ device: "relay", problem, url: relayUrl, waits: true, buttons: [...retry, ["cancel", giveUp]] });
 }
 
 function quit() {
@@ -234,16 +228,14 @@ function speak() {
 	render();
 }
 
-const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", full: "f", "help-open": "?" };
+const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", "people-invite": "i", full: "f", "help-open": "?" };
 for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
 $("hangup").onclick = $("leave-yes").onclick = hangUp;
-$("leave-no").onclick = () => $("leave").close();
-$("remove-no").onclick = () => $("remove").close();
-$("people-invite").onclick = keys.i[1];
+for (const id of ["leave", "remove"]) $(`${id}-no`).onclick = () => $(id).close();
 $("flip").onclick = () => media.flip();
 $("settings-open").onclick = () => $("settings").showModal();
-$("sounds-on").checked = Sounds.on;
-$("sounds-on").onchange = () => (Sounds.on = $("sounds-on").checked);
+$("sounds-on").checked = Store.get("sounds") !== "off";
+$("sounds-on").onchange = () => Store.set("sounds", $("sounds-on").checked ? "on" : "off");
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 // A tap anywhere else closes the menu.

@@ -1,9 +1,9 @@
 /** Who is there, and what the host may do with them. Those at the door, too. */
 
-import { $, icon, make } from "./dom.js";
+import { $, icon, make, replaceIfNew } from "./dom.js";
 import { hueOf } from "./names.js";
 import { chime } from "./sounds.js";
-import { nodes, t } from "./text.js";
+import { I18n, nodes, t } from "./text.js";
 
 export class People {
 	#call;
@@ -23,15 +23,10 @@ export class People {
 		$("lock-line").hidden = call.state !== "joined";
 		$("locked").toggleAttribute("hidden", !call.locked);
 		$("people-count").textContent = people.length;
-		const rows = people.map((person) => this.#row(person, host));
-		const mark = rows.map((row) => row.dataset.mark).join("\n");
-		if ($("roster").dataset.mark !== mark) {
-			const focused = document.activeElement?.closest("#roster li")?.dataset.key;
-			const which = document.activeElement?.dataset.act;
-			$("roster").dataset.mark = mark;
-			$("roster").replaceChildren(...rows);
-			if (focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
-		}
+		const focused = document.activeElement?.closest("#roster li")?.dataset.key;
+		const which = document.activeElement?.dataset.act;
+		const isNew = replaceIfNew($("roster"), ...people.map((person) => this.#row(person, host)));
+		if (isNew && focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
 		this.#showKnocks();
 	}
 
@@ -47,13 +42,13 @@ export class People {
 		const dot = make("i", { className: "dot" });
 		if (member) dot.style.setProperty("--hue", hueOf(key));
 		const state = make("span", { className: "hint" }, words.join(" · "));
-		const row = make("li", { dataset: { key, peer: member ? (id ?? "") : "self" } }, dot, make("span", { className: "who" }, name, " ", state));
+		const row = make("li", { dataset: { key } }, dot, make("span", { className: "who" }, name, " ", state));
 		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));
 		if (isHost && member?.id) {
-			row.append(this.#button("make-host", "make_host", shown, () => call.makeHost(member)));
-			row.append(this.#button("remove", "remove", shown, () => this.#remove(member, shown)));
+			const makeHost = this.#button("make-host", "make_host", shown, () => call.makeHost(member));
+			const remove = this.#button("remove", "remove", shown, () => this.#remove(member, shown));
+			row.append(make("span", { className: "actions" }, makeHost, remove));
 		}
-		row.dataset.mark = [key, shown, id, words.join(), audio, isHost].join("|");
 		return row;
 	}
 
@@ -73,7 +68,7 @@ export class People {
 	#showKnocks() {
 		const { knocks, isHost } = this.#call;
 		for (const [id, element] of this.#knocks) {
-			if (isHost && knocks.has(id)) continue;
+			if (isHost && knocks.has(id) && element.lang === I18n.lang) continue;
 			element.remove();
 			this.#knocks.delete(id);
 		}
@@ -93,7 +88,7 @@ export class People {
 			make("button", { type: "button", className, onclick: () => call[what](id), dataset: { act: what } }, t(word));
 		return make(
 			"div",
-			{ className: "notice knock", dataset: { knock: id, name } },
+			{ className: "notice knock", lang: I18n.lang, dataset: { knock: id, name } },
 			make("p", {}, ...nodes("knocks", { name: shown }), ...(verified ? [` (${t("verified")})`] : [])),
 			act("admit", "let_in", "primary"),
 			act("deny", "turn_away", "plain"),
@@ -104,6 +99,6 @@ export class People {
 		for (const element of this.#knocks.values()) element.remove();
 		this.#knocks.clear();
 		$("roster").replaceChildren();
-		delete $("roster").dataset.mark;
+		$("locked").setAttribute("hidden", "");
 	}
 }

@@ -13,17 +13,8 @@ const LOUDNESS = 0.12;
 
 let context = null;
 
-export const Sounds = {
-	get on() {
-		return Store.get("sounds") !== "off";
-	},
-	set on(on) {
-		Store.set("sounds", on ? "on" : "off");
-	},
-};
-
 export function chime(name) {
-	if (!Sounds.on) return;
+	if (Store.get("sounds") === "off") return;
 	try {
 		context ??= new AudioContext();
 		context.resume().catch(() => {});

@@ -9,7 +9,7 @@ entry_new: Start a call | 发起通话
 entry_join: Join {room} | 加入 {room}
 lead_new: Choose a room name, join, and share the link. | 取个房间名，进入后分享链接。
 lead_join: Check picture and sound, then join. | 看看画面，试试声音，然后加入。
-lead_again: Come back whenever you like. | 随时可以回来。
+lead_after: You can join again. | 您可以重新加入。
 your_name: Your name | 您的名字
 name_hint: How others see you | 别人看到的名字
 name_seen: Others will see: {name} | 别人将看到：{name}
@@ -84,6 +84,7 @@ s_apart: Not in the room any more. The call goes on with those who are connected
 s_unreachable: The server cannot be reached. Trying again… | 无法连接服务器，正在重试…
 s_refused: Not joined | 未能加入
 s_left: You left the call | 您已离开通话
+s_out: You are not in the call any more | 您已不在通话中
 alone_title: You are the only one here | 这里只有您一人
 alone_text: Send the link to others; a browser is enough. | 把链接发给别人，对方只需要浏览器。
 copy_link: Copy the link | 复制链接
@@ -158,19 +159,19 @@ p_unreachable_text: Is it running, and are you on its network ({url})? | 它在�
 p_room_full: The room is full | 房间已满
 p_room_full_text: Try again later. | 请稍后再试。
 p_bad_room: This room name does not work | 房间名不可用
-p_bad_room_text: Use 1 to 64 letters, digits or signs. | 请用 1 到 64 个字符。
+p_bad_room_text: Use 1 to 64 characters. | 请用 1 到 64 个字符。
 p_bad_name: This name does not work | 名字不可用
-p_bad_name_text: Use at most 64 letters, digits or signs. | 请最多用 64 个字符。
+p_bad_name_text: Use 1 to 64 characters. | 请用 1 到 64 个字符。
 p_unauthorized: You need a valid invite link | 需要有效的邀请链接
-p_unauthorized_text: This server needs a token in the link; yours has none, or no valid one. Ask for a new link. | 此服务器要求链接中有令牌；您的链接没有，或已失效。请索取新链接。
+p_unauthorized_text: This server needs a token in the link. Ask for a new link. | 此服务器要求链接中有令牌，请索取新链接。
 p_wrong_password: This room has a password | 此房间有密码
 p_wrong_password_text: Type it below, and join again. | 请在下方输入，然后重新加入。
 p_rate_limited: Too many attempts | 尝试次数过多
 p_rate_limited_text: Wait a minute, then try again. | 请等一分钟再试。
 p_unavailable: The server lets nobody in right now | 服务器暂时无法接纳任何人
-p_unavailable_text: Try again in a moment. | 请稍后再试。
+p_unavailable_text: Try again later. | 请稍后再试。
 p_id_taken: You are in this room already | 您已在此房间内
-p_id_taken_text: Close the other window or device first. | 请先关闭另一个窗口或设备。
+p_id_taken_text: Close the other window first. | 请先关闭另一个窗口。
 p_door: Asking to be let in | 正在请求进入
 p_door_text: The room is locked. Its host sees you. | 房间已锁定，主持人能看到您。
 p_denied_entry: You were not let in | 您未获准进入
@@ -178,7 +179,7 @@ p_denied_entry_text: The host turned you away, or nobody answered. | 主持人�
 p_kicked: You were removed from the call | 您已被移出通话
 p_kicked_text: Camera and microphone are off. | 摄像头和麦克风已关闭。
 p_taken_over: You are in the call from another connection | 您已通过另一个连接加入通话
-p_taken_over_text: Only one of the two can have your place. | 您的位置只能由其中一个占用。
+p_taken_over_text: Only one can have your place. | 您的位置只能由其中一个占用。
 p_closed_by_relay: The server ended the connection | 服务器关闭了连接
 p_closed_by_relay_text: Reload the page. | 请刷新页面。
 p_refused: The server does not let you in | 服务器不允许您进入

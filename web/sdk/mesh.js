@@ -17,7 +17,9 @@ const HELLO_MS = 400;
 /** The same while someone is missing, who may be the newcomer. */
 const HELLO_WHILE_MISSING_MS = 2_500;
 const GOODBYE_MS = 5_000;
+/** After this we offer to a newcomer who does not; later to one of our own kind, who will: offers that cross cost much. */
 const OFFER_MS = 3_000;
+const OFFER_AFTER_HELLO_MS = 10_000;
 /** How long a lost peer without media keeps its place here. */
 const GRACE_MS = 15_000;
 /** The same while the relay is away, which could tell. */
@@ -295,7 +297,8 @@ export class Mesh {
 		if (member.wasThere) this.#start(member);
 		const { link } = member;
 		const isSilent = () => this.members.has(member.key) && member.link === link && !link.remoteSession && !link.pc.remoteDescription;
-		if (!member.wasThere) setTimeout(() => isSilent() && this.#start(member), OFFER_MS);
+		const offer = () => isSilent() && this.#start(member);
+		if (!member.wasThere) setTimeout(() => (member.theirToken ? setTimeout(offer, OFFER_AFTER_HELLO_MS) : offer()), OFFER_MS);
 		this.#notify("member", { member });
 	}
 

@@ -81,6 +81,10 @@ export class PeerLink {
 
 	/** Makes the first offer, unless the other side was faster. */
 	start() {
+		this.#work = this.#work.then(() => this.#begin());
+	}
+
+	#begin() {
 		if (!this.#media || this.pc.signalingState === "closed" || this.#senders.audio || this.#senders.video) return;
 		for (const kind of BOTH) {
 			const streams = this.#localStream ? [this.#localStream] : [];
@@ -179,16 +183,17 @@ export class PeerLink {
 		if (this.#ignoringOffer) return;
 		if (type === "answer" && pc.signalingState !== "have-local-offer") return; // to an offer taken back
 		if (names && typeof names === "object") this.#remoteNames = Object.fromEntries(Object.entries(names).slice(0, MOST_NAMES));
+		// Chromium gathers nothing more if it takes an offer back meanwhile.
+		for (let left = 20; crossed && left && pc.iceGatheringState !== "complete"; left -= 1) await new Promise((done) => setTimeout(done, 50));
 		await pc.setRemoteDescription({ type, sdp }); // takes our own offer back if they crossed
 		if (typeof session === "string") this.remoteSession = session;
 		for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
 		if (type === "answer") return;
 		const extras = [...this.#extras.values()];
 		for (const transceiver of pc.getTransceivers()) {
-			if (extras.includes(transceiver)) continue; // offered again by itself
-			// Ours that their offer made needless would be offered as a second pair.
-			if (transceiver.mid === null) transceiver.stop();
-			else if (!this.#remoteNames[transceiver.mid]) this.#adopt(transceiver, transceiver.receiver.track.kind);
+			const { mid, receiver } = transceiver;
+			if (mid === null || extras.includes(transceiver)) continue; // offered again by itself
+			if (!this.#remoteNames[mid]) this.#adopt(transceiver, receiver.track.kind);
 		}
 		await pc.setLocalDescription();
 		this.#sendDescription();
@@ -198,6 +203,8 @@ export class PeerLink {
 	#adopt(transceiver, kind) {
 		const current = this.pc.getTransceivers().find(({ sender }) => sender === this.#senders[kind]);
 		if (current === transceiver || (current && current.mid !== null && current.direction !== "stopped")) return;
+		// Not stopped: Chromium never ends one that was never negotiated, and would offer again for ever.
+		if (current?.mid === null) current.direction = "inactive";
 		this.#senders[kind] = transceiver.sender;
 		transceiver.direction = "sendrecv";
 		if (this.#localStream) transceiver.sender.setStreams?.(this.#localStream);

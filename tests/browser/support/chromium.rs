@@ -1,19 +1,25 @@
 //! One Chromium, spoken to by WebDriver, that leaves nothing behind.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex as StdMutex};
+use std::sync::{Arc, LazyLock, Mutex as StdMutex};
+use std::thread;
 
 use fantoccini::wd::WindowHandle;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
+use super::camera::{RATE, film};
 use super::driver::Driver;
 use super::session::Session;
 use super::{Relay, Window};
 
-/// One browser at a time: calls are measured in frames, and two machines' worth of them would fight for two cores.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Most browsers at a time, however many cores there are: each takes half a gigabyte.
+const MOST: usize = 8;
+/// One browser for each core: in a call of two it keeps half of one busy, and waits for the rest of the time.
+static CORES: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST)));
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*CORES));
 
 /// What Chromium is told at every start: no screen, no guesses about the network, no rest for windows in the back.
 const FLAGS: &[&str] = &[
@@ -34,12 +40,22 @@ const FLAGS: &[&str] = &[
     "--remote-debugging-pipe",
 ];
 
+/// The cameras and microphones of the machine.
+enum Devices {
+    None,
+    /// A camera that shows a film of small pictures, and a microphone that beeps.
+    Film,
+    /// So many of Chromium's own cameras, as large as a page asks for.
+    Many(u32),
+}
+
 /// How a browser is to start.
 pub struct Options {
     flags: Vec<String>,
     home: TempDir,
-    fake_devices: bool,
+    devices: Devices,
     allow_devices: bool,
+    turns: usize,
     rules: Vec<String>,
     hosts: Vec<String>,
 }
@@ -53,7 +69,19 @@ impl Options {
 
     /// A machine without camera and microphone.
     pub fn without_devices(mut self) -> Self {
-        self.fake_devices = false;
+        self.devices = Devices::None;
+        self
+    }
+
+    /// A machine with so many cameras, whose pictures are large.
+    pub fn with_cameras(mut self, count: u32) -> Self {
+        self.devices = Devices::Many(count);
+        self
+    }
+
+    /// Many people at once, who need every core: no other test has a browser meanwhile.
+    pub fn for_a_crowd(mut self) -> Self {
+        self.turns = *CORES;
         self
     }
 
@@ -88,11 +116,18 @@ impl Options {
 
     /// Waits for its turn, then starts Chromium.
     pub async fn start(self) -> Browser {
-        let turn = TURN.lock().await;
+        let turn = TURNS.acquire_many(u32::try_from(self.turns).unwrap()).await.unwrap();
         let mut flags: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
         flags.push(format!("--user-data-dir={}", self.home.path().join("profile").display()));
-        if self.fake_devices {
-            flags.push("--use-fake-device-for-media-stream".to_owned());
+        match self.devices {
+            Devices::None => {}
+            Devices::Film => {
+                flags.push(format!("--use-fake-device-for-media-stream=fps={RATE}"));
+                flags.push(format!("--use-file-for-fake-video-capture={}", film().display()));
+            }
+            Devices::Many(count) => {
+                flags.push(format!("--use-fake-device-for-media-stream=fps={RATE},device-count={count}"));
+            }
         }
         flags.push(
             if self.allow_devices { "--use-fake-ui-for-media-stream" } else { "--deny-permission-prompts" }.to_owned(),
@@ -126,7 +161,7 @@ pub struct Browser {
     ended: bool,
     // Fields are dropped in this order: the folder goes when Chromium has gone, and the next one's turn comes last.
     _home: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Browser {
@@ -139,7 +174,7 @@ impl Browser {
     pub fn with() -> Options {
         let home = tempfile::Builder::new().prefix("chromium-").tempdir().unwrap();
         let (flags, rules, hosts) = Default::default();
-        Options { flags, home, fake_devices: true, allow_devices: true, rules, hosts }
+        Options { flags, home, devices: Devices::Film, allow_devices: true, turns: 1, rules, hosts }
     }
 
     /// Opens `url` in a window of its own: windows in the back go on, tabs in the back would be throttled.

@@ -15,6 +15,7 @@
 //! the relays' logs are left in `target/browser/`.
 
 mod call;
+mod camera;
 mod chromium;
 mod driver;
 mod fifty;

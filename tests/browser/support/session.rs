@@ -73,7 +73,10 @@ impl Session {
     pub fn complaints(&self) -> Vec<String> {
         let expected = self.expected_console.lock().unwrap();
         let unexpected = |line: &String| !expected.iter().any(|text| line.contains(text));
+        // A browser asks for the icon when it has time, perhaps after the relay has gone.
+        let late = "/icon.svg - Failed to load resource: net::ERR_CONNECTION_REFUSED";
         let serious = |line: &String| line.starts_with("SEVERE") || line.starts_with("WARNING");
+        let unexpected = |line: &String| !line.ends_with(late) && unexpected(line);
         self.console().into_iter().filter(|line| serious(line) && unexpected(line)).collect()
     }
 
@@ -96,7 +99,7 @@ impl Session {
     /// What every window shows, for the reader of a failed test.
     pub async fn report(&self) -> String {
         const SHOWN: &str = "return [location.href, JSON.stringify(document.body?.dataset), document.body?.innerText, \
-            typeof Log === 'object' ? Log.text() : ''].map((text) => String(text ?? '').slice(0, 4000))";
+            globalThis.Log?.lines.join('\\n').slice(-8000)].map((text) => String(text ?? '').slice(0, 8000))";
         let mut report = String::new();
         let handles = self.client.lock().await.windows().await.unwrap_or_default();
         for handle in handles {

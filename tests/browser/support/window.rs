@@ -17,12 +17,13 @@ use super::{PATIENCE, artifact};
 
 /// What every script finds defined.
 const EYE: &str = include_str!("eye.js");
-/// Between two looks at a condition that a test waits for.
+/// Between two looks at a condition that a test waits for; at first it looks sooner.
 pub const INTERVAL: Duration = Duration::from_millis(100);
+const FIRST_INTERVAL: Duration = Duration::from_millis(20);
 /// The loudest sample of what is no silence, of 1 at most.
 const AUDIBLE: f64 = 0.01;
-/// Chromium's fake microphone beeps twice a second.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Chromium's fake microphone beeps twice a second, and each look hears the last 0.7 s.
+const SILENCE: Duration = Duration::from_secs(1);
 
 pub struct Window {
     session: Arc<Session>,
@@ -182,10 +183,14 @@ impl Window {
     /// Waits until `attempt` succeeds; when it does not in time, fails and shows the reason and every window.
     pub async fn until<T>(&self, what: &str, mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
         let deadline = Instant::now() + PATIENCE;
+        let mut interval = FIRST_INTERVAL;
         loop {
             match attempt().await {
                 Ok(value) => return value,
-                Err(_) if Instant::now() < deadline => sleep(INTERVAL).await,
+                Err(_) if Instant::now() < deadline => {
+                    sleep(interval).await;
+                    interval = INTERVAL.min(interval * 3 / 2);
+                }
                 Err(why) => {
                     let who = self.session.label(&self.handle);
                     panic!("{who} waits in vain: {what}\n{why}\n{}", self.session.report().await)
