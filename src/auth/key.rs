@@ -50,7 +50,14 @@ pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyh
     for file in key_files {
         keys.extend(read_public_keys(file)?);
     }
-    Ok(keys)
+    // Two of the same would have two states.
+    let mut different: Vec<Key> = Vec::new();
+    for key in keys {
+        if !different.iter().any(|other| other.is_same(&key)) {
+            different.push(key);
+        }
+    }
+    Ok(different)
 }
 
 /// The secret in a file of `--token-secret-file`, without the white space around it.

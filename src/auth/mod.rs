@@ -75,7 +75,7 @@ pub struct Grant {
     /// The STUN and TURN servers for this client; without them, those of the relay's [`Config`](crate::Config).
     pub ice_servers: Option<IceServers>,
     /// Until when the client may come back to its place; none if that has no end.
-    pub(crate) way_back: Option<Box<WayBack>>,
+    pub(crate) way_back: Option<WayBack>,
 }
 
 impl From<&JoinRequest> for Grant {

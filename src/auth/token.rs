@@ -82,7 +82,7 @@ pub(crate) struct Bearer {
     /// The name; the inner value is none if the token says that there is no name.
     name: Option<Option<PeerName>>,
     role: Option<Role>,
-    way_back: Option<Box<WayBack>>,
+    way_back: Option<WayBack>,
 }
 
 /// The claims of an invitation.
@@ -153,7 +153,7 @@ impl Tokens {
             Verified::Good { said, key } => {
                 let bearer = said.bearer_in(&request.room, &self.rules).map_err(Denial::Unauthorized)?;
                 let ends = said.expires().and_then(|expires| from_now(expires, self.rules.resume_after_exp));
-                Ok(Bearer { way_back: Some(WayBack { ends, key }.into()), ..bearer })
+                Ok(Bearer { way_back: Some(WayBack { ends, key }), ..bearer })
             }
             Verified::Bad { is_key_unknown: true, .. } if self.keys.has_sets() => Err(Fault::UnknownKey),
             Verified::Bad { why, .. } => Err(denied(why).into()),

@@ -225,7 +225,7 @@ impl Queue {
         for (count, kind) in kinds.map(|(ration, kind)| (ration.left_out_for(now, interval), kind)) {
             if let Some(count) = count {
                 let most = limits::LOG_LINES_A_SECOND;
-                let text = format!("{}  WARN left out {count} {kind}: more than {most} a second came\n", time());
+                let text = format!("{}  WARN left out {kind}={count}: more than {most} a second came\n", time());
                 self.push(text.as_bytes());
             }
         }
@@ -441,6 +441,6 @@ mod tests {
         let most = limits::LOG_LINES + 90;
         assert!((limits::LOG_LINES..most).contains(&(told as u32)), "{told}");
         assert!(lines.contains(&"warned\n".into()));
-        assert!(lines.iter().any(|line| line.contains(" WARN left out ") && line.contains(" lines: more than")));
+        assert!(lines.iter().any(|line| line.contains(" WARN left out lines=")));
     }
 }

@@ -414,8 +414,8 @@ export class Mesh {
 		const member = this.#byId.get(id);
 		if (!member) return;
 		// Who was displaced had chosen the id of somebody else, who comes now.
-		if (reason === "displaced") this.#remove(member, "kicked");
-		else if (reason === "left" || reason === "kicked") this.#remove(member, reason);
+		if (reason === "displaced") reason = "kicked";
+		if (reason === "left" || reason === "kicked") this.#remove(member, reason);
 		else this.#detach(member);
 	}
 

@@ -53,7 +53,7 @@ pub(crate) struct Resumption {
     /// The STUN and TURN servers that the client was told when it joined.
     ice_servers: IceServers,
     /// Until when the client may come back; none if that has no end.
-    way_back: Option<Box<WayBack>>,
+    way_back: Option<WayBack>,
     state: Mutex<State>,
 }
 
@@ -109,9 +109,9 @@ impl Resumptions {
         &self,
         outbox: &Arc<Outbox>,
         ice_servers: &IceServers,
-        way_back: Option<Box<WayBack>>,
+        way_back: Option<WayBack>,
     ) -> Result<Option<Arc<Resumption>>, Refusal> {
-        if self.hold.is_zero() || way_back.as_ref().is_some_and(|way_back| way_back.is_over()) {
+        if self.hold.is_zero() || way_back.as_ref().is_some_and(WayBack::is_over) {
             return Ok(None);
         }
         let token =
