@@ -75,7 +75,7 @@ impl Hub {
         let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
         let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
         Arc::new(Self {
-            rooms: Arc::new(Rooms::new(room_capacity, protocol::encode)),
+            rooms: Arc::new(Rooms::new(room_capacity, max_message_bytes, protocol::encode)),
             resumptions: Arc::new(resumptions),
             authorizer,
             ice_servers,

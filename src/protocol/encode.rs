@@ -50,6 +50,7 @@ mod tests {
                     host: id,
                     peers,
                     ice_servers,
+                    max_message_bytes: 1024,
                     is_locked,
                     has_password,
                 },

@@ -32,6 +32,8 @@ pub struct View<'a> {
     pub peers: &'a [Peer<'a>],
     /// The STUN and TURN servers that it may use.
     pub ice_servers: &'a IceServers,
+    /// The largest message that it may send, in bytes.
+    pub max_message_bytes: usize,
     /// Whether the room is locked.
     #[serde(rename = "locked", skip_serializing_if = "std::ops::Not::not")]
     pub is_locked: bool,

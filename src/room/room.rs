@@ -23,6 +23,8 @@ pub(super) struct Room {
     pub(super) name: RoomName,
     /// How many members it takes, if the grant of one who enters says nothing else.
     pub(super) capacity: usize,
+    /// The largest message in bytes, which its members are told. In this type it costs a room nothing.
+    max_message_bytes: u32,
     /// Whether idle members give way to newcomers when the room is full. Everybody who opens the bare URL shares `lobby`;
     /// members of other rooms chose them.
     pub(super) idle_give_way: bool,
@@ -45,10 +47,11 @@ pub(super) struct Post<'a> {
 
 impl Room {
     /// An empty room. The lobby has at most two members.
-    pub(super) fn new(name: RoomName, capacity: usize, encode: Encoder) -> Self {
+    pub(super) fn new(name: RoomName, capacity: usize, max_message_bytes: usize, encode: Encoder) -> Self {
         let is_lobby = name.as_str() == LOBBY;
         let capacity = if is_lobby { LOBBY_CAPACITY.min(capacity) } else { capacity };
-        Self { name, capacity, idle_give_way: is_lobby, encode, state: Mutex::default() }
+        let max_message_bytes = max_message_bytes.try_into().unwrap_or(u32::MAX);
+        Self { name, capacity, max_message_bytes, idle_give_way: is_lobby, encode, state: Mutex::default() }
     }
 
     /// Locks it. What follows from the changes waits in `deferred` until it is unlocked.
@@ -79,6 +82,7 @@ impl Room {
             host,
             peers,
             ice_servers,
+            max_message_bytes: self.max_message_bytes as usize,
             is_locked: door.is_some_and(|door| door.is_locked),
             has_password: door.is_some_and(|door| door.password.is_some()),
         }

@@ -19,6 +19,7 @@ use crate::outbox::ConnectionId;
 pub(crate) struct Rooms {
     table: DashMap<RoomName, Arc<Room>>,
     capacity: usize,
+    max_message_bytes: usize,
     encode: Encoder,
 }
 
@@ -35,10 +36,10 @@ pub(crate) struct Membership {
 }
 
 impl Rooms {
-    /// An empty table. Its rooms have at most `capacity` members (`lobby` at most two), and encode events with
-    /// `encode`.
-    pub(crate) fn new(capacity: usize, encode: Encoder) -> Self {
-        Self { table: DashMap::new(), capacity, encode }
+    /// An empty table. Its rooms have at most `capacity` members (`lobby` at most two), tell them that a message has at most
+    /// `max_message_bytes`, and encode events with `encode`.
+    pub(crate) fn new(capacity: usize, max_message_bytes: usize, encode: Encoder) -> Self {
+        Self { table: DashMap::new(), capacity, max_message_bytes, encode }
     }
 
     /// How many rooms there are.
@@ -59,7 +60,7 @@ impl Rooms {
 
     /// The room with this name; a new one if there is none.
     pub(super) fn room(&self, name: &RoomName) -> Arc<Room> {
-        let new = || Arc::new(Room::new(name.clone(), self.capacity, self.encode));
+        let new = || Arc::new(Room::new(name.clone(), self.capacity, self.max_message_bytes, self.encode));
         Arc::clone(&*self.table.entry(name.clone()).or_insert_with(new))
     }
 

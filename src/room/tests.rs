@@ -8,7 +8,7 @@ use tokio::time::advance;
 
 use super::names::{LOBBY, PeerId, RoomName};
 use super::*;
-use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE};
+use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE, MESSAGE_BYTES};
 use crate::protocol::{self, Command};
 use crate::secret::Secret;
 use crate::testing::MemorySocket;
@@ -116,7 +116,7 @@ impl Somebody {
 }
 
 pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
-    Arc::new(Rooms::new(capacity, protocol::encode))
+    Arc::new(Rooms::new(capacity, MESSAGE_BYTES, protocol::encode))
 }
 
 fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {
@@ -149,8 +149,13 @@ fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
 fn the_oldest_member_is_the_host_and_is_replaced_when_it_leaves() {
     let rooms = rooms(3);
     let (a, b) = (enter(&rooms, "r", "a"), enter(&rooms, "r", "b"));
-    assert_eq!(a.hears()[0], r#"{"type":"joined","id":"a","room":"r","host":"a","peers":[],"iceServers":[]}"#);
-    assert_eq!(b.hears(), [r#"{"type":"joined","id":"b","room":"r","host":"a","peers":[{"id":"a"}],"iceServers":[]}"#]);
+    let joined = |id: &str, peers: &str| {
+        format!(
+            r#"{{"type":"joined","id":"{id}","room":"r","host":"a","peers":[{peers}],"iceServers":[],"maxMessageBytes":65536}}"#
+        )
+    };
+    assert_eq!(a.hears()[0], joined("a", ""));
+    assert_eq!(b.hears(), [joined("b", r#"{"id":"a"}"#)]);
     a.leaves(LeaveReason::Left);
     assert_eq!(b.hears(), [r#"{"type":"peer_left","id":"a","reason":"left"}"#, r#"{"type":"host","id":"b"}"#]);
 }

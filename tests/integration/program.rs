@@ -237,7 +237,7 @@ fn growth_for_each_who_sends(frames: &[u8]) -> u64 {
             let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                            Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
             write!(stream, "GET /?room=r{number} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n").unwrap();
-            read_until(&mut stream, "iceServers\":[]}");
+            read_until(&mut stream, "maxMessageBytes\":65536}");
             stream
         })
         .collect();

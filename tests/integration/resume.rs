@@ -67,6 +67,22 @@ async fn who_comes_back_has_the_same_id_and_gets_what_was_said_meanwhile() {
 }
 
 #[tokio::test]
+async fn who_joins_and_who_comes_back_hears_how_large_a_message_may_be() {
+    let relay = TestRelay::start_with(Config { max_message_bytes: 500, ..Config::default() }).await;
+    let mut stays = relay.dial("/ws").await;
+    assert_eq!(stays.join("r").await["maxMessageBytes"], 500);
+    let (phone, token) = resumable(&relay, "r").await;
+    drop(phone);
+    let (mut phone, resumed) = come_back(&relay, &token, 1).await;
+    assert_eq!(resumed["maxMessageBytes"], 500);
+    let envelope = r#"{"type":"message","data":""}"#.len();
+    phone.say(json!({"type": "message", "data": "x".repeat(500 - envelope)})).await;
+    while stays.hear().await["type"] != "message" {}
+    phone.say(json!({"type": "message", "data": "x".repeat(501 - envelope)})).await;
+    phone.expect_close_code(1009).await;
+}
+
+#[tokio::test]
 async fn a_place_is_only_for_those_who_ask_and_not_where_it_is_turned_off() {
     let relay = TestRelay::start().await;
     let mut plain = relay.dial("/ws").await;

@@ -38,7 +38,7 @@ async fn a_room_in_the_url_is_joined_at_connect() {
         joined,
         json!({
             "type": "joined", "id": "tab_1", "name": "Jürgen", "room": "会议 1", "host": "tab_1", "peers": [],
-            "iceServers": [],
+            "iceServers": [], "maxMessageBytes": 65536,
         })
     );
     let mut other = relay.dial("/ws").await;
