@@ -95,7 +95,8 @@ impl Disconnect {
             // The answer repeats the code (RFC 6455 section 5.5.1).
             Self::Closed(close) => return Some(frame::close(close.as_ref().map(|(code, _)| *code), "")),
             Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
-            Self::Timeout => (CloseCode::Policy, "no sign of life"),
+            // A laptop that wakes up must come back: 1008 would tell its client not to.
+            Self::Timeout => (CloseCode::Again, "no sign of life"),
             Self::Slow => (CloseCode::Again, "too slow to read"),
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
             Self::Refused { retryable: true } | Self::Told(CloseRequest::Denied { retryable: true }) => {

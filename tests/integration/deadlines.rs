@@ -119,6 +119,16 @@ async fn a_peer_that_vanished_is_found_within_25_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_not_there_to_answer_a_ping_reads_1013_and_may_come_back() {
+    let relay = relay();
+    let mut asleep = enter(&relay, "r").await;
+    // It reads nothing, so it answers nothing.
+    sleep(limits::PING_INTERVAL + limits::PONG_DEADLINE + Duration::from_secs(1)).await;
+    let frame = asleep.expect_close().await;
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1013, "no sign of life"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_is_not_finished_within_10_seconds_of_its_first_byte_closes_with_1008() {
     let relay = relay();
     // One that is announced as 60,000 bytes, and one in fragments.
