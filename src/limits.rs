@@ -237,6 +237,9 @@ pub const MISLED_PATIENCE: Duration = Duration::from_secs(1);
 pub const HOLD_MS: u64 = 30_000;
 /// The longest hold that may be set, in milliseconds: an hour. A place that is held counts towards its room's capacity.
 pub const HOLD_MS_MAX: u64 = 60 * 60 * 1000;
+/// For how long the relay holds a place at least, unless the hold is shorter, when the connection was found dead because a
+/// pong is missing: the hold counts from the last sign of life, and a client that wakes up needs a moment to dial.
+pub const HOLD_LEFT: Duration = Duration::from_secs(10);
 /// After so many messages a client that may resume is told how many the relay has taken, and need not keep them any
 /// longer: about two bursts of a peer connection.
 pub const TAKEN_MESSAGES: u64 = 64;
@@ -292,10 +295,10 @@ pub const WEBHOOK_BYTES: usize = 64 * 1024;
 /// The most characters of a webhook's message that the client gets.
 pub const DENIAL_CHARS: usize = 1_000;
 
-/// Silence after which the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30
-/// s.
+/// How often the relay pings a client: proxies close idle connections after 60 s (nginx), some NATs after 30 s, and clients
+/// that follow the README of npm's `ws` give up when no ping came for 31 s, whatever else they hear.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// How long the pong, or any whole message, may take after a ping.
+/// How long the pong, or any whole message, may take after the ping that follows [`PING_INTERVAL`] of silence.
 pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the pong may take after the client was seen to read slowly: the ping is queued behind what the kernel holds on
 /// both sides, 256 KiB by default, for a reader of 4 KiB/s. [`WRITE_DEADLINE`] finds a client that is gone while frames

@@ -150,7 +150,7 @@ impl WebSocket {
 
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: Disconnect) {
-        self.session.end(end.leave_reason(), end.is_loss(), &end.to_string());
+        self.session.end(end.leave_reason(), end.lost_since(), &end.to_string());
         let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());

@@ -16,8 +16,8 @@ pub(super) struct Clock {
     opened: Instant,
     /// When the last whole message or control frame arrived. Parts of a message do not count.
     pub(super) heard: Instant,
-    /// When the relay sent the ping that has not been answered.
-    pinged: Option<Instant>,
+    /// When the relay sent its last ping; when the WebSocket began, before the first one.
+    pinged: Instant,
     /// When to check the two again.
     heartbeat: Instant,
     /// When the first byte of the incomplete message arrived.
@@ -35,7 +35,10 @@ pub(super) enum Heartbeat {
     /// Send a ping.
     Ping,
     /// End the connection: the client did not answer.
-    Timeout,
+    Timeout {
+        /// When it was last heard.
+        heard: Instant,
+    },
 }
 
 impl Clock {
@@ -43,7 +46,7 @@ impl Clock {
         Self {
             opened: now,
             heard: now,
-            pinged: None,
+            pinged: now,
             heartbeat: now + PING_INTERVAL,
             message: None,
             throttled: None,
@@ -83,24 +86,38 @@ impl Clock {
     }
 
     /// Decides what to do at this heartbeat, and when the next one is.
+    ///
+    /// The relay pings in each interval, whatever else it reads and writes: the heartbeats of many clients hear nothing but
+    /// pings. A ping that is not answered is not repeated.
     pub(super) fn beat(&mut self, status: Status, now: Instant) -> Heartbeat {
-        // The deadline counts from the ping, not from the last message: a relay that was stopped for a minute must ping
-        // its clients before it closes their connections.
-        let heard = self.heard_by(now);
-        let slowly_read_until = status.read_at.map(|read| read + SLOW_PONG_DEADLINE).filter(|until| now < *until);
-        match (self.pinged, slowly_read_until) {
-            // The ping is queued behind what the kernel holds.
-            (Some(pinged), Some(until)) if heard < pinged => self.heartbeat = until.min(now + PONG_DEADLINE),
-            (Some(pinged), None) if heard < pinged => return Heartbeat::Timeout,
-            _ if now < heard + PING_INTERVAL => {
-                (self.pinged, self.heartbeat) = (None, heard + PING_INTERVAL);
-            }
-            _ => {
-                (self.pinged, self.heartbeat) = (Some(now), now + PONG_DEADLINE);
-                return Heartbeat::Ping;
-            }
+        let (heard, next_ping) = (self.heard_by(now), self.pinged + PING_INTERVAL);
+        let is_answered = heard >= self.pinged;
+        if is_answered && now >= next_ping {
+            self.pinged = now;
+            self.heartbeat = self.pong_deadline(heard, status).min(now + PING_INTERVAL);
+            return Heartbeat::Ping;
         }
+        if is_answered {
+            self.heartbeat = next_ping;
+            return Heartbeat::Wait;
+        }
+        let deadline = self.pong_deadline(heard, status);
+        if now >= deadline {
+            return Heartbeat::Timeout { heard };
+        }
+        // It may answer before, and the next ping is due then.
+        self.heartbeat = deadline.min(now + PONG_DEADLINE);
         Heartbeat::Wait
+    }
+
+    /// When the last ping must have been answered by a client that was last heard at `heard`.
+    fn pong_deadline(&self, heard: Instant, status: Status) -> Instant {
+        // Who sends now and then has as long as if the relay had pinged only because of its silence. And the deadline
+        // counts from the ping too: a relay that was stopped for a minute must ping its clients before it closes their
+        // connections.
+        let deadline = (self.pinged + PONG_DEADLINE).max(heard + PING_INTERVAL + PONG_DEADLINE);
+        // The ping of who reads slowly is queued behind what the kernel holds.
+        status.read_at.map_or(deadline, |read| deadline.max(read + SLOW_PONG_DEADLINE))
     }
 
     /// Notes that the relay does not read from the connection until then.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::decoder::Violation;
@@ -29,7 +29,10 @@ pub(crate) enum Disconnect {
     /// The client's frames break RFC 6455; how.
     BadFrame(&'static str),
     /// The client did not respond to a ping.
-    Timeout,
+    Timeout {
+        /// When it was last heard.
+        heard: Instant,
+    },
     /// The client's socket accepted nothing for too long.
     Slow,
     /// The client joined no room in time.
@@ -60,7 +63,7 @@ impl Disconnect {
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
             Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(CloseRequest::TakenOver) => LeaveReason::Closed,
-            Self::Timeout => LeaveReason::Timeout,
+            Self::Timeout { .. } => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
@@ -78,13 +81,17 @@ impl Disconnect {
         }
     }
 
-    /// Whether the client may come back to its place: its connection was lost. A client that closes with 1000, 1001 or no
-    /// code leaves, and so does one whose messages broke a rule: they must not be sent again and again.
-    pub(crate) fn is_loss(&self) -> bool {
+    /// Since when the client's connection is lost, which has ended now: then it may come back to its place. A client that
+    /// closes with 1000, 1001 or no code leaves, and so does one whose messages broke a rule: they must not be sent again
+    /// and again.
+    pub(crate) fn lost_since(&self) -> Option<Instant> {
         match self {
-            Self::Closed(Some((code, _))) => !matches!(code, CloseCode::Normal | CloseCode::Away),
-            Self::HungUp | Self::Lost(_) | Self::Timeout | Self::Slow | Self::Told(CloseRequest::TakenOver) => true,
-            _ => false,
+            Self::Timeout { heard } => Some(*heard),
+            Self::Closed(Some((CloseCode::Normal | CloseCode::Away, _))) => None,
+            Self::Closed(Some(_)) | Self::HungUp | Self::Lost(_) | Self::Slow | Self::Told(CloseRequest::TakenOver) => {
+                Some(Instant::now())
+            }
+            _ => None,
         }
     }
 
@@ -96,7 +103,7 @@ impl Disconnect {
             Self::Closed(close) => return Some(frame::close(close.as_ref().map(|(code, _)| *code), "")),
             Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
             // A laptop that wakes up must come back: 1008 would tell its client not to.
-            Self::Timeout => (CloseCode::Again, "no sign of life"),
+            Self::Timeout { .. } => (CloseCode::Again, "no sign of life"),
             Self::Slow => (CloseCode::Again, "too slow to read"),
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
             Self::Refused { retryable: true } | Self::Told(CloseRequest::Denied { retryable: true }) => {
@@ -145,7 +152,7 @@ impl fmt::Display for Disconnect {
             Self::HungUp => f.write_str("lost: hung up without a closing handshake"),
             Self::Lost(error) => write!(f, "lost: {error}"),
             Self::BadFrame(what) => write!(f, "bad frame: {what}"),
-            Self::Timeout => f.write_str("no sign of life"),
+            Self::Timeout { .. } => f.write_str("no sign of life"),
             Self::Slow => f.write_str("too slow to read"),
             Self::NoJoin => f.write_str("no join in time"),
             Self::Refused { retryable: true } => f.write_str("refused: the room takes nobody just now"),
@@ -187,7 +194,7 @@ mod tests {
         for end in [
             Disconnect::HungUp,
             Disconnect::Lost(lost()),
-            Disconnect::Timeout,
+            Disconnect::Timeout { heard: Instant::now() },
             Disconnect::Slow,
             Disconnect::Told(CloseRequest::TakenOver),
             closed(1002),
@@ -195,7 +202,7 @@ mod tests {
             closed(1011),
             closed(4000),
         ] {
-            assert!(end.is_loss(), "{end}");
+            assert!(end.lost_since().is_some(), "{end}");
         }
         for end in [
             Disconnect::Closed(None),
@@ -216,7 +223,7 @@ mod tests {
             Disconnect::Told(CloseRequest::Kicked),
             Disconnect::Told(CloseRequest::Denied { retryable: false }),
         ] {
-            assert!(!end.is_loss(), "{end}");
+            assert!(end.lost_since().is_none(), "{end}");
         }
     }
 }

@@ -315,7 +315,7 @@ impl Connection {
                 self.outbox.ping();
                 self.outbox.poll_write(cx).map_err(Disconnect::Lost)?
             }
-            Heartbeat::Timeout => return Err(Disconnect::Timeout),
+            Heartbeat::Timeout { heard } => return Err(Disconnect::Timeout { heard }),
         };
         self.outbox.shrink();
         Ok(status)

@@ -107,6 +107,63 @@ async fn a_peer_that_answers_pings_may_be_silent_for_hours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_talks_and_listens_is_pinged_as_often() {
+    let relay = relay();
+    let (mut one, mut other) = (enter(&relay, "r").await, enter(&relay, "r").await);
+    other.expect_nothing().await;
+    let (start, mut pings) = (Instant::now(), 0);
+    // As in the README of npm's `ws`: its client gives up when no ping came for 31 s.
+    let mut pinged = Instant::now();
+    for number in 0..60 {
+        if number % 2 == 0 {
+            one.say(json!({"type": "message", "data": number})).await;
+            other.expect("message").await;
+        } else {
+            other.say(json!({"type": "message", "data": number})).await;
+        }
+        let next = Instant::now() + Duration::from_secs(5);
+        while let Ok(message) = timeout(next - Instant::now(), one.socket.next()).await {
+            if message.unwrap().unwrap().is_ping() {
+                assert!(pinged.elapsed() < Duration::from_secs(31), "{:?}", pinged.elapsed());
+                (pinged, pings) = (Instant::now(), pings + 1);
+            }
+        }
+    }
+    let due = start.elapsed().as_secs() / limits::PING_INTERVAL.as_secs();
+    assert!((due - 1..=due).contains(&pings), "{pings} pings in {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_no_ping_is_heard_by_its_messages() {
+    for silence in [4, 14, 24] {
+        let relay = relay();
+        let mut other = enter(&relay, "r").await;
+        // It reads nothing, so it answers nothing.
+        let mut talks = enter(&relay, "r").await;
+        // Reading answers the pings.
+        let listens = tokio::spawn(async move {
+            let mut heard = 0;
+            loop {
+                match other.socket.next().await.unwrap().unwrap() {
+                    Message::Text(text) if text.contains("peer_left") => return (heard, text.to_string()),
+                    Message::Text(text) => heard += u32::from(text.contains("message")),
+                    _ => {}
+                }
+            }
+        });
+        for number in 0..30 {
+            sleep(Duration::from_secs(silence)).await;
+            talks.say(json!({"type": "message", "data": number})).await;
+        }
+        let start = Instant::now();
+        let (heard, left) = listens.await.unwrap();
+        assert_eq!(heard, 30, "every {silence} s: {left}");
+        assert!(left.contains("timeout"), "{left}");
+        assert_about(start.elapsed(), limits::PING_INTERVAL + limits::PONG_DEADLINE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_vanished_is_found_within_25_seconds() {
     let relay = relay();
     let mut stays = enter(&relay, "r").await;

@@ -218,6 +218,31 @@ async fn who_answers_no_ping_is_away_and_who_sends_too_much_at_once_has_left() {
     cannot_come_back(&relay, &token).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_vanished_is_held_from_its_last_sign_of_life_and_for_a_moment_at_least() {
+    // The hold in seconds, and how long after the last sign of life the id is free: the ghost is found after 25 s.
+    for (hold, free_after) in [(30, 35), (60, 60), (4, 29)] {
+        let relay = TestRelay::in_memory(Config { hold_ms: hold * 1000, ..Config::default() });
+        let mut stays = relay.join("r").await;
+        let (_ghost, _) = join_resumable(&relay, json!({"room": "r", "id": "own"})).await;
+        let start = Instant::now();
+        stays.expect("peer_joined").await;
+        // Reading answers the pings.
+        let left = loop {
+            let message = stays.socket.next().await.unwrap().unwrap();
+            if let Message::Text(text) = message
+                && !text.contains("peer_away")
+            {
+                break serde_json::from_str::<Value>(&text).unwrap();
+            }
+        };
+        assert_eq!(left, json!({"type": "peer_left", "id": "own", "reason": "timeout"}));
+        let (after, expected) = (start.elapsed(), Duration::from_secs(free_after));
+        assert!(after >= expected && after < expected + Duration::from_millis(100), "{hold}: {after:?}");
+        relay.dial("/ws").await.join_with_id("r", "own").await;
+    }
+}
+
 #[tokio::test]
 async fn a_close_with_any_other_code_holds_the_place() {
     let relay = TestRelay::start().await;

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::observer::{Events, RelayEvent};
 use crate::drain::Drain;
+use crate::limits;
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
 use crate::room::names::random_hex;
@@ -143,8 +144,14 @@ impl Resumptions {
         self.end(resumption, &mut resumption.lock());
     }
 
-    /// Takes what a session leaves whose connection is lost: for the connection that waits for the place, or to hold it.
-    pub(crate) fn suspend(self: &Arc<Self>, resumption: &Arc<Resumption>, mut suspended: Box<Suspended>) {
+    /// Takes what a session leaves whose connection is lost since that time: for the connection that waits for the place, or
+    /// to hold it.
+    pub(crate) fn suspend(
+        self: &Arc<Self>,
+        resumption: &Arc<Resumption>,
+        mut suspended: Box<Suspended>,
+        since: Instant,
+    ) {
         // Dropped after the lock: it may give up other places.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
@@ -164,15 +171,17 @@ impl Resumptions {
         if let Some(successor) = &state.successor {
             successor.wake();
         } else if let Some(quota) = quota {
-            self.hold(resumption, &mut state, quota);
+            self.hold(resumption, &mut state, quota, since);
         }
     }
 
-    /// Holds a place that has no connection, until it is taken or the time is over.
-    fn hold(self: &Arc<Self>, resumption: &Arc<Resumption>, state: &mut State, quota: HeldPlace) {
+    /// Holds a place that has no connection since that time, until it is taken or the time is over.
+    fn hold(self: &Arc<Self>, resumption: &Arc<Resumption>, state: &mut State, quota: HeldPlace, since: Instant) {
         let (number, (keep, taken)) = (state.next_number(), oneshot::channel());
         state.hold = Some(Hold { number, _keep: keep, _quota: quota });
-        let (resumptions, resumption, until) = (Arc::clone(self), Arc::clone(resumption), Instant::now() + self.hold);
+        // The relay finds a machine that lost its power after half a minute, and its ghost keeps its id meanwhile.
+        let until = (since + self.hold).max(Instant::now() + self.hold.min(limits::HOLD_LEFT));
+        let (resumptions, resumption) = (Arc::clone(self), Arc::clone(resumption));
         self.drain.spawn(async move {
             let reason = tokio::select! {
                 () = sleep_until(until) => LeaveReason::Timeout,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 use super::{Resumption, Resumptions, State, Suspended};
 use crate::outbox::{CloseRequest, Outbox};
 use crate::room::{Deferred, LeaveReason, ResumeOffer, Returning};
@@ -127,7 +129,7 @@ impl Drop for Takeover {
             Some(quota) => {
                 suspended.rate.charge(deferred.take_deliveries());
                 state.suspended = Some(suspended);
-                self.resumptions.hold(&self.resumption, &mut state, quota);
+                self.resumptions.hold(&self.resumption, &mut state, quota, Instant::now());
             }
             None => {
                 self.resumptions.end(&self.resumption, &mut state);

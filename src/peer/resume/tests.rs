@@ -20,7 +20,7 @@ fn somebody_and_a_witness(hub: &Arc<Hub>) -> (Client, String, Client) {
 }
 
 fn is_cut(client: &mut Client) {
-    client.session.end(LeaveReason::Closed, true, "cut");
+    client.session.end(LeaveReason::Closed, Some(Instant::now()), "cut");
 }
 
 const AWAY: &str = r#"{"type":"peer_away","id":"somebody"}"#;

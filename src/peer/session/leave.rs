@@ -3,6 +3,8 @@
 use std::mem;
 use std::thread;
 
+use tokio::time::Instant;
+
 use super::{Session, Stage};
 use crate::outbox::CloseRequest;
 use crate::peer::observer::RelayEvent;
@@ -40,18 +42,18 @@ impl Session {
         }
     }
 
-    /// Leaves the room because the connection ended, unless the peer may come back and `is_lost` is set: then its place
-    /// is held. Keeps `why` for the observer.
-    pub(crate) fn end(&mut self, reason: LeaveReason, is_lost: bool, why: &str) {
+    /// Leaves the room because the connection ended, unless the peer may come back and was lost at that time: then its
+    /// place is held. Keeps `why` for the observer.
+    pub(crate) fn end(&mut self, reason: LeaveReason, lost_since: Option<Instant>, why: &str) {
         self.why = Some(why.into());
         // The room may have removed the peer just before its connection was lost.
-        let (reason, is_lost) = match self.outbox.close_request() {
-            Some(CloseRequest::Kicked) => (LeaveReason::Kicked, false),
-            Some(CloseRequest::GaveWay) => (LeaveReason::Idle, false),
-            _ => (reason, is_lost),
+        let (reason, lost_since) = match self.outbox.close_request() {
+            Some(CloseRequest::Kicked) => (LeaveReason::Kicked, None),
+            Some(CloseRequest::GaveWay) => (LeaveReason::Idle, None),
+            _ => (reason, lost_since),
         };
-        if is_lost {
-            self.suspend();
+        if let Some(since) = lost_since {
+            self.suspend(since);
         }
         self.leave(reason, &mut Deferred::default());
     }

@@ -5,6 +5,8 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker, ready};
 
+use tokio::time::Instant;
+
 use super::{Session, Stage};
 use crate::limits::TAKEN_MESSAGES;
 use crate::peer::observer::RelayEvent;
@@ -46,8 +48,9 @@ impl Session {
         }
     }
 
-    /// Leaves the place to the next connection of this peer, if it may come back. Who still knocks may not.
-    pub(super) fn suspend(&mut self) {
+    /// Leaves the place to the next connection of this peer, if it may come back, which is lost since that time. Who still
+    /// knocks may not.
+    pub(super) fn suspend(&mut self, since: Instant) {
         self.settle_knock();
         if !matches!(self.stage, Stage::Joined { resumable: Some(_), .. }) {
             return;
@@ -60,7 +63,7 @@ impl Session {
         let (address, rate) = (self.rate.address().cloned(), self.rate.take());
         let Resumable { resumption, taken, .. } = *resumable;
         let suspended = Suspended { connection: self.connection, address, membership, rate, taken };
-        self.hub.resumptions.suspend(&resumption, Box::new(suspended));
+        self.hub.resumptions.suspend(&resumption, Box::new(suspended), since);
     }
 
     /// Asks for the place of an earlier connection.

@@ -200,12 +200,12 @@ async fn one_that_takes_a_place_over_and_is_lost_before_it_has_it_leaves_it_away
         let mut new = Client::new(&hub, usize::MAX);
         assert_eq!(new.answer(&resume), "", "the old one has to part first");
         if has_parted {
-            old.session.end(LeaveReason::Closed, true, "taken over");
+            old.session.end(LeaveReason::Closed, Some(Instant::now()), "taken over");
             assert_eq!(stays.hears().len(), 0);
-            new.session.end(LeaveReason::Closed, true, "lost");
+            new.session.end(LeaveReason::Closed, Some(Instant::now()), "lost");
         } else {
-            new.session.end(LeaveReason::Closed, true, "lost");
-            old.session.end(LeaveReason::Closed, true, "taken over");
+            new.session.end(LeaveReason::Closed, Some(Instant::now()), "lost");
+            old.session.end(LeaveReason::Closed, Some(Instant::now()), "taken over");
         }
         assert_eq!(stays.hears(), [r#"{"type":"peer_away","id":"phone"}"#]);
         assert_eq!((hub.resumptions.len(), hub.resumptions.held()), (1, 1));
@@ -227,7 +227,7 @@ async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
     host.says(r#"{"type":"join","room":"r"}"#).unwrap();
     bully.says(r#"{"type":"join","room":"r","id":"bully","resume":true}"#).unwrap();
     host.says(r#"{"type":"kick","to":"bully"}"#).unwrap();
-    bully.session.end(LeaveReason::Closed, true, "lost");
+    bully.session.end(LeaveReason::Closed, Some(Instant::now()), "lost");
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [LeaveReason::Kicked]);
     assert_eq!(hub.resumptions.len(), 0);
     assert_eq!(host.hears().len(), 3, "`joined`, `peer_joined` and one `peer_left`");

@@ -192,7 +192,7 @@ impl World {
                 let Some(mut line) = self.people[who].line.take() else { return };
                 self.people[who].lost = Some(Instant::now());
                 if noticed {
-                    line.session.end(LeaveReason::Closed, true, "cut");
+                    line.session.end(LeaveReason::Closed, Some(Instant::now()), "cut");
                 } else {
                     self.people[who].ghosts.push(line);
                 }
@@ -263,7 +263,7 @@ impl World {
             let is_kicked = self.kicked.lock().unwrap().contains(&person.life().id);
             assert!(unread > 0 || is_late || is_kicked, "a place that should be there is gone");
             for mut ghost in person.ghosts.drain(..) {
-                ghost.session.end(LeaveReason::Closed, false, "left alone");
+                ghost.session.end(LeaveReason::Closed, None, "left alone");
             }
             person.line = None;
             return self.join(who);
@@ -415,7 +415,8 @@ impl Line {
         let _ = self.session.poll_waiting(&mut cx, Instant::now(), &mut Deferred::default());
         let end = self.session.outbox().poll_write(&mut cx).unwrap().close_request;
         if end.is_some() {
-            self.session.end(LeaveReason::Closed, end == Some(CloseRequest::TakenOver), "told to end");
+            let is_lost = end == Some(CloseRequest::TakenOver);
+            self.session.end(LeaveReason::Closed, is_lost.then(Instant::now), "told to end");
         }
         end
     }
