@@ -322,7 +322,7 @@ fn id_of(issuer: Option<&str>, sub: &str) -> Result<PeerId, String> {
         return Err("the token's \"sub\" is empty".into());
     }
     match PeerId::parse(sub) {
-        Ok(id) if !id.is_of_a_subject() => Ok(id),
+        Ok(id) if !id.is_reserved() => Ok(id),
         _ => Ok(PeerId::of_subject(issuer.unwrap_or_default(), sub, &sha256)),
     }
 }
@@ -423,8 +423,10 @@ mod tests {
         assert_ne!(one, of("https://b.example".into(), "auth0|123"));
         assert_ne!(one, of("https://a.example".into(), "auth0|124"));
         assert_eq!(of(serde_json::Value::Null, "ana@example.org").len(), 24);
-        // Nobody is called by an id that was made of somebody else.
+        // Nobody is called by an id that was made of somebody else, or for somebody else.
         assert_ne!(of("https://a.example".into(), &one), one);
+        let random = PeerId::random().unwrap();
+        assert!(of("https://a.example".into(), random.as_str()).starts_with("s-"));
         for sub in [serde_json::json!(""), serde_json::json!(5), serde_json::json!(["ana"])] {
             assert!(id(serde_json::json!({"room": "r", "sub": sub})).unwrap_err().contains("\"sub\""));
         }

@@ -60,7 +60,7 @@ pub(super) fn join_of(query: &str) -> Result<Join, Refusal> {
     let room = written.as_ref().map_or(Ok(RoomName::lobby()), |room| RoomName::parse(room))?;
     let spelling = written.and_then(|written| room.spelling(&written));
     let name = value("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
-    let id = value("id")?.map(|id| PeerId::parse(&id)).transpose()?;
+    let id = value("id")?.map(|id| PeerId::chosen(&id)).transpose()?;
     let token = value("token")?.map(Secret::new);
     let resume = match value("resume")?.as_deref() {
         None | Some("0") => false,

@@ -83,7 +83,7 @@ impl<'a> Envelope<'a> {
             return Err(bad_message("\"join\" needs the field \"room\""));
         };
         let name = self.optional("name")?.map_or(Ok(None), |name| PeerName::parse(&name))?;
-        let id = self.optional("id")?.map(|id| PeerId::parse(&id)).transpose()?;
+        let id = self.optional("id")?.map(|id| PeerId::chosen(&id)).transpose()?;
         let token = self.optional("token")?.map(Secret::new);
         let password = self.short_string("password", PASSWORD_BYTES)?;
         let password = password.filter(|password| !password.is_empty()).map(Secret::new);

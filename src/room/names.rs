@@ -26,6 +26,8 @@ pub const LOBBY: &str = "lobby";
 
 /// How ids begin that stand for a person whose name cannot be one.
 const OF_SUBJECT: &str = "s-";
+/// How ids begin that the relay makes for clients that choose none.
+const RANDOM: &str = "r-";
 /// The characters of base64url for 128 bits.
 const RANDOM_CHARS: usize = 22;
 
@@ -44,6 +46,9 @@ pub enum NameError {
     /// The id is not `[A-Za-z0-9_-]{1,64}`.
     #[error("an id is 1 to {PEER_ID_CHARS} of the characters A-Z, a-z, 0-9, '_' and '-'")]
     Id,
+    /// The id has a form that only the relay makes.
+    #[error("an id of \"r-\" or \"s-\" and {RANDOM_CHARS} characters is made by the relay alone: choose another one")]
+    ReservedId,
     /// The name has more than [`PEER_NAME_CHARS`] characters.
     #[error("a name has at most {PEER_NAME_CHARS} characters, and {NAME_BYTES} bytes as it was written")]
     NameTooLong,
@@ -102,7 +107,17 @@ impl RoomName {
 pub struct PeerId(Arc<str>);
 
 impl PeerId {
-    /// Parses an id that a client chose.
+    /// Parses an id that a client chose: not one of the forms that the relay makes, which are somebody else's, even when
+    /// that one is gone.
+    ///
+    /// # Errors
+    /// [`NameError::Id`] or [`NameError::ReservedId`].
+    pub fn chosen(text: &str) -> Result<Self, NameError> {
+        let id = Self::parse(text)?;
+        if id.is_reserved() { Err(NameError::ReservedId) } else { Ok(id) }
+    }
+
+    /// Parses an id that whoever decides on joins gave.
     ///
     /// # Errors
     /// [`NameError::Id`].
@@ -114,12 +129,12 @@ impl PeerId {
         Ok(Self(text.into()))
     }
 
-    /// Makes an id that nobody can guess: 128 random bits as 32 hexadecimal digits.
+    /// Makes an id that nobody can guess, nor choose: `r-`, and 128 random bits as 22 characters of base64url.
     ///
     /// # Errors
     /// When the operating system provides no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
-        Ok(Self(random_hex()?.into()))
+        Ok(Self(format!("{RANDOM}{}", BASE64URL_NOPAD.encode(&random_bytes()?)).into()))
     }
 
     /// The id that stands for the person whom `issuer` calls `subject`, which cannot be an id itself: 128 bits of a hash, so
@@ -130,9 +145,10 @@ impl PeerId {
         Self(format!("{OF_SUBJECT}{}", BASE64URL_NOPAD.encode(half)).into())
     }
 
-    /// Whether it has the form of an id that [`of_subject`](Self::of_subject) makes.
-    pub(crate) fn is_of_a_subject(&self) -> bool {
-        self.0.strip_prefix(OF_SUBJECT).is_some_and(|rest| rest.len() == RANDOM_CHARS)
+    /// Whether it has the form of an id that [`random`](Self::random) or [`of_subject`](Self::of_subject) makes.
+    pub(crate) fn is_reserved(&self) -> bool {
+        let rest = self.0.strip_prefix(RANDOM).or_else(|| self.0.strip_prefix(OF_SUBJECT));
+        rest.is_some_and(|rest| rest.len() == RANDOM_CHARS)
     }
 
     /// The id as text.
@@ -210,14 +226,19 @@ fn without_invisible(text: &str) -> String {
 /// # Errors
 /// When the operating system provides no randomness.
 pub(crate) fn random_hex() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
+    let bytes = random_bytes()?;
     let mut text = String::with_capacity(2 * bytes.len());
     for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
         // Never more than 15.
         text.extend(char::from_digit(digit.into(), 16));
     }
     Ok(text)
+}
+
+fn random_bytes() -> Result<[u8; 16], getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn longer_than(text: &str, chars: usize) -> bool {
@@ -309,11 +330,18 @@ mod tests {
     }
 
     #[test]
-    fn random_ids_are_valid_and_differ() {
+    fn random_ids_are_valid_and_differ_and_nobody_may_choose_one() {
         let (one, other) = (PeerId::random().unwrap(), PeerId::random().unwrap());
         assert_ne!(one, other);
         assert_eq!(PeerId::parse(one.as_str()).unwrap(), one);
-        assert_eq!(one.as_str().len(), 32);
+        assert!(one.as_str().starts_with("r-") && one.as_str().len() == 24, "{one}");
+        assert_eq!(PeerId::chosen(one.as_str()), Err(NameError::ReservedId));
+        let of_somebody = PeerId::of_subject("", "auth0|1", &|_| [0; 32]);
+        assert_eq!(PeerId::chosen(of_somebody.as_str()), Err(NameError::ReservedId));
+        for free in [&"0f".repeat(16), "r-", "r-2d2", "s-1", &format!("r-{}", "x".repeat(21)), &"r".repeat(24)] {
+            assert_eq!(PeerId::chosen(free).unwrap().as_str(), free);
+        }
+        assert_eq!(PeerId::chosen("a b"), Err(NameError::Id));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         let code = match error {
             NameError::RoomEmpty | NameError::RoomTooLong | NameError::RoomControl => ErrorCode::BadRoom,
-            NameError::Id => ErrorCode::BadId,
+            NameError::Id | NameError::ReservedId => ErrorCode::BadId,
             NameError::NameTooLong | NameError::NameControl => ErrorCode::BadMessage,
         };
         Self::new(code, error.to_string())

@@ -151,7 +151,7 @@ async fn four_people_get_together_although_the_network_breaks_while_they_negotia
     }
     assert!(network.cuts() >= 4, "the network broke {} times", network.cuts());
     for (person, name, _) in &people {
-        let joins = "return Log.text().split('\\n').filter((line) => / joined [0-9a-f]{32}/.test(line)).length";
+        let joins = "return Log.text().split('\\n').filter((line) => / joined r-[\\w-]{22}/.test(line)).length";
         assert_eq!(person.run(joins).await, 1, "{name}");
     }
     browser.end().await;

@@ -46,6 +46,27 @@ async fn a_room_in_the_url_is_joined_at_connect() {
 }
 
 #[tokio::test]
+async fn nobody_takes_an_id_that_the_relay_made_even_when_its_owner_is_gone() {
+    let relay = TestRelay::start().await;
+    let (gone, mut stays) = relay.pair("r").await;
+    let id = gone.id.clone();
+    assert!(id.starts_with("r-") && id.len() == 24, "{id}");
+    gone.close().await;
+    stays.expect("peer_left").await;
+    for id in [&id, &stays.id, &format!("s-{}", &id[2..])] {
+        let mut thief = relay.dial("/ws").await;
+        thief.say(json!({"type": "join", "room": "r", "id": id})).await;
+        let error = thief.expect_error("bad_id").await;
+        assert!(error["message"].as_str().unwrap().contains("by the relay alone"), "{error}");
+        let mut thief = relay.dial(&format!("/?room=r&id={id}")).await;
+        thief.expect_error("bad_id").await;
+        thief.expect_close_code(1008).await;
+    }
+    // Many programs name themselves so.
+    relay.dial("/ws").await.join_with_id("r", &"0f".repeat(16)).await;
+}
+
+#[tokio::test]
 async fn ws_joins_no_room_until_the_client_says_so() {
     let relay = TestRelay::start().await;
     let mut lobby = relay.dial("/").await;
@@ -104,7 +125,7 @@ async fn a_newcomer_learns_who_is_there_oldest_first_and_the_others_learn_of_the
     let came = json!({"type": "peer_joined", "id": three.id, "name": "Three"});
     assert_eq!(one.expect("peer_joined").await, came);
     assert_eq!(two.expect("peer_joined").await, came);
-    assert_eq!(one.id.len(), 32, "an id of 128 bits");
+    assert_eq!(one.id.len(), 24, "an id of 128 bits");
     assert_ne!(one.id, two.id);
 }
 
@@ -189,9 +210,10 @@ async fn a_payload_passes_byte_for_byte_and_from_is_the_relays_word() {
 #[tokio::test]
 async fn bad_input_of_every_kind_gets_its_code_and_the_connection_stays() {
     let relay = TestRelay::start_with(Config { room_capacity: 2, ..Config::default() }).await;
-    let (mut one, _two) = relay.pair("full").await;
+    let (mut one, mut two) = (relay.join("full").await, relay.dial("/ws").await);
+    two.join_with_id("full", "two").await;
+    one.expect("peer_joined").await;
     let mut peer = relay.dial("/ws").await;
-    let taken = json!({"type": "join", "room": "full", "id": one.id}).to_string();
     for (text, code) in [
         ("hello", "bad_json"),
         ("[]", "bad_json"),
@@ -207,7 +229,7 @@ async fn bad_input_of_every_kind_gets_its_code_and_the_connection_stays() {
         (r#"{"type":"join","room":""}"#, "bad_room"),
         (r#"{"type":"join","room":"r","id":"ü"}"#, "bad_id"),
         (r#"{"type":"join","room":"full"}"#, "room_full"),
-        (&taken, "id_taken"),
+        (r#"{"type":"join","room":"full","id":"two"}"#, "id_taken"),
     ] {
         peer.say_text(text).await;
         peer.expect_error(code).await;
