@@ -57,7 +57,8 @@ pub struct JoinRequest {
 pub struct Grant {
     /// The client's id; without it the relay makes one.
     pub id: Option<PeerId>,
-    /// Whether the authorizer vouches for that id (the `sub` of a token): it stands for one person.
+    /// Whether the authorizer vouches for that id (the `sub` of a token): it stands for one person, who takes it from a
+    /// client that only chose it. An `id` that is another one than the client chose counts as vouched for anyway.
     pub is_identified: bool,
     /// The display name that the others see.
     pub name: Option<PeerName>,
@@ -73,6 +74,14 @@ impl From<&JoinRequest> for Grant {
     /// Grants what the client asks for.
     fn from(request: &JoinRequest) -> Self {
         Self { id: request.id.clone(), name: request.name.clone(), ..Self::default() }
+    }
+}
+
+impl Grant {
+    /// The same for a client that chose `chosen`: whoever decides vouches for an id that it gave instead.
+    pub(crate) fn for_one_who_chose(mut self, chosen: Option<&PeerId>) -> Self {
+        self.is_identified |= self.id.is_some() && self.id.as_ref() != chosen;
+        self
     }
 }
 

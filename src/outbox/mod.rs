@@ -96,6 +96,8 @@ pub(crate) enum CloseRequest {
     TakenOver,
     /// The host of the room removed the client.
     Kicked,
+    /// The client chose its id, and another one came for whose id the authorizer vouches.
+    Displaced,
     /// The client waited at a locked room that its URL names, and does not come in.
     Denied {
         /// Whether it may try again.

@@ -99,11 +99,13 @@ impl Hub {
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after
     /// [`AUTHORIZE_DEADLINE`].
     pub(crate) fn authorize(&self, request: &JoinRequest) -> Answer {
+        let chosen = request.id.clone();
         match self.authorizer.authorize(request) {
-            Answer::Now(answer) => Answer::Now(answer),
-            Answer::Later(decision) => Answer::Later(Box::pin(async {
+            Answer::Now(answer) => Answer::Now(answer.map(|grant| grant.for_one_who_chose(chosen.as_ref()))),
+            Answer::Later(decision) => Answer::Later(Box::pin(async move {
                 let late = || Denial::Unavailable("the decision on this join took too long".into());
-                timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()))
+                let answer = timeout(AUTHORIZE_DEADLINE, decision).await.unwrap_or_else(|_| Err(late()));
+                answer.map(|grant| grant.for_one_who_chose(chosen.as_ref()))
             })),
         }
     }

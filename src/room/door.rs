@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::member::PendingMember;
 use super::names::PeerId;
 use super::password::Password;
-use super::refusal::{JoinError, Refusal};
+use super::refusal::{JoinError, Refusal, displaced};
 use super::role::Role;
 use crate::limits::{BANNED, KNOCKS};
 
@@ -62,12 +62,14 @@ impl Door {
         &self.knockers
     }
 
-    /// Checks whether somebody may knock who would have this id.
-    pub(super) fn check_knock(&self, id: &PeerId) -> Result<(), JoinError> {
-        if self.knockers.iter().any(|knocker| knocker.pending.id == *id) {
-            return Err(JoinError::IdTaken);
+    /// Checks whether `pending` may knock. If another one has to give way for that, returns the number of that one, and what
+    /// it is told.
+    pub(super) fn check_knock(&self, pending: &PendingMember) -> Result<Option<(u64, Refusal)>, JoinError> {
+        if let Some(knocker) = self.knockers.iter().find(|knocker| knocker.pending.id == pending.id) {
+            let gives_way = pending.is_identified && !knocker.pending.is_identified;
+            return if gives_way { Ok(Some((knocker.serial, displaced()))) } else { Err(JoinError::IdTaken) };
         }
-        if self.knockers.len() >= KNOCKS { Err(JoinError::TooManyKnocks(KNOCKS)) } else { Ok(()) }
+        if self.knockers.len() >= KNOCKS { Err(JoinError::TooManyKnocks(KNOCKS)) } else { Ok(None) }
     }
 
     pub(super) fn push(&mut self, knocker: Knocker) {

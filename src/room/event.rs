@@ -143,6 +143,9 @@ pub struct Peer<'a> {
     /// Whether it has lost its connection, and may come back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// Whether the authorizer vouches for its id.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
 }
 
 /// How a client gets its place back after its connection is lost.
@@ -277,6 +280,8 @@ pub enum LeaveReason {
     Idle,
     /// The host removed it.
     Kicked,
+    /// It chose its id, and somebody came for whose id the authorizer vouches.
+    Displaced,
     /// The relay shuts down.
     Shutdown,
 }

@@ -1,7 +1,7 @@
 //! What the host of a room may do.
 
 use super::deferred::Deferred;
-use super::event::{Event, HostCommand, LeaveReason};
+use super::event::{Event, HostCommand};
 use super::names::PeerId;
 use super::rank::Rank;
 use super::refusal::{ErrorCode, JoinError, Refusal, denied, not_found};
@@ -44,15 +44,8 @@ impl Locked<'_> {
     fn kick(&mut self, from: &PeerId, to: &str, message: Option<&str>) -> Result<(), Refusal> {
         let position = self.state.position_of(to).filter(|_| to != from.as_str());
         let position = position.ok_or_else(|| not_found(to, from))?;
-        self.state.has_kicked = true;
-        let member = self.remove(position, LeaveReason::Kicked);
         let message = message.unwrap_or("the host removed you from the room").to_owned();
-        let refusal = Refusal::new(ErrorCode::Kicked, message);
-        if let Some(frame) = (self.room.encode)(&Event::Error { refusal: &refusal, reference: None }) {
-            member.outbox.answer(frame);
-            self.post.note_delivery(&member.outbox);
-        }
-        member.outbox.request_close(CloseRequest::Kicked);
+        let member = self.expel(position, CloseRequest::Kicked, message);
         if member.is_identified {
             self.at_no_charge(|room| room.keep_out(&member.id));
         }

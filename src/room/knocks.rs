@@ -49,9 +49,12 @@ impl Locked<'_> {
     pub(super) fn knock(&mut self, pending: PendingMember, serial: u64) -> Result<Knock, JoinError> {
         self.state.check_id(&pending)?;
         let has_room = self.state.have_room(KNOCK);
-        self.state.door.get_or_insert_default().check_knock(&pending.id)?;
+        let gives_way = self.state.door.get_or_insert_default().check_knock(&pending)?;
         if !has_room {
             return Err(JoinError::Unavailable);
+        }
+        if let Some((serial, refusal)) = gives_way {
+            self.at_no_charge(|room| room.refuse_knock(serial, refusal));
         }
         self.post.tell(&pending.outbox, &Event::Waiting);
         if let Some(host) = self.state.host() {
@@ -60,6 +63,15 @@ impl Locked<'_> {
         let (outcome, knock) = oneshot::channel();
         self.state.door.get_or_insert_default().push(Knocker { serial, pending, outcome });
         Ok(Knock(knock))
+    }
+
+    /// Turns away the one that knocks with this number, and tells the host.
+    fn refuse_knock(&mut self, serial: u64, refusal: Refusal) {
+        let knocker = self.state.door.as_mut().and_then(|door| door.take_if(|knocker| knocker.serial == serial));
+        if let Some(knocker) = knocker {
+            self.tell_knock_gone(&knocker);
+            self.post.refuse(knocker, refusal);
+        }
     }
 
     /// Makes a member of one who knocked and may enter.

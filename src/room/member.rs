@@ -18,7 +18,7 @@ use crate::secret::Secret;
 pub(crate) struct PendingMember {
     /// Its id.
     pub id: PeerId,
-    /// Whether that id stands for one person.
+    /// Whether the authorizer vouches for that id: it stands for one person.
     pub is_identified: bool,
     /// Its display name.
     pub name: Option<PeerName>,
@@ -54,7 +54,7 @@ pub(super) struct Member {
     pub(super) is_away: bool,
     /// Set while it has no connection.
     pub(super) on_removed: Option<OnRemoved>,
-    /// Whether its id stands for one person.
+    /// Whether the authorizer vouches for its id: it stands for one person.
     pub(super) is_identified: bool,
     pub(super) rank: Rank,
     /// When it last sent or was sent a signal, or entered. Only kept where idle members give way.
@@ -64,7 +64,7 @@ pub(super) struct Member {
 impl PendingMember {
     /// As a host sees it while it knocks.
     pub(super) fn as_peer(&self) -> Peer<'_> {
-        Peer { id: &self.id, name: self.name.as_ref(), away: false }
+        Peer { id: &self.id, name: self.name.as_ref(), away: false, verified: self.is_identified }
     }
 
     /// The member with the number `serial`; its STUN and TURN servers; and how it can come back.
@@ -88,6 +88,11 @@ impl PendingMember {
 impl Member {
     /// As the others see it.
     pub(super) fn as_peer(&self) -> Peer<'_> {
-        Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away }
+        Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away, verified: self.is_identified }
+    }
+
+    /// Whether `pending`, who would have its id, takes its place: it only named itself so, or it is the same person and away.
+    pub(super) fn gives_way_to(&self, pending: &PendingMember) -> bool {
+        pending.is_identified && (!self.is_identified || self.is_away)
     }
 }

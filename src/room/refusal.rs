@@ -122,6 +122,14 @@ pub(super) fn denied(message: &'static str) -> Refusal {
     Refusal::new(ErrorCode::Denied, message)
 }
 
+/// The refusal for somebody who knocked under an id that it chose, and for whom another one is vouched for.
+pub(super) fn displaced() -> Refusal {
+    denied(DISPLACED)
+}
+
+/// What somebody hears who chose an id that another one is vouched for.
+pub(super) const DISPLACED: &str = "somebody came whose id this is: the relay knows that one by it; choose another id";
+
 /// The refusal of a message from `from` to `to`, which is the id of nobody else in the room.
 pub(super) fn not_found(to: &str, from: &PeerId) -> Refusal {
     let message = if to == from.as_str() { "that is your own id" } else { "nobody in this room has that id" };

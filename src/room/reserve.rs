@@ -1,6 +1,7 @@
 //! Whether there is room for another member, and for the messages about it: how many of these must fit into each member's
 //! outbox before anything may happen. So none of them is ever refused, however little a member reads.
 
+use super::door::Knocker;
 use super::event::LeaveReason;
 use super::member::{Member, PendingMember};
 use super::refusal::JoinError;
@@ -15,8 +16,8 @@ pub(super) const KNOCK: usize = 1 + 2;
 pub(super) const AWAY: usize = 2;
 
 impl State {
-    /// Whether `pending` may be added. If its id stands for one person, it takes the place of a member that is away and was
-    /// the same person.
+    /// Whether `pending` may be added. If the authorizer vouches for its id, it takes the place of a member that only named
+    /// itself so, or that is away and was the same person.
     pub(super) fn check(&self, pending: &PendingMember, capacity: usize) -> Result<(), JoinError> {
         // The id comes first: a client that is in the room already learns that, rather than that the room is full.
         let replaced = self.check_id(pending)?;
@@ -28,9 +29,13 @@ impl State {
 
     /// Whether `pending` may have its id, and how many members it replaces.
     pub(super) fn check_id(&self, pending: &PendingMember) -> Result<usize, JoinError> {
+        let has_its_id = |knocker: &Knocker| knocker.pending.is_identified && knocker.pending.id == pending.id;
+        if !pending.is_identified && self.knockers().iter().any(has_its_id) {
+            return Err(JoinError::IdTaken);
+        }
         match self.members.iter().find(|member| member.id == pending.id) {
             None => Ok(0),
-            Some(member) if pending.is_identified && member.is_away && member.is_identified => Ok(1),
+            Some(member) if member.gives_way_to(pending) => Ok(1),
             Some(_) => Err(JoinError::IdTaken),
         }
     }

@@ -12,10 +12,10 @@ use super::door::{Door, Knocker};
 use super::event::{Encoder, Event, IceServers, LeaveReason, Peer, ResumeOffer, View};
 use super::member::{Member, PendingMember};
 use super::names::{LOBBY, PeerId, RoomName};
-use super::refusal::{JoinError, Refusal, denied};
+use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
 use crate::limits::LOBBY_CAPACITY;
-use crate::outbox::Outbox;
+use crate::outbox::{CloseRequest, Outbox};
 
 /// One room.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Locked<'_> {
 
     /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others.
     pub(super) fn add(&mut self, pending: PendingMember, serial: u64) {
-        self.at_no_charge(|room| room.free_id(&pending.id));
+        self.at_no_charge(|room| room.free_id(&pending));
         let (member, ice_servers, resume) = pending.into_member(serial);
         self.state.push(member);
         let (state, post) = (&*self.state, &mut self.post);
@@ -164,20 +164,44 @@ impl Locked<'_> {
     }
 
     /// Takes the id away from those who would keep somebody from entering that [`check_id`](State::check_id) lets pass.
-    fn free_id(&mut self, id: &PeerId) {
-        self.end_knock_of(id);
-        // The same person, whose last connection is lost.
-        if let Some(position) = self.state.position_of(id.as_str()) {
+    fn free_id(&mut self, pending: &PendingMember) {
+        if let Some(knocker) = self.state.take_knocker(pending.id.as_str()) {
+            self.tell_knock_gone(&knocker);
+            let is_displaced = pending.is_identified && !knocker.pending.is_identified;
+            self.post.refuse(knocker, if is_displaced { displaced() } else { JoinError::IdTaken.into() });
+        }
+        let position = self.state.position_of(pending.id.as_str());
+        let Some((position, member)) = position.and_then(|at| Some((at, self.state.members.get(at)?))) else { return };
+        if member.is_identified {
+            // The same person, whose last connection is lost.
             self.remove(position, LeaveReason::Timeout);
+        } else {
+            self.expel(position, CloseRequest::Displaced, DISPLACED.into());
         }
     }
 
-    /// Ends the knock of one who would have the id of a member.
+    /// Ends the knock of one who would have the id of a member that has come back: it is the same person. If that member
+    /// only named itself so, the other one waits on.
     pub(super) fn end_knock_of(&mut self, id: &PeerId) {
-        if let Some(knocker) = self.state.take_knocker(id.as_str()) {
+        let is_identified = self.state.members.iter().any(|member| member.id == *id && member.is_identified);
+        if is_identified && let Some(knocker) = self.state.take_knocker(id.as_str()) {
             self.tell_knock_gone(&knocker);
             self.post.refuse(knocker, JoinError::IdTaken.into());
         }
+    }
+
+    /// Removes the member at `position` and ends its connection, after it was told `why`.
+    pub(super) fn expel(&mut self, position: usize, request: CloseRequest, why: String) -> Member {
+        self.state.has_kicked = true;
+        let is_displaced = request == CloseRequest::Displaced;
+        let member = self.remove(position, if is_displaced { LeaveReason::Displaced } else { LeaveReason::Kicked });
+        let refusal = Refusal::new(ErrorCode::Kicked, why);
+        if let Some(frame) = (self.room.encode)(&Event::Error { refusal: &refusal, reference: None }) {
+            member.outbox.answer(frame);
+            self.post.note_delivery(&member.outbox);
+        }
+        member.outbox.request_close(request);
+        member
     }
 
     /// Removes the member at `position`, and tells the others.

@@ -15,7 +15,7 @@ pub(super) struct State {
     pub(super) held: Option<HeldOffer>,
     /// How many clients have entered or knocked so far.
     entered: u64,
-    /// Whether a member was kicked: its session may not know it yet.
+    /// Whether a member was removed, as by a kick: its session may not know it yet.
     pub(super) has_kicked: bool,
     /// Whether the room is empty and about to be removed: then no client can enter.
     pub(super) is_closed: bool,

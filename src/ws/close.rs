@@ -68,6 +68,7 @@ impl Disconnect {
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
+            Self::Told(CloseRequest::Displaced) => LeaveReason::Displaced,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
@@ -124,6 +125,7 @@ impl Disconnect {
             Self::Told(CloseRequest::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
             Self::Told(CloseRequest::TakenOver) => (CloseCode::from(TAKEN_OVER), "another connection took this place"),
             Self::Told(CloseRequest::Kicked) => (CloseCode::Policy, "the host removed you from the room"),
+            Self::Told(CloseRequest::Displaced) => (CloseCode::Policy, "somebody came whose id this is"),
         };
         Some(frame::close(Some(code), reason))
     }
@@ -166,6 +168,7 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::GaveWay) => f.write_str("idle, and gave way to another client"),
             Self::Told(CloseRequest::TakenOver) => f.write_str("another connection took its place"),
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),
+            Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
             Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
             Self::Told(_) => f.write_str("the relay shuts down"),
         }
@@ -221,6 +224,7 @@ mod tests {
             Disconnect::Told(CloseRequest::Shutdown),
             Disconnect::Told(CloseRequest::GaveWay),
             Disconnect::Told(CloseRequest::Kicked),
+            Disconnect::Told(CloseRequest::Displaced),
             Disconnect::Told(CloseRequest::Denied { retryable: false }),
         ] {
             assert!(end.lost_since().is_none(), "{end}");

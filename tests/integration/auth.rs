@@ -120,7 +120,7 @@ async fn a_token_says_who_somebody_is_whatever_the_client_says() {
     bob.say(json!({"type": "join", "room": "r", "id": "bob", "name": "Bob", "token": token})).await;
     let joined = bob.expect_joined().await;
     assert_eq!(joined["id"], "bob");
-    assert_eq!(joined["peers"], json!([{"id": "ana", "name": "Ana"}]));
+    assert_eq!(joined["peers"], json!([{"id": "ana", "name": "Ana", "verified": true}]));
     assert_eq!(ana.expect("peer_joined").await["name"], "Bob");
 }
 

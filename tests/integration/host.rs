@@ -444,7 +444,7 @@ async fn who_has_the_role_is_the_host_whenever_it_comes_and_walks_into_a_locked_
     let (mut teacher, joined) = enter_with(&relay, "host teacher").await;
     assert_eq!((&joined["host"], &joined["locked"]), (&json!("teacher"), &json!(true)));
     assert_eq!(teacher.hear().await, json!({"type": "knock", "id": "outside"}));
-    assert_eq!(guest.hear().await, json!({"type": "peer_joined", "id": "teacher"}));
+    assert_eq!(guest.hear().await, json!({"type": "peer_joined", "id": "teacher", "verified": true}));
     assert_eq!(guest.hear().await, json!({"type": "host", "id": "teacher"}));
     guest.say(json!({"type": "lock", "locked": false})).await;
     guest.expect_error("not_host").await;
@@ -494,9 +494,9 @@ async fn one_who_waits_with_the_id_of_a_person_who_walks_in_has_to_choose_anothe
     let mut alice = locked_in(&relay).await;
     let mut impostor = knock(&relay, &mut alice, "teacher").await;
     let (_teacher, _) = enter_with(&relay, "host teacher").await;
-    impostor.expect_error("id_taken").await;
+    impostor.expect_error("denied").await;
     assert_eq!(alice.hear().await, json!({"type": "knock_gone", "id": "teacher"}));
-    assert_eq!(alice.hear().await, json!({"type": "peer_joined", "id": "teacher"}));
+    assert_eq!(alice.hear().await, json!({"type": "peer_joined", "id": "teacher", "verified": true}));
 }
 
 #[tokio::test]
@@ -516,7 +516,7 @@ async fn a_person_whose_connection_is_lost_takes_its_own_place_and_nobody_takes_
     assert_eq!(anybody.hear().await["code"], "id_taken", "not the same person");
     assert_eq!(show(&mut second, "guest bob").await["type"], "joined");
     assert_eq!(alice.hear().await, json!({"type": "peer_left", "id": "bob", "reason": "timeout"}));
-    assert_eq!(alice.hear().await, json!({"type": "peer_joined", "id": "bob"}));
+    assert_eq!(alice.hear().await, json!({"type": "peer_joined", "id": "bob", "verified": true}));
     let resume = json!({"type": "resume", "token": joined["resume"]["token"], "received": 1});
     anybody.say(resume).await;
     assert_eq!(anybody.hear().await["code"], "resume_failed");

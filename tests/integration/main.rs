@@ -24,6 +24,7 @@ mod host;
 mod http;
 mod promises;
 mod resume;
+mod vouched;
 mod wire;
 
 // The program, where there are signals, files with modes, Unix sockets and tools such as openssl.

@@ -410,7 +410,9 @@ export class Mesh {
 		this.#tokens.delete(id);
 		const member = this.#byId.get(id);
 		if (!member) return;
-		if (reason === "left" || reason === "kicked") this.#remove(member, reason);
+		// Who was displaced had chosen the id of somebody else, who comes now.
+		if (reason === "displaced") this.#remove(member, "kicked");
+		else if (reason === "left" || reason === "kicked") this.#remove(member, reason);
 		else this.#detach(member);
 	}
 

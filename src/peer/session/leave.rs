@@ -49,6 +49,7 @@ impl Session {
         // The room may have removed the peer just before its connection was lost.
         let (reason, lost_since) = match self.outbox.close_request() {
             Some(CloseRequest::Kicked) => (LeaveReason::Kicked, None),
+            Some(CloseRequest::Displaced) => (LeaveReason::Displaced, None),
             Some(CloseRequest::GaveWay) => (LeaveReason::Idle, None),
             _ => (reason, lost_since),
         };
