@@ -1,6 +1,7 @@
 //! Who may enter a room: its lock and those who knock, its password, and those who stay out.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use tokio::sync::oneshot;
 
@@ -10,6 +11,7 @@ use super::password::Password;
 use super::refusal::{JoinError, Refusal, displaced};
 use super::role::Role;
 use crate::limits::{BANNED, KNOCKS};
+use crate::quota::Network;
 
 /// What somebody who knocks is told at last: it is in the room, or why it is not.
 pub(super) type KnockOutcome = Result<(), Refusal>;
@@ -69,7 +71,25 @@ impl Door {
             let gives_way = pending.is_identified && !knocker.pending.is_identified;
             return if gives_way { Ok(Some((knocker.serial, displaced()))) } else { Err(JoinError::IdTaken) };
         }
-        if self.knockers.len() >= KNOCKS { Err(JoinError::TooManyKnocks(KNOCKS)) } else { Ok(None) }
+        if self.knockers.len() < KNOCKS {
+            return Ok(None);
+        }
+        let full = JoinError::TooManyKnocks(KNOCKS);
+        match self.last_of_most(pending.address) {
+            Some(knocker) => Ok(Some((knocker.serial, full.into()))),
+            None => Err(full),
+        }
+    }
+
+    /// The last one that came of the address with the most knocks, if it has more even when one of `address` knocks instead:
+    /// so two addresses do not take turns without end.
+    fn last_of_most(&self, address: Option<IpAddr>) -> Option<&Knocker> {
+        let network = |address: Option<IpAddr>| address.map(Network::from);
+        let of = |knocker: &Knocker| network(knocker.pending.address);
+        let count = |network| self.knockers.iter().filter(|knocker| of(knocker) == network).count();
+        // Of equal ones, this is the last.
+        let last = self.knockers.iter().max_by_key(|knocker| count(of(knocker)))?;
+        (count(of(last)) > count(network(address)) + 1).then_some(last)
     }
 
     pub(super) fn push(&mut self, knocker: Knocker) {

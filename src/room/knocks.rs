@@ -82,3 +82,79 @@ impl Locked<'_> {
         let _ = outcome.send(Ok(()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::event::HostCommand;
+    use super::super::refusal::ErrorCode;
+    use super::super::table::Rooms;
+    use super::super::tests::{Coming, Somebody, rooms};
+    use super::*;
+    use crate::limits::KNOCKS;
+
+    type Visitor = (Membership, Knock);
+
+    fn locked() -> (Arc<Rooms>, Somebody) {
+        let rooms = rooms(4);
+        let host = Coming::new("host").enters(&rooms).unwrap();
+        host.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+        host.hears();
+        (rooms, host)
+    }
+
+    /// Somebody of this address knocks.
+    fn knocks(rooms: &Arc<Rooms>, id: &str, address: Option<u8>) -> Result<Visitor, JoinError> {
+        Coming { address, ..Coming::new(id) }.knocks(rooms)
+    }
+
+    /// As many as this knock at one address.
+    fn crowd(rooms: &Arc<Rooms>, address: Option<u8>, count: usize) -> Vec<Visitor> {
+        let id = |number| format!("of-{}-{number}", address.unwrap_or_default());
+        (0..count).map(|number| knocks(rooms, &id(number), address).unwrap()).collect()
+    }
+
+    fn waiting(crowd: &mut [Visitor]) -> usize {
+        crowd.iter_mut().map(|(_, knock)| usize::from(knock.outcome().is_none())).sum()
+    }
+
+    #[test]
+    fn those_of_one_address_who_fill_the_door_keep_no_other_address_out() {
+        let (rooms, host) = locked();
+        let mut many = crowd(&rooms, Some(1), KNOCKS);
+        assert!(matches!(knocks(&rooms, "one-more", Some(1)), Err(JoinError::TooManyKnocks(KNOCKS))));
+        host.hears();
+        let _other = knocks(&rooms, "other", Some(2)).unwrap();
+        let gone = r#"{"type":"knock_gone","id":"of-1-15"}"#;
+        assert_eq!(host.hears(), [gone, r#"{"type":"knock","id":"other"}"#]);
+        let refusal = many[KNOCKS - 1].1.outcome().unwrap().unwrap_err().unwrap();
+        assert_eq!((refusal.code, refusal.code.is_retryable()), (ErrorCode::RoomFull, true));
+        assert_eq!(waiting(&mut many[..KNOCKS - 1]), KNOCKS - 1, "only the last one");
+    }
+
+    #[test]
+    fn nobody_gives_way_to_an_address_that_would_have_as_many() {
+        let (rooms, _host) = locked();
+        let (mut one, mut other) = (crowd(&rooms, Some(1), KNOCKS / 2 + 2), crowd(&rooms, Some(2), KNOCKS / 2 - 2));
+        other.push(knocks(&rooms, "ninth", Some(2)).unwrap());
+        other.push(knocks(&rooms, "tenth", Some(2)).unwrap());
+        assert_eq!((waiting(&mut one), waiting(&mut other)), (KNOCKS / 2, KNOCKS / 2));
+        for address in [1, 2] {
+            assert!(matches!(knocks(&rooms, "more", Some(address)), Err(JoinError::TooManyKnocks(KNOCKS))));
+        }
+        // One each.
+        let (rooms, _host) = locked();
+        let _all: Vec<_> = (0..KNOCKS as u8).map(|address| crowd(&rooms, Some(address), 1)).collect();
+        assert!(matches!(knocks(&rooms, "more", Some(99)), Err(JoinError::TooManyKnocks(KNOCKS))));
+    }
+
+    #[test]
+    fn those_whose_address_is_not_known_count_as_one() {
+        let (rooms, _host) = locked();
+        let mut many = crowd(&rooms, None, KNOCKS);
+        assert!(matches!(knocks(&rooms, "more", None), Err(JoinError::TooManyKnocks(KNOCKS))));
+        let _other = knocks(&rooms, "other", Some(1)).unwrap();
+        assert_eq!(waiting(&mut many), KNOCKS - 1);
+    }
+}

@@ -1,5 +1,6 @@
 //! Rooms without sessions, on sockets in memory.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(in crate::room) struct Coming<'a> {
     pub(in crate::room) is_identified: bool,
     pub(in crate::room) may_resume: bool,
     pub(in crate::room) capacity: Option<usize>,
+    /// The last part of its address, which has no more to tell apart; none if it is not known.
+    pub(in crate::room) address: Option<u8>,
     /// How many bytes its socket accepts.
     pub(in crate::room) reads: usize,
 }
@@ -35,6 +38,7 @@ impl<'a> Coming<'a> {
             is_identified: false,
             may_resume: false,
             capacity: None,
+            address: None,
             reads: usize::MAX,
         }
     }
@@ -51,7 +55,7 @@ impl<'a> Coming<'a> {
             name: None,
             role: self.role,
             password: None,
-            address: None,
+            address: self.address.map(|last| Ipv4Addr::new(192, 0, 2, last).into()),
             capacity: self.capacity,
             ice_servers: IceServers::default(),
             resume: self.may_resume.then(|| (Secret::new("t"), 0)),
