@@ -119,11 +119,9 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
-        let (number, place) = (self.registration.id().number(), place_of(&self.session));
         if self.admission.may_log() {
-            info!(connection = number, address = %self.address, %place, "connected");
+            info!(connection = self.registration.id().number(), address = %self.address, "connected");
         }
-        drop(place);
         let end = match self.refused {
             Some(code) => Disconnect::Refused { retryable: code.is_retryable() },
             None => self.run().await,

@@ -1,12 +1,14 @@
 //! The log, which never blocks the relay: a thread writes its lines to stderr, and lines for which the queue has no
-//! room are dropped and counted.
+//! room are dropped and counted. So are lines that come without end, however many addresses they are about.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
@@ -38,6 +40,27 @@ struct Queue {
     writing: bool,
     /// Whether the last write failed: then a loss is written with the next line, and not retried at once.
     failing: bool,
+    /// How many lines may still be written that tell what happens, and how many warnings.
+    told: Ration,
+    warned: Ration,
+}
+
+/// How many lines of one kind may still be written, and how many were left out.
+#[derive(Debug, Default)]
+struct Ration {
+    /// How many there were beyond the rate, as of the last one; none before that.
+    beyond: f64,
+    at: Option<Instant>,
+    left_out: usize,
+    /// When the log last said how many were left out.
+    said: Option<Instant>,
+}
+
+/// Writes lines of one level.
+#[derive(Debug)]
+pub struct Lines {
+    log: Log,
+    level: Level,
 }
 
 #[derive(Debug)]
@@ -65,12 +88,11 @@ impl Log {
     pub fn start() -> Self {
         let log = Self::new(io::stderr());
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        let writer = log.clone();
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
             .with_ansi(io::stderr().is_terminal() && has_colours())
-            .with_writer(move || writer.clone())
+            .with_writer(log.clone())
             // These errors would go to stderr directly.
             .log_internal_errors(false)
             .init();
@@ -97,6 +119,7 @@ impl Log {
     pub fn finish(&self, deadline: Duration) -> bool {
         let unwritten = |queue: &mut Queue| !queue.is_empty() || queue.writing;
         let mut queue = self.0.lock();
+        queue.say_left_out(Instant::now(), Duration::ZERO);
         queue.is_finishing = true;
         self.0.changed.notify_all();
         let waited = self.0.changed.wait_timeout_while(queue, deadline, unwritten);
@@ -104,16 +127,33 @@ impl Log {
     }
 }
 
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        Lines { log: self.clone(), level: Level::INFO }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Lines {
+        Lines { log: self.clone(), level: *metadata.level() }
+    }
+}
+
 /// Queues a line as a whole, or drops it; never blocks and never fails.
-impl Write for Log {
+impl Write for Lines {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let mut queue = self.0.lock();
-        if queue.bytes + text.len() <= limits::LOG_BYTES {
+        let mut queue = self.log.0.lock();
+        let now = Instant::now();
+        let is_allowed = queue.take(self.level, now);
+        queue.say_left_out(now, limits::LOG_REMINDER);
+        if !is_allowed {
+            // Counted.
+        } else if queue.bytes + text.len() <= limits::LOG_BYTES {
             queue.push(text);
         } else {
             queue.lost += 1;
         }
-        self.0.wake_writer(queue);
+        self.log.0.wake_writer(queue);
         Ok(text.len())
     }
 
@@ -170,6 +210,27 @@ impl Queue {
         self.lines.is_empty() && (self.lost == 0 || self.failing)
     }
 
+    /// Whether a line of this level may be written. What `RUST_LOG` adds is as long as its reader wants.
+    fn take(&mut self, level: Level, now: Instant) -> bool {
+        match level {
+            Level::ERROR | Level::WARN => self.warned.take(now),
+            Level::INFO => self.told.take(now),
+            _ => true,
+        }
+    }
+
+    /// Adds a line that says how many were left out, if some were and that was not said for so long.
+    fn say_left_out(&mut self, now: Instant, interval: Duration) {
+        let kinds = [(&mut self.told, "lines"), (&mut self.warned, "warnings")];
+        for (count, kind) in kinds.map(|(ration, kind)| (ration.left_out_for(now, interval), kind)) {
+            if let Some(count) = count {
+                let most = limits::LOG_LINES_A_SECOND;
+                let text = format!("{}  WARN left out {kind}={count}: more than {most} a second came\n", time());
+                self.push(text.as_bytes());
+            }
+        }
+    }
+
     fn push(&mut self, text: &[u8]) {
         self.bytes += text.len();
         self.lines.push_back(Line { text: text.to_owned(), lost_before: std::mem::take(&mut self.lost) });
@@ -194,16 +255,47 @@ impl Queue {
     }
 }
 
+impl Ration {
+    /// Takes a line if there is one, and counts it as left out otherwise.
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let refilled = passed.as_secs_f64() * f64::from(limits::LOG_LINES_A_SECOND);
+        (self.beyond, self.at) = ((self.beyond - refilled).max(0.0), Some(now));
+        let is_allowed = self.beyond + 1.0 <= f64::from(limits::LOG_LINES);
+        if is_allowed {
+            self.beyond += 1.0;
+        } else {
+            self.left_out += 1;
+        }
+        is_allowed
+    }
+
+    /// How many were left out, if some were and that was not asked for so long.
+    fn left_out_for(&mut self, now: Instant, interval: Duration) -> Option<usize> {
+        let is_due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= interval);
+        if self.left_out == 0 || !is_due {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+/// The time of now, as a line begins with it.
+fn time() -> String {
+    let mut time = String::new();
+    // Writing into a string does not fail, and if it did, a line without its time is better than none.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    time
+}
+
 /// Writes a line of the log that says how many lines were lost, if any were.
 fn write_loss(sink: &mut impl Write, lines: usize) -> io::Result<()> {
     if lines == 0 {
         return Ok(());
     }
-    let mut time = String::new();
-    // Writing into a string does not fail, and if it did, a line without its time is better than none.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     let what = if lines == 1 { "1 line of the log was lost" } else { &format!("{lines} lines of the log were lost") };
-    sink.write_all(format!("{time}  WARN {what}: stderr was not read in time\n").as_bytes())
+    sink.write_all(format!("{}  WARN {what}: stderr was not read in time\n", time()).as_bytes())
 }
 
 #[cfg(test)]
@@ -236,15 +328,21 @@ mod tests {
         (Log::new(Pipe(sender)), receiver)
     }
 
+    impl Log {
+        fn writes(&self, level: Level, line: &str) {
+            Lines { log: self.clone(), level }.write_all(line.as_bytes()).unwrap();
+        }
+    }
+
     fn line(number: usize) -> String {
         format!("{number:0>1023}\n")
     }
 
     #[test]
     fn lines_come_out_in_order() {
-        let (mut log, reader) = log();
+        let (log, reader) = log();
         for number in 0..100 {
-            log.write_all(line(number).as_bytes()).unwrap();
+            log.writes(Level::INFO, &line(number));
         }
         for number in 0..100 {
             assert_eq!(reader.recv_timeout(PATIENCE).unwrap(), line(number));
@@ -254,10 +352,10 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_is_lost_and_counted_where_it_is_missing() {
-        let (mut log, reader) = log();
+        let (log, reader) = log();
         let many = 2 * limits::LOG_BYTES / line(0).len();
         for number in 0..many {
-            log.write_all(line(number).as_bytes()).unwrap();
+            log.writes(Level::INFO, &line(number));
         }
         log.push("the end\n");
         let (mut next, mut losses) = (0, 0);
@@ -282,9 +380,9 @@ mod tests {
 
     #[test]
     fn a_loss_is_written_even_if_nothing_comes_after_it() {
-        let (mut log, reader) = log();
-        log.write_all(line(0).as_bytes()).unwrap();
-        log.write_all(&vec![b'x'; limits::LOG_BYTES + 1]).unwrap();
+        let (log, reader) = log();
+        log.writes(Level::INFO, &line(0));
+        log.writes(Level::INFO, &"x".repeat(limits::LOG_BYTES + 1));
         assert_eq!(reader.recv_timeout(PATIENCE).unwrap(), line(0));
         assert!(
             reader
@@ -306,9 +404,43 @@ mod tests {
 
     #[test]
     fn a_reader_who_has_gone_holds_up_nothing() {
-        let (mut log, reader) = log();
+        let (log, reader) = log();
         drop(reader);
-        log.write_all(b"to nobody\n").unwrap();
+        log.writes(Level::INFO, "to nobody\n");
         assert!(log.finish(PATIENCE));
+    }
+
+    #[test]
+    fn so_many_lines_pass_and_then_so_many_a_second_and_warnings_have_room_of_their_own() {
+        let (mut ration, start) = (Ration::default(), Instant::now());
+        let passed = |ration: &mut Ration, count: u32, now| (0..count).filter(|_| ration.take(now)).count() as u32;
+        assert_eq!(passed(&mut ration, limits::LOG_LINES + 7, start), limits::LOG_LINES);
+        assert_eq!(ration.left_out_for(start, limits::LOG_REMINDER), Some(7));
+        let later = start + Duration::from_secs(2);
+        assert_eq!(passed(&mut ration, 1_000, later), 2 * limits::LOG_LINES_A_SECOND);
+        assert_eq!(ration.left_out_for(later, limits::LOG_REMINDER), None, "it was said a moment ago");
+        let left_out = (1_000 - 2 * limits::LOG_LINES_A_SECOND) as usize;
+        assert_eq!(ration.left_out_for(start + limits::LOG_REMINDER, limits::LOG_REMINDER), Some(left_out));
+        let idle = later + Duration::from_secs(u64::from(limits::LOG_LINES));
+        assert_eq!(passed(&mut ration, 2 * limits::LOG_LINES, idle), limits::LOG_LINES);
+
+        let (log, reader) = log();
+        let reading = std::thread::spawn(move || reader.iter().take_while(|line| line != "end\n").collect::<Vec<_>>());
+        for _ in 0..limits::LOG_LINES + 100 {
+            log.writes(Level::INFO, "told\n");
+            while log.0.lock().bytes > limits::LOG_BYTES / 2 {
+                std::thread::yield_now();
+            }
+        }
+        log.writes(Level::WARN, "warned\n");
+        assert!(log.finish(PATIENCE));
+        log.push("end\n");
+        let lines = reading.join().unwrap();
+        let told = lines.iter().filter(|line| *line == "told\n").count();
+        // Those that became free meanwhile.
+        let most = limits::LOG_LINES + 90;
+        assert!((limits::LOG_LINES..most).contains(&(told as u32)), "{told}");
+        assert!(lines.contains(&"warned\n".into()));
+        assert!(lines.iter().any(|line| line.contains(" WARN left out lines=")));
     }
 }

@@ -214,7 +214,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, NoToken> {
 
 /// Joins the room that the URL names.
 async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    session.join_by_url(query::join_of(query)?).await
+    session.join_by_url(query::join_of(query)).await
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

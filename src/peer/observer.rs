@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::contain;
-use crate::room::LeaveReason;
 use crate::room::names::{PeerId, PeerName, RoomName};
+use crate::room::{ErrorCode, LeaveReason};
 
 /// Gets the events of a relay. It is called by the task that causes the event, so it must not block.
 pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
@@ -57,6 +57,19 @@ pub enum RelayEvent {
         id: PeerId,
         /// The client's display name.
         name: Option<PeerName>,
+    },
+    /// A client was not let into a room: at once, or after it had waited at a locked one.
+    JoinRefused {
+        /// The number of its connection.
+        connection: u64,
+        /// The client's address, if it is known.
+        address: Option<IpAddr>,
+        /// The room; none if the join was not valid.
+        room: Option<RoomName>,
+        /// The reason, for programs.
+        code: ErrorCode,
+        /// The reason as a sentence, as the client got it.
+        message: String,
     },
     /// A client left a room.
     Left {

@@ -43,8 +43,8 @@ use crate::secret::Secret;
 /// A valid message from a client.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Enter a room.
-    Join(Join),
+    /// Enter a room, or why this message is invalid.
+    Join(Result<Join, Refusal>),
     /// Get a place back whose connection is lost, or why this message is invalid.
     Resume(Result<Resume, Refusal>),
     /// Leave the room.

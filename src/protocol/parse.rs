@@ -57,7 +57,7 @@ impl<'a> Envelope<'a> {
             return Err(bad_message("the field \"type\" is missing"));
         };
         match kind.as_ref() {
-            "join" => self.join().map(Command::Join),
+            "join" => Ok(Command::Join(self.join())),
             "resume" => Ok(Command::Resume(self.resume())),
             "leave" => Ok(Command::Leave),
             "offer" => self.signal(SignalKind::Offer, text.len()),
@@ -209,7 +209,10 @@ mod tests {
     use crate::protocol::{self, Event};
 
     fn refusal(text: &str) -> Refusal {
-        parse(text).message.expect_err(text)
+        match parse(text).message {
+            Err(refusal) | Ok(Command::Join(Err(refusal)) | Command::Resume(Err(refusal))) => refusal,
+            Ok(command) => panic!("{text}: {command:?}"),
+        }
     }
 
     /// The payload of the frame that clients get.
@@ -365,7 +368,7 @@ mod tests {
     #[test]
     fn a_join_reads_its_three_fields() {
         let parsed = parse(r#"{"type":"join","room":"\u4f1a\u8bae","name":"","id":"tab_1"}"#);
-        let Ok(Command::Join(join)) = parsed.message else { panic!("not a join") };
+        let Ok(Command::Join(Ok(join))) = parsed.message else { panic!("not a join") };
         assert_eq!(join.room, RoomName::parse("会议").unwrap());
         assert_eq!(join.name, None);
         assert_eq!(join.id, Some(PeerId::parse("tab_1").unwrap()));
@@ -375,7 +378,7 @@ mod tests {
     fn null_means_that_an_optional_field_is_absent() {
         let unset = r#""name":null,"id":null,"token":null,"password":null,"resume":null,"ref":null"#;
         let join = |fields: &str| match parse(&format!(r#"{{"type":"join","room":"r"{fields}}}"#)).message {
-            Ok(Command::Join(join)) => join,
+            Ok(Command::Join(Ok(join))) => join,
             other => panic!("no join: {other:?}"),
         };
         assert_eq!(join(&format!(",{unset}")), join(""));
@@ -397,7 +400,9 @@ mod tests {
             assert!(
                 match parse(text).message {
                     Err(refusal) => refusal.code == ErrorCode::BadMessage,
-                    Ok(Command::Resume(Err(refusal))) => refusal.code == ErrorCode::BadMessage,
+                    Ok(Command::Join(Err(refusal)) | Command::Resume(Err(refusal))) => {
+                        refusal.code == ErrorCode::BadMessage
+                    }
                     Ok(_) => false,
                 },
                 "{text}"
@@ -412,7 +417,7 @@ mod tests {
     #[test]
     fn an_empty_password_is_no_password() {
         let password = |json: &str| match parse(&format!(r#"{{"type":"join","room":"r","password":{json}}}"#)).message {
-            Ok(Command::Join(join)) => join.password,
+            Ok(Command::Join(Ok(join))) => join.password,
             other => panic!("no join: {other:?}"),
         };
         assert_eq!(password(r#""""#), None);

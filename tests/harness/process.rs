@@ -112,6 +112,12 @@ impl Process {
         soon(text, line).await
     }
 
+    /// The next line of the log; none when it has ended.
+    pub async fn next_log(&mut self) -> Option<String> {
+        let stderr = self.stderr.as_mut().expect("a log that is not in a file");
+        soon("a line of the log", stderr.next_line()).await.unwrap()
+    }
+
     /// Waits for the end; its exit code.
     pub async fn end(mut self) -> Option<i32> {
         soon("the end", self.child.wait()).await.unwrap().code()

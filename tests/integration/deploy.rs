@@ -97,7 +97,7 @@ impl Proxy {
                 client.expect_joined().await;
             }
             let line = relay.expect_log(" connected ").await;
-            assert!(line.contains("address=127.0.0.2 "), "{line}");
+            assert!(line.ends_with("address=127.0.0.2"), "{line}");
         }
     }
 }

@@ -99,12 +99,12 @@ async fn a_proxy_on_a_unix_socket_is_believed_when_it_is_trusted() {
         };
         if trusted {
             dial(&claims).await.unwrap();
-            assert!(relay.expect_log("connected").await.contains("address=198.51.100.7 "));
+            assert!(relay.expect_log("connected").await.ends_with("address=198.51.100.7"));
         } else {
             let (status, said) = refusal(dial(&claims).await);
             assert!(status == 403 && said.contains("--trusted-proxy unix"), "{said}");
             dial(&claims[1..]).await.unwrap();
-            assert!(relay.expect_log(" connected").await.contains("address=unix "));
+            assert!(relay.expect_log(" connected").await.ends_with("address=unix"));
         }
         let same_host = dial(&[("origin", "http://relay.example")]).await;
         if trusted {

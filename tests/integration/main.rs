@@ -46,6 +46,8 @@ mod program;
 mod proxy;
 #[cfg(all(unix, feature = "cli"))]
 mod quotas;
+#[cfg(all(unix, feature = "cli"))]
+mod refusals;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod tls;
 

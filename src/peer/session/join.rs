@@ -6,13 +6,16 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
+use tracing::info;
+
 use super::knock::{Knocking, Via};
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
 use crate::quota::OverLimit;
-use crate::room::names::PeerId;
+use crate::room::names::{PeerId, RoomName};
 use crate::room::{Deferred, ErrorCode, JoinError, PendingMember, Refusal};
 
 /// A join that the authorizer decides on.
@@ -24,7 +27,7 @@ pub(super) struct Deciding {
 }
 
 /// Why a client cannot join.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum JoinRefusal {
     /// Its address has joined too often.
     OverLimit(OverLimit),
@@ -44,14 +47,57 @@ impl Session {
     ///
     /// # Errors
     /// [`JoinRefusal`]: then nothing is queued for the client.
-    pub(crate) async fn join_by_url(&mut self, join: Join) -> Result<(), JoinRefusal> {
+    pub(crate) async fn join_by_url(&mut self, join: Result<Join, Refusal>) -> Result<(), JoinRefusal> {
+        let room = room_of(&join);
+        let joined = match join {
+            Ok(join) => self.join_and_wait(join).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        joined.inspect_err(|refusal| self.note_refused_join(&refusal.clone().into(), room.as_ref()))
+    }
+
+    async fn join_and_wait(&mut self, join: Join) -> Result<(), JoinRefusal> {
         let mut deferred = Deferred::default();
         self.join(join, Via::Url, &mut deferred)?;
         Ok(poll_fn(|cx| self.poll_decision(cx, &mut deferred)).await?)
     }
 
+    /// Joins because of a message.
+    pub(super) fn join_by_message(
+        &mut self,
+        join: Result<Join, Refusal>,
+        reference: Option<&str>,
+        deferred: &mut Deferred,
+    ) -> Result<(), Refusal> {
+        let (room, via) = (room_of(&join), Via::Message(reference.map(str::to_owned)));
+        let joined = join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, deferred));
+        joined.map_err(Refusal::from).inspect_err(|refusal| self.note_refused_join(refusal, room.as_ref()))
+    }
+
+    /// Says in the log, and tells the observer, that the client was not let in.
+    pub(super) fn note_refused_join(&self, refusal: &Refusal, room: Option<&RoomName>) {
+        if self.may_log() {
+            // What a client may have written comes last, quoted and escaped: programs that read the log stop before it.
+            info!(
+                connection = self.connection,
+                address = %self.address_for_log(),
+                code = %refusal.code.as_str(),
+                why = ?refusal.message,
+                room = ?room.map_or("", RoomName::as_str),
+                "refused a join"
+            );
+        }
+        self.hub.observe(|| RelayEvent::JoinRefused {
+            connection: self.connection,
+            address: self.address,
+            room: room.cloned(),
+            code: refusal.code,
+            message: refusal.message.clone().into_owned(),
+        });
+    }
+
     /// Asks whether the client may join, and then enters the room, or waits for the decision.
-    pub(super) fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
+    fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
         // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
         if !self.outbox.room_for_join() {
@@ -103,6 +149,7 @@ impl Session {
         }
         match via {
             Via::Message(reference) => {
+                self.note_refused_join(&refusal, Some(&join.room));
                 self.refuse(&refusal, reference.as_deref());
                 Ok(())
             }
@@ -147,6 +194,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The room of a join; none if the join is not valid.
+fn room_of(join: &Result<Join, Refusal>) -> Option<RoomName> {
+    join.as_ref().ok().map(|join| join.room.clone())
 }
 
 /// Whether a join that fails with this code may have been an attempt to find a room, rather than the relay's own trouble.

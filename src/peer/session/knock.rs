@@ -101,6 +101,7 @@ impl Session {
         self.close(resumable);
         // Without a reason, the relay shuts down.
         let Some(refusal) = refusal else { return };
+        self.note_refused_join(&refusal, Some(membership.room()));
         match via {
             Via::Message(reference) => self.refuse(&refusal, reference.as_deref()),
             Via::Url => {

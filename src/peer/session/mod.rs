@@ -16,11 +16,13 @@ mod pause;
 mod resume;
 
 use std::cell::Cell;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
 use tokio::time::Instant;
+use tracing::info;
 
 use super::hub::Hub;
 use super::observer::RelayEvent;
@@ -32,7 +34,7 @@ use crate::room::{Deferred, ErrorCode, Event, HostCommand, Membership, Refusal};
 use crate::secret::Secret;
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
-use knock::{Knocking, Via};
+use knock::Knocking;
 use pause::Pause;
 use resume::{Resumable, TakingOver};
 
@@ -182,10 +184,7 @@ impl Session {
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
-                Ok(Command::Join(join)) => {
-                    let via = Via::Message(reference.map(str::to_owned));
-                    self.join(join, via, deferred).map_err(Refusal::from)
-                }
+                Ok(Command::Join(join)) => self.join_by_message(join, reference, deferred),
                 Ok(Command::Leave) => self.leave_on_purpose(deferred),
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
@@ -256,6 +255,11 @@ impl Session {
 
     /// The peer has joined a room, where its name is `name`.
     fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
+        if self.may_log() {
+            let (room, id) = (membership.room().as_str(), membership.id());
+            let (address, place) = (self.address_for_log(), format_args!("{room:?}/{id}"));
+            info!(connection = self.connection, %address, %place, "joined");
+        }
         self.hub.observe(|| RelayEvent::Joined {
             connection: self.connection,
             room: membership.room().clone(),
@@ -263,6 +267,16 @@ impl Session {
             name,
         });
         self.become_member(membership, resumable);
+    }
+
+    /// Whether a line about this client may be logged.
+    fn may_log(&self) -> bool {
+        self.rate.address().is_none_or(|address| address.may_log())
+    }
+
+    /// Its address without the port, as programs that read the log want it.
+    fn address_for_log(&self) -> impl fmt::Display + use<> {
+        self.address.map_or_else(|| "unix".into(), |address| address.to_string())
     }
 
     fn become_member(&mut self, membership: Membership, resumable: Option<Box<Resumable>>) {
