@@ -72,6 +72,10 @@ pub struct Config {
     /// Whether a token without that claim opens every room (feature `auth`). It needs a `token_audience`.
     #[cfg(feature = "auth")]
     pub token_any_room: bool,
+    /// For how many seconds after the `exp` of its token a client may come back to the place that it got with it, when its
+    /// connection is lost (feature `auth`). The connection itself stays.
+    #[cfg(feature = "auth")]
+    pub resume_after_exp: u64,
     /// The webhook that is asked before each join (feature `auth`). A program that has an authorizer of its own cannot have
     /// a webhook too.
     #[cfg(feature = "auth")]
@@ -217,6 +221,9 @@ impl Config {
                 return Err(ConfigError::NoTokens { flag });
             }
         }
+        if self.resume_after_exp != limits::RESUME_AFTER_EXP_SECONDS && !self.needs_tokens() {
+            return Err(ConfigError::NoTokens { flag: "--resume-after-exp" });
+        }
         match self.token_any_room {
             true if !self.needs_tokens() => Err(ConfigError::NoTokens { flag: "--token-any-room" }),
             true if self.token_audience.is_empty() => Err(ConfigError::AnyRoomForAnybody),
@@ -284,6 +291,8 @@ impl Default for Config {
             token_room_claim: limits::TOKEN_ROOM_CLAIM.to_owned(),
             #[cfg(feature = "auth")]
             token_any_room: false,
+            #[cfg(feature = "auth")]
+            resume_after_exp: limits::RESUME_AFTER_EXP_SECONDS,
             #[cfg(feature = "auth")]
             auth_url: None,
             #[cfg(feature = "auth")]

@@ -253,6 +253,9 @@ pub const TOKEN_BYTES: usize = 8 * 1024;
 pub const TOKEN_ROOM_CLAIM: &str = "room";
 /// How far the clocks of who signs tokens and of the relay may differ: `exp` and `nbf` may be exceeded by that much.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// For how many seconds after the `exp` of the token by which somebody came it may come back to its place, by default: an
+/// hour. The tokens of identity providers live for minutes, and calls for hours.
+pub const RESUME_AFTER_EXP_SECONDS: u64 = 60 * 60;
 /// The shortest secret that signs tokens, in bytes: anybody with a token can try secrets without asking the relay, and
 /// 128 bits are too many to try.
 pub const SECRET_BYTES_MIN: usize = 16;

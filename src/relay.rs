@@ -93,6 +93,7 @@ impl RelayBuilder {
                 issuers: config.token_issuer.clone(),
                 room_claim: config.token_room_claim.clone(),
                 any_room: config.token_any_room,
+                resume_after_exp: Duration::from_secs(config.resume_after_exp),
             },
             webhook: config.auth_url.as_ref(),
             authorities: config.auth_ca.as_deref(),
@@ -174,11 +175,13 @@ impl Relay {
     }
 
     /// Reads the files of `token_secret_file` and `token_key_file` again, as [`Reloader`](crate::Reloader) does. If one of
-    /// them cannot be used, the log says why, and the old keys stay.
+    /// them cannot be used, the log says why, and the old keys stay. Who came with a token of a key that is gone stays
+    /// connected, but has no way back after a lost connection; places that are held so end.
     #[cfg(feature = "auth")]
     pub fn reload_token_keys(&self) {
         if let Some(keys) = &self.keys {
             keys.reload();
+            self.hub().resumptions.give_up_those_without_a_way_back();
         }
     }
 

@@ -9,8 +9,6 @@ use futures_util::future::Either;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-#[cfg(feature = "auth")]
-use crate::auth::keys::KeyRing;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
@@ -132,7 +130,7 @@ impl Server {
         Reloader {
             tls: self.tls.clone(),
             #[cfg(feature = "auth")]
-            keys: self.relay.keys.clone(),
+            relay: Arc::clone(&self.relay),
         }
     }
 
@@ -268,7 +266,7 @@ impl Endpoint {
 pub struct Reloader {
     tls: Option<Arc<Tls>>,
     #[cfg(feature = "auth")]
-    keys: Option<Arc<KeyRing>>,
+    relay: Arc<Relay>,
 }
 
 impl Reloader {
@@ -289,10 +287,11 @@ impl Reloader {
     /// Reads the keys of tokens again; returns whether there are any.
     fn reload_keys(&self) -> bool {
         #[cfg(feature = "auth")]
-        if let Some(keys) = &self.keys {
-            keys.reload();
-            return true;
+        {
+            self.relay.reload_token_keys();
+            self.relay.keys.is_some()
         }
+        #[cfg(not(feature = "auth"))]
         false
     }
 }

@@ -294,7 +294,7 @@ fn usable(jwk: Jwk) -> Option<Key> {
         _ => return None,
     };
     let is_for_algorithm = jwk.alg.as_deref().is_none_or(|name| names.contains(&name));
-    (verifies && is_for_algorithm).then(|| Key { algorithm, key, id: jwk.kid.map(Into::into) })
+    (verifies && is_for_algorithm).then(|| Key { algorithm, key, id: jwk.kid.map(Into::into), state: None })
 }
 
 /// The uncompressed point (SEC 1).

@@ -14,6 +14,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use x509_parser::public_key::PublicKey;
 
+use super::KeyState;
 use super::client::Client;
 use super::jwks::{Jwks, JwksSource};
 use super::settings::AuthSettings;
@@ -28,11 +29,18 @@ pub(crate) struct Key {
     pub(super) key: DecodingKey,
     /// Its name in a key set (`kid`); none if it is of a file of keys.
     pub(super) id: Option<Box<str>>,
+    /// Whether it has been taken back; none if it is of a key set, whose provider keeps it or not as it likes.
+    pub(super) state: Option<KeyState>,
 }
 
 impl Key {
     fn unnamed(algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self { algorithm, key, id: None }
+        Self { algorithm, key, id: None, state: Some(KeyState::default()) }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let bytes = (self.key.try_get_as_bytes(), other.key.try_get_as_bytes());
+        self.algorithm == other.algorithm && matches!(bytes, (Ok(one), Ok(other)) if one == other)
     }
 }
 
@@ -54,7 +62,7 @@ impl KeyRing {
     pub(super) fn open(settings: &AuthSettings<'_>) -> anyhow::Result<Self> {
         signature::install();
         let (secret_files, key_files) = (settings.token_secret_files.to_vec(), settings.token_key_files.to_vec());
-        let keys = RwLock::new(read_keys(&secret_files, &key_files)?);
+        let keys = RwLock::new(read_keys(&secret_files, &key_files)?.into());
         let sources = settings.token_key_sets;
         let is_https = sources.iter().any(JwksSource::is_https);
         let client = Client::new(is_https, settings.authorities.filter(|_| is_https), 1)?;
@@ -62,12 +70,15 @@ impl KeyRing {
         Ok(Self { secret_files, key_files, keys, sets })
     }
 
-    /// Reads the files again. If one of them cannot be used, the log says why, and the previous keys stay in use.
+    /// Reads the files again. A key that is in none any more is taken back. If one of the files cannot be used, the log says
+    /// why, and the previous keys stay in use.
     pub(crate) fn reload(&self) {
         match read_keys(&self.secret_files, &self.key_files) {
-            Ok(keys) => {
+            Ok(mut keys) => {
                 info!(keys = keys.len(), "verifying tokens with the keys that were read again");
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+                take_back_those_that_are_gone(&current, &mut keys);
+                *current = keys.into();
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old keys of tokens"),
         }
@@ -101,7 +112,18 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Arc<[Key]>> {
+/// Takes back the keys `before` that are not among those of `now`, where the others keep their states.
+fn take_back_those_that_are_gone(before: &[Key], now: &mut [Key]) {
+    for key in before {
+        let mut same = now.iter_mut().filter(|other| other.is_same(key)).peekable();
+        if let (None, Some(state)) = (same.peek(), &key.state) {
+            state.take_back();
+        }
+        same.for_each(|other| other.state.clone_from(&key.state));
+    }
+}
+
+fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Vec<Key>> {
     let mut keys = Vec::new();
     for file in secret_files {
         let secret = read_secret(file)?;
@@ -110,7 +132,14 @@ fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<
     for file in key_files {
         keys.extend(read_public_keys(file)?);
     }
-    Ok(keys.into())
+    // Two of the same would have two states.
+    let mut different: Vec<Key> = Vec::new();
+    for key in keys {
+        if !different.iter().any(|other| other.is_same(&key)) {
+            different.push(key);
+        }
+    }
+    Ok(different)
 }
 
 /// The secret in a file of `--token-secret-file`, without the white space around it.

@@ -20,6 +20,7 @@ pub(crate) mod token;
 mod token_authorizer;
 #[cfg(feature = "auth")]
 mod turns;
+mod way_back;
 #[cfg(feature = "auth")]
 pub(crate) mod webhook;
 
@@ -29,6 +30,9 @@ use std::pin::Pin;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, IceServers, Refusal, Role};
 use crate::secret::Secret;
+#[cfg(feature = "auth")]
+use way_back::KeyState;
+pub(crate) use way_back::WayBack;
 
 /// A client's request to join a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub struct Grant {
     pub capacity: Option<usize>,
     /// The STUN and TURN servers for this client; without them, those of the relay's [`Config`](crate::Config).
     pub ice_servers: Option<IceServers>,
+    /// Until when the client may come back to its place; none if that has no end.
+    pub(crate) way_back: Option<WayBack>,
 }
 
 impl From<&JoinRequest> for Grant {

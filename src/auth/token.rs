@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use tokio::time::Instant;
 
 use super::keys::{Key, KeyRing};
-use super::{Denial, Grant, JoinRequest, signature};
+use super::{Denial, Grant, JoinRequest, KeyState, WayBack, signature};
 use crate::limits;
 use crate::room::Role;
 use crate::room::names::{self, PeerId, PeerName, RoomName};
@@ -33,6 +35,8 @@ pub(crate) struct Rules {
     pub room_claim: String,
     /// Whether a token without that claim is for every room.
     pub any_room: bool,
+    /// For how long after its `exp` the bearer may come back to a place that it got with it.
+    pub resume_after_exp: Duration,
 }
 
 /// Why a token lets nobody in.
@@ -77,6 +81,7 @@ pub(crate) struct Bearer {
     /// The name; the inner value is none if the token says that there is no name.
     name: Option<Option<PeerName>>,
     role: Option<Role>,
+    way_back: Option<WayBack>,
 }
 
 /// The claims of an invitation.
@@ -144,7 +149,11 @@ impl Tokens {
     /// `unauthorized`, with a sentence that says what is wrong with the token; or that its key is not known yet.
     pub(crate) fn check(&self, request: &JoinRequest) -> Result<Bearer, Fault> {
         match self.verify(request)? {
-            Verified::Good(said) => Ok(said.bearer_in(&request.room, &self.rules).map_err(Denial::Unauthorized)?),
+            Verified::Good { said, key } => {
+                let bearer = said.bearer_in(&request.room, &self.rules).map_err(Denial::Unauthorized)?;
+                let ends = said.expires().and_then(|expires| from_now(expires, self.rules.resume_after_exp));
+                Ok(Bearer { way_back: Some(WayBack { ends, key }), ..bearer })
+            }
             Verified::Bad { is_key_unknown: true, .. } if self.keys.has_sets() => Err(Fault::UnknownKey),
             Verified::Bad { why, .. } => Err(denied(why).into()),
         }
@@ -179,8 +188,8 @@ impl Tokens {
 
 /// What has come of looking for the key of a token.
 enum Verified {
-    /// A key verifies it: what it says.
-    Good(Said),
+    /// This key verifies it: what it says. The key is none if it may be taken back without a word.
+    Good { said: Said, key: Option<KeyState> },
     /// No key does, or it says what it must not.
     Bad { why: String, is_key_unknown: bool },
 }
@@ -219,7 +228,7 @@ fn verify(token: &str, keys: &[&Key], rules: &Rules) -> Result<Verified, Denial>
     let fits = |key: &Key| key.id.is_none() || header.kid.is_none() || key.id.as_deref() == header.kid.as_deref();
     for key in keys.iter().filter(|key| key.algorithm == algorithm && fits(key)) {
         match decode(token, &key.key, &validation) {
-            Ok(data) => return Ok(Verified::Good(data.claims)),
+            Ok(data) => return Ok(Verified::Good { said: data.claims, key: key.state.clone() }),
             Err(error) => {
                 why = what_is_wrong(&error, rules);
                 // Whatever else is wrong, the signature is this key's.
@@ -289,7 +298,13 @@ impl Said {
         let id = self.text("sub")?.map(|sub| id_of(self.text("iss").ok().flatten(), sub)).transpose()?;
         let name = self.text("name")?.map(PeerName::parse).transpose();
         let name = name.map_err(|error| format!("the token's \"name\" is not valid: {error}"))?;
-        Ok(Bearer { id, name, role: self.role(rules)? })
+        Ok(Bearer { id, name, role: self.role(rules)?, way_back: None })
+    }
+
+    /// When the token expires, since 1970; none if that is further away than can be counted.
+    fn expires(&self) -> Option<Duration> {
+        // The library takes a fraction as well.
+        Duration::try_from_secs_f64(self.get("exp")?.as_f64()?).ok()
     }
 
     /// The role. A token for an audience may be one that other services read too, whose roles are not the relay's.
@@ -313,6 +328,12 @@ impl Said {
             Some(_) => Err(format!("the token's claims are not valid: {claim:?} must be a text")),
         }
     }
+}
+
+/// The moment that is `after` a time since 1970. Counted from now, so that a clock that is set later ends nothing.
+fn from_now(since_1970: Duration, after: Duration) -> Option<Instant> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Instant::now().checked_add(since_1970.checked_add(after)?.saturating_sub(now))
 }
 
 /// The id of a person: the `sub` itself if that can be an id, or else one that each relay makes of it and of who issued
@@ -370,6 +391,7 @@ impl Bearer {
             grant.name = name;
         }
         grant.role = self.role.unwrap_or(grant.role);
+        grant.way_back = self.way_back.or(grant.way_back);
         grant
     }
 }
@@ -388,7 +410,8 @@ mod tests {
 
     fn rules() -> Rules {
         let (audiences, issuers) = (Vec::new(), Vec::new());
-        Rules { audiences, issuers, room_claim: limits::TOKEN_ROOM_CLAIM.into(), any_room: false }
+        let resume_after_exp = Duration::ZERO;
+        Rules { audiences, issuers, room_claim: limits::TOKEN_ROOM_CLAIM.into(), any_room: false, resume_after_exp }
     }
 
     fn bearer(claims: serde_json::Value, name: &str) -> Result<Bearer, String> {

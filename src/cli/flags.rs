@@ -252,6 +252,19 @@ struct Flags {
     )]
     token_any_room: bool,
 
+    /// Let clients come back to their places for this many seconds after their tokens have expired.
+    ///
+    /// A call goes on when a token expires. But when its connection is lost later than that, the client has to join again,
+    /// with a new token.
+    #[cfg(feature = "auth")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "SIGNALING_RELAY_RESUME_AFTER_EXP",
+        default_value_t = limits::RESUME_AFTER_EXP_SECONDS
+    )]
+    resume_after_exp: u64,
+
     /// Ask this URL before each join, by POST; nobody joins when it does not answer.
     ///
     /// It gets {"room","id","name","token","address","origin"} in JSON, and answers with the status 200 and
@@ -436,6 +449,8 @@ impl From<Flags> for Config {
             token_room_claim: flags.token_room_claim,
             #[cfg(feature = "auth")]
             token_any_room: flags.token_any_room,
+            #[cfg(feature = "auth")]
+            resume_after_exp: flags.resume_after_exp,
             #[cfg(feature = "auth")]
             auth_url: flags.auth_url,
             #[cfg(feature = "auth")]

@@ -14,6 +14,7 @@
 //! [`MESSAGE_BYTES`]: crate::limits::MESSAGE_BYTES
 //! [`names`]: names
 //! [`PAUSE`]: crate::limits::PAUSE
+//! [`RESUME_AFTER_EXP_SECONDS`]: crate::limits::RESUME_AFTER_EXP_SECONDS
 //! [`SHARE_BYTES`]: crate::limits::SHARE_BYTES
 //! [`SHARE_MESSAGES`]: crate::limits::SHARE_MESSAGES
 //! [`STALL`]: crate::limits::STALL

@@ -50,6 +50,8 @@ mod quotas;
 mod refusals;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod tls;
+#[cfg(all(unix, feature = "cli", feature = "auth"))]
+mod way_back;
 
 #[cfg(all(windows, feature = "cli", feature = "page", feature = "auth"))]
 mod windows;

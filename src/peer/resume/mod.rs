@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::observer::{Events, RelayEvent};
+use crate::auth::WayBack;
 use crate::drain::Drain;
 use crate::limits;
 use crate::outbox::Outbox;
@@ -51,6 +52,8 @@ pub(crate) struct Resumption {
     token: Secret,
     /// The STUN and TURN servers that the client was told when it joined.
     ice_servers: IceServers,
+    /// Until when the client may come back; none if that has no end.
+    way_back: Option<WayBack>,
     state: Mutex<State>,
 }
 
@@ -97,7 +100,8 @@ impl Resumptions {
         Self { hold, drain, quotas, events, by_token: DashMap::new() }
     }
 
-    /// A new one with a token of 128 random bits for the client of `outbox`; none if they are turned off.
+    /// A new one with a token of 128 random bits for the client of `outbox`, which may come back as long as `way_back` says;
+    /// none if they are turned off, or that is over.
     ///
     /// # Errors
     /// `internal`, when the operating system provides no randomness.
@@ -105,15 +109,16 @@ impl Resumptions {
         &self,
         outbox: &Arc<Outbox>,
         ice_servers: &IceServers,
+        way_back: Option<WayBack>,
     ) -> Result<Option<Arc<Resumption>>, Refusal> {
-        if self.hold.is_zero() {
+        if self.hold.is_zero() || way_back.as_ref().is_some_and(WayBack::is_over) {
             return Ok(None);
         }
         let token =
             random_hex().map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
         let state = State { owner: Arc::downgrade(outbox), ..State::default() };
         let (secret, ice_servers) = (Secret::new(token.as_str()), ice_servers.clone());
-        let resumption = Arc::new(Resumption { token: secret, ice_servers, state: Mutex::new(state) });
+        let resumption = Arc::new(Resumption { token: secret, ice_servers, way_back, state: Mutex::new(state) });
         self.by_token.insert(token.into(), Arc::clone(&resumption));
         Ok(Some(resumption))
     }
@@ -181,6 +186,7 @@ impl Resumptions {
         state.hold = Some(Hold { number, _keep: keep, _quota: quota });
         // The relay finds a machine that lost its power after half a minute, and its ghost keeps its id meanwhile.
         let until = (since + self.hold).max(Instant::now() + self.hold.min(limits::HOLD_LEFT));
+        let until = resumption.way_back.as_ref().map_or(until, |way_back| way_back.limit(until));
         let (resumptions, resumption) = (Arc::clone(self), Arc::clone(resumption));
         self.drain.spawn(async move {
             let reason = tokio::select! {
@@ -201,6 +207,21 @@ impl Resumptions {
         self.end(resumption, &mut state);
         if let Some(suspended) = state.suspended.take() {
             self.leave(*suspended, reason);
+        }
+    }
+
+    /// Gives up the places that are held for those whose way back has ended.
+    #[cfg(feature = "auth")]
+    pub(crate) fn give_up_those_without_a_way_back(&self) {
+        let over = self.by_token.iter().filter(|resumption| !resumption.has_way_back());
+        let over: Vec<_> = over.map(|resumption| Arc::clone(&resumption)).collect();
+        over.iter().for_each(|resumption| self.give_up_if_held(resumption));
+    }
+
+    fn give_up_if_held(&self, resumption: &Resumption) {
+        let number = resumption.lock().hold.as_ref().map(|hold| hold.number);
+        if let Some(number) = number {
+            self.give_up(resumption, number, LeaveReason::Timeout);
         }
     }
 
@@ -242,6 +263,11 @@ impl fmt::Debug for Resumptions {
 }
 
 impl Resumption {
+    /// Whether the client may still come back.
+    pub(crate) fn has_way_back(&self) -> bool {
+        self.way_back.as_ref().is_none_or(|way_back| !way_back.is_over())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so the state is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

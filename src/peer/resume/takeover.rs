@@ -48,6 +48,10 @@ impl Resumptions {
         waker: &Waker,
     ) -> Option<Takeover> {
         let resumption = Arc::clone(&*self.by_token.get(token.reveal())?);
+        if !resumption.has_way_back() {
+            self.give_up_if_held(&resumption);
+            return None;
+        }
         let mut state = resumption.lock();
         if state.suspended.is_none() {
             let owner = state.owner.upgrade()?;

@@ -52,8 +52,9 @@ impl Session {
     /// knocks may not.
     pub(super) fn suspend(&mut self, since: Instant) {
         self.settle_knock();
-        if !matches!(self.stage, Stage::Joined { resumable: Some(_), .. }) {
-            return;
+        match &self.stage {
+            Stage::Joined { resumable: Some(resumable), .. } if resumable.resumption.has_way_back() => {}
+            _ => return,
         }
         self.stop_pause();
         let stage = mem::take(&mut self.stage);
