@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
 
 /// Gives memory back to the system: what strangers made the relay use for a moment is not its own for ever.
-#[cfg(unix)]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -186,8 +186,8 @@ fn twenty_who_read_a_large_file_slowly_cost_little_memory() {
     std::fs::write(folder.path().join("index.html"), "mine").unwrap();
     std::fs::File::create(folder.path().join("large.bin")).unwrap().set_len(LENGTH as u64).unwrap();
     let web = folder.path().to_str().unwrap();
-    // Without a rate: they read one after the other, and the last ones would wait too long for their turn.
-    let program = Program::start(&["--listen", "127.0.0.1:0", "--address-bytes", "0", "--web", web]);
+    // All of them have one address.
+    let program = Program::start(&["--listen", "127.0.0.1:0", "--web", web, "--address-bytes", "0"]);
     assert!(program.get("/").ends_with("mine"));
     let before = program.resident_bytes();
     let address = program.url.strip_prefix("http://").unwrap().trim_end_matches('/');

@@ -413,9 +413,7 @@ export class Mesh {
 		this.#tokens.delete(id);
 		const member = this.#byId.get(id);
 		if (!member) return;
-		// Who was displaced had chosen the id of somebody else, who comes now.
-		if (reason === "displaced") reason = "kicked";
-		if (reason === "left" || reason === "kicked") this.#remove(member, reason);
+		if (/left|kicked|displaced/.test(reason)) this.#remove(member, reason);
 		else this.#detach(member);
 	}
 
