@@ -29,6 +29,8 @@ pub(crate) mod webhook;
 use std::net::IpAddr;
 use std::pin::Pin;
 
+#[cfg(feature = "auth")]
+use crate::limits;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, IceServers, Refusal, Role};
 use crate::secret::Secret;
@@ -161,5 +163,20 @@ pub struct Open;
 impl Authorizer for Open {
     fn authorize(&self, request: &JoinRequest) -> Answer {
         Answer::Now(Ok(Grant::from(request)))
+    }
+}
+
+/// Checks that a token is not too long to be looked at.
+///
+/// # Errors
+/// `unauthorized`, if it is.
+#[cfg(feature = "auth")]
+fn check_length(token: &Secret) -> Result<(), Denial> {
+    match token.reveal().len() {
+        bytes if bytes > limits::TOKEN_BYTES => {
+            let most = limits::TOKEN_BYTES;
+            Err(Denial::Unauthorized(format!("the token has {bytes} bytes, and a token has {most} at most")))
+        }
+        _ => Ok(()),
     }
 }

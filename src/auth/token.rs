@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::key::Key;
 use super::keys::KeyRing;
-use super::{Denial, Grant, JoinRequest, KeyState, WayBack, signature};
+use super::{Denial, Grant, JoinRequest, KeyState, WayBack, check_length, signature};
 use crate::limits;
 use crate::room::Role;
 use crate::room::names::{self, PeerId, PeerName, RoomName};
@@ -196,20 +196,6 @@ enum Verified {
 }
 
 const NO_KEY: &str = "the token is not signed with a key of this relay";
-
-/// Checks that a token is not too long to be looked at.
-///
-/// # Errors
-/// `unauthorized`, if it is.
-pub(super) fn check_length(token: &Secret) -> Result<(), Denial> {
-    match token.reveal().len() {
-        bytes if bytes > limits::TOKEN_BYTES => {
-            let most = limits::TOKEN_BYTES;
-            Err(denied(format!("the token has {bytes} bytes, and a token has {most} at most")))
-        }
-        _ => Ok(()),
-    }
-}
 
 /// What `token` says, if one of `keys` verifies it.
 fn verify(token: &str, keys: &[&Key], rules: &Rules) -> Result<Verified, Denial> {

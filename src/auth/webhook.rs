@@ -18,8 +18,7 @@ use tracing::{info, warn};
 
 use super::fair_queue::{FairQueue, Ticket};
 use super::http_client::{self, Client};
-use super::token::check_length;
-use super::{Answer, Authorizer, Denial, Grant, JoinRequest};
+use super::{Answer, Authorizer, Denial, Grant, JoinRequest, check_length};
 use crate::limits;
 use crate::room::names::{PeerId, PeerName};
 use crate::room::{IceServers, Role};

@@ -36,11 +36,13 @@
 //! refused like one for a receiver that is busy, after what is kept just in case has been forgotten. The relay's own messages
 //! are charged in any case.
 
+mod cancel;
 pub(crate) mod frame;
 mod handover;
 mod queue;
 mod queued;
 mod replay;
+mod sender;
 mod share;
 mod sink;
 mod topic;
@@ -51,61 +53,20 @@ use std::fmt;
 use std::ops::DerefMut;
 #[cfg(any(test, fuzzing))]
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::budget::Purse;
 use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES};
 use crate::sync::Mutex;
 use queue::State;
 use queued::{Origin, Queued};
+pub(crate) use sender::{ConnectionId, Sender};
 use share::Shares;
 pub(crate) use sink::Sink;
 pub(crate) use topic::Topic;
-
-/// Identifies a connection of a relay, also as a sender. It stays the same however often the connection joins a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ConnectionId(u64);
-
-impl ConnectionId {
-    /// The connection with this number.
-    pub(crate) fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number of the connection, for the log and the observer.
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-}
-
-/// A connection as the cause of messages: who it is, and to which purse they are charged while they wait, and while they
-/// are kept. It stays the same however often the connection joins a room.
-#[derive(Debug, Clone)]
-pub(crate) struct Sender {
-    id: ConnectionId,
-    purse: Arc<Purse>,
-}
-
-impl Sender {
-    /// The connection `id`, whose messages are charged to `purse`.
-    pub(crate) fn new(id: ConnectionId, purse: Arc<Purse>) -> Self {
-        Self { id, purse }
-    }
-
-    /// The purse to which its messages are charged.
-    pub(crate) fn purse(&self) -> &Arc<Purse> {
-        &self.purse
-    }
-
-    /// Has its messages charged to the purse of `next`, which is its client's next connection.
-    pub(crate) fn charge_to(&mut self, next: &Self) {
-        self.purse = Arc::clone(&next.purse);
-    }
-}
 
 /// What became of a message that was pushed into an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +187,7 @@ impl Outbox {
         let pushed = if share.is_busy {
             Pushed::Busy
         } else if has_room && !is_crowded && share.fits(frame.len()) {
-            if let Some(queued) = Queued::of(sender, frame, &mut state.kept) {
+            if let Some(queued) = replay::queued(sender, frame, &mut state.kept) {
                 share.add(frame.len());
                 state.bytes += frame.len();
                 self.enqueue(state, queued);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::replay::ReplayBuffer;
 use super::topic::Topic;
 use super::{ConnectionId, Sender};
 use crate::budget::Purse;
@@ -116,18 +115,11 @@ impl From<Tag> for Origin {
 }
 
 impl Queued {
-    /// A message of `sender` to a client for which this is `kept`; none if there is no memory for it, even without what is
-    /// kept just in case.
+    /// A message of `sender`, for which [as much memory as it costs](cost) is pinned already.
     #[inline]
-    pub(super) fn of(sender: &Sender, frame: &Bytes, kept: &mut Option<Box<ReplayBuffer>>) -> Option<Self> {
-        let cost = cost(frame.len());
-        let is_pinned =
-            sender.purse.pin(cost) || kept.as_mut().is_some_and(|kept| pin_instead(kept, &sender.purse, cost));
-        is_pinned.then(|| Self {
-            frame: frame.clone(),
-            origin: Origin::Sender(sender.id).into(),
-            purse: Some(Arc::clone(&sender.purse)),
-        })
+    pub(super) fn pinned(sender: &Sender, frame: &Bytes) -> Self {
+        let origin = Origin::Sender(sender.id).into();
+        Self { frame: frame.clone(), origin, purse: Some(Arc::clone(&sender.purse)) }
     }
 
     /// A frame that cannot be refused, and is charged to its cause.
@@ -139,7 +131,7 @@ impl Queued {
     /// An announcement about `topic`, which cannot be refused either.
     pub(super) fn announcement(frame: Bytes, topic: Topic, cause: &Sender) -> Self {
         let mut queued = Self::anyway(frame, Origin::Relay, cause);
-        queued.set_topic(topic);
+        queued.origin = topic.into();
         queued
     }
 
@@ -158,8 +150,11 @@ impl Queued {
         self.origin.topic()
     }
 
-    pub(super) fn set_topic(&mut self, topic: Topic) {
-        self.origin = topic.into();
+    /// Has it stand for itself: it has a number, or may have arrived, and is needless no more.
+    pub(super) fn settle(&mut self) {
+        if self.topic().is_some() {
+            self.origin = Topic::Other.into();
+        }
     }
 
     /// Whether memory is so short where it is charged that it should not be kept just in case.
@@ -184,17 +179,6 @@ impl Drop for Queued {
             purse.unpin(cost(self.frame.len()));
         }
     }
-}
-
-/// Pins the memory of messages that were kept just in case; whether that is enough.
-#[cold]
-fn pin_instead(kept: &mut ReplayBuffer, purse: &Purse, bytes: usize) -> bool {
-    while kept.forget_for(purse) {
-        if purse.pin(bytes) {
-            return true;
-        }
-    }
-    false
 }
 
 /// Frees what a burst needed, once most of these frames are gone: a queue that is empty does not keep the memory of

@@ -7,6 +7,9 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
+use super::Sender;
 use super::queued::{Origin, Queued, cost, trim};
 use crate::budget::Purse;
 use crate::limits::{ERROR_BYTES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES};
@@ -162,6 +165,26 @@ impl ReplayBuffer {
 /// What a frame costs if it is an error.
 fn error_cost(queued: &Queued) -> usize {
     if queued.origin() == Origin::Error { cost(queued.frame.len()) } else { 0 }
+}
+
+/// A message of `sender` to a client for which this is `kept`; none if there is no memory for it, even without what is kept
+/// just in case.
+#[inline]
+pub(super) fn queued(sender: &Sender, frame: &Bytes, kept: &mut Option<Box<ReplayBuffer>>) -> Option<Queued> {
+    let cost = cost(frame.len());
+    let is_pinned = sender.purse.pin(cost) || kept.as_mut().is_some_and(|kept| pin_instead(kept, &sender.purse, cost));
+    is_pinned.then(|| Queued::pinned(sender, frame))
+}
+
+/// Pins the memory of messages that were kept just in case; whether that is enough.
+#[cold]
+fn pin_instead(kept: &mut ReplayBuffer, purse: &Purse, bytes: usize) -> bool {
+    while kept.forget_for(purse) {
+        if purse.pin(bytes) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

@@ -1,9 +1,4 @@
-//! What an announcement of the relay is about. It may make an earlier one needless that was not written yet: who comes and
-//! goes while a client is away, or does not read, leaves nothing in its outbox.
-
-use super::ConnectionId;
-use super::queue::State;
-use super::queued::{Origin, Queued};
+//! What an announcement of the relay is about.
 
 /// What an announcement is about. Members, and those who knock, have the number that the room gave them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,66 +25,4 @@ pub(crate) enum Topic {
     Host,
     /// Whether the room is locked.
     Lock,
-}
-
-impl State {
-    /// Removes what is not written yet and needless after an announcement about `topic` that `cause` has caused; returns
-    /// whether that is needless as well.
-    ///
-    /// Two that cancel out are both needless: the client knows of neither. Of the host and the lock only the present state
-    /// counts.
-    pub(super) fn cancel_out(&mut self, topic: Topic, cause: ConnectionId) -> bool {
-        match topic {
-            Topic::Left(member) => {
-                let never_came = !self.has_queued_from(cause) && self.remove_unwritten(Topic::Joined(member));
-                self.remove_unwritten(Topic::Away(member));
-                self.remove_unwritten(Topic::Back(member));
-                never_came
-            }
-            Topic::Back(member) => self.remove_unwritten(Topic::Away(member)),
-            Topic::Away(member) => self.remove_unwritten(Topic::Back(member)),
-            // Who has not been told first was not told again.
-            Topic::KnockGone(knocker) if self.remove_unwritten(Topic::Knock(knocker)) => {
-                while self.remove_unwritten(Topic::KnockAgain(knocker)) {}
-                true
-            }
-            Topic::Host | Topic::Lock => {
-                self.remove_unwritten(topic);
-                false
-            }
-            Topic::Other
-            | Topic::Start
-            | Topic::Joined(_)
-            | Topic::Knock(_)
-            | Topic::KnockAgain(_)
-            | Topic::KnockGone(_) => false,
-        }
-    }
-
-    /// Whether messages of `sender` wait: they are from somebody who must be known.
-    fn has_queued_from(&self, sender: ConnectionId) -> bool {
-        self.queue.iter().any(|queued| queued.origin() == Origin::Sender(sender))
-    }
-
-    /// Removes the last announcement about `topic` of the client's present place that no write has begun with; returns
-    /// whether there was one.
-    fn remove_unwritten(&mut self, topic: Topic) -> bool {
-        let begun = self.begun();
-        let unwritten = self.queue.iter().enumerate().skip(begun).rev();
-        let mut present = unwritten.take_while(|(_, queued)| queued.topic() != Some(Topic::Start));
-        let Some((position, _)) = present.find(|(_, queued)| queued.topic() == Some(topic)) else { return false };
-        if let Some(queued) = self.queue.remove(position) {
-            self.release(queued.frame.len(), queued.origin());
-        }
-        true
-    }
-}
-
-impl Queued {
-    /// Has it stand for itself: it has a number, or may have arrived, and is needless no more.
-    pub(super) fn settle(&mut self) {
-        if self.topic().is_some() {
-            self.set_topic(Topic::Other);
-        }
-    }
 }

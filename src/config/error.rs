@@ -1,0 +1,86 @@
+//! What is wrong with the settings of a relay.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::limits;
+use crate::net::address::ListenAddressError;
+
+/// What is wrong with a [`Config`](super::Config). Its text names the flag, and says what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// There is no address to listen on.
+    #[error("--listen needs one address at least, such as localhost:8080")]
+    NoListenAddress,
+    /// An address is not valid.
+    #[error("{flag} has an address that is not valid: {error}")]
+    Address {
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What is wrong with the address.
+        error: ListenAddressError,
+    },
+    /// A mode that no socket can have.
+    #[error("--unix-mode is {0:o} in octal, and must be from 0 to {max:o}, such as 660", max = limits::UNIX_MODE_MAX)]
+    UnixMode(u32),
+    /// A path is empty.
+    #[error("{flag} is an empty path")]
+    EmptyPath {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is a certificate without a key.
+    #[error("--cert {} needs its private key: give --key as well", .0.display())]
+    NoKey(PathBuf),
+    /// There is a key without a certificate.
+    #[error("--key {} needs its certificate: give --cert as well", .0.display())]
+    NoCertificate(PathBuf),
+    /// There is no TLS to redirect to.
+    #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]
+    NowhereToRedirect,
+    /// A page from anywhere would come with the cookies of its visitor.
+    #[error(
+        "--allow-origin null excludes --auth-header: a frame of any web site would come with its visitor's cookies"
+    )]
+    NullWithHeaders,
+    /// A text is empty.
+    #[error("{flag} is empty")]
+    EmptyText {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is a rule for tokens, and nobody needs one.
+    #[cfg(feature = "auth")]
+    #[error("{flag} needs tokens: give --token-jwks, --token-key-file or --token-secret-file as well")]
+    NoTokens {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// Each token of the identity provider would open each room, whomever it is for.
+    #[cfg(feature = "auth")]
+    #[error("--token-any-room needs --token-audience: otherwise each token of the identity provider opens each room")]
+    AnyRoomForAnybody,
+    /// There is the authority of https servers, and no such server.
+    #[cfg(feature = "auth")]
+    #[error("--auth-ca needs --auth-url or --token-jwks with an https:// URL")]
+    NoHttps,
+    /// There are two who decide on joins.
+    #[cfg(feature = "auth")]
+    #[error("--auth-url excludes an authorizer of the program's own")]
+    TwoAuthorizers,
+    /// A number outside its range.
+    #[error("{flag} is {number}, and must be from {} to {}", range.start(), range.end())]
+    Range {
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What it is set to.
+        number: usize,
+        /// What it may be set to.
+        range: RangeInclusive<usize>,
+    },
+    /// A place would be held for too long.
+    #[error("--hold-ms is {0}, and must be from 0 to {max}", max = limits::HOLD_MS_MAX)]
+    Hold(u64),
+}
