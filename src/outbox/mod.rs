@@ -7,7 +7,7 @@
 //! - A share is **full** when the sender's next message exceeds it. [`Outbox::push`] returns [`Pushed::Full`], and the
 //!   sender is paused: the relay does not read from it, for [`PAUSE`](crate::limits::PAUSE) at most, so that a burst
 //!   slows down to the pace of its receiver.
-//! - An outbox is **stalled** when frames are queued and its socket has accepted nothing for [`STALL`].
+//! - An outbox is **stalled** when frames are queued and its socket has accepted nothing for [`STALL`](crate::limits::STALL).
 //! - An outbox is **crowded** by an address when its client is away, or stalled, and the senders of that address have
 //!   [`ADDRESS_SHARES`](crate::limits::ADDRESS_SHARES) shares there together. It counts as full for them.
 //! - A receiver is **busy** for a sender from the moment that the sender gives up ([`Outbox::give_up`]), because the
@@ -310,7 +310,7 @@ impl Outbox {
         self.lock().stalled_since
     }
 
-    /// Whether the socket has accepted nothing for [`STALL`] although frames are queued.
+    /// Whether the socket has accepted nothing for [`STALL`](crate::limits::STALL) although frames are queued.
     pub(crate) fn is_stalled(&self) -> bool {
         self.lock().is_stalled()
     }

@@ -14,7 +14,7 @@ use crate::budget::Purse;
 pub(super) struct Queued {
     pub(super) frame: Bytes,
     origin: Tag,
-    /// Where its [cost](cost) is pinned until it is dropped; none for control frames, of which there are two at most.
+    /// Where its [cost] is pinned until it is dropped; none for control frames, of which there are two at most.
     purse: Option<Arc<Purse>>,
 }
 
