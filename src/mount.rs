@@ -19,7 +19,8 @@ use crate::ws::Opaque;
 /// A [`Relay`] as a tower service; made by [`Relay::service`].
 ///
 /// It serves the same paths as a [`Server`](crate::Server): mount it so that it sees `/` and `/ws`, as axum's
-/// `nest_service` does. An upgrade on any other path (axum's `route_service`) joins a room by its URL, unless the path
+/// `nest_service` does. Give that a path which ends with a slash, and redirect from the one without: the addresses in the call
+/// page are relative, and without the slash it would be blank (`examples/axum.rs`). An upgrade on any other path (axum's `route_service`) joins a room by its URL, unless the path
 /// ends in `/ws`.
 ///
 /// A request may have the [`ConnectionInfo`] of its connection in its extensions. Without it, the client's address is

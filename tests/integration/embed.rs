@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::extract::RawQuery;
+use axum::response::Redirect;
 use axum::routing::get;
 use serde_json::json;
 use signaling_relay::{
@@ -41,7 +43,12 @@ async fn free_port() -> (TcpListener, SocketAddr) {
 #[tokio::test]
 async fn a_relay_in_axum_stands_beside_other_routes_asks_its_owner_and_ends_gracefully() {
     let relay = Relay::builder(Config::default()).authorizer(members_only).build().unwrap();
-    let app = Router::new().route("/", get(|| async { "my own page" })).nest_service("/signaling", relay.service());
+    let with_slash =
+        async |RawQuery(query): RawQuery| Redirect::permanent(&format!("/signaling/?{}", query.unwrap_or_default()));
+    let app = Router::new()
+        .route("/", get(|| async { "my own page" }))
+        .route("/signaling", get(with_slash))
+        .nest_service("/signaling/", relay.service());
     let (listener, address) = free_port().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let graceful = async { stopped.await.unwrap_or_default() };
@@ -51,6 +58,7 @@ async fn a_relay_in_axum_stands_beside_other_routes_asks_its_owner_and_ends_grac
     assert!(page("/").await.ends_with("my own page"));
     assert!(page("/signaling/healthz").await.ends_with("ok\n"));
     assert!(page("/signaling/").await.contains("<!doctype html>"));
+    assert!(page("/signaling?room=r").await.contains("\r\nlocation: /signaling/?room=r\r\n"));
     assert!(page("/signaling/nothing").await.starts_with("HTTP/1.1 404"));
 
     let dial = |path: &'static str| async move {
