@@ -271,8 +271,8 @@ impl Session {
     fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
         if self.may_log() {
             let (room, id) = (membership.room().as_str(), membership.id());
-            let (address, place) = (self.address_for_log(), format_args!("{room:?}/{id}"));
-            info!(connection = self.connection(), %address, %place, "joined");
+            let address = self.address_for_log();
+            info!(connection = self.connection(), %address, place = %format_args!("{room:?}/{id}"), "joined");
         }
         self.hub.observe(|| RelayEvent::Joined {
             connection: self.connection(),
