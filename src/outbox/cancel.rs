@@ -27,16 +27,11 @@ impl State {
                 while self.remove_unwritten(Topic::KnockAgain(knocker)) {}
                 true
             }
-            Topic::Host | Topic::Lock => {
+            Topic::Host | Topic::Lock | Topic::KnockAgain(_) => {
                 self.remove_unwritten(topic);
                 false
             }
-            Topic::Other
-            | Topic::Start
-            | Topic::Joined(_)
-            | Topic::Knock(_)
-            | Topic::KnockAgain(_)
-            | Topic::KnockGone(_) => false,
+            Topic::Other | Topic::Start | Topic::Joined(_) | Topic::Knock(_) | Topic::KnockGone(_) => false,
         }
     }
 

@@ -86,6 +86,8 @@ impl Outbox {
             state.account(&queued);
             state.queue.push_back(queued);
         }
+        // `resumed` says already what these announce, so what undoes them has to be said.
+        backlog.queue.iter_mut().for_each(Queued::settle);
         state.add_backlog(backlog);
         state.wake_owner();
         Some(replayed)
@@ -103,8 +105,7 @@ impl State {
 
     /// How many messages in the queue may have arrived although they are not known to be written.
     fn in_flight(&self) -> usize {
-        let offered = if self.is_writing { usize::from(self.offered) } else { 0 };
-        let messages = self.queue.iter().take(offered).filter(|queued| queued.is_message()).count();
+        let messages = self.queue.iter().take(self.begun()).filter(|queued| queued.is_message()).count();
         messages.saturating_sub(self.kept.as_ref().map_or(0, |kept| kept.unnumbered))
     }
 

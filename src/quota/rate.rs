@@ -108,7 +108,7 @@ impl RateLimiter {
         }
     }
 
-    /// Counts what is sent to the client again, as if the client had sent it.
+    /// Counts what is sent again to the client, and to others because of its coming and going, as if it had sent that now.
     pub(crate) fn charge_replay(&mut self, messages: usize, bytes: usize, now: Instant) {
         let now = self.rules.nanos(now);
         if let Some(rate) = &self.rules.messages {

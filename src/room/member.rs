@@ -10,7 +10,7 @@ use super::event::{IceServers, Peer};
 use super::names::{PeerId, PeerName};
 use super::rank::Rank;
 use super::role::Role;
-use crate::outbox::Outbox;
+use crate::outbox::{ConnectionId, Outbox};
 use crate::secret::Secret;
 
 /// A client that may become a member: at once, or when a host lets it in.
@@ -50,6 +50,8 @@ pub(super) struct Member {
     /// The room's name as its client wrote it, if that is another spelling.
     pub(super) spelling: Option<Arc<str>>,
     pub(super) outbox: Arc<Outbox>,
+    /// The connection as which it sends: its first one, also after it came back on another.
+    pub(super) sender: ConnectionId,
     /// Whether the others know that it [is suspended](Self::is_suspended): a while after that, they are told.
     pub(super) is_away: bool,
     /// Set while it has no connection.
@@ -74,6 +76,7 @@ impl PendingMember {
             serial,
             name: self.name,
             spelling: self.spelling,
+            sender: self.outbox.id(),
             outbox: self.outbox,
             is_away: false,
             on_removed: None,

@@ -61,8 +61,8 @@ impl Password {
     /// Whether the host should be told now that somebody guesses: there were [`WRONG_PASSWORDS`] wrong ones within a minute,
     /// from whatever addresses, and it was not told within a minute.
     pub(super) fn is_guessed(&self) -> bool {
-        let is_fresh = |told: Instant| told.elapsed() < WRONG_PASSWORDS_FOR;
-        self.wrong >= WRONG_PASSWORDS && !self.told.is_some_and(is_fresh)
+        let is_fresh = |at: Instant| at.elapsed() < WRONG_PASSWORDS_FOR;
+        self.wrong >= WRONG_PASSWORDS && is_fresh(self.since) && !self.told.is_some_and(is_fresh)
     }
 
     /// Notes that the host is told now.
@@ -131,6 +131,7 @@ mod tests {
         password.note_told();
         assert!(!password.is_guessed());
         advance(WRONG_PASSWORDS_FOR).await;
+        assert!(!password.is_guessed(), "nobody has guessed since");
         for _ in 0..WRONG_PASSWORDS {
             assert!(try_at(&mut password, "wrong", "192.0.2.1").is_err());
         }

@@ -225,7 +225,8 @@ impl Locked<'_> {
         if reason != LeaveReason::Shutdown {
             let left = Event::PeerLeft { id: &member.id, reason };
             let topic = Topic::Left(member.serial);
-            self.post.announce(member.outbox.sender(), &self.state.members, topic, &left);
+            let cause = Sender::new(member.sender, Arc::clone(member.outbox.sender().purse()));
+            self.post.announce(&cause, &self.state.members, topic, &left);
             if was_host {
                 self.at_no_charge(|room| room.announce_host(None));
             }
@@ -237,7 +238,12 @@ impl Locked<'_> {
     pub(super) fn leave(&mut self, serial: u64, reason: LeaveReason) -> bool {
         let Some(position) = self.state.position(serial) else {
             self.end_knock(serial);
-            return false;
+            // It may have been removed when nobody else was there.
+            let is_closed = self.state.close_if_empty();
+            if is_closed {
+                self.close_door(reason);
+            }
+            return is_closed;
         };
         // It leaves itself, so nobody has to be told that it is removed.
         if let Some(member) = self.state.members.get_mut(position) {

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use super::observer::{Events, RelayEvent};
 use crate::auth::WayBack;
 use crate::drain::Drain;
-use crate::limits::{AWAY_AFTER, AWAY_AFTER_HOLDS, HOLD_LEFT};
+use crate::limits::{AWAY_AFTER, AWAY_AFTER_HOLDS, HOLD_LEFT, RESUME_WAIT};
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
 use crate::room::names::random_hex;
@@ -197,6 +197,10 @@ impl Resumptions {
                     resumptions.tell_away(&resumption, number);
                 }
                 sleep_until(until).await;
+                // Who is there, and waits for its rates, does not lose the place for that.
+                if resumptions.is_awaited(&resumption) {
+                    sleep_until(until + RESUME_WAIT).await;
+                }
             };
             let reason = tokio::select! {
                 () = times_out => LeaveReason::Timeout,
@@ -205,6 +209,10 @@ impl Resumptions {
             };
             resumptions.give_up(&resumption, number, reason);
         });
+    }
+
+    fn is_awaited(&self, resumption: &Resumption) -> bool {
+        resumption.lock().successor.is_some()
     }
 
     /// Tells the others that the peer is away whose place is still in the hold with this number.
@@ -217,7 +225,7 @@ impl Resumptions {
         }
         let Some(suspended) = &mut state.suspended else { return };
         let told = suspended.membership.tell_away(&mut deferred);
-        suspended.rate.charge(deferred.take_deliveries());
+        suspended.rate.charge_replay(deferred.take_deliveries(), 0, Instant::now());
         if told.is_ok() {
             return;
         }

@@ -107,6 +107,16 @@ impl Takeover {
         };
         successor.waker.clone_from(cx.waker());
         self.paid_at = None;
+        if !resumption.has_way_back()
+            && let Some(suspended) = state.suspended.take()
+        {
+            // It has ended while the client waited.
+            (state.successor, state.hold) = (None, None);
+            self.resumptions.end(&resumption, &mut state);
+            drop(state);
+            self.resumptions.leave(*suspended, LeaveReason::Timeout);
+            return Poll::Ready(Err(resume_failed()));
+        }
         match state.suspended.as_ref().map(|suspended| suspended.rate.missing(now)) {
             None => Poll::Pending,
             Some(Some(missing)) if missing > RESUME_WAIT => Poll::Ready(Err(comes_too_often(missing))),
@@ -139,8 +149,8 @@ impl Takeover {
             resumptions.leave(*suspended, LeaveReason::Timeout);
             return Err(resume_failed());
         };
-        suspended.rate.charge(deferred.take_deliveries());
-        suspended.rate.charge_replay(replayed.messages, replayed.bytes, now);
+        let messages = deferred.take_deliveries() + replayed.messages;
+        suspended.rate.charge_replay(messages, replayed.bytes, now);
         state.owner = Arc::downgrade(outbox);
         Ok(suspended)
     }
