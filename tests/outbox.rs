@@ -36,6 +36,7 @@ mod limits {
     /// Longer than any model runs.
     pub const STALL: Duration = Duration::from_secs(3600);
     pub const WRITE_DEADLINE: Duration = Duration::from_secs(3600);
+    pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(3600);
     pub const WRITE_FRAMES: usize = 1;
     pub const WRITE_BYTES: usize = 1024;
     pub const WRITES_FOR_OTHERS: usize = 2;

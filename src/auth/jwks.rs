@@ -18,7 +18,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::http_client::{self, Client};
@@ -188,7 +188,21 @@ impl Jwks {
                 let content = read_file(path).with_context(|| format!("cannot read {}", path.display()));
                 self.settle(content.and_then(|content| self.learn(&content)));
             }
-            JwksSource::Url(_) => self.refresh_soon(),
+            JwksSource::Url(_) => self.refresh_when_due(),
+        }
+    }
+
+    /// Reads the set as soon as that may be done again, if there is a runtime.
+    fn refresh_when_due(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let due = this.tried.lock().await.map(|tried| tried + limits::JWKS_REFETCH);
+                if let Some(due) = due {
+                    sleep_until(due).await;
+                }
+                this.refresh_now().await;
+            });
         }
     }
 

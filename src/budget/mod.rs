@@ -120,7 +120,8 @@ impl Account {
         let within = |used: usize, limit: usize| used.checked_add(bytes).filter(|after| *after <= limit);
         let own = self.used.fetch_update(Relaxed, Relaxed, |used| within(used, refusing(self.limit)));
         let Ok(before) = own else { return false };
-        let is_small = before + bytes <= SMALL_ACCOUNT;
+        // Those without an address of their own are many, such as all behind a proxy.
+        let is_small = !self.is_address || before + bytes <= SMALL_ACCOUNT;
         let limit = if is_small { self.all.limit + self.all.limit / RESERVE } else { refusing(self.all.limit) };
         let taken = self.all.used.fetch_update(Relaxed, Relaxed, |used| within(used, limit)).is_ok();
         if !taken {

@@ -38,9 +38,13 @@ fn all_addresses_share_one_budget_and_another_address_has_its_own_limit() {
 #[test]
 fn who_uses_little_goes_on_within_a_tenth_when_others_have_used_all() {
     let budget = Budget::new(10 * MEBIBYTE, 0);
-    let greedy = budget.nobody().purse();
+    let greedy = budget.address().purse();
     let _all = greedy.charge_anyway(10 * MEBIBYTE);
     assert!(greedy.charge(1).is_none());
+    assert!(
+        budget.nobody().purse().charge(2 * SMALL_ACCOUNT).is_some(),
+        "the connections of a proxy are those of many"
+    );
     let modest: Vec<_> = std::iter::from_fn(|| budget.address().purse().charge(SMALL_ACCOUNT)).collect();
     assert_eq!(modest.len(), MEBIBYTE / SMALL_ACCOUNT);
 }

@@ -170,7 +170,7 @@ impl Shared {
     /// Wakes the thread if it sleeps. While it gathers or writes it looks at the queue again by itself, so that a
     /// thousand lines at once do not wake it a thousand times: that took a quarter of the CPU of a short visit.
     fn wake_writer(&self, mut queue: MutexGuard<'_, Queue>) {
-        if std::mem::take(&mut queue.awaits_line) {
+        if !queue.is_empty() && std::mem::take(&mut queue.awaits_line) {
             drop(queue);
             self.changed.notify_all();
         }

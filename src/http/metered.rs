@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::pace::Pace;
 use crate::quota::Address;
 
 /// The least pause between two writes: the resolution of the timer.
@@ -21,11 +22,13 @@ pub(super) struct Metered<S> {
     /// None if it is not limited.
     address: Option<Arc<Address>>,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Learns that the relay waits, and not the client.
+    pace: Arc<Pace>,
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(inner: S, address: Option<Arc<Address>>) -> Self {
-        Self { inner, address, pause: None }
+    pub(super) fn new(inner: S, address: Option<Arc<Address>>, pace: Arc<Pace>) -> Self {
+        Self { inner, address, pause: None, pace }
     }
 
     /// Ready when more may be sent to the address.
@@ -39,6 +42,12 @@ impl<S> Metered<S> {
             let Some(missing) = address.page_pause(Instant::now()) else { return Poll::Ready(()) };
             self.pause = Some(Box::pin(sleep(missing.max(PAUSE_MIN))));
         }
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let turn = self.poll_allowed(cx);
+        self.pace.set_throttled(turn.is_pending());
+        turn
     }
 
     fn count(&self, written: &Poll<io::Result<usize>>) {
@@ -56,7 +65,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_allowed(cx));
+        ready!(self.poll_turn(cx));
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.count(&written);
         written
@@ -67,7 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_allowed(cx));
+        ready!(self.poll_turn(cx));
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.count(&written);
         written
@@ -101,7 +110,7 @@ mod tests {
         let admission = quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
         let write = async |bytes: usize, admission: &crate::quota::Admission| {
             let (_client, stream) = duplex(1024 * 1024);
-            let mut stream = Metered::new(stream, admission.address().cloned());
+            let mut stream = Metered::new(stream, admission.address().cloned(), Pace::new());
             let began = Instant::now();
             for _ in 0..bytes / 1_000 {
                 stream.write_all(&[0; 1_000]).await.unwrap();

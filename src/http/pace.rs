@@ -22,6 +22,8 @@ pub(super) struct Pace {
     written: AtomicU64,
     /// Whether the socket takes no more for now: a response is under way, and the client has to read.
     is_blocked: AtomicBool,
+    /// Whether that is so because its address may get no more now: the client has nothing to read.
+    is_throttled: AtomicBool,
 }
 
 /// What the client does, and since when.
@@ -36,7 +38,12 @@ enum Phase {
 impl Pace {
     pub(super) fn new() -> Arc<Self> {
         let phase = Mutex::new(Phase::Head(Instant::now()));
-        Arc::new(Self { phase, written: AtomicU64::new(0), is_blocked: AtomicBool::new(false) })
+        Arc::new(Self {
+            phase,
+            written: AtomicU64::new(0),
+            is_blocked: AtomicBool::default(),
+            is_throttled: AtomicBool::default(),
+        })
     }
 
     /// When the client must have sent the head of its request, or the first byte of the next one.
@@ -53,6 +60,15 @@ impl Pace {
 
     pub(super) fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// Whether the client has to read before more can be sent.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.is_blocked() && !self.is_throttled.load(Relaxed)
+    }
+
+    pub(super) fn set_throttled(&self, is_throttled: bool) {
+        self.is_throttled.store(is_throttled, Relaxed);
     }
 
     pub(super) fn is_blocked(&self) -> bool {

@@ -95,7 +95,7 @@ where
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
         .serve_connection(
-            TokioIo::new(Paced { inner: Metered::new(stream, address), pace: Arc::clone(&pace) }),
+            TokioIo::new(Paced { inner: Metered::new(stream, address, Arc::clone(&pace)), pace: Arc::clone(&pace) }),
             Paced { inner: service, pace: Arc::clone(&pace) },
         );
     let mut clock = pin!(sleep(limits::HEAD_DEADLINE));
@@ -113,7 +113,7 @@ where
             () = sleep(limits::PAGE_DEADLINE) => false,
             _ = drain.wait() => true,
         };
-        if !draining && !pace.is_blocked() {
+        if !draining && !pace.waits_for_client() {
             continue;
         }
         // The current response may end, but no further request begins.

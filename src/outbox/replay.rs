@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::Sender;
 use super::queued::{Origin, Queued, cost, trim};
 use crate::budget::Purse;
-use crate::limits::{ERROR_BYTES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES};
+use crate::limits::{ERROR_BYTES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES, SLOW_PONG_DEADLINE};
 
 /// The numbers of the messages to one client, and those that were written and are still kept.
 #[derive(Debug, Default)]
@@ -27,8 +28,8 @@ pub(super) struct ReplayBuffer {
     forgotten: u64,
     /// The number of the last message that is proven to have arrived.
     acked: u64,
-    /// The number in the ping that has not been answered yet.
-    pinged: Option<u64>,
+    /// The number in the ping that has not been answered yet, and when it was sent.
+    pinged: Option<(u64, Instant)>,
     /// Messages and bytes that were written since the last ping.
     since_ping: (usize, usize),
     /// How many messages at the front of the queue have no number, because they are older than `joined` or `resumed`.
@@ -66,7 +67,12 @@ impl ReplayBuffer {
         self.since_ping.1 += queued.frame.len();
         self.bytes += cost(queued.frame.len());
         self.error_bytes += error_cost(&queued);
-        let most_errors = if queued.is_pressed() { ERROR_BYTES } else { PLACE_BYTES };
+        // An error is charged to the client itself: what others use up does not count here.
+        let most_errors = match queued.origin() {
+            Origin::Error if queued.is_pressed() => ERROR_BYTES,
+            Origin::Error => PLACE_BYTES,
+            _ => usize::MAX,
+        };
         self.frames.push_back(queued);
         while self.bytes > bound.min(PLACE_BYTES) && self.forget_acked() {}
         while self.frames.front().is_some_and(Queued::is_pressed) && self.forget_acked() {}
@@ -88,14 +94,14 @@ impl ReplayBuffer {
     /// Notes a ping, which is written after `partly` more messages than those known as written; returns its number.
     pub(super) fn ping(&mut self, partly: usize) -> u64 {
         let number = self.sent() + partly as u64;
-        self.pinged = Some(number);
+        self.pinged = Some((number, Instant::now()));
         self.since_ping = (0, 0);
         number
     }
 
     /// Handles a pong: it proves something only if it answers the last ping. Returns whether it does.
     pub(super) fn pong(&mut self, number: u64) -> bool {
-        if self.pinged != Some(number) {
+        if self.pinged.is_none_or(|(pinged, _)| pinged != number) {
             return false;
         }
         self.pinged = None;
@@ -103,9 +109,11 @@ impl ReplayBuffer {
         true
     }
 
-    /// Forgets the oldest message if it is proven to have arrived; returns whether it did.
+    /// Forgets the oldest message if it is proven to have arrived; returns whether it did. A client that proves nothing for
+    /// [`SLOW_PONG_DEADLINE`] does not keep the memory of others for itself: it loses its way back instead.
     pub(super) fn forget_acked(&mut self) -> bool {
-        self.forgotten < self.acked && self.forget_oldest()
+        let is_overdue = self.pinged.is_some_and(|(_, at)| at.elapsed() >= SLOW_PONG_DEADLINE);
+        (self.forgotten < self.acked || is_overdue) && self.forget_oldest()
     }
 
     /// Forgets the oldest message if it is proven to have arrived, and the memory for a message from `purse` may be found so:
@@ -218,6 +226,19 @@ mod tests {
         assert_eq!((0..5).filter(|_| kept.forget_acked()).count(), 3);
         assert!(!kept.can_resume_after(2, 0) && kept.can_resume_after(3, 0) && kept.can_resume_after(5, 0));
         assert!(!kept.can_resume_after(6, 0) && kept.can_resume_after(6, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_proves_nothing_for_a_minute_keeps_no_memory_of_others() {
+        let mut kept = ReplayBuffer::default();
+        keep(&mut kept, 3);
+        kept.ping(0);
+        assert!(!kept.forget_acked());
+        tokio::time::advance(SLOW_PONG_DEADLINE).await;
+        assert!(kept.forget_acked() && !kept.can_resume_after(0, 0));
+        assert!(kept.pong(3) && kept.forget_acked() && kept.can_resume_after(3, 0), "it proves something after all");
+        keep(&mut kept, 1);
+        assert!(kept.forget_acked() && !kept.forget_acked(), "the last one is not proven");
     }
 
     #[test]

@@ -126,11 +126,6 @@ impl Clock {
         self.throttled = Some((since, until));
     }
 
-    /// Since when the relay does not read from the connection, if it does not.
-    pub(super) fn throttled_since(&self) -> Option<Instant> {
-        self.throttled.map(|(since, _)| since)
-    }
-
     /// Notes that the relay reads from the connection again.
     pub(super) fn unthrottle(&mut self, now: Instant) {
         self.heard = self.heard_by(now);

@@ -54,6 +54,8 @@ pub(crate) enum Disconnect {
     EmptyFrames,
     /// The client did not finish a message in time.
     Unfinished,
+    /// There was no memory for what the client sends, for too long.
+    NoMemory,
     /// The relay shuts down, or the client gave way to another one.
     Told(CloseRequest),
 }
@@ -65,6 +67,7 @@ impl Disconnect {
             Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(CloseRequest::TakenOver) => LeaveReason::Closed,
             Self::Timeout { .. } => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
+            Self::NoMemory => LeaveReason::Closed,
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
@@ -89,9 +92,12 @@ impl Disconnect {
         match self {
             Self::Timeout { heard } => Some(*heard),
             Self::Closed(Some((CloseCode::Normal | CloseCode::Away, _))) => None,
-            Self::Closed(Some(_)) | Self::HungUp | Self::Lost(_) | Self::Slow | Self::Told(CloseRequest::TakenOver) => {
-                Some(Instant::now())
-            }
+            Self::Closed(Some(_))
+            | Self::HungUp
+            | Self::Lost(_)
+            | Self::Slow
+            | Self::NoMemory
+            | Self::Told(CloseRequest::TakenOver) => Some(Instant::now()),
             _ => None,
         }
     }
@@ -106,6 +112,7 @@ impl Disconnect {
             // A laptop that wakes up must come back: 1008 would tell its client not to.
             Self::Timeout { .. } => (CloseCode::Again, "no sign of life"),
             Self::Slow => (CloseCode::Again, "too slow to read"),
+            Self::NoMemory => (CloseCode::Again, "the relay has no memory for your messages now"),
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
             Self::Refused { retryable: true } | Self::Told(CloseRequest::Denied { retryable: true }) => {
                 (CloseCode::Again, "the room takes nobody just now")
@@ -165,6 +172,7 @@ impl fmt::Display for Disconnect {
             Self::Flood => f.write_str("too many messages"),
             Self::EmptyFrames => f.write_str("too many frames that carry nothing"),
             Self::Unfinished => f.write_str("a message that was not finished"),
+            Self::NoMemory => f.write_str("there was no memory for what it sends"),
             Self::Told(CloseRequest::GaveWay) => f.write_str("idle, and gave way to another client"),
             Self::Told(CloseRequest::TakenOver) => f.write_str("another connection took its place"),
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),

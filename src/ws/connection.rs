@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     is_decodable: bool,
     /// Bytes that are pinned for what has arrived and is not handled yet.
     pinned: u32,
+    /// Since when there is no memory for what it sends, if there is none.
+    lacks_memory_since: Option<Instant>,
     /// Whether the client had more answers to read than it may when that was last looked at.
     has_unread_answers: bool,
 }
@@ -94,6 +96,7 @@ impl Connection {
             rest: read.to_vec(),
             is_decodable: !read.is_empty(),
             pinned: 0,
+            lacks_memory_since: None,
             has_unread_answers: false,
         }
     }
@@ -189,9 +192,11 @@ impl Connection {
             self.has_unread_answers = false;
             if !self.has_memory() {
                 pass.clock.throttle(now, now + MEMORY_PAUSE);
-                let is_over = pass.clock.throttled_since().is_some_and(|since| now >= since + MESSAGE_DEADLINE);
-                break if is_over { Poll::Ready(Disconnect::Unfinished) } else { Poll::Pending };
+                let since = *self.lacks_memory_since.get_or_insert(now);
+                let is_over = now >= since + MESSAGE_DEADLINE;
+                break if is_over { Poll::Ready(Disconnect::NoMemory) } else { Poll::Pending };
             }
+            self.lacks_memory_since = None;
             if let Some(until) = pass.session.rate().next_read(now) {
                 pass.clock.throttle(now, until);
                 break Poll::Pending;

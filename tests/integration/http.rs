@@ -59,7 +59,8 @@ fn files_of_the_page() -> Vec<(String, Vec<u8>)> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path.strip_prefix("web").unwrap().to_str().unwrap().to_owned();
+                // Windows has another separator.
+                let name = path.strip_prefix("web").unwrap().to_str().unwrap().replace('\\', "/");
                 files.push((name, std::fs::read(&path).unwrap()));
             }
         }

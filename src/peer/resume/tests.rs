@@ -213,3 +213,48 @@ async fn a_resume_counts_as_a_join_of_its_address() {
     let refused = client.answer(r#"{"type":"resume","token":"x","received":1}"#);
     assert!(refused.contains("rate_limited") && refused.contains("--address-joins"), "{refused}");
 }
+
+/// The types of these messages, and whom they are about or from.
+fn kinds(heard: &[String]) -> Vec<(String, String)> {
+    let parsed = heard.iter().map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    parsed.map(|one| (text(&one["type"]), text(one.get("from").unwrap_or(&one["id"])))).collect()
+}
+
+fn of(id: &str, kinds: &[&str]) -> Vec<(String, String)> {
+    kinds.iter().map(|kind| ((*kind).to_owned(), id.to_owned())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_back_hears_that_somebody_left_who_came_while_it_was_away() {
+    let hub = hub(Open);
+    let (mut old, resume, _witness) = somebody_and_a_witness(&hub);
+    is_cut(&mut old);
+    let mut visitor = Client::new(&hub, usize::MAX);
+    visitor.says(r#"{"type":"join","room":"r","id":"visitor"}"#).unwrap();
+    let mut new = Client::new(&hub, 0);
+    new.says(&resume).unwrap();
+    visitor.says(r#"{"type":"leave"}"#).unwrap();
+    new.reads_on();
+    // `resumed` has it among the peers.
+    assert_eq!(kinds(&new.hears()[1..]), of("visitor", &["peer_joined", "peer_left"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_came_back_on_another_connection_has_come_and_gone_for_one_that_hears_its_messages() {
+    let hub = hub(Open);
+    let (mut old, resume, _witness) = somebody_and_a_witness(&hub);
+    is_cut(&mut old);
+    let mut visitor = Client::new(&hub, usize::MAX);
+    let joined = visitor.answer(r#"{"type":"join","room":"r","id":"visitor","resume":true}"#);
+    let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+    visitor.says(r#"{"type":"offer","sdp":"v=0","to":"somebody"}"#).unwrap();
+    is_cut(&mut visitor);
+    let back = format!(r#"{{"type":"resume","token":{},"received":1}}"#, joined["resume"]["token"]);
+    let mut visitor = Client::new(&hub, usize::MAX);
+    assert!(visitor.answer(&back).contains(r#""type":"resumed""#));
+    visitor.says(r#"{"type":"leave"}"#).unwrap();
+    let mut new = Client::new(&hub, usize::MAX);
+    new.says(&resume).unwrap();
+    assert_eq!(kinds(&new.hears()[1..]), of("visitor", &["peer_joined", "offer", "peer_left"]));
+}

@@ -54,6 +54,12 @@ impl Client {
         self.socket.texts()
     }
 
+    /// Reads all that comes from now on.
+    pub(in crate::peer) fn reads_on(&self) {
+        self.socket.make_room(usize::MAX);
+        let _ = self.session.outbox().poll_write(&mut task::Context::from_waker(Waker::noop()));
+    }
+
     /// What the relay answers to `text`; empty when it answers nothing.
     pub(in crate::peer) fn answer(&mut self, text: &str) -> String {
         self.says(text).unwrap();
