@@ -21,8 +21,9 @@ use crate::testing::MemorySocket;
 
 const PEOPLE: usize = 4;
 const HOLD: Duration = Duration::from_secs(30);
-/// Bytes of peers' messages that may wait for one client or be kept: little, so that histories reach it.
-const OUTBOX_BYTES: usize = 64 * 1024;
+/// Bytes of peers' messages that may wait for one client or be kept: little, so that histories reach it. But twice as much
+/// holds the errors about all messages of a history, which would otherwise be forgotten before they have arrived.
+const OUTBOX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Clone)]
 enum Operation {
