@@ -236,20 +236,16 @@ impl Locked<'_> {
 
     /// Removes the member with this number because it leaves, or ends its knock. Returns whether the room is closed now.
     pub(super) fn leave(&mut self, serial: u64, reason: LeaveReason) -> bool {
-        let Some(position) = self.state.position(serial) else {
-            self.end_knock(serial);
-            // It may have been removed when nobody else was there.
-            let is_closed = self.state.close_if_empty();
-            if is_closed {
-                self.close_door(reason);
+        if let Some(position) = self.state.position(serial) {
+            // It leaves itself, so nobody has to be told that it is removed.
+            if let Some(member) = self.state.members.get_mut(position) {
+                member.on_removed = None;
             }
-            return is_closed;
-        };
-        // It leaves itself, so nobody has to be told that it is removed.
-        if let Some(member) = self.state.members.get_mut(position) {
-            member.on_removed = None;
+            self.remove(position, reason);
+        } else {
+            // It may have been removed before, when nobody else was there.
+            self.end_knock(serial);
         }
-        self.remove(position, reason);
         let is_closed = self.state.close_if_empty();
         if is_closed {
             self.close_door(reason);

@@ -226,25 +226,16 @@ impl Resumptions {
         let Some(suspended) = &mut state.suspended else { return };
         let told = suspended.membership.tell_away(&mut deferred);
         suspended.rate.charge_replay(deferred.take_deliveries(), 0, Instant::now());
-        if told.is_ok() {
-            return;
-        }
-        state.hold = None;
-        self.end(resumption, &mut state);
-        if let Some(suspended) = state.suspended.take() {
-            self.leave(*suspended, LeaveReason::Timeout);
+        if told.is_err() {
+            self.abandon(resumption, &mut state, LeaveReason::Timeout);
         }
     }
 
     /// Gives a place up if it is still in the hold with this number.
     fn give_up(&self, resumption: &Resumption, number: u64, reason: LeaveReason) {
         let mut state = resumption.lock();
-        if state.hold.take_if(|hold| hold.number == number).is_none() {
-            return;
-        }
-        self.end(resumption, &mut state);
-        if let Some(suspended) = state.suspended.take() {
-            self.leave(*suspended, reason);
+        if state.hold.as_ref().is_some_and(|hold| hold.number == number) {
+            self.abandon(resumption, &mut state, reason);
         }
     }
 
@@ -269,11 +260,19 @@ impl Resumptions {
         OnRemoved::new(move |reason| {
             let mut state = resumption.lock();
             // Another session may have it by now, and learns that it is gone from the room.
-            let Some(suspended) = state.suspended.take() else { return };
-            state.hold = None;
-            resumptions.end(&resumption, &mut state);
-            resumptions.leave(*suspended, reason);
+            if state.suspended.is_some() {
+                resumptions.abandon(&resumption, &mut state, reason);
+            }
         })
+    }
+
+    /// Ends a place that no session has, and leaves its room.
+    fn abandon(&self, resumption: &Resumption, state: &mut State, reason: LeaveReason) {
+        state.hold = None;
+        self.end(resumption, state);
+        if let Some(suspended) = state.suspended.take() {
+            self.leave(*suspended, reason);
+        }
     }
 
     /// Forgets the token. Whoever waits for the place learns that it is gone.

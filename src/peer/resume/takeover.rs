@@ -107,14 +107,10 @@ impl Takeover {
         };
         successor.waker.clone_from(cx.waker());
         self.paid_at = None;
-        if !resumption.has_way_back()
-            && let Some(suspended) = state.suspended.take()
-        {
+        if !resumption.has_way_back() && state.suspended.is_some() {
             // It has ended while the client waited.
-            (state.successor, state.hold) = (None, None);
-            self.resumptions.end(&resumption, &mut state);
-            drop(state);
-            self.resumptions.leave(*suspended, LeaveReason::Timeout);
+            state.successor = None;
+            self.resumptions.abandon(&resumption, &mut state, LeaveReason::Timeout);
             return Poll::Ready(Err(resume_failed()));
         }
         match state.suspended.as_ref().map(|suspended| suspended.rate.missing(now)) {
@@ -179,16 +175,10 @@ impl Drop for Takeover {
             return;
         }
         // The old session has left the place, and the new one does not come: nobody has it.
-        let Some(suspended) = state.suspended.take() else { return };
+        let Some(suspended) = &state.suspended else { return };
         match self.resumptions.quotas.hold(suspended.address.as_ref()) {
-            Some(quota) => {
-                state.suspended = Some(suspended);
-                self.resumptions.hold(&self.resumption, &mut state, quota, Instant::now());
-            }
-            None => {
-                self.resumptions.end(&self.resumption, &mut state);
-                self.resumptions.leave(*suspended, LeaveReason::Timeout);
-            }
+            Some(quota) => self.resumptions.hold(&self.resumption, &mut state, quota, Instant::now()),
+            None => self.resumptions.abandon(&self.resumption, &mut state, LeaveReason::Timeout),
         }
     }
 }
