@@ -1,4 +1,5 @@
-//! A stream to which pages are sent no faster than its address may get them.
+//! The stream of one client that speaks HTTP: its [`Pace`] takes note of it, and pages are sent no faster than its address
+//! may get them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,14 +16,14 @@ use crate::quota::Address;
 /// The least pause between two writes: the resolution of the timer.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// A stream whose bytes count for the address to which they are sent.
+/// A stream of which a [`Pace`] takes note, and whose bytes count for the address to which they are sent.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
     pub(super) inner: S,
     /// None if it is not limited.
     address: Option<Arc<Address>>,
     pause: Option<Pin<Box<Sleep>>>,
-    /// Learns that the relay waits, and not the client.
+    /// Learns what is read and written, and when the relay waits, and not the client.
     pace: Arc<Pace>,
 }
 
@@ -43,32 +44,40 @@ impl<S> Metered<S> {
             self.pause = Some(Box::pin(sleep(missing.max(PAUSE_MIN))));
         }
     }
+}
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+impl<S: AsyncWrite + Unpin> Metered<S> {
+    /// Writes when the address may get more; the pace takes note either way.
+    fn poll_paced(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let turn = self.poll_allowed(cx);
         self.pace.set_throttled(turn.is_pending());
-        turn
-    }
-
-    fn count(&self, written: &Poll<io::Result<usize>>) {
-        if let (Some(address), Poll::Ready(Ok(bytes))) = (&self.address, written) {
+        let written = if turn.is_ready() { write(Pin::new(&mut self.inner), cx) } else { Poll::Pending };
+        if let (Some(address), Poll::Ready(Ok(bytes))) = (&self.address, &written) {
             address.take_page_bytes(*bytes, Instant::now());
         }
+        self.pace.has_written(&written);
+        written
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.pace.has_read();
+        }
+        read
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.count(&written);
-        written
+        self.poll_paced(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -76,10 +85,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.count(&written);
-        written
+        self.poll_paced(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,15 +1,13 @@
 //! How fast a client sends its requests and reads the responses: what `hyper` leaves to its caller.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::limits::{HEAD_DEADLINE, KEEP_ALIVE};
@@ -81,7 +79,16 @@ impl Pace {
         *phase
     }
 
-    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+    /// Notes that the client has sent something.
+    pub(super) fn has_read(&self) {
+        self.change(|phase| match phase {
+            Phase::Rest(_) => Phase::Head(Instant::now()),
+            head => head,
+        });
+    }
+
+    /// Notes what became of a write.
+    pub(super) fn has_written(&self, written: &Poll<io::Result<usize>>) {
         self.is_blocked.store(written.is_pending(), Relaxed);
         if let Poll::Ready(Ok(bytes)) = written {
             self.written.fetch_add(*bytes as u64, Relaxed);
@@ -102,55 +109,11 @@ impl Phase {
     }
 }
 
-/// A stream, or the service that answers the requests on it, of which a [`Pace`] takes note.
+/// A service that answers requests, of which a [`Pace`] takes note.
 #[derive(Debug)]
-pub(super) struct Paced<T> {
-    pub(super) inner: T,
+pub(super) struct Paced<D> {
+    pub(super) inner: D,
     pub(super) pace: Arc<Pace>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.pace.change(|phase| match phase {
-                Phase::Rest(_) => Phase::Head(Instant::now()),
-                head => head,
-            });
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.pace.has_written(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.pace.has_written(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
 }
 
 impl<D: Service<Request<Incoming>>> Service<Request<Incoming>> for Paced<D> {

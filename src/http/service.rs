@@ -95,7 +95,7 @@ where
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
         .serve_connection(
-            TokioIo::new(Paced { inner: Metered::new(stream, address, Arc::clone(&pace)), pace: Arc::clone(&pace) }),
+            TokioIo::new(Metered::new(stream, address, Arc::clone(&pace))),
             Paced { inner: service, pace: Arc::clone(&pace) },
         );
     let mut clock = pin!(sleep(limits::HEAD_DEADLINE));
@@ -129,7 +129,7 @@ where
         debug!(%error, "request failed");
     }
     let parts = connection.into_parts();
-    Some(Served { stream: parts.io.into_inner().inner.inner, read: parts.read_buf, service: parts.service.inner })
+    Some(Served { stream: parts.io.into_inner().inner, read: parts.read_buf, service: parts.service.inner })
 }
 
 /// Ready when the next request is late.
