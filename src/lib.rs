@@ -125,6 +125,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+mod ice;
 #[cfg(feature = "lan")]
 mod lan;
 pub mod limits;

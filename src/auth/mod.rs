@@ -29,10 +29,11 @@ pub(crate) mod webhook;
 use std::net::IpAddr;
 use std::pin::Pin;
 
+use crate::ice::IceServers;
 #[cfg(feature = "auth")]
 use crate::limits;
 use crate::room::names::{PeerId, PeerName, RoomName};
-use crate::room::{ErrorCode, IceServers, Refusal, Role};
+use crate::room::{ErrorCode, Refusal, Role};
 use crate::secret::Secret;
 #[cfg(feature = "auth")]
 use way_back::KeyState;

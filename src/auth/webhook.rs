@@ -19,9 +19,10 @@ use tracing::{info, warn};
 use super::fair_queue::{FairQueue, Ticket};
 use super::http_client::{self, Client};
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest, check_length};
+use crate::ice::IceServers;
 use crate::limits;
+use crate::room::Role;
 use crate::room::names::{PeerId, PeerName};
-use crate::room::{IceServers, Role};
 use crate::secret::Secret;
 
 /// The address of a webhook: `http://` or `https://`, a host, and a path.

@@ -12,11 +12,12 @@ use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
 use crate::budget::Purse;
 use crate::drain::Drain;
+use crate::ice::IceServers;
 use crate::limits::{self, AUTHORIZE_DEADLINE};
 use crate::outbox::{ConnectionId, Outbox, Sender};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
-use crate::room::{IceServers, Rooms};
+use crate::room::Rooms;
 
 /// The settings of what all sessions share.
 #[derive(Debug, Clone)]

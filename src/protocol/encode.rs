@@ -53,10 +53,11 @@ fn encode_signal(signal: &Signal<'_>, from: &PeerId) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ice::IceServers;
     use crate::limits::REF_BYTES;
     use crate::room::ErrorCode;
+    use crate::room::View;
     use crate::room::names::RoomName;
-    use crate::room::{IceServers, View};
 
     #[test]
     fn an_error_has_8_kib_at_most_whatever_its_sentence_says() {

@@ -29,7 +29,6 @@
 #![doc = include_str!("reference.md")]
 
 mod encode;
-mod ice;
 mod parse;
 mod scan;
 
@@ -38,11 +37,11 @@ use std::sync::Arc;
 pub use encode::encode;
 pub use parse::{Parsed, parse};
 
+pub use crate::ice::IceServers;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
-    ErrorCode, Event, HostCommand, IceServers, LeaveReason, NoticeCode, Peer, Refusal, ResumeOffer, Signal, SignalKind,
-    View,
+    ErrorCode, Event, HostCommand, LeaveReason, NoticeCode, Peer, Refusal, ResumeOffer, Signal, SignalKind, View,
 };
 use crate::secret::Secret;
 

@@ -2,7 +2,6 @@
 //! them for the wire: as JSON, the events are the relay's messages of [`protocol`](crate::protocol).
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::ser::SerializeStruct;
@@ -10,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::names::{PeerId, PeerName};
 use super::refusal::Refusal;
+use crate::ice::IceServers;
 use crate::secret::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
@@ -285,13 +285,6 @@ pub enum HostCommand<'a> {
         to: Cow<'a, str>,
     },
 }
-
-/// The STUN and TURN servers that a client may use, as `RTCConfiguration.iceServers` takes them. They are parsed from JSON,
-/// [64 KiB](crate::limits::ICE_SERVERS_BYTES) at most, and what `RTCPeerConnection` refuses (W3C webrtc-pc, RFC 7064, RFC
-/// 7065) is an error.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct IceServers(pub(crate) Arc<Vec<serde_json::Map<String, serde_json::Value>>>);
 
 /// Why a peer is no longer in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

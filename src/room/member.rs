@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::deferred::OnRemoved;
-use super::event::{IceServers, Peer};
+use super::event::Peer;
 use super::names::{PeerId, PeerName};
 use super::rank::Rank;
 use super::role::Role;
+use crate::ice::IceServers;
 use crate::outbox::{ConnectionId, Outbox};
 use crate::secret::Secret;
 

@@ -34,7 +34,7 @@ mod state;
 mod wrong_passwords;
 
 pub(crate) use deferred::{Deferred, OnRemoved};
-pub use event::{Event, HostCommand, IceServers, LeaveReason, NoticeCode, Peer, ResumeOffer, Signal, SignalKind, View};
+pub use event::{Event, HostCommand, LeaveReason, NoticeCode, Peer, ResumeOffer, Signal, SignalKind, View};
 pub(crate) use knocks::Knock;
 pub(crate) use member::PendingMember;
 pub(crate) use refusal::JoinError;

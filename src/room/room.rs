@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use super::deferred::Deferred;
 use super::door::{Door, Knocker};
-use super::event::{Encoder, Event, IceServers, LeaveReason, Peer, ResumeOffer, View};
+use super::event::{Encoder, Event, LeaveReason, Peer, ResumeOffer, View};
 use super::member::{Member, PendingMember};
 use super::names::{LOBBY, PeerId, RoomName};
 use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
+use crate::ice::IceServers;
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{CloseRequest, Outbox, Sender, Topic};
 

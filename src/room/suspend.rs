@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::deferred::{Deferred, OnRemoved};
-use super::event::{Event, IceServers, Peer, ResumeOffer};
+use super::event::{Event, Peer, ResumeOffer};
 use super::member::Member;
 use super::names::PeerId;
 use super::reserve::AWAY;
 use super::room::Locked;
 use super::table::Membership;
+use crate::ice::IceServers;
 use crate::outbox::{Outbox, Replayed, Topic};
 
 /// A member that comes back on another connection.

@@ -9,6 +9,7 @@ use tokio::time::advance;
 
 use super::names::{LOBBY, PeerId, RoomName};
 use super::*;
+use crate::ice::IceServers;
 use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE, MESSAGE_BYTES};
 use crate::protocol::{self, Command};
 use crate::secret::Secret;
