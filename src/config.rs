@@ -3,9 +3,9 @@
 mod error;
 
 use std::ops::RangeInclusive;
-use std::path::Path;
-#[cfg(any(feature = "page", feature = "tls"))]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+#[cfg(feature = "auth")]
+use std::time::Duration;
 
 use hyper::header::HeaderName;
 
@@ -15,12 +15,14 @@ use crate::auth::jwks::JwksSource;
 use crate::auth::webhook::AuthUrl;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
+#[cfg(feature = "auth")]
+use crate::ice::TurnUrl;
+use crate::ice::{CandidatePolicy, IceServers, StunUrl};
 use crate::limits::{self, MEBIBYTE};
 use crate::memory;
 use crate::net::address::ListenAddress;
 #[cfg(feature = "tls")]
 use crate::net::certificate::CertificateFiles;
-use crate::protocol::IceServers;
 use crate::quota::QuotaSettings;
 pub use error::ConfigError;
 
@@ -131,8 +133,27 @@ pub struct Config {
     pub allow_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
-    /// The STUN and TURN servers for clients that join: those that a browser's `RTCPeerConnection` takes.
+    /// The STUN servers for clients that join.
+    pub stun: Vec<StunUrl>,
+    /// The TURN servers for which each client that joins gets credentials of its own, which run out (feature `auth`). They
+    /// need a `turn_secret_file`.
+    #[cfg(feature = "auth")]
+    pub turn: Vec<TurnUrl>,
+    /// Files with the secret that the relay shares with the servers of `turn` (feature `auth`): the first one signs, and the
+    /// others are those that it replaces.
+    #[cfg(feature = "auth")]
+    pub turn_secret_file: Vec<PathBuf>,
+    /// For how long the credentials of `turn` are good (feature `auth`), [10 s](limits::TURN_TTL_MIN) to
+    /// [7 days](limits::TURN_TTL_MAX).
+    #[cfg(feature = "auth")]
+    pub turn_ttl: Duration,
+    /// More STUN and TURN servers for clients that join, with whatever belongs to them: those that a browser's
+    /// `RTCPeerConnection` takes.
     pub ice_servers: IceServers,
+    /// A file with such a list, in JSON.
+    pub ice_servers_file: Option<PathBuf>,
+    /// Which ICE candidates clients should use.
+    pub candidate_policy: CandidatePolicy,
 }
 
 impl Config {
@@ -163,6 +184,9 @@ impl Config {
         if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
             return Err(ConfigError::NullWithHeaders);
         }
+        if let Some(server) = self.ice_servers.stun_with_credentials() {
+            return Err(ConfigError::StunCredentials { server });
+        }
         if self.hold_ms > limits::HOLD_MS_MAX {
             return Err(ConfigError::Hold(self.hold_ms));
         }
@@ -181,6 +205,7 @@ impl Config {
             ("--web", self.web.as_deref()),
             #[cfg(feature = "auth")]
             ("--auth-ca", self.auth_ca.as_deref()),
+            ("--ice-servers", self.ice_servers_file.as_deref()),
         ];
         match paths.iter().find(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
             Some((flag, _)) => Err(ConfigError::EmptyPath { flag }),
@@ -199,19 +224,37 @@ impl Config {
 
     #[cfg(feature = "auth")]
     fn check_auth(&self) -> Result<(), ConfigError> {
-        for (flag, files) in
-            [("--token-secret-file", &self.token_secret_file), ("--token-key-file", &self.token_key_file)]
-        {
+        for (flag, files) in [
+            ("--token-secret-file", &self.token_secret_file),
+            ("--token-key-file", &self.token_key_file),
+            ("--turn-secret-file", &self.turn_secret_file),
+        ] {
             if files.iter().any(|file| file.as_os_str().is_empty()) {
                 return Err(ConfigError::EmptyPath { flag });
             }
         }
+        self.check_turn()?;
         self.check_tokens()?;
         let is_https = self.auth_url.as_ref().is_some_and(AuthUrl::is_https);
         if self.auth_ca.is_some() && !is_https && !self.token_jwks.iter().any(JwksSource::is_https) {
             return Err(ConfigError::NoHttps);
         }
         Ok(())
+    }
+
+    #[cfg(feature = "auth")]
+    fn check_turn(&self) -> Result<(), ConfigError> {
+        match (self.turn.is_empty(), self.turn_secret_file.is_empty()) {
+            (false, true) => return Err(ConfigError::TurnWithoutSecret),
+            (true, false) => return Err(ConfigError::SecretWithoutTurn),
+            (true, true) if self.turn_ttl != limits::TURN_TTL => return Err(ConfigError::TtlWithoutTurn),
+            _ => {}
+        }
+        if (limits::TURN_TTL_MIN..=limits::TURN_TTL_MAX).contains(&self.turn_ttl) {
+            Ok(())
+        } else {
+            Err(ConfigError::TurnTtl(self.turn_ttl))
+        }
     }
 
     /// Whether nobody joins without a token.
@@ -329,7 +372,16 @@ impl Default for Config {
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
             trusted_proxy: Vec::new(),
+            stun: Vec::new(),
+            #[cfg(feature = "auth")]
+            turn: Vec::new(),
+            #[cfg(feature = "auth")]
+            turn_secret_file: Vec::new(),
+            #[cfg(feature = "auth")]
+            turn_ttl: limits::TURN_TTL,
             ice_servers: IceServers::default(),
+            ice_servers_file: None,
+            candidate_policy: CandidatePolicy::All,
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum BindError {
     /// A key of tokens, or the authority of the webhook, cannot be used.
     #[error("{0:#}")]
     Auth(anyhow::Error),
+    /// The secret of the TURN servers, or the file with the list of servers, cannot be used.
+    #[error("{0:#}")]
+    Ice(anyhow::Error),
     /// The folder of the page cannot be used.
     #[error("{0:#}")]
     Page(anyhow::Error),

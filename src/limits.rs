@@ -46,6 +46,17 @@ pub const ICE_SERVERS_BYTES: usize = 64 * 1024;
 /// The longest user name of a TURN server, in bytes: the most that libwebrtc takes, a little below what STUN can carry (RFC
 /// 8489 section 14.3).
 pub const TURN_USERNAME_BYTES: usize = 509;
+/// For how long the credentials of a TURN server are good by default: a call that outlasts them asks for new ones.
+pub const TURN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
+/// The same as a flag says it.
+pub const TURN_TTL_TEXT: &str = "12h";
+/// The shortest time for which they may be good: whoever joins must reach the TURN server in it.
+pub const TURN_TTL_MIN: Duration = Duration::from_secs(10);
+/// The longest: a browser's timer, which asks for new ones, holds 2^31 ms, about 24 days.
+pub const TURN_TTL_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The bytes of a TURN server's secret below which the relay warns, 128 bits: each client is told an HMAC-SHA1 by which it can
+/// try secrets.
+pub const TURN_SECRET_BYTES: usize = 16;
 /// The longest `ref`, in bytes of UTF-8: a UUID with room to spare.
 pub const REF_BYTES: usize = 64;
 /// The longest password of a room, in bytes of UTF-8: a sentence of twenty words. It is compared over this length, so that

@@ -12,7 +12,7 @@ use signaling_relay::cli::descriptors;
 use signaling_relay::cli::environment::FromEnvironment;
 use signaling_relay::cli::log::Log;
 use signaling_relay::cli::signals::{self, Signals};
-use signaling_relay::{Config, Server, limits};
+use signaling_relay::{BindError, Config, Server, limits};
 use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
 
@@ -43,7 +43,12 @@ fn main() -> ExitCode {
         log.push(&format!("error: {}\n", sources.name_in(&format!("{error:#}"))));
     }
     log.finish(limits::LOG_DEADLINE);
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match &result {
+        Ok(()) => ExitCode::SUCCESS,
+        // What a file says that a setting names is a part of the setting.
+        Err(error) if matches!(error.downcast_ref(), Some(BindError::Config(_))) => ExitCode::from(2),
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// The threads that serve, one for each core.

@@ -13,9 +13,7 @@ use crate::auth::keys::KeyRing;
 use crate::auth::settings::AuthSettings;
 #[cfg(feature = "auth")]
 use crate::auth::token::Rules;
-use crate::config::Config;
-#[cfg(feature = "auth")]
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::drain::Shutdown;
 use crate::error::BindError;
 #[cfg(feature = "page")]
@@ -25,6 +23,10 @@ use crate::http::origin::OriginPolicy;
 use crate::http::proxy;
 use crate::http::site::Site;
 use crate::http::trust::TrustPages;
+use crate::ice::IceServers;
+use crate::ice::settings::{IceError, IceSettings};
+#[cfg(feature = "auth")]
+use crate::ice::turn::TurnSigner;
 use crate::net::machine;
 use crate::peer::{Hub, HubSettings, Observer, RelayEvent};
 
@@ -111,7 +113,8 @@ impl RelayBuilder {
             room_capacity: config.room_capacity,
             max_message_bytes: config.max_message_bytes,
             hold: Duration::from_millis(config.hold_ms),
-            ice_servers: config.ice_servers.clone(),
+            ice_servers: open_ice_servers(&config)?,
+            candidate_policy: config.candidate_policy,
             quotas: (&config).into(),
         };
         #[cfg(all(feature = "page", feature = "auth"))]
@@ -136,6 +139,30 @@ impl RelayBuilder {
             keys,
         })
     }
+}
+
+/// The STUN and TURN servers by the settings.
+fn open_ice_servers(config: &Config) -> Result<IceServers, BindError> {
+    let settings = IceSettings {
+        stun: &config.stun,
+        list: &config.ice_servers,
+        file: config.ice_servers_file.as_deref(),
+        policy: config.candidate_policy,
+    };
+    #[cfg(feature = "auth")]
+    let opened = {
+        let (urls, files) = (config.turn.clone(), config.turn_secret_file.clone());
+        let signer = (!urls.is_empty()).then(|| TurnSigner::open(urls, files, config.turn_ttl)).transpose();
+        settings.open(signer.map_err(BindError::Ice)?)
+    };
+    #[cfg(not(feature = "auth"))]
+    let opened = settings.open();
+    opened.map_err(|error| match error {
+        IceError::File(error) => BindError::Ice(error.context("--ice-servers")),
+        IceError::List(error) => ConfigError::IceServers(error).into(),
+        IceError::StunCredentials(server) => ConfigError::StunCredentials { server }.into(),
+        IceError::NoTurn => ConfigError::RelayWithoutTurn.into(),
+    })
 }
 
 impl fmt::Debug for RelayBuilder {
@@ -183,6 +210,13 @@ impl Relay {
             keys.reload();
             self.hub().resumptions.give_up_those_without_a_way_back();
         }
+    }
+
+    /// Reads the files of `turn_secret_file` again, as [`Reloader`](crate::Reloader) does: who joins from now on, comes back or
+    /// asks, gets credentials by the new secret. If one cannot be used, the log says why, and the old secret goes on.
+    #[cfg(feature = "auth")]
+    pub fn reload_turn_secrets(&self) {
+        self.hub().ice_servers.reload();
     }
 
     /// What all its sessions share.

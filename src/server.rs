@@ -272,26 +272,27 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the certificate again, for new connections, and the keys of tokens, for new joins. What cannot be used is in
+    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers. What cannot be used is in
     /// the log, and the old one stays.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
-        let has_keys = self.reload_keys();
-        if self.tls.is_none() && !has_keys {
-            info!("there is no certificate to reload, and no key of tokens");
+        let has_secrets = self.reload_secrets();
+        if self.tls.is_none() && !has_secrets {
+            info!("there is no certificate to reload, and no key of tokens or secret of TURN servers");
         }
     }
 }
 
 impl Reloader {
-    /// Reads the keys of tokens again; returns whether there are any.
-    fn reload_keys(&self) -> bool {
+    /// Reads the keys of tokens, and the secrets of TURN servers, again; returns whether there are any.
+    fn reload_secrets(&self) -> bool {
         #[cfg(feature = "auth")]
         {
             self.relay.reload_token_keys();
-            self.relay.keys.is_some()
+            let has_turn = self.relay.hub().ice_servers.reload();
+            self.relay.keys.is_some() || has_turn
         }
         #[cfg(not(feature = "auth"))]
         false

@@ -1,6 +1,5 @@
 //! The keys that verify tokens, and the files that they are read from.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -13,7 +12,8 @@ use x509_parser::public_key::PublicKey;
 
 use super::KeyState;
 use crate::limits;
-use crate::net::system::{open_own, open_secret};
+use crate::net::read;
+use crate::net::system::open_own;
 
 /// A key that verifies tokens of one algorithm.
 pub(crate) struct Key {
@@ -66,15 +66,14 @@ pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyh
 /// When the file cannot be read, others can read or write it, or the secret is too short.
 pub(crate) fn read_secret(file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = || {
-        let content = read_short(open_secret(file)?, file)?;
-        let secret = content.trim_ascii();
+        let secret = read::secret(file)?;
         let (bytes, least, path) = (secret.len(), limits::SECRET_BYTES_MIN, file.display());
         ensure!(
             bytes >= least,
             "the secret in {path} has {bytes} bytes, and needs {least} at least, so that nobody can guess it; make one \
              with `openssl rand -hex 32`"
         );
-        Ok(secret.to_vec())
+        Ok(secret)
     };
     read().context("--token-secret-file")
 }
@@ -82,7 +81,7 @@ pub(crate) fn read_secret(file: &Path) -> anyhow::Result<Vec<u8>> {
 /// The public keys in a file of `--token-key-file`.
 fn read_public_keys(file: &Path) -> anyhow::Result<Vec<Key>> {
     let read = || {
-        let content = read_short(open_own(file)?, file)?;
+        let content = read::whole(open_own(file)?, file, limits::KEY_FILE_BYTES)?;
         let (mut keys, mut has_certificate) = (Vec::new(), false);
         for item in rustls_pemfile::read_all(&mut content.as_slice()) {
             match item.with_context(|| format!("{} is not PEM", file.display()))? {
@@ -135,13 +134,4 @@ fn public_key(der: &[u8]) -> anyhow::Result<Key> {
         return Ok(Key::unnamed(Algorithm::ES256, DecodingKey::from_ec_der(bytes)));
     }
     bail!("is of a kind that the relay does not know; it may be of P-256 (ES256), RSA (RS256) or Ed25519 (EdDSA)")
-}
-
-fn read_short(file: impl Read, path: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let most = limits::KEY_FILE_BYTES;
-    let read = file.take(most + 1).read_to_end(&mut content);
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    ensure!(content.len() as u64 <= most, "{} is longer than {most} bytes", path.display());
-    Ok(content)
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use hyper::Uri;
 
+use super::time;
 use crate::auth::key::read_secret;
 use crate::auth::token::Claims;
 use crate::limits;
@@ -77,16 +78,9 @@ fn name(text: &str) -> Result<PeerName, String> {
 
 /// Parses a time such as `24h`.
 fn validity(text: &str) -> Result<Duration, String> {
-    let parsed = || {
-        let (unit, seconds) = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)]
-            .into_iter()
-            .find(|(unit, _)| text.ends_with(unit))?;
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        Some(Duration::from_secs(number.checked_mul(seconds)?))
-    };
     let (longest, days) = (limits::INVITE_VALIDITY_MAX, limits::INVITE_VALIDITY_MAX.as_secs() / (24 * 60 * 60));
-    let is_within = |validity: &Duration| !validity.is_zero() && *validity <= longest;
-    parsed().filter(is_within).ok_or_else(|| format!("it is not a time such as 90m, 24h or 7d, {days}d at most"))
+    time::parse(text, Duration::from_secs(1), longest)
+        .ok_or_else(|| format!("it is not a time such as 90m, 24h or 7d, {days}d at most"))
 }
 
 /// Checks the URL of a page, and adds the `/` of an empty path.

@@ -9,6 +9,8 @@ pub mod flags;
 pub mod invite;
 pub mod log;
 pub mod signals;
+#[cfg(feature = "auth")]
+mod time;
 
 /// Whether a terminal of this system shows colours. The console of Windows 10 does only when it is asked to, and that is
 /// done here.

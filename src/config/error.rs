@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+#[cfg(feature = "auth")]
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -70,6 +72,40 @@ pub enum ConfigError {
     #[cfg(feature = "auth")]
     #[error("--auth-url excludes an authorizer of the program's own")]
     TwoAuthorizers,
+    /// There are TURN servers to sign for, and no secret.
+    #[cfg(feature = "auth")]
+    #[error(
+        "--turn needs --turn-secret-file, the secret that the relay shares with the TURN server; a user name and a credential \
+         that stay the same go into --ice-servers"
+    )]
+    TurnWithoutSecret,
+    /// There is a secret of TURN servers, and no such server.
+    #[cfg(feature = "auth")]
+    #[error("--turn-secret-file needs --turn, the URL of the server, such as turn:turn.example:3478")]
+    SecretWithoutTurn,
+    /// There is a time for credentials, and nothing to make them for.
+    #[cfg(feature = "auth")]
+    #[error("--turn-ttl needs --turn and --turn-secret-file")]
+    TtlWithoutTurn,
+    /// Credentials would be good for too short or too long.
+    #[cfg(feature = "auth")]
+    #[error("--turn-ttl is {} s, and must be from 10s to 7d", .0.as_secs())]
+    TurnTtl(Duration),
+    /// A STUN server has credentials, which only a TURN server takes.
+    #[error(
+        "--ice-servers: server {server} of the list has a user name or a credential, and only stun: URLs, which take none: if \
+         it is a TURN server, its URLs begin with turn:"
+    )]
+    StunCredentials {
+        /// Which one, counted from 1.
+        server: usize,
+    },
+    /// The list of STUN and TURN servers in a file is wrong, or all lists together are too long.
+    #[error("--ice-servers: {0}")]
+    IceServers(String),
+    /// Clients should use TURN servers alone, and there is none.
+    #[error("--candidate-policy relay needs a TURN server: give --turn, or one in --ice-servers")]
+    RelayWithoutTurn,
     /// A number outside its range.
     #[error("{flag} is {number}, and must be from {} to {}", range.start(), range.end())]
     Range {

@@ -6,22 +6,14 @@
 //! standards do not, are refused: spaces around a URL, a second query, brackets around what is no IPv6 address, and a
 //! user name or a credential that is no text and no number, which it turns into a text such as `[object Object]`.
 
-use std::net::Ipv6Addr;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::IceServers;
-use crate::limits::{ICE_SERVERS_BYTES, TURN_USERNAME_BYTES};
+use super::{IceServers, url};
+use crate::limits::TURN_USERNAME_BYTES;
 
 impl IceServers {
-    /// The list as JSON.
-    pub fn json(&self) -> String {
-        // This cannot fail: there are only JSON values, and maps with keys that are strings.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
     /// The servers of `list`, if a browser takes them.
     ///
     /// # Errors
@@ -30,13 +22,7 @@ impl IceServers {
         for (index, server) in list.iter().enumerate() {
             check_server(server).map_err(|error| format!("server {} of the list: {error}", index + 1))?;
         }
-        let servers = Self(Arc::new(list));
-        match servers.json().len() {
-            bytes if bytes > ICE_SERVERS_BYTES => {
-                Err(format!("the list is {bytes} bytes of JSON, and must be {ICE_SERVERS_BYTES} at most"))
-            }
-            _ => Ok(servers),
-        }
+        Self::new(list)
     }
 }
 
@@ -62,60 +48,19 @@ fn check_server(server: &Map<String, Value>) -> Result<(), String> {
     for url in urls {
         let Value::String(url) = url else { return Err("\"urls\" must be a text or a list of texts".into()) };
         needs_credential |=
-            check_url(url).map_err(|why| format!("{url:?} is no URL of a STUN or TURN server: {why}"))?;
+            url::check(url).map_err(|why| format!("{url:?} is no URL of a STUN or TURN server: {why}"))?;
     }
     if needs_credential { check_credential(server) } else { Ok(()) }
 }
 
-/// Checks a URL; returns whether its server needs a credential.
-fn check_url(url: &str) -> Result<bool, &'static str> {
-    let (scheme, rest) = url.split_once(':').ok_or("it has no scheme, such as stun:")?;
-    let is_turn = match scheme.to_ascii_lowercase().as_str() {
-        "stun" | "stuns" => false,
-        "turn" | "turns" => true,
-        _ => return Err("its scheme must be stun, stuns, turn or turns"),
+/// The URLs of a server that has been checked.
+pub(super) fn urls(server: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let urls = match server.get("urls") {
+        Some(Value::Array(urls)) => urls.as_slice(),
+        Some(url) => std::slice::from_ref(url),
+        None => &[],
     };
-    let (authority, query) = rest.split_once('?').map_or((rest, None), |(authority, query)| (authority, Some(query)));
-    if let Some(query) = query {
-        let is_known = |transport: &str| transport.eq_ignore_ascii_case("udp") || transport.eq_ignore_ascii_case("tcp");
-        if !is_turn {
-            return Err("only turn: and turns: take a query");
-        }
-        if !query.strip_prefix("transport=").is_some_and(is_known) {
-            return Err("its query must be ?transport=udp or ?transport=tcp");
-        }
-    }
-    check_authority(authority)?;
-    Ok(is_turn)
-}
-
-/// Checks `host` or `host:port`.
-fn check_authority(authority: &str) -> Result<(), &'static str> {
-    if authority.starts_with("//") {
-        return Err("there is no // after the scheme");
-    }
-    if authority.contains('@') {
-        return Err("a user goes into \"username\"");
-    }
-    let port = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']').ok_or("its address has no ]")?;
-            address.parse::<Ipv6Addr>().map_err(|_| "what is between [ and ] is no IPv6 address")?;
-            if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or("after ] comes a port")?) }
-        }
-        None => {
-            let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
-            // A registered name (RFC 3986 section 3.2.2).
-            let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
-            if host.is_empty() || !host.bytes().all(of_name) {
-                return Err("its host is no name and no address");
-            }
-            port
-        }
-    };
-    let is_port =
-        |port: &str| port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    if port.is_none_or(is_port) { Ok(()) } else { Err("its port must be from 1 to 65535") }
+    urls.iter().filter_map(Value::as_str)
 }
 
 fn check_credential(server: &Map<String, Value>) -> Result<(), String> {
@@ -139,6 +84,7 @@ fn check_credential(server: &Map<String, Value>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ICE_SERVERS_BYTES;
 
     /// URLs that Chromium 156 takes in `new RTCPeerConnection({iceServers: [{urls, username: "u", credential: "c"}]})`.
     const TAKEN: [&str; 24] = [

@@ -34,6 +34,7 @@ pub(crate) mod listen;
 pub(crate) mod machine;
 #[cfg(any(feature = "cli", feature = "page"))]
 pub(crate) mod reach;
+pub(crate) mod read;
 // Compiled for tests on other systems too, because it only reads texts.
 #[cfg(any(all(windows, any(feature = "lan", feature = "auth")), test))]
 #[path = "windows/sddl.rs"]

@@ -12,12 +12,12 @@ use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
 use crate::budget::Purse;
 use crate::drain::Drain;
-use crate::ice::IceServers;
+use crate::ice::{CandidatePolicy, IceServers};
 use crate::limits::{self, AUTHORIZE_DEADLINE};
 use crate::outbox::{ConnectionId, Outbox, Sender};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
-use crate::room::Rooms;
+use crate::room::{RoomSettings, Rooms};
 
 /// The settings of what all sessions share.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct HubSettings {
     pub hold: Duration,
     /// The STUN and TURN servers for clients that join.
     pub ice_servers: IceServers,
+    /// Which candidates clients should use.
+    pub candidate_policy: CandidatePolicy,
     /// How much the clients may use.
     pub quotas: QuotaSettings,
 }
@@ -65,6 +67,7 @@ impl Default for HubSettings {
             max_message_bytes: limits::MESSAGE_BYTES,
             hold: Duration::from_millis(limits::HOLD_MS),
             ice_servers: IceServers::default(),
+            candidate_policy: CandidatePolicy::default(),
             quotas: QuotaSettings::default(),
         }
     }
@@ -73,11 +76,13 @@ impl Default for HubSettings {
 impl Hub {
     /// A hub without rooms and connections. `authorizer` decides who may join, and `observer` gets the events.
     pub(crate) fn new(settings: HubSettings, authorizer: Arc<dyn Authorizer>, observer: Option<Observer>) -> Arc<Self> {
-        let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, quotas } = settings;
+        let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, candidate_policy, quotas } = settings;
+        let encode = protocol::encode;
+        let rooms = RoomSettings { capacity: room_capacity, max_message_bytes, candidate_policy, encode };
         let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
         let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
         Arc::new(Self {
-            rooms: Arc::new(Rooms::new(room_capacity, max_message_bytes, protocol::encode)),
+            rooms: Arc::new(Rooms::new(rooms)),
             resumptions: Arc::new(resumptions),
             authorizer,
             ice_servers,

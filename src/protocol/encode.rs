@@ -77,7 +77,7 @@ mod tests {
     fn joined_says_that_a_room_is_locked_or_has_a_password_only_if_that_is_so() {
         let (id, room, ice_servers) = (PeerId::parse("a").unwrap(), RoomName::lobby(), IceServers::default());
         for (is_locked, has_password) in [(false, false), (true, false), (false, true)] {
-            let (id, room, peers, ice_servers) = (&id, &room, &[], &ice_servers);
+            let (id, room, peers, ice_servers) = (&id, &room, &[], &ice_servers.for_client("a"));
             let joined = Event::Joined {
                 view: View {
                     id,
@@ -86,6 +86,7 @@ mod tests {
                     host: id,
                     peers,
                     ice_servers,
+                    candidate_policy: None,
                     max_message_bytes: 1024,
                     is_locked,
                     has_password,

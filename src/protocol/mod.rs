@@ -37,7 +37,7 @@ use std::sync::Arc;
 pub use encode::encode;
 pub use parse::{Parsed, parse};
 
-pub use crate::ice::IceServers;
+pub use crate::ice::{CandidatePolicy, ClientsServers, IceServers, StunUrl, TurnUrl};
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
@@ -54,6 +54,8 @@ pub enum Command<'a> {
     Resume(Result<Resume, Refusal>),
     /// Leave the room.
     Leave,
+    /// Be told of the STUN and TURN servers again, with credentials of now.
+    IceServers,
     /// Relay a signal to one peer or to all others.
     Signal(Signal<'a>),
     /// What only the host of the room may do.

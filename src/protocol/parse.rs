@@ -60,6 +60,7 @@ impl<'a> Envelope<'a> {
             "join" => Ok(Command::Join(self.join())),
             "resume" => Ok(Command::Resume(self.resume())),
             "leave" => Ok(Command::Leave),
+            "ice_servers" => Ok(Command::IceServers),
             "offer" => self.signal(SignalKind::Offer, text.len()),
             "answer" => self.signal(SignalKind::Answer, text.len()),
             "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),

@@ -38,6 +38,7 @@ impl Rooms {
                 continue;
             }
             let (id, sender) = (pending.id.clone(), pending.outbox.sender().clone());
+            let ice_servers = pending.ice_servers.clone();
             let entered = locked.enter(pending, &self.wrong_passwords);
             let is_closed = entered.is_err() && locked.state.close_if_empty();
             drop(locked);
@@ -45,7 +46,7 @@ impl Rooms {
                 self.remove(&room);
             }
             let (serial, knock) = entered?;
-            return Ok((Membership::new(Arc::clone(self), room, id, sender, serial), knock));
+            return Ok((Membership::new(Arc::clone(self), room, id, sender, serial, ice_servers), knock));
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::names::{PeerId, PeerName};
 use super::refusal::Refusal;
-use crate::ice::IceServers;
+use crate::ice::{CandidatePolicy, ClientsServers};
 use crate::secret::Secret;
 
 /// Encodes an event as one frame; none if the protocol of the clients has no message for it.
@@ -31,7 +31,11 @@ pub struct View<'a> {
     /// The other members, oldest first.
     pub peers: &'a [Peer<'a>],
     /// The STUN and TURN servers that it may use.
-    pub ice_servers: &'a IceServers,
+    #[serde(flatten)]
+    pub ice_servers: &'a ClientsServers<'a>,
+    /// Which candidates it should use, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_policy: Option<CandidatePolicy>,
     /// The largest message that it may send, in bytes.
     pub max_message_bytes: usize,
     /// Whether the room is locked.
@@ -70,6 +74,8 @@ pub enum Event<'a> {
         /// The number.
         received: u64,
     },
+    /// The STUN and TURN servers that the client asked for.
+    IceServers(&'a ClientsServers<'a>),
     /// Another peer has lost its connection, and keeps its place for a while.
     PeerAway {
         /// Its id.

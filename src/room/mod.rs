@@ -41,6 +41,7 @@ pub(crate) use refusal::JoinError;
 pub use refusal::{ErrorCode, Refusal};
 pub(crate) use relay::{Blocked, Relayed};
 pub use role::Role;
+pub(crate) use room::RoomSettings;
 pub(crate) use suspend::Returning;
 pub(crate) use table::{Membership, Rooms};
 

@@ -37,7 +37,7 @@ impl State {
     /// others are.
     pub(super) fn check_memory(&self, pending: &PendingMember) -> Result<(), JoinError> {
         let held = self.held.as_ref().filter(|_| self.members.len() == 1).map_or(0, HeldOffer::bytes);
-        let bytes = pending.ice_servers.json().len() + held + (1 + self.members.len()) * NEWCOMER_BYTES;
+        let bytes = pending.ice_servers.bytes() + held + (1 + self.members.len()) * NEWCOMER_BYTES;
         if pending.outbox.sender().purse().has(bytes) { Ok(()) } else { Err(JoinError::NoMemory) }
     }
 

@@ -14,7 +14,7 @@ use super::member::{Member, PendingMember};
 use super::names::{LOBBY, PeerId, RoomName};
 use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
-use crate::ice::IceServers;
+use crate::ice::{CandidatePolicy, ClientsServers};
 use crate::limits::LOBBY_CAPACITY;
 use crate::outbox::{CloseRequest, Outbox, Sender, Topic};
 
@@ -26,11 +26,26 @@ pub(super) struct Room {
     pub(super) capacity: usize,
     /// The largest message in bytes, which its members are told. In this type it costs a room nothing.
     max_message_bytes: u32,
+    /// Which candidates its members should use, if not all.
+    candidate_policy: Option<CandidatePolicy>,
     /// Whether idle members give way to newcomers when the room is full. Everybody who opens the bare URL shares `lobby`;
     /// members of other rooms chose them.
     pub(super) idle_give_way: bool,
     pub(super) encode: Encoder,
     state: Mutex<State>,
+}
+
+/// What all rooms of a relay have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoomSettings {
+    /// The most members; `lobby` has two at most.
+    pub capacity: usize,
+    /// The largest message in bytes, which members are told.
+    pub max_message_bytes: usize,
+    /// Which candidates members should use.
+    pub candidate_policy: CandidatePolicy,
+    /// How events are written.
+    pub encode: Encoder,
 }
 
 /// A room that is locked.
@@ -48,11 +63,18 @@ pub(super) struct Post<'a> {
 
 impl Room {
     /// An empty room. The lobby has at most two members.
-    pub(super) fn new(name: RoomName, capacity: usize, max_message_bytes: usize, encode: Encoder) -> Self {
+    pub(super) fn new(name: RoomName, settings: &RoomSettings) -> Self {
+        let RoomSettings { capacity, max_message_bytes, candidate_policy, encode } = *settings;
         let is_lobby = name.as_str() == LOBBY;
-        let capacity = if is_lobby { LOBBY_CAPACITY.min(capacity) } else { capacity };
-        let max_message_bytes = max_message_bytes.try_into().unwrap_or(u32::MAX);
-        Self { name, capacity, max_message_bytes, idle_give_way: is_lobby, encode, state: Mutex::default() }
+        Self {
+            name,
+            capacity: if is_lobby { LOBBY_CAPACITY.min(capacity) } else { capacity },
+            max_message_bytes: max_message_bytes.try_into().unwrap_or(u32::MAX),
+            candidate_policy: candidate_policy.told(),
+            idle_give_way: is_lobby,
+            encode,
+            state: Mutex::default(),
+        }
     }
 
     /// Locks it. What follows from the changes waits in `deferred` until it is unlocked.
@@ -73,7 +95,7 @@ impl Room {
         member: &'a Member,
         host: &'a PeerId,
         peers: &'a [Peer<'a>],
-        ice_servers: &'a IceServers,
+        ice_servers: &'a ClientsServers<'a>,
     ) -> View<'a> {
         let Peer { id, name, .. } = member.as_peer();
         View {
@@ -83,6 +105,7 @@ impl Room {
             host,
             peers,
             ice_servers,
+            candidate_policy: self.candidate_policy,
             max_message_bytes: self.max_message_bytes as usize,
             is_locked: door.is_some_and(|door| door.is_locked),
             has_password: door.is_some_and(|door| door.password.is_some()),
@@ -153,7 +176,8 @@ impl Locked<'_> {
         let (state, post) = (&*self.state, &mut self.post);
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), state.host()) else { return };
         let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();
-        let view = self.room.view(state.door.as_deref(), newcomer, &host.id, &peers, &ice_servers);
+        let servers = ice_servers.for_client(newcomer.id.as_str());
+        let view = self.room.view(state.door.as_deref(), newcomer, &host.id, &peers, &servers);
         let resume = resume.as_ref().map(|(token, hold_ms)| ResumeOffer { token, hold_ms: *hold_ms });
         let joined = (self.room.encode)(&Event::Joined { view, resume });
         if resume.is_some() {

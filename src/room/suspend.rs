@@ -21,8 +21,6 @@ pub(crate) struct Returning<'a> {
     pub received: u64,
     /// How many of its messages the relay has taken.
     pub taken: u64,
-    /// The STUN and TURN servers for this client.
-    pub ice_servers: &'a IceServers,
     /// The same as when it entered.
     pub resume: ResumeOffer<'a>,
     /// The outbox of its new connection.
@@ -72,7 +70,7 @@ impl Membership {
     /// # Errors
     /// [`PlaceLost`]; then the member has no connection as before.
     pub(crate) fn resume(&mut self, returning: &Returning<'_>, deferred: &mut Deferred) -> Result<Replayed, PlaceLost> {
-        let replayed = self.room.lock(deferred).resume(self.serial, returning)?;
+        let replayed = self.room.lock(deferred).resume(self.serial, &self.ice_servers, returning)?;
         self.sender.charge_to(returning.outbox.sender());
         Ok(replayed)
     }
@@ -129,14 +127,20 @@ impl Locked<'_> {
         }
     }
 
-    fn resume(&mut self, serial: u64, returning: &Returning<'_>) -> Result<Replayed, PlaceLost> {
-        let Returning { received, taken, ice_servers, resume, outbox } = *returning;
+    fn resume(
+        &mut self,
+        serial: u64,
+        ice_servers: &IceServers,
+        returning: &Returning<'_>,
+    ) -> Result<Replayed, PlaceLost> {
+        let Returning { received, taken, resume, outbox } = *returning;
         self.announce_suspended(Some(serial));
         let (position, state) = (self.state.position(serial).ok_or(PlaceLost)?, &mut *self.state);
         let (Some(member), Some(host)) = (state.members.get(position), state.host()) else { return Err(PlaceLost) };
         let others = state.members.iter().filter(|other| other.serial != serial);
         let peers: Vec<Peer<'_>> = others.map(Member::as_peer).collect();
-        let view = self.room.view(state.door.as_deref(), member, &host.id, &peers, ice_servers);
+        let servers = ice_servers.for_client(member.id.as_str());
+        let view = self.room.view(state.door.as_deref(), member, &host.id, &peers, &servers);
         let resumed = (self.room.encode)(&Event::Resumed { view, received: taken, resume }).unwrap_or_default();
         let (id, was_away) = (member.id.clone(), member.is_away);
         let replayed = state.members.get_mut(position).ok_or(PlaceLost)?.resume(outbox, received, resumed)?;

@@ -11,17 +11,16 @@ use dashmap::DashMap;
 use super::deferred::Deferred;
 use super::event::{Encoder, LeaveReason};
 use super::names::{PeerId, RoomName};
-use super::room::Room;
+use super::room::{Room, RoomSettings};
 use super::wrong_passwords::WrongPasswords;
+use crate::ice::{ClientsServers, IceServers};
 use crate::outbox::Sender;
 
 /// The rooms by name. Each has at least one member.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     table: DashMap<RoomName, Arc<Room>>,
-    capacity: usize,
-    max_message_bytes: usize,
-    encode: Encoder,
+    settings: RoomSettings,
     /// The wrong passwords of all rooms.
     pub(super) wrong_passwords: WrongPasswords,
 }
@@ -35,14 +34,15 @@ pub(crate) struct Membership {
     pub(super) sender: Sender,
     /// Its number in the room.
     pub(super) serial: u64,
+    /// The STUN and TURN servers for this member.
+    pub(super) ice_servers: IceServers,
     has_left: bool,
 }
 
 impl Rooms {
-    /// An empty table. Its rooms have at most `capacity` members (`lobby` at most two), tell them that a message has at most
-    /// `max_message_bytes`, and encode events with `encode`.
-    pub(crate) fn new(capacity: usize, max_message_bytes: usize, encode: Encoder) -> Self {
-        Self { table: DashMap::new(), capacity, max_message_bytes, encode, wrong_passwords: WrongPasswords::default() }
+    /// An empty table.
+    pub(crate) fn new(settings: RoomSettings) -> Self {
+        Self { table: DashMap::new(), settings, wrong_passwords: WrongPasswords::default() }
     }
 
     /// How many rooms there are.
@@ -58,12 +58,12 @@ impl Rooms {
 
     /// The encoder of the events in these rooms.
     pub(crate) fn encoder(&self) -> Encoder {
-        self.encode
+        self.settings.encode
     }
 
     /// The room with this name; a new one if there is none.
     pub(super) fn room(&self, name: &RoomName) -> Arc<Room> {
-        let new = || Arc::new(Room::new(name.clone(), self.capacity, self.max_message_bytes, self.encode));
+        let new = || Arc::new(Room::new(name.clone(), &self.settings));
         Arc::clone(&*self.table.entry(name.clone()).or_insert_with(new))
     }
 
@@ -74,8 +74,15 @@ impl Rooms {
 }
 
 impl Membership {
-    pub(super) fn new(rooms: Arc<Rooms>, room: Arc<Room>, id: PeerId, sender: Sender, serial: u64) -> Self {
-        Self { rooms, room, id, sender, serial, has_left: false }
+    pub(super) fn new(
+        rooms: Arc<Rooms>,
+        room: Arc<Room>,
+        id: PeerId,
+        sender: Sender,
+        serial: u64,
+        ice_servers: IceServers,
+    ) -> Self {
+        Self { rooms, room, id, sender, serial, ice_servers, has_left: false }
     }
 
     /// The id that this member has in the room.
@@ -86,6 +93,16 @@ impl Membership {
     /// The room.
     pub(crate) fn room(&self) -> &RoomName {
         &self.room.name
+    }
+
+    /// The most bytes of what [`ice_servers`](Self::ice_servers) has to tell.
+    pub(crate) fn ice_servers_bytes(&self) -> usize {
+        self.ice_servers.bytes()
+    }
+
+    /// The STUN and TURN servers for this member, with credentials of now.
+    pub(crate) fn ice_servers(&self) -> ClientsServers<'_> {
+        self.ice_servers.for_client(self.id.as_str())
     }
 
     /// Leaves the room, and tells the others why.

@@ -9,7 +9,7 @@ use tokio::time::advance;
 
 use super::names::{LOBBY, PeerId, RoomName};
 use super::*;
-use crate::ice::IceServers;
+use crate::ice::{CandidatePolicy, IceServers};
 use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE, MESSAGE_BYTES};
 use crate::protocol::{self, Command};
 use crate::secret::Secret;
@@ -141,7 +141,12 @@ pub(in crate::room) fn visit(rooms: &Arc<Rooms>) -> Result<(), JoinError> {
 }
 
 pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
-    Arc::new(Rooms::new(capacity, MESSAGE_BYTES, protocol::encode))
+    Arc::new(Rooms::new(RoomSettings {
+        capacity,
+        max_message_bytes: MESSAGE_BYTES,
+        candidate_policy: CandidatePolicy::All,
+        encode: protocol::encode,
+    }))
 }
 
 fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {

@@ -35,6 +35,8 @@ mod authority;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
+mod ice;
+#[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod identity;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod lan;

@@ -1,6 +1,5 @@
 //! The code that needs Unix: Unix sockets, systemd's sockets, and the permissions and identity of files.
 
-#[cfg(feature = "tls")]
 pub(crate) mod files;
 pub(crate) mod listener;
 #[cfg(any(feature = "lan", feature = "auth"))]
@@ -10,8 +9,9 @@ pub(crate) mod systemd;
 
 #[cfg(feature = "lan")]
 pub(crate) use files::create_for_owner_only;
+pub(crate) use files::open_file;
 #[cfg(feature = "tls")]
-pub(crate) use files::{file_version, open_file, warn_if_others_can_read};
+pub(crate) use files::{file_version, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;

@@ -1,14 +1,14 @@
 //! The code that needs Windows: addresses of one's own, the owner and the ACL of files; and refusals of what only Unix has.
 
-#[cfg(feature = "tls")]
 pub(crate) mod files;
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) mod own;
 
 #[cfg(feature = "lan")]
 pub(crate) use files::create_for_owner_only;
+pub(crate) use files::open_file;
 #[cfg(feature = "tls")]
-pub(crate) use files::{file_version, open_file, warn_if_others_can_read};
+pub(crate) use files::{file_version, warn_if_others_can_read};
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;
 #[cfg(feature = "auth")]

@@ -24,7 +24,6 @@ use tokio::time::{Instant, sleep_until};
 use super::observer::{Events, RelayEvent};
 use crate::auth::WayBack;
 use crate::drain::Drain;
-use crate::ice::IceServers;
 use crate::limits::{AWAY_AFTER, AWAY_AFTER_HOLDS, HOLD_LEFT, RESUME_WAIT};
 use crate::outbox::Outbox;
 use crate::quota::{Address, HeldPlace, Quotas, RateLimiter};
@@ -51,8 +50,6 @@ pub(crate) struct Resumptions {
 #[derive(Debug)]
 pub(crate) struct Resumption {
     token: Secret,
-    /// The STUN and TURN servers that the client was told when it joined.
-    ice_servers: IceServers,
     /// Until when the client may come back; none if that has no end.
     way_back: Option<WayBack>,
     state: Mutex<State>,
@@ -109,7 +106,6 @@ impl Resumptions {
     pub(crate) fn open(
         &self,
         outbox: &Arc<Outbox>,
-        ice_servers: &IceServers,
         way_back: Option<WayBack>,
     ) -> Result<Option<Arc<Resumption>>, Refusal> {
         if self.hold.is_zero() || way_back.as_ref().is_some_and(WayBack::is_over) {
@@ -118,8 +114,8 @@ impl Resumptions {
         let token =
             random_hex().map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
         let state = State { owner: Arc::downgrade(outbox), ..State::default() };
-        let (secret, ice_servers) = (Secret::new(token.as_str()), ice_servers.clone());
-        let resumption = Arc::new(Resumption { token: secret, ice_servers, way_back, state: Mutex::new(state) });
+        let secret = Secret::new(token.as_str());
+        let resumption = Arc::new(Resumption { token: secret, way_back, state: Mutex::new(state) });
         self.by_token.insert(token.into(), Arc::clone(&resumption));
         Ok(Some(resumption))
     }

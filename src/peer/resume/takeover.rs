@@ -138,8 +138,7 @@ impl Takeover {
         let Self { resumptions, resumption, received, outbox, .. } = self;
         (state.successor, state.hold) = (None, None);
         let resume = ResumeOffer { token: &resumption.token, hold_ms: resumptions.hold_ms() };
-        let (received, taken, ice_servers) = (*received, suspended.taken, &resumption.ice_servers);
-        let returning = Returning { received, taken, ice_servers, resume, outbox };
+        let returning = Returning { received: *received, taken: suspended.taken, resume, outbox };
         let Ok(replayed) = suspended.membership.resume(&returning, deferred) else {
             resumptions.end(resumption, state);
             resumptions.leave(*suspended, LeaveReason::Timeout);

@@ -171,7 +171,7 @@ impl Session {
         let id = grant.id.map_or_else(PeerId::random, Ok).map_err(JoinError::from)?;
         let ice_servers = grant.ice_servers.unwrap_or_else(|| self.hub.ice_servers.clone());
         let resumptions = &self.hub.resumptions;
-        let resumption = if join.resume { resumptions.open(&self.outbox, &ice_servers, grant.way_back)? } else { None };
+        let resumption = if join.resume { resumptions.open(&self.outbox, grant.way_back)? } else { None };
         let pending = PendingMember {
             id,
             is_identified: grant.is_identified,

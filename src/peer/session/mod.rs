@@ -31,7 +31,7 @@ use crate::outbox::{Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
-use crate::room::{Deferred, ErrorCode, Event, HostCommand, Membership, Refusal};
+use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
 use crate::secret::Secret;
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
@@ -200,6 +200,7 @@ impl Session {
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
                 Ok(Command::Join(join)) => self.join_by_message(join, reference, deferred),
                 Ok(Command::Leave) => self.leave_on_purpose(deferred),
+                Ok(Command::IceServers) => self.tell_ice_servers(),
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
                     resume.and_then(|resume| self.resume(&resume, reference, now, waker, deferred))
@@ -259,6 +260,17 @@ impl Session {
     fn command(&mut self, command: &HostCommand<'_>, deferred: &mut Deferred) -> Result<(), Refusal> {
         self.membership()?.command(command, deferred)?;
         self.pay_for_message(deferred);
+        Ok(())
+    }
+
+    /// Answers with the STUN and TURN servers, and credentials of now.
+    fn tell_ice_servers(&mut self) -> Result<(), Refusal> {
+        self.membership()?;
+        let Stage::Joined { membership, .. } = &self.stage else { return Ok(()) };
+        if !self.outbox.sender().purse().has(membership.ice_servers_bytes()) {
+            return Err(JoinError::NoMemory.into());
+        }
+        self.answer(&Event::IceServers(&membership.ice_servers()));
         Ok(())
     }
 

@@ -85,7 +85,7 @@ impl Session {
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
         self.rate.take_join().map_err(JoinRefusal::from)?;
-        if !self.outbox.sender().purse().has(self.hub.ice_servers.json().len() + RESUMED_BYTES) {
+        if !self.outbox.sender().purse().has(self.hub.ice_servers.bytes() + RESUMED_BYTES) {
             return Err(JoinError::NoMemory.into());
         }
         let Resume { token, received } = resume;

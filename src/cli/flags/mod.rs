@@ -1,0 +1,38 @@
+//! The flags of the relay, and the [`Config`] that they make: one file for each part of `--help`.
+
+mod entry;
+mod ice;
+mod listen;
+mod pages;
+mod usage;
+
+use clap::Args;
+
+use crate::config::Config;
+
+/// The flags of the relay.
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    listen: listen::ListenFlags,
+    #[command(flatten)]
+    entry: entry::EntryFlags,
+    #[command(flatten)]
+    ice: ice::IceFlags,
+    #[command(flatten)]
+    pages: pages::PageFlags,
+    #[command(flatten)]
+    usage: usage::UsageFlags,
+}
+
+impl From<Flags> for Config {
+    fn from(flags: Flags) -> Self {
+        let mut config = Self::default();
+        flags.listen.set(&mut config);
+        flags.entry.set(&mut config);
+        flags.ice.set(&mut config);
+        flags.pages.set(&mut config);
+        flags.usage.set(&mut config);
+        config
+    }
+}
