@@ -30,7 +30,7 @@ use crate::limits::ICE_SERVERS_BYTES;
 #[derive(Debug, Clone, Default)]
 pub struct IceServers(Arc<List>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct List {
     servers: Vec<Map<String, Value>>,
     /// The most bytes of JSON that a client is told.
@@ -38,6 +38,17 @@ struct List {
     /// TURN servers with credentials that are made for each client.
     #[cfg(feature = "auth")]
     signer: Option<TurnSigner>,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            bytes: "[]".len(),
+            #[cfg(feature = "auth")]
+            signer: None,
+        }
+    }
 }
 
 /// The servers as one client is told of them.

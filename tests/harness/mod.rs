@@ -18,6 +18,8 @@ pub use client::{AnyStream, Client, connect, get, get_bytes, refusal};
 pub use dice::Dice;
 pub use process::{Process, binary, run};
 pub use relay::TestRelay;
+#[cfg(unix)]
+pub use tools::secret_file;
 pub use tools::{file, text, tool};
 
 /// Longer than anything here takes, even on a busy machine.

@@ -38,3 +38,11 @@ pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     std::fs::write(&path, content).unwrap();
     path
 }
+
+/// The same, which only its owner can read.
+#[cfg(unix)]
+pub fn secret_file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = file(folder, name, content);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    path
+}

@@ -27,7 +27,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 
 use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
-use crate::harness::{self, Process, TestRelay, binary, file, run, soon, text, tool};
+use crate::harness::{self, Process, TestRelay, binary, file, run, secret_file, soon, text, tool};
 
 const SECRET: &str = "correct horse battery staple";
 
@@ -67,13 +67,6 @@ fn hs256(secret: impl AsRef<[u8]>, claims: &Value) -> String {
 /// A token for the room `r`.
 fn good() -> String {
     hs256(SECRET, &claims(json!({})))
-}
-
-/// A file that only its owner can read.
-fn secret_file(folder: &Path, name: &str, secret: impl AsRef<[u8]>) -> PathBuf {
-    let path = file(folder, name, secret);
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-    path
 }
 
 /// A relay that asks for a token with the secret.
@@ -472,7 +465,7 @@ async fn the_lines_of_the_readme_about_tokens_work_as_they_are() {
     let readme = page("README.md");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let start = block(&readme, "sh", "openssl");
+    let start = block(&readme, "sh", "token-secret-file");
     let [secret, start] = start.lines().collect::<Vec<_>>().try_into().unwrap();
     shell(folder, secret);
     let mut command = binary();

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::pages::{block, page};
 use crate::harness::pki::{Pki, shake_hands};
-use crate::harness::{AnyStream, Client, Process, binary, file, get, soon, text};
+use crate::harness::{AnyStream, Client, Process, binary, file, get, secret_file, soon, text};
 
 const PAGE: &str = "scripts/deploy/README.md";
 /// What the printed configurations call the site.
@@ -201,4 +201,109 @@ async fn behind_haproxy_which_finds_the_relay_well() {
     assert!(check.contains("path=\"/\""), "{check}");
     haproxy.pki = Some(pki);
     haproxy.carries_a_call(&mut relay, "/").await;
+}
+
+/// coturn with the printed configuration and this secret, on loopback.
+struct Coturn {
+    port: u16,
+    process: tokio::process::Child,
+}
+
+impl Coturn {
+    async fn start(folder: &Path, secret: &str, more: &str) -> Self {
+        let changes =
+            [("static-auth-secret=SECRET", format!("static-auth-secret={secret}")), ("\nsyslog\n", "\n".into())];
+        let changes = changes.each_ref().map(|(from, to)| (*from, to.as_str()));
+        let printed = page("scripts/deploy/turnserver.conf");
+        let port = free_port();
+        let own = format!(
+            "listening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nlistening-port={port}\nno-tls\nno-dtls\n\
+             pidfile={0}/pid\nlog-file={0}/log\n{more}\n",
+            folder.display()
+        );
+        let configuration = file(folder, "turnserver.conf", with(&printed, &changes) + &own);
+        let process = tokio::process::Command::new("turnserver")
+            .args(["-c", text(&configuration)])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("turnserver");
+        let coturn = Self { port, process };
+        let up = async {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon("coturn", up).await;
+        coturn
+    }
+
+    /// What coturn's own client says that allocates with these credentials and then does this.
+    async fn client(&self, username: &str, credential: &str, arguments: &[&str]) -> String {
+        let port = self.port.to_string();
+        let common = ["-n", "1", "-l", "20", "-u", username, "-w", credential, "-p", &port];
+        let client = tokio::process::Command::new("turnutils_uclient")
+            .args(common)
+            .args(arguments)
+            .arg("127.0.0.1")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_secs(30), client).await.expect("in time").unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+}
+
+#[cfg(feature = "auth")]
+#[tokio::test]
+async fn coturn_takes_the_credentials_of_the_relay_until_they_run_out_and_leads_to_no_network_of_ones_own() {
+    const SECRET: &str = "a-secret-of-coturn-and-the-relay";
+    let folder = tempfile::tempdir().unwrap();
+    let secret = secret_file(folder.path(), "secret", SECRET);
+    let inner = folder.path().join("coturn");
+    std::fs::create_dir(&inner).unwrap();
+    let mut coturn = Coturn::start(&inner, SECRET, "allow-loopback-peers").await;
+    let turn = format!("turn:127.0.0.1:{}", coturn.port);
+    let relay = Process::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--turn",
+        &turn,
+        "--turn-secret-file",
+        text(&secret),
+        "--turn-ttl",
+        "10s",
+    ])
+    .await;
+    let stream = crate::harness::connect(([127, 0, 0, 1], relay.port()).into()).await;
+    let mut client = Client::dial(stream, "ws://localhost/ws", &[]).await.unwrap();
+    let joined = client.join("r").await;
+    let joined_at = std::time::Instant::now();
+    let server = &joined["iceServers"][0];
+    let (username, credential) = (server["username"].as_str().unwrap(), server["credential"].as_str().unwrap());
+    for private in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "172.31.255.255", "192.168.1.1", "224.0.0.1", "0.0.0.0"]
+    {
+        let said = coturn.client(username, credential, &["-c", "-e", private]).await;
+        assert!(said.contains("403 (Forbidden IP)"), "{private}: {said}");
+    }
+    let said = coturn.client(username, "wrong", &["-y"]).await;
+    assert!(said.contains("Cannot complete Allocation"), "{said}");
+    // What is not refused is relayed.
+    coturn.process.kill().await.unwrap();
+    let coturn = Coturn::start(&inner, SECRET, "allow-loopback-peers\nallowed-peer-ip=127.0.0.1").await;
+    let fresh = {
+        client.say(serde_json::json!({"type": "ice_servers"})).await;
+        client.expect("ice_servers").await
+    };
+    let server = &fresh["iceServers"][0];
+    let said =
+        coturn.client(server["username"].as_str().unwrap(), server["credential"].as_str().unwrap(), &["-y"]).await;
+    assert!(said.contains("Total lost packets 0 (0.000000%)"), "{said}");
+    // The first ones have run out by now, or soon: their times are those of the wall.
+    tokio::time::sleep((Duration::from_secs(12)).saturating_sub(joined_at.elapsed())).await;
+    let said = coturn.client(username, credential, &["-y"]).await;
+    assert!(said.contains("Cannot complete Allocation"), "{said}");
 }

@@ -1,7 +1,7 @@
 //! The STUN and TURN servers that clients are told of, and the credentials that are made for each of them.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
@@ -9,23 +9,18 @@ use ring::hmac;
 use serde_json::{Value, json};
 use signaling_relay::{Config, Grant, JoinRequest};
 
+use crate::harness::pages::{block, page};
 use crate::harness::places::resume;
-use crate::harness::{Client, Process, TestRelay, binary, file, run, text};
+use crate::harness::{Client, Process, TestRelay, binary, file, run, secret_file, text};
 
 const TTL: u64 = 3600;
-
-fn secret_file(folder: &Path, secret: &str) -> PathBuf {
-    let path = file(folder, "secret", secret);
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-    path
-}
 
 /// A relay that signs for a TURN server with this secret.
 async fn relay_with(folder: &Path, secret: &str) -> TestRelay {
     TestRelay::start_with(Config {
         stun: vec!["stun:stun.example:3478".parse().unwrap()],
         turn: vec!["turn:turn.example:3478?transport=udp".parse().unwrap(), "turns:turn.example:5349".parse().unwrap()],
-        turn_secret_file: vec![secret_file(folder, secret)],
+        turn_secret_file: vec![secret_file(folder, "secret", secret)],
         turn_ttl: Duration::from_secs(TTL),
         ..Config::default()
     })
@@ -65,7 +60,7 @@ async fn who_joins_asks_or_comes_back_gets_credentials_of_its_own_by_the_secret_
     check_credentials(&joined, "the first secret of the server", "ana");
     check_credentials(&ask(&mut ana).await, "the first secret of the server", "ana");
 
-    secret_file(folder.path(), "the second secret of the server");
+    secret_file(folder.path(), "secret", "the second secret of the server");
     relay.reload();
     let asked = ask(&mut ana).await;
     check_credentials(&asked, "the second secret of the server", "ana");
@@ -77,7 +72,7 @@ async fn who_joins_asks_or_comes_back_gets_credentials_of_its_own_by_the_secret_
     check_credentials(&again.expect("resumed").await, "the second secret of the server", "ana");
 
     // A file that cannot be used changes nothing.
-    secret_file(folder.path(), " \n");
+    secret_file(folder.path(), "secret", " \n");
     relay.reload();
     check_credentials(&ask(&mut again).await, "the second secret of the server", "ana");
     let mut bob = relay.join("r").await;
@@ -114,7 +109,7 @@ async fn a_grant_may_give_a_member_a_list_of_its_own_for_as_long_as_it_stays() {
     let list: signaling_relay::protocol::IceServers = own.to_string().parse().unwrap();
     let config = Config {
         turn: vec!["turn:turn.example".parse().unwrap()],
-        turn_secret_file: vec![secret_file(folder.path(), "the secret of the server")],
+        turn_secret_file: vec![secret_file(folder.path(), "secret", "the secret of the server")],
         ..Config::default()
     };
     let relay = TestRelay::start_as(config, |builder| {
@@ -153,7 +148,8 @@ async fn what_the_flags_name_is_one_list_and_the_policy_is_told_unless_it_is_all
     let arguments = ["--stun", "stun:a.example,stun:b.example", "--ice-servers", text(&list)];
     for (policy, told) in [("all", None), ("lan", Some("lan")), ("relay", Some("relay"))] {
         let relay =
-            Process::start(&[&["--listen", "127.0.0.1:0", "--candidate-policy", policy], &arguments[..]].concat()).await;
+            Process::start(&[&["--listen", "127.0.0.1:0", "--candidate-policy", policy], &arguments[..]].concat())
+                .await;
         let address = ([127, 0, 0, 1], relay.port()).into();
         let stream = crate::harness::connect(address).await;
         let mut client = Client::dial(stream, "ws://localhost/ws", &[]).await.unwrap();
@@ -173,19 +169,14 @@ async fn what_the_flags_name_is_one_list_and_the_policy_is_told_unless_it_is_all
 #[tokio::test]
 async fn a_wrong_setting_ends_the_start_with_a_sentence_that_has_no_secret() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = secret_file(folder.path(), "the secret of the server");
+    let secret = secret_file(folder.path(), "secret", "the secret of the server");
     let list = |name: &str, json: &str| text(&file(folder.path(), name, json)).to_owned();
     let stn = list("stn.json", r#"[{"urls":"stn:h"}]"#);
     let stun = list("stun.json", r#"[{"urls":"stun:h","username":"u","credential":"hidden"}]"#);
     let none = text(&folder.path().join("none.json")).to_owned();
     let readable = file(folder.path(), "readable", "a secret that everybody can read");
     std::fs::set_permissions(&readable, PermissionsExt::from_mode(0o644)).unwrap();
-    let empty = text(&secret_file(&{
-        let inner = folder.path().join("empty");
-        std::fs::create_dir(&inner).unwrap();
-        inner
-    }, "\n"))
-    .to_owned();
+    let empty = text(&secret_file(folder.path(), "empty", "\n")).to_owned();
     let (secret, readable) = (text(&secret), text(&readable));
     for (arguments, code, sentence) in [
         (&["--stun", "turn:h"][..], 2, "needs --turn"),
@@ -221,7 +212,7 @@ async fn a_wrong_setting_ends_the_start_with_a_sentence_that_has_no_secret() {
 #[tokio::test]
 async fn no_credential_is_in_a_log_however_much_is_logged() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = secret_file(folder.path(), "the secret of the server");
+    let secret = secret_file(folder.path(), "secret", "the secret of the server");
     let log = folder.path().join("log");
     let mut command = binary();
     command.env("RUST_LOG", "trace");
@@ -241,4 +232,24 @@ async fn no_credential_is_in_a_log_however_much_is_logged() {
         assert!(!log.contains(told["iceServers"][0]["credential"].as_str().unwrap()), "{log}");
     }
     assert!(!log.contains("the secret of the server"), "{log}");
+}
+
+#[tokio::test]
+async fn the_lines_of_the_readme_work_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = block(&page("README.md"), "sh", "turn-secret-file");
+    let [secret, start] = lines.lines().collect::<Vec<_>>().try_into().unwrap();
+    let made = std::process::Command::new("sh").args(["-c", secret]).current_dir(folder.path()).status().unwrap();
+    assert!(made.success());
+    let (program, flags) = start.split_once(' ').unwrap();
+    assert_eq!(program, "signaling-relay");
+    let mut command = binary();
+    command.current_dir(folder.path()).args(flags.split(' ')).args(["--listen", "127.0.0.1:0"]);
+    let log = folder.path().join("log");
+    let relay = Process::from_command(command, Some(&log)).await;
+    let stream = crate::harness::connect(([127, 0, 0, 1], relay.port()).into()).await;
+    let mut client = Client::dial(stream, "ws://localhost/ws", &[]).await.unwrap();
+    assert_eq!(client.join("r").await["iceServers"].as_array().unwrap().len(), 2);
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(!said.contains("WARN"), "{said}");
 }

@@ -1,8 +1,7 @@
 //! How long those who came with a token may come back to their places: until some time after its `exp`, and not when its key
 //! is gone. Their connections stay.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64URL_NOPAD;
@@ -12,14 +11,7 @@ use signaling_relay::Config;
 use tokio::time::{Instant, advance};
 
 use crate::harness::places::{cannot_come_back, come_back, resume};
-use crate::harness::{Client, TestRelay, file};
-
-/// A file with this secret, which only its owner can read.
-fn secret_file(folder: &Path, name: &str, secret: &str) -> PathBuf {
-    let path = file(folder, name, secret);
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-    path
-}
+use crate::harness::{Client, TestRelay, secret_file};
 
 /// A token of this secret for the room `r`, which expires in so many seconds.
 fn token(secret: &str, seconds: u64) -> String {
