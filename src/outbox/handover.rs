@@ -75,6 +75,10 @@ impl Outbox {
         }
         let mut backlog = old.take_backlog()?;
         let mut state = new.lock();
+        // A write of another task to the new connection may have failed. What comes from now on waits all the same, because
+        // the client may come back for it.
+        state.is_closed = false;
+        state.awaits_writable |= state.error.is_some();
         new.announce_to(&mut state, new.sender(), Topic::Start, resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
         let (again, arrived) = backlog.kept.resume_after(received, unnumbered);

@@ -33,6 +33,7 @@ struct Line {
     taken_below: u64,
     is_indirect: bool,
     is_shut: bool,
+    is_broken: bool,
 }
 
 impl Wire {
@@ -66,6 +67,9 @@ impl Wire {
 impl Sink for Wire {
     fn poll_write(&self, _: &mut Context<'_>, frames: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut line = self.0.lock().unwrap();
+        if line.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         if line.room == 0 {
             return Poll::Pending;
         }
@@ -261,6 +265,25 @@ fn a_frame_that_is_partly_written_ends_before_the_close_frame_of_a_connection_wh
         take_turn(&outbox);
         assert_eq!(wire.taken(), expected);
     }
+}
+
+#[test]
+fn what_is_for_a_client_that_came_back_waits_even_if_a_write_to_its_new_connection_had_failed() {
+    let (_wire, old) = Wire::with_outbox(0);
+    old.keep(None);
+    let away = old.suspend().unwrap();
+    let (wire, new) = Wire::with_outbox(usize::MAX);
+    wire.0.lock().unwrap().is_broken = true;
+    new.announce(new.sender(), Topic::Other, bytes(1));
+    new.flush();
+    assert!(away.hand_over(&new, 0, Bytes::from_static(b"resumed")).is_some());
+    assert_eq!(push(&new, &sender(), 1), Pushed::Queued);
+    assert!(new.poll_write(&mut Context::from_waker(Waker::noop())).is_err());
+    let away = new.suspend().unwrap();
+    let (wire, next) = Wire::with_outbox(usize::MAX);
+    assert!(away.hand_over(&next, 0, Bytes::from_static(b"resumed")).is_some());
+    take_turn(&next);
+    assert_eq!(wire.taken(), b"resumedx");
 }
 
 #[test]

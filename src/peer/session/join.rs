@@ -102,11 +102,7 @@ impl Session {
     /// Asks whether the client may join, and then enters the room, or waits for the decision.
     fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
-        // Each join queues a `joined` and perhaps a held offer: a client that joins repeatedly must read them.
-        if !self.outbox.room_for_join() {
-            let message = "read the messages of your earlier joins first: then join again";
-            return Err(Refusal::new(ErrorCode::Unavailable, message).into());
-        }
+        self.check_reads()?;
         self.rate.take_join()?;
         let said = self.upgrade.as_deref().map(|(said, _)| said);
         let request = JoinRequest {
@@ -129,6 +125,16 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Checks that what the client's earlier joins have queued for it leaves room for more: each queues a `joined` and perhaps
+    /// a held offer, so a client that joins repeatedly must read them.
+    pub(super) fn check_reads(&self) -> Result<(), Refusal> {
+        if self.outbox.room_for_join() {
+            return Ok(());
+        }
+        let message = "read the messages of your earlier joins first: then try again";
+        Err(Refusal::new(ErrorCode::Unavailable, message))
     }
 
     /// Goes on once the authorizer has decided. A refusal is only returned to a join by URL: others hear of it as an

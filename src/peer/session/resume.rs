@@ -84,6 +84,7 @@ impl Session {
         deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
+        self.check_reads()?;
         self.rate.take_join().map_err(JoinRefusal::from)?;
         if !self.outbox.sender().purse().has(self.hub.ice_servers.bytes() + RESUMED_BYTES) {
             return Err(JoinError::NoMemory.into());

@@ -6,7 +6,10 @@ use super::super::HubSettings;
 use super::*;
 use crate::auth::{Authorizer, Denial, Grant, JoinRequest, Open};
 use crate::budget::{Charge, PURSE, Purse};
-use crate::limits::{AWAY_AFTER, BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL};
+use crate::limits::{
+    ANNOUNCED_BYTES, AWAY_AFTER, BYTE_RATE, MESSAGE_BURST, MESSAGE_RATE, PAUSE, REFUSALS, SHARE_MESSAGES, STALL,
+};
+use crate::outbox::Topic;
 use crate::quota::{Admission, QuotaSettings};
 use crate::room::LeaveReason;
 use crate::testing::MemorySocket;
@@ -100,6 +103,24 @@ fn what_needs_a_room_is_refused_outside_of_one() {
         assert!(client.answer(text).contains("not_joined"), "{text}");
     }
     assert!(client.session.joined_as().is_none());
+}
+
+#[tokio::test]
+async fn who_has_not_read_about_earlier_joins_neither_joins_nor_comes_back() {
+    let hub = hub(Open);
+    let mut first = Client::new(&hub, usize::MAX);
+    let joined = first.answer(r#"{"type":"join","room":"r","resume":true}"#);
+    let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+    let resume = serde_json::json!({"type": "resume", "token": joined["resume"]["token"], "received": 1}).to_string();
+    let mut client = Client::new(&hub, usize::MAX);
+    for text in [r#"{"type":"join","room":"r"}"#, &resume] {
+        let outbox = client.session.outbox();
+        let unread = frame::text(ANNOUNCED_BYTES + 1, |frame| frame.resize(ANNOUNCED_BYTES + 1, b' '));
+        outbox.announce(outbox.sender(), Topic::Other, unread);
+        let answer = client.answer(text);
+        assert!(answer.contains(r#""code":"unavailable""#), "{}", answer.trim());
+    }
+    assert!(client.answer(&resume).contains("resumed") || client.session.is_waiting());
 }
 
 #[tokio::test(start_paused = true)]
