@@ -1,7 +1,6 @@
 //! How long those who came with a token may come back to their places: until some time after its `exp`, and not when its key
 //! is gone. Their connections stay.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64URL_NOPAD;
