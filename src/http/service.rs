@@ -58,7 +58,11 @@ where
     let Served { mut stream, read, service } = serve_requests(stream, address, router, &site.hub.drain).await?;
     let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     match upgrade {
-        Some(upgrade) => Some(Upgraded { stream, read, upgrade }),
+        Some(upgrade) => {
+            // That of the connection ends with its requests, and the connection may be that of a proxy, which counts apart.
+            upgrade.admission.succeed(&service.admission);
+            Some(Upgraded { stream, read, upgrade })
+        }
         None => {
             lingering_close(&mut stream).await;
             None

@@ -14,7 +14,7 @@ mod reserve;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
@@ -120,9 +120,9 @@ impl Quotas {
     /// # Errors
     /// [`OverLimit`], if a limit is reached.
     pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, OverLimit> {
-        let mut admission = self.admit_address(ip)?;
+        let admission = self.admit_address(ip)?;
         let before = self.open.fetch_add(1, Relaxed);
-        admission.counts_among_all = true;
+        admission.counts_among_all.store(true, Relaxed);
         if self.max_connections > 0 && before >= self.max_connections {
             return Err(OverLimit::All(self.max_connections));
         }
@@ -135,7 +135,8 @@ impl Quotas {
     }
 
     /// Admits the client at `ip` that asks for a WebSocket. It has an admission already if it is at the other end of the
-    /// `connection`, rather than behind a proxy there or another HTTP server.
+    /// `connection`, rather than behind a proxy there or another HTTP server. Behind a proxy it counts for its address now,
+    /// and among all when it [has the connection](Admission::succeed).
     ///
     /// # Errors
     /// [`OverLimit`], if a limit is reached.
@@ -159,7 +160,8 @@ impl Quotas {
         let is_pinned = purse.pin(limits::CONNECTION_BYTES);
         let is_over_memory = !is_pinned || !purse.has(limits::HTTP_BYTES);
         purse.give_back();
-        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all: false, is_pinned, purse };
+        let counts_among_all = AtomicBool::new(false);
+        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all, is_pinned, purse };
         if exceeds {
             return Err(OverLimit::Connections(most));
         }
@@ -304,7 +306,8 @@ fn connections_within(descriptors: Option<usize>) -> usize {
 pub(crate) struct Admission {
     quotas: Arc<Quotas>,
     address: Option<Arc<Address>>,
-    counts_among_all: bool,
+    /// Whether it counts among all: one admission of each connection does.
+    counts_among_all: AtomicBool,
     /// Whether the memory of the connection itself is pinned.
     is_pinned: bool,
     /// What the connection pins is charged to it.
@@ -320,6 +323,14 @@ impl Admission {
     /// The purse to which is charged what the connection pins.
     pub(crate) fn purse(&self) -> &Arc<Purse> {
         &self.purse
+    }
+
+    /// Counts among all in the place of `earlier`, which ends although its connection goes on, with this client. The two may
+    /// be the same one.
+    pub(crate) fn succeed(&self, earlier: &Self) {
+        if earlier.counts_among_all.swap(false, Relaxed) {
+            self.counts_among_all.store(true, Relaxed);
+        }
     }
 
     /// Whether a line about this client may be logged.
@@ -359,7 +370,7 @@ impl Drop for Admission {
             self.purse.unpin(limits::CONNECTION_BYTES);
         }
         self.purse.give_back();
-        if self.counts_among_all {
+        if *self.counts_among_all.get_mut() {
             quotas.open.fetch_sub(1, Relaxed);
         }
         let Some(address) = &self.address else { return };

@@ -86,6 +86,27 @@ async fn a_client_behind_a_proxy_counts_by_its_own_address_and_once_among_all() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_behind_a_proxy_counts_among_all_until_it_ends_and_not_only_until_the_requests_do() {
+    let quotas = quotas(QuotaSettings { max_connections: Some(2), ..QuotaSettings::default() });
+    let open = || quotas.open.load(Relaxed);
+    let (proxy, other) = (quotas.admit(None).unwrap(), admit(&quotas, HOME).unwrap());
+    let client = quotas.admit_client(Some(&proxy), Some("192.0.2.2".parse().unwrap())).unwrap();
+    client.succeed(&proxy);
+    drop(proxy);
+    assert_eq!(open(), 2);
+    assert_eq!(quotas.admit(None).unwrap_err(), OverLimit::All(2));
+    drop(client);
+    assert_eq!(open(), 1);
+    // Without a proxy it is the same one.
+    let client = quotas.admit_client(Some(&other), Some(HOME.parse().unwrap())).unwrap();
+    client.succeed(&other);
+    drop(other);
+    assert_eq!(open(), 1);
+    drop(client);
+    assert_eq!(open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_without_a_proxy_has_its_admission_already() {
     let quotas = quotas(QuotaSettings { address_connections: 1, ..QuotaSettings::default() });
     let connection = admit(&quotas, HOME).unwrap();

@@ -163,6 +163,25 @@ async fn a_trusted_proxy_does_not_count_and_the_clients_that_it_names_do() {
     soon("the place of the first", again).await;
 }
 
+#[tokio::test]
+async fn websockets_behind_a_trusted_proxy_count_among_all_until_they_end() {
+    let trusted_proxy = vec!["127.0.0.1".parse().unwrap()];
+    let relay = TestRelay::start_with(Config { max_connections: Some(2), trusted_proxy, ..Config::default() }).await;
+    let one = upgrade_from(&relay, "198.51.100.1").await.unwrap();
+    let mut two = upgrade_from(&relay, "198.51.100.2").await.unwrap();
+    // They are in use, so the requests by which they began have ended.
+    two.join("r").await;
+    let (status, said, _) = refused(upgrade_from(&relay, "198.51.100.3").await);
+    assert!(status == 503 && said.contains("--max-connections"), "{status} {said}");
+    one.close().await;
+    let again = async {
+        while upgrade_from(&relay, "198.51.100.3").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the place of the first", again).await;
+}
+
 /// A relay whose clients come by pipes from one address, with these limits.
 fn in_memory(config: Config) -> TestRelay {
     TestRelay::in_memory(config)
