@@ -192,7 +192,9 @@ impl Quotas {
     pub(crate) fn hold(self: &Arc<Self>, address: Option<&Arc<Address>>) -> Option<HeldPlace> {
         let held = self.held.fetch_add(1, Relaxed) + 1;
         let at_address = address.map_or(0, |address| address.held.fetch_add(1, Relaxed) + 1);
-        let memory = address.map_or(&self.others, |address| &address.memory).purse().charge(limits::OWN_PLACE_BYTES);
+        let purse = address.map_or(&self.others, |address| &address.memory).purse();
+        let memory = purse.charge(limits::OWN_PLACE_BYTES);
+        purse.close();
         let is_over_memory = memory.is_none();
         let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned(), _memory: memory };
         let (most, most_at_address) = (self.max_connections, self.rules.connections);
@@ -369,7 +371,7 @@ impl Drop for Admission {
         if self.is_pinned {
             self.purse.unpin(limits::CONNECTION_BYTES);
         }
-        self.purse.give_back();
+        self.purse.close();
         if *self.counts_among_all.get_mut() {
             quotas.open.fetch_sub(1, Relaxed);
         }

@@ -345,6 +345,20 @@ async fn an_address_that_has_pinned_its_memory_gets_no_connection_and_no_place_u
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_held_place_whose_connection_is_gone_pins_what_it_needs_and_no_lump() {
+    let quotas = quotas(QuotaSettings::default());
+    let home = admit(&quotas, HOME).unwrap();
+    let address = Arc::clone(home.address().unwrap());
+    let (kept, written) = (home.purse().charge(3_000).unwrap(), home.purse().charge(9_000).unwrap());
+    let place = quotas.hold(Some(&address)).unwrap();
+    drop(home);
+    drop(written);
+    assert_eq!(address.memory.used(), kept.bytes() + limits::OWN_PLACE_BYTES);
+    drop((place, kept));
+    assert_eq!(address.memory.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn tls_pins_memory_while_the_charge_of_its_handshake_lives() {
     let settings = QuotaSettings { address_upgrades: 0, address_memory: MEBIBYTE, ..QuotaSettings::default() };
     let quotas = quotas(settings);
