@@ -168,7 +168,7 @@ pub const ADDRESSES: usize = 65_536;
 /// How often the relay forgets addresses that are idle and whose limits are all unused again.
 pub const ADDRESS_SWEEP: Duration = Duration::from_secs(10);
 /// Lines of the log about one address that may be written at once: 256 connections that begin, join and end, and some
-/// refusals.
+/// refusals. All clients that have no address, such as those of a proxy on a Unix socket that says none, count as one.
 pub const ADDRESS_LINES: u32 = 900;
 /// Lines of the log about one address each minute beyond that: a client that reconnects without end writes 10 KB a
 /// minute.

@@ -4,7 +4,8 @@
 //! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
 //!
 //! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and
-//! the own address of a trusted proxy does not count: neither is limited.
+//! the own address of a trusted proxy does not count: neither is limited, but in how many lines of the log are about
+//! them, which all of them share.
 
 mod address;
 mod bucket;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(crate) use address::{Address, Network};
 use address::{Ration, Rules};
@@ -88,8 +89,10 @@ pub(crate) struct Quotas {
     addresses: DashMap<Network, Arc<Address>>,
     /// When the table was last swept, in nanoseconds of the rules' clock.
     swept: AtomicU64,
-    /// The lines of the log about connections beyond the limit of all.
+    /// The lines of the log about connections that are refused because of what all use.
     lines: Ration,
+    /// The lines of the log about clients that have no address that is limited: as many as about one address.
+    lines_without_address: Ration,
     refusals: Arc<Semaphore>,
     health_checks: Arc<Semaphore>,
     reserve: Arc<Reserve>,
@@ -109,6 +112,7 @@ impl Quotas {
             addresses: DashMap::new(),
             swept: AtomicU64::new(0),
             lines: Ration::default(),
+            lines_without_address: Ration::default(),
             refusals: Arc::new(Semaphore::new(limits::REFUSED_AT_ONCE)),
             health_checks: Arc::new(Semaphore::new(limits::HEALTH_CHECKS)),
             reserve: Arc::default(),
@@ -212,17 +216,30 @@ impl Quotas {
     pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, over: OverLimit) -> bool {
         let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
         match (over, address()) {
-            (OverLimit::All(_), _) => match self.lines.take(&self.rules) {
-                Some(0) => true,
-                Some(lines) => {
-                    warn!(lines, "left out lines about refused connections");
-                    true
-                }
-                None => false,
-            },
+            (OverLimit::All(_), _) => self.may_log_of_all(),
             (_, Some(address)) => address.may_log(),
-            (_, None) => true,
+            // It is remembered no longer, so it is not its own use that refuses it.
+            (_, None) if ip.is_some() => self.may_log_of_all(),
+            (_, None) => self.may_log_about(None),
         }
+    }
+
+    fn may_log_of_all(&self) -> bool {
+        let left_out = self.lines.take(&self.rules);
+        if let Some(lines @ 1..) = left_out {
+            warn!(lines, "left out lines about refused connections");
+        }
+        left_out.is_some()
+    }
+
+    /// Whether a line about a client of `address` may be logged. Those who have none share their lines.
+    pub(crate) fn may_log_about(&self, address: Option<&Arc<Address>>) -> bool {
+        let Some(address) = address else {
+            let left_out = self.lines_without_address.take(&self.rules);
+            say_left_out_without_address(left_out.unwrap_or_default());
+            return left_out.is_some();
+        };
+        address.may_log()
     }
 
     /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
@@ -258,6 +275,7 @@ impl Quotas {
     /// Says in the log what was left out and not said yet.
     pub(crate) fn report_left_out(&self) {
         self.addresses.iter().for_each(|address| address.say_left_out(address.lines.left_out.swap(0, Relaxed)));
+        say_left_out_without_address(self.lines_without_address.left_out.swap(0, Relaxed));
     }
 
     fn forget_if_unused(&self, address: &Address) {
@@ -291,6 +309,12 @@ impl Quotas {
         if idle > limits::ADDRESSES / 2 {
             self.addresses.retain(|_, address| address.is_in_use());
         }
+    }
+}
+
+fn say_left_out_without_address(lines: u64) {
+    if lines > 0 {
+        info!(lines, "left out lines about clients without an address of their own");
     }
 }
 
@@ -337,7 +361,7 @@ impl Admission {
 
     /// Whether a line about this client may be logged.
     pub(crate) fn may_log(&self) -> bool {
-        self.address().is_none_or(|address| address.may_log())
+        self.quotas.may_log_about(self.address())
     }
 
     /// Counts an upgrade.

@@ -234,11 +234,26 @@ async fn lines_about_refusals_are_rationed_by_address_and_those_about_a_full_rel
     let ip = |text: &str| Some(text.parse().unwrap());
     let lines = |ip, over| (0..10_000).filter(|_| quotas.may_log_refusal(ip, over)).count();
     let most = limits::ADDRESS_LINES as usize;
-    assert_eq!(lines(ip("192.0.2.2"), OverLimit::Connections(1)), 10_000, "it has no connection");
     let _home = admit(&quotas, HOME).unwrap();
     assert_eq!(lines(ip(HOME), OverLimit::Connections(1)), most);
     assert_eq!(lines(ip(HOME), OverLimit::All(1)), most);
     assert_eq!(lines(ip("192.0.2.2"), OverLimit::All(1)), 0);
+    assert_eq!(lines(ip("192.0.2.2"), OverLimit::Memory), 0, "it has no connection, so the memory is that of all");
+    assert_eq!(lines(None, OverLimit::Memory), most);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_without_an_address_share_the_lines_of_one() {
+    let quotas = quotas(QuotaSettings::default());
+    let (one, other) = (quotas.admit(None).unwrap(), quotas.admit(None).unwrap());
+    let lines = |count: usize| (0..count).filter(|_| one.may_log() || other.may_log()).count();
+    assert_eq!(lines(10_000), limits::ADDRESS_LINES as usize);
+    assert!(admit(&quotas, HOME).unwrap().may_log());
+    let left_out = 2 * (10_000 - limits::ADDRESS_LINES);
+    let said = testing::log_of(|| quotas.report_left_out());
+    assert!(said.contains("clients without an address") && said.contains(&format!("lines={left_out}")), "{said}");
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(lines(10_000), limits::ADDRESS_LINES_A_MINUTE as usize);
 }
 
 #[tokio::test(start_paused = true)]
