@@ -87,6 +87,8 @@ pub(crate) struct Quotas {
     /// The places in all that are held for clients whose connections are lost.
     held: AtomicUsize,
     addresses: DashMap<Network, Arc<Address>>,
+    /// The memory of that table is charged to it.
+    table: Arc<Purse>,
     /// When the table was last swept, in nanoseconds of the rules' clock.
     swept: AtomicU64,
     /// The lines of the log about connections that are refused because of what all use.
@@ -102,9 +104,14 @@ impl Quotas {
     /// These limits, with nothing used.
     pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
         let budget = Budget::new(settings.memory, settings.address_memory);
+        let others = budget.nobody();
+        let table = others.purse();
+        // So that it keeps nothing of what it gets back: it is used seldom.
+        table.close();
         Arc::new(Self {
             rules: Arc::new(Rules::new(settings, Instant::now())),
-            others: budget.nobody(),
+            others,
+            table,
             budget,
             max_connections: settings.max_connections.unwrap_or_else(|| connections_within(system::descriptor_limit())),
             open: AtomicUsize::new(0),
@@ -177,8 +184,10 @@ impl Quotas {
         self.sweep_if_due();
         let network = Network::from(ip);
         let entry = self.addresses.entry(network);
-        let address =
-            entry.or_insert_with(|| Arc::new(Address::new(network, Arc::clone(&self.rules), self.budget.address())));
+        let address = entry.or_insert_with(|| {
+            let own = self.table.charge_anyway(limits::ADDRESS_ENTRY_BYTES);
+            Arc::new(Address::new(network, Arc::clone(&self.rules), self.budget.address(), own))
+        });
         // While the entry is locked, so that it is not removed before.
         address.connections.fetch_add(1, Relaxed);
         Arc::clone(&*address)

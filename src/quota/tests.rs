@@ -206,6 +206,23 @@ async fn the_table_is_bounded_however_many_addresses_come_and_go_and_those_with_
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_memory_of_the_table_counts_among_all_and_for_no_address() {
+    let entry = size_of::<Network>() + size_of::<usize>() + size_of::<Address>() + size_of::<Account>();
+    // The table may be half empty, and two counts belong to each.
+    let most = entry + size_of::<Network>() + size_of::<usize>() + 4 * size_of::<usize>();
+    assert!(most <= limits::ADDRESS_ENTRY_BYTES, "{most}");
+    let quotas = quotas(QuotaSettings::default());
+    let come_and_go = |numbers: std::ops::Range<usize>| {
+        numbers.for_each(|number| quotas.admit(Some(numbered(number))).unwrap().take_upgrade().unwrap());
+    };
+    come_and_go(0..1_000);
+    let counted = 1_000 * limits::ADDRESS_ENTRY_BYTES;
+    assert!((counted..counted + crate::budget::LUMP).contains(&quotas.pinned()), "{}", quotas.pinned());
+    advance(limits::ADDRESS_SWEEP).await;
+    assert_eq!((quotas.addresses(), quotas.pinned()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_as_many_idle_addresses_as_the_table_holds_survive_a_sweep_and_of_more_none() {
     const HALF: usize = limits::ADDRESSES / 2;
     let quotas = quotas(QuotaSettings::default());
