@@ -164,7 +164,7 @@ impl Quotas {
     }
 
     fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, OverLimit> {
-        let address = ip.map(|ip| self.address(ip));
+        let address = ip.map(|ip| self.address(ip, 1));
         let most = self.rules.connections;
         let exceeds = address.as_ref().is_some_and(|address| most > 0 && address.connections.load(Relaxed) > most);
         let purse = address.as_ref().map_or(&self.others, |address| &address.memory).purse();
@@ -179,8 +179,13 @@ impl Quotas {
         if is_over_memory { Err(OverLimit::Memory) } else { Ok(admission) }
     }
 
-    /// What the clients at `ip` use, with one more connection.
-    fn address(&self, ip: IpAddr) -> Arc<Address> {
+    /// What the clients at `ip` use, where one of them has asked for a page by the connection of a proxy.
+    pub(crate) fn visitor(&self, ip: IpAddr) -> Arc<Address> {
+        self.address(ip, 0)
+    }
+
+    /// What the clients at `ip` use, with so many more connections.
+    fn address(&self, ip: IpAddr, connections: u32) -> Arc<Address> {
         self.sweep_if_due();
         let network = Network::from(ip);
         let entry = self.addresses.entry(network);
@@ -189,7 +194,7 @@ impl Quotas {
             Arc::new(Address::new(network, Arc::clone(&self.rules), self.budget.address(), own))
         });
         // While the entry is locked, so that it is not removed before.
-        address.connections.fetch_add(1, Relaxed);
+        address.connections.fetch_add(connections, Relaxed);
         Arc::clone(&*address)
     }
 

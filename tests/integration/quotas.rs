@@ -196,6 +196,27 @@ async fn dial_from(relay: &TestRelay, address: &str) -> Result<Client<DuplexStre
 }
 
 #[tokio::test(start_paused = true)]
+async fn pages_that_a_trusted_proxy_fetches_count_for_its_client() {
+    let trusted_proxy = vec!["127.0.0.1".parse().unwrap()];
+    let relay = in_memory(Config { address_bytes: 1_000 * limits::PAGE_SHARE, trusted_proxy, ..Config::default() });
+    let fetch = async |address: &str| {
+        let headers = format!("X-Forwarded-For: {address}\r\nConnection: close\r\n");
+        relay.raw(&format!("GET /healthz HTTP/1.1\r\nHost: relay\r\n{headers}\r\n")).await.len()
+    };
+    let burst = 1_000 * limits::ADDRESS_BYTES_BURST_SECONDS as usize;
+    let (begun, mut sent) = (Instant::now(), 0);
+    while sent < 2 * burst {
+        sent += fetch("198.51.100.1").await;
+    }
+    assert!(begun.elapsed() > Duration::from_millis((burst - 1_000) as u64), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    fetch("198.51.100.2").await;
+    assert!(begun.elapsed() < Duration::from_millis(10), "another client has its own rate");
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(relay.relay.addresses(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn upgrades_beyond_the_rate_are_refused_with_429_until_they_have_refilled() {
     let relay = in_memory(Config { address_upgrades: 1, ..Config::default() });
     for _ in 0..10 {
