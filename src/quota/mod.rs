@@ -8,6 +8,7 @@
 //! them, which all of them share.
 
 mod address;
+mod admission;
 mod bucket;
 mod over_limit;
 mod rate;
@@ -24,12 +25,13 @@ use tracing::{info, warn};
 
 pub(crate) use address::{Address, Network};
 use address::{Ration, Rules};
+pub(crate) use admission::{Admission, HeldPlace};
 use over_limit::RefusalRoom;
 pub(crate) use over_limit::{OverLimit, RefusalPermit};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 use reserve::Reserve;
 
-use crate::budget::{Account, Budget, Charge, Purse};
+use crate::budget::{Account, Budget, Purse};
 use crate::limits::{self, MEBIBYTE};
 use crate::net::info::ConnectionInfo;
 use crate::net::system;
@@ -339,103 +341,6 @@ fn connections_within(descriptors: Option<usize>) -> usize {
         .min(descriptors.saturating_sub(limits::SPARE_DESCRIPTORS));
     // A process with so few descriptors serves some connections, and waits for descriptors now and then.
     most.max(descriptors / 2).max(1)
-}
-
-/// One client that is admitted, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    quotas: Arc<Quotas>,
-    address: Option<Arc<Address>>,
-    /// Whether it counts among all: one admission of each connection does.
-    counts_among_all: AtomicBool,
-    /// Whether the memory of the connection itself is pinned.
-    is_pinned: bool,
-    /// What the connection pins is charged to it.
-    purse: Arc<Purse>,
-}
-
-impl Admission {
-    /// The client's address; none if that is not limited.
-    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
-        self.address.as_ref()
-    }
-
-    /// The purse to which is charged what the connection pins.
-    pub(crate) fn purse(&self) -> &Arc<Purse> {
-        &self.purse
-    }
-
-    /// Counts among all in the place of `earlier`, which ends although its connection goes on, with this client. The two may
-    /// be the same one.
-    pub(crate) fn succeed(&self, earlier: &Self) {
-        if earlier.counts_among_all.swap(false, Relaxed) {
-            self.counts_among_all.store(true, Relaxed);
-        }
-    }
-
-    /// Whether a line about this client may be logged.
-    pub(crate) fn may_log(&self) -> bool {
-        self.quotas.may_log_about(self.address())
-    }
-
-    /// Counts an upgrade.
-    ///
-    /// # Errors
-    /// [`OverLimit`], if there were too many.
-    pub(crate) fn take_upgrade(&self) -> Result<(), OverLimit> {
-        self.address()
-            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
-    }
-
-    /// Counts a TLS handshake, and until the charge is dropped the memory of TLS.
-    ///
-    /// # Errors
-    /// [`OverLimit`], if there were too many, or there is no memory.
-    pub(crate) fn take_handshake(&self) -> Result<Charge, OverLimit> {
-        if let Some(address) = self.address() {
-            address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes)?;
-        }
-        self.purse.charge(limits::TLS_BYTES).ok_or(OverLimit::Memory)
-    }
-
-    fn network(&self) -> Option<Network> {
-        self.address.as_ref().map(|address| address.network)
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        let quotas = &self.quotas;
-        if self.is_pinned {
-            self.purse.unpin(limits::CONNECTION_BYTES);
-        }
-        self.purse.close();
-        if *self.counts_among_all.get_mut() {
-            quotas.open.fetch_sub(1, Relaxed);
-        }
-        let Some(address) = &self.address else { return };
-        address.connections.fetch_sub(1, Relaxed);
-        quotas.forget_if_unused(address);
-        quotas.sweep_if_due();
-    }
-}
-
-/// A place that is held for a client whose connection is lost, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct HeldPlace {
-    quotas: Arc<Quotas>,
-    address: Option<Arc<Address>>,
-    _memory: Option<Charge>,
-}
-
-impl Drop for HeldPlace {
-    fn drop(&mut self) {
-        self.quotas.held.fetch_sub(1, Relaxed);
-        if let Some(address) = &self.address {
-            address.held.fetch_sub(1, Relaxed);
-            self.quotas.forget_if_unused(address);
-        }
-    }
 }
 
 #[cfg(test)]
