@@ -310,6 +310,11 @@ pub const INVITE_VALIDITY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60
 /// (a token and the headers, 24 KiB, and six times that if JSON escapes all of it), and the head and the body of the answer
 /// ([`WEBHOOK_BYTES`] each), 9 MiB for all.
 pub const WEBHOOK_REQUESTS: usize = 32;
+/// Questions to the webhook that are on their way although whoever asked is gone; beyond that nobody is asked about until some
+/// are answered. The webhook works on them all the same, so it has this and [`WEBHOOK_REQUESTS`] at once at most.
+pub const WEBHOOK_ABANDONED: usize = 96;
+/// The same of one address.
+pub const WEBHOOK_ABANDONED_OF_LINE: usize = 16;
 /// Questions to the webhook that are on their way or wait for their turn; further joins are `unavailable` at once. Each has a
 /// token and the headers of the upgrade (24 KiB at most), which are charged to the address of the client.
 pub const WEBHOOK_WAITING: usize = 1024;
