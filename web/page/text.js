@@ -236,10 +236,6 @@ export function t(key, values = {}) {
 	return pattern(key).replace(/\{(\w+)\}/g, (hole, name) => (Object.hasOwn(values, name) ? values[name] : hole));
 }
 
-export function hasText(key) {
-	return texts.has(key);
-}
-
 /** The text as nodes, in which each value is isolated: a name that runs from right to left turns no other words round. */
 export function nodes(key, values = {}) {
 	return pattern(key)
@@ -254,5 +250,5 @@ export function nodes(key, values = {}) {
 
 export function refusalKey(code) {
 	if (code === "denied") return "denied_entry";
-	return hasText(`p_${code}`) ? code : "refused";
+	return texts.has(`p_${code}`) ? code : "refused";
 }

@@ -1,12 +1,6 @@
 /**
  * A call of many over the relay: a mesh of connections whose members outlive the relay. No DOM. What each part is for
- * stands in index.d.ts.
- *
- *   const call = new Call(); // by this page's own relay; or { url: "wss://relay.example/ws" }
- *   call.on("track", ({ member, track }) => ...);
- *   call.setTrack("video", cameraTrack);
- *   await call.join("blue-heron", { name: "Ana" });
- *   call.send({ text: "hello" });
+ * stands in index.d.ts, an example in README.md.
  */
 
 import { Mesh } from "./mesh.js";

@@ -1,12 +1,7 @@
 /**
  * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
  *
- * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts.
- *
- *   const link = new PeerLink({ polite, iceServers, send: (type, fields) => channel.send(type, fields, peerId) });
- *   link.setTrack("video", cameraTrack);
- *   if (polite) link.start(); // the newcomer makes the first offer
- *   channel.on("offer", (message) => link.receive(message)); // the same for answer, offer_ice, answer_ice
+ * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts, an example in README.md.
  */
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */

@@ -1,13 +1,7 @@
 /**
  * The signaling client: one WebSocket to the relay that reconnects by itself. For any page, and for Node; needs no other
- * file. The relay serves it as `/signaling.mjs`, and as the classic script `/signaling.js`.
- *
- *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
- *   channel.on("joined", ({ id, peers, iceServers }) => ...);
- *   channel.join("blue-heron", { name: "Ana" });
- *   channel.send("offer", { sdp }, peers[0].id);
- *
- * What each part is for stands in index.d.ts.
+ * file. The relay serves it as `/signaling.mjs`, and as the classic script `/signaling.js`. What each part is for stands in
+ * index.d.ts, an example in README.md.
  */
 
 /** Before dialling again; doubled at each failure. */
