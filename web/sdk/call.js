@@ -162,7 +162,6 @@ export class Call {
 		return member.link.pc.createDataChannel(label, options);
 	}
 
-	/** What the host may do. For others the relay answers with an `error`, `not_host`. */
 	lock(locked = true) {
 		clearTimeout(this.#relockTimer);
 		return this.channel.lock(locked);

@@ -41,7 +41,6 @@ const SCREEN_BITS = 1_500_000;
 
 const SIGNALS = ["offer", "answer", "offer_ice", "answer_ice"];
 
-/** One of the others. `key` stays the same when the relay's `id` changes; `id` is null while the relay has no such peer. */
 export class Member {
 	id;
 	key;
@@ -121,10 +120,6 @@ export class Mesh {
 
 	get iceServers() {
 		return this.#iceServers;
-	}
-
-	byId(id) {
-		return this.#byId.get(id);
 	}
 
 	setTrack(name, track) {

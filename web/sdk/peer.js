@@ -74,7 +74,6 @@ export class PeerLink {
 		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
-	/** Makes the first offer, unless the other side was faster. */
 	start() {
 		this.#work = this.#work.then(() => this.#begin());
 	}
@@ -87,10 +86,6 @@ export class PeerLink {
 		}
 	}
 
-	/**
-	 * Sends this track from now on, or null. "audio" and "video" never negotiate; a track of any other name gets a line
-	 * of its own the first time.
-	 */
 	async setTrack(name, track) {
 		try {
 			if (!BOTH.includes(name)) return await this.#setExtra(name, track);
@@ -143,7 +138,6 @@ export class PeerLink {
 		return { local: find(this.pc.localDescription), remote: find(this.pc.remoteDescription) };
 	}
 
-	/** Null before the handshake, and where a browser does not tell. */
 	get certificates() {
 		const { pc } = this;
 		const transport = pc.sctp?.transport ?? pc.getSenders().find((sender) => sender.transport)?.transport;

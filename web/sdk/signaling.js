@@ -35,7 +35,6 @@ const TAKEN_OVER_CODE = 4001;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
-/** What the relay refused; `code` is the protocol's. */
 export class SignalingError extends Error {
 	constructor({ code, message, retryable = false }) {
 		super(message);
@@ -249,7 +248,7 @@ export class SignalingChannel {
 	}
 
 	/**
-	 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for minutes.
+	 * After a sleep or a change of network a dead socket looks alive for minutes.
 	 * A second `join` must be answered (`already_joined`).
 	 */
 	probe() {
