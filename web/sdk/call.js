@@ -188,6 +188,7 @@ export class Call {
 		});
 		on("host", ({ id }) => {
 			this.host = id;
+			this.knocks.clear(); // a new host is told of all who wait
 			this.#emit("room", {});
 		});
 		on("room", ({ locked }) => {
