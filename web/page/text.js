@@ -178,6 +178,8 @@ p_denied_entry: You were not let in | 您未获准进入
 p_denied_entry_text: The host turned you away, or nobody answered. | 主持人没有让您进入，或无人应答。
 p_kicked: You were removed from the call | 您已被移出通话
 p_kicked_text: Camera and microphone are off. | 摄像头和麦克风已关闭。
+p_displaced: Somebody signed in elsewhere with your id | 有人在别处用您的 ID 登录了
+p_displaced_text: Camera and microphone are off. | 摄像头和麦克风已关闭。
 p_taken_over: You are in the call from another connection | 您已通过另一个连接加入通话
 p_taken_over_text: Only one can have your place. | 您的位置只能由其中一个占用。
 p_closed_by_relay: The server ended the connection | 服务器关闭了连接

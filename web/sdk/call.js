@@ -9,6 +9,8 @@ import { SignalingChannel, SignalingError } from "./signaling.js";
 
 /** After a restart the others need this long to be back before the room is locked again. */
 const RELOCK_MS = 5_000;
+/** Whoever is displaced gets the code `kicked`, and this sentence of the relay's. */
+const DISPLACED = /^somebody came whose id this is/;
 
 export class Call {
 	id = null;
@@ -238,7 +240,8 @@ export class Call {
 
 	#refused(error) {
 		const removed = error.code === "kicked";
-		const refusal = new SignalingError(error);
+		const code = removed && DISPLACED.test(error.message) ? "displaced" : error.code;
+		const refusal = new SignalingError({ ...error, code });
 		this.#knocking = false;
 		if (removed || !this.#entered) {
 			this.#leave(false);
