@@ -150,7 +150,7 @@ export class Room {
 
 	#joined({ again }) {
 		const { call } = this;
-		Log.add("joined", call.id, `others=${call.channel.state}`);
+		Log.add("joined", call.id);
 		page.id = call.id;
 		this.#trouble = null;
 		if (again) toast("back");
