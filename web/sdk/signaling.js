@@ -300,8 +300,11 @@ export class SignalingChannel {
 				return this.#joined(message);
 			case "resumed":
 				return this.#resumed(message);
-			case "taken":
-				return this.#took(message.received);
+			case "taken": {
+				// What it refused of them, it has said before.
+				const refs = this.#took(message.received).map((text) => Number(JSON.parse(text).ref) || 0);
+				return this.#settleUpTo(Math.max(0, ...refs));
+			}
 			case "peer_joined":
 				this.#meet(message.id);
 				break;
@@ -355,8 +358,13 @@ export class SignalingChannel {
 	}
 
 	#took(received) {
-		this.#log.splice(0, received - this.#taken);
+		const gone = this.#log.splice(0, received - this.#taken);
 		this.#taken = Math.max(received, this.#taken);
+		return gone;
+	}
+
+	#settleUpTo(lastRef) {
+		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
 	}
 
 	/** At a rejoin our last connection may still hold a place or our id, until the relay finds it dead. */
@@ -422,7 +430,7 @@ export class SignalingChannel {
 
 	#answered() {
 		const { queues, lastRef } = this.#questions.shift();
-		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
+		this.#settleUpTo(lastRef);
 		for (const queue of queues) queue.settle();
 	}
 
@@ -446,7 +454,7 @@ export class SignalingChannel {
 		this.#sent.set(ref, message);
 		this.#unasked += share;
 		const sent = this.#write({ ...JSON.parse(text), ref: String(ref), to });
-		if (this.#unasked > 1) this.#ask([]);
+		if (this.#unasked > 1 && !this.#token) this.#ask([]); // with a place, `taken` tells
 		return sent;
 	}
 
