@@ -200,7 +200,7 @@ export class Room {
 		this.#totals.delete(key);
 		this.#compared.delete(key);
 		Log.add("peer", key, "gone:", reason);
-		const words = { left: this.call.members.length ? "went" : "other_left", displaced: "went", lost: "lost", kicked: "removed" }[reason];
+		const words = { left: "went", displaced: "went", lost: "lost", kicked: "removed" }[reason];
 		if (words && (member.link?.wasConnected || reason === "left")) toast(words, { name });
 		if (words) chime("went");
 		this.#changed();

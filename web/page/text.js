@@ -90,7 +90,6 @@ alone_text: Send the link to others; a browser is enough. | 把链接发给别�
 copy_link: Copy the link | 复制链接
 came: {name} joined | {name} 加入了
 went: {name} left | {name} 离开了
-other_left: {name} left. You are alone now. | {name} 离开了，现在只有您一人。
 lost: {name} lost the connection | {name} 掉线了
 removed: {name} was removed | {name} 被移出
 back: Back with the server | 已重新连上服务器
