@@ -70,7 +70,7 @@ export class Call {
 	}
 
 	get iceServers() {
-		return this.#mesh.iceServers;
+		return this.#mesh.links.iceServers;
 	}
 
 	on(type, listener) {
@@ -134,7 +134,7 @@ export class Call {
 	}
 
 	setTrack(name, track) {
-		this.#mesh.setTrack(name, track);
+		this.#mesh.links.setTrack(name, track);
 	}
 
 	setState(state) {

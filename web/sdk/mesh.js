@@ -62,11 +62,11 @@ export class Member {
 
 export class Mesh {
 	members = new Map();
+	links;
 	#byId = new Map();
 	#channel;
 	#notify;
 	#greeting;
-	#links;
 	/** Every id of ours: after a lost connection our ghost stays in the room for a while. */
 	#ours = new Set();
 	#strangers = new Map();
@@ -88,7 +88,7 @@ export class Mesh {
 		this.#greeting = greeting;
 		const heard = (member, message) => this.#heard(member, message);
 		const repeat = (member) => this.#repeat(member);
-		this.#links = new Links(this.members, channel, { notify, greeting, linkOptions, heard, repeat });
+		this.links = new Links(this.members, channel, { notify, greeting, linkOptions, heard, repeat });
 		channel.on("joined", (event) => this.#joined(event));
 		channel.on("resumed", (event) => this.#resumed(event));
 		channel.on("peer_joined", (peer) => this.#met(peer, false));
@@ -102,14 +102,6 @@ export class Mesh {
 
 	get others() {
 		return [...this.members.values()];
-	}
-
-	get iceServers() {
-		return this.#links.iceServers;
-	}
-
-	setTrack(name, track) {
-		this.#links.setTrack(name, track);
 	}
 
 	/** Tells all, or one, by the data channel or by the relay; never by both. @returns {Member[]} who will not get it */
@@ -154,7 +146,7 @@ export class Mesh {
 
 	#joined({ id, peers, iceServers }) {
 		this.#ours.add(id);
-		this.#links.setIceServers(iceServers);
+		this.links.setIceServers(iceServers);
 		this.#tokens.clear();
 		this.#forgetStrangers();
 		for (const member of this.others) this.#detach(member);
@@ -162,7 +154,7 @@ export class Mesh {
 	}
 
 	#resumed({ peers, iceServers }) {
-		this.#links.setIceServers(iceServers);
+		this.links.setIceServers(iceServers);
 		for (const { id, away } of peers ?? []) this.#setAway(id, Boolean(away));
 		for (const member of this.members.values()) {
 			member.link?.resume();
@@ -245,7 +237,7 @@ export class Mesh {
 		member.token = this.#tokens.get(id) ?? null;
 		this.members.set(member.key, member);
 		this.#byId.set(id, member);
-		this.#links.connectSome();
+		this.links.connectSome();
 		this.#notify("member", { member, fresh: true });
 		return member;
 	}
@@ -263,7 +255,7 @@ export class Mesh {
 
 	#signal(message) {
 		const member = this.#admit(message.from);
-		if (member) this.#links.receive(member, message);
+		if (member) this.links.receive(member, message);
 	}
 
 	/** By the relay. Others may say anything: take what fits. */
@@ -335,7 +327,7 @@ export class Mesh {
 			if (here) member.lastSeen = Date.now();
 			else if (Date.now() - member.lastSeen > grace) this.#remove(member, "lost");
 		}
-		this.#links.connectSome();
+		this.links.connectSome();
 	}
 
 	#remove(member, reason) {
@@ -343,8 +335,8 @@ export class Mesh {
 		if (this.#byId.get(member.id) === member) this.#byId.delete(member.id);
 		member.link?.close();
 		this.#notify("gone", { member, reason });
-		this.#links.tune();
-		this.#links.connectSome();
+		this.links.tune();
+		this.links.connectSome();
 	}
 
 	#forgetStrangers() {
