@@ -73,6 +73,7 @@ export class Links {
 	}
 
 	#start(member) {
+		member.offers = true;
 		if (!member.line.hasChannel) member.line.attach(member.link.pc.createDataChannel(LABEL, { protocol: PROTOCOL }));
 		member.link.start();
 	}
@@ -88,6 +89,7 @@ export class Links {
 		member.link?.close();
 		member.link = link;
 		member.linkedAt = Date.now();
+		member.offers = false;
 		member.tracks.clear();
 		const line = new PeerLine(greeting, (message) => member.line === line && heard(member, message));
 		member.line = line;
@@ -119,12 +121,16 @@ export class Links {
 		if (!member.link) return this.#keepPending(member, message);
 		const { link } = member;
 		const rebuilt = message.session && link.remoteSession && message.session !== link.remoteSession;
-		if (rebuilt) {
+		// Chromium cannot take back its first offer for one with other lines.
+		const crossed = message.type === "offer" && link.polite && member.offers && !link.pc.remoteDescription;
+		if (rebuilt || crossed) {
 			this.#link(member, link.polite);
 			this.#hooks.notify("stream", { member });
 			if (message.type === "answer") return this.#start(member); // it answered an offer that fits it no more
 		}
+		if (message.type === "answer") member.offers = false;
 		member.link.receive(message);
+		if (crossed) member.link.start();
 	}
 
 	#keepPending(member, message) {

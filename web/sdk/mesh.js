@@ -39,6 +39,8 @@ export class Member {
 	tracks = new Map();
 	link = null;
 	linkedAt = 0;
+	/** We have made the first offer, and heard no answer. */
+	offers = false;
 	lastSeen = Date.now();
 	line = null;
 	token = null;
