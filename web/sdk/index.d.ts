@@ -140,7 +140,10 @@ export class PeerLink {
 		/** Carries a message to the other side. */
 		send: (type: Exclude<SignalType, "message">, fields: any) => void;
 		iceServers?: RTCIceServer[];
-		/** False: the first offer has no lines for sound and picture. */
+		/**
+		 * False: the first offer has no lines for sound and picture. Where only one side has them, let one side start:
+		 * Chromium cannot take back an offer for one with other lines. (Call sees to that itself.)
+		 */
 		media?: boolean;
 		configuration?: RTCConfiguration;
 		RTCPeerConnection?: any;
