@@ -125,17 +125,18 @@ pub const HELD_BYTES: usize = 64 * 1024;
 pub const KNOCKS: usize = 16;
 /// How long a client waits at a locked room until it is turned away: a host that does not look within that time is away.
 pub const KNOCK_DEADLINE: Duration = Duration::from_secs(120);
-/// Persons that a room keeps out after they were kicked, until it is empty. Each was there with a token of its own; if there
-/// are more, the room forgets the first.
+/// Persons that a room keeps out after they were kicked, until it is empty, [`BANNED_BYTES`] each, which are charged to who
+/// kicks them. Each was there with a token of its own; if there are more, the room forgets the first.
 pub const BANNED: usize = 1024;
 /// Wrong passwords that one address may give for a room in [`WRONG_PASSWORDS_FOR`]: a person who mistypes does not notice, and
 /// ten a minute are 14,400 a day, which searches no useful part of the words of a language.
 pub const WRONG_PASSWORDS: usize = 10;
 /// The time in which they count.
 pub const WRONG_PASSWORDS_FOR: Duration = Duration::from_secs(60);
-/// Rooms and addresses whose wrong passwords are remembered at least, about 200 bytes each; the relay remembers twice as
-/// many at most. Somebody with a /48 of IPv6 has 65,536 addresses.
-pub const GUESSERS: usize = 32 * 1024;
+/// Rooms and addresses whose wrong passwords are remembered at least; the relay remembers twice as many at most, in two tables
+/// of 32,768 entries, which are full at seven eighths: 177 bytes each, 11 MiB in all, besides the budget, because who
+/// guesses is a hash here and no account. Somebody with a /48 of IPv6 has 65,536 addresses.
+pub const GUESSERS: usize = 28 * 1024;
 
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. A peer that joins a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.
@@ -173,13 +174,13 @@ pub const ADDRESS_BYTES: u32 = 64 * BYTE_RATE;
 pub const PAGE_SHARE: u32 = 4;
 /// For how many seconds' worth of bytes an address may send, or be sent of pages, at once: the same as one connection may.
 pub const ADDRESS_BYTES_BURST_SECONDS: u32 = BYTE_BURST / BYTE_RATE;
-/// How many addresses without a connection the relay remembers at most, about 200 bytes each. If there are more, it
-/// forgets them all: each of them gains one burst at most.
+/// How many addresses without a connection the relay remembers at most, [`ADDRESS_ENTRY_BYTES`] each (16 MiB), which count in
+/// the budget of all. If there are more, it forgets them all: each of them gains one burst at most.
 pub const ADDRESSES: usize = 65_536;
 /// How often the relay forgets addresses that are idle and whose limits are all unused again.
 pub const ADDRESS_SWEEP: Duration = Duration::from_secs(10);
 /// Lines of the log about one address that may be written at once: 256 connections that begin, join and end, and some
-/// refusals.
+/// refusals. All clients that have no address, such as those of a proxy on a Unix socket that says none, count as one.
 pub const ADDRESS_LINES: u32 = 900;
 /// Lines of the log about one address each minute beyond that: a client that reconnects without end writes 10 KB a
 /// minute.
@@ -316,10 +317,17 @@ pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that the token of an invite link may be valid: it cannot be taken back without a new secret.
 pub const INVITE_VALIDITY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Questions to the webhook that are on their way at a time, each on a connection of its own: at 10 ms each, 3,200
-/// clients a second, and half of [`SPARE_DESCRIPTORS`].
+/// clients a second, and half of [`SPARE_DESCRIPTORS`]. Their memory, besides the budget, is bounded by this number: the question
+/// (a token and the headers, 24 KiB, and six times that if JSON escapes all of it), and the head and the body of the answer
+/// ([`WEBHOOK_BYTES`] each), 9 MiB for all.
 pub const WEBHOOK_REQUESTS: usize = 32;
-/// Questions to the webhook that are on their way or wait for their turn, 16 KiB each at most; further joins are
-/// `unavailable` at once.
+/// Questions to the webhook that are on their way although whoever asked is gone; beyond that nobody is asked about until some
+/// are answered. The webhook works on them all the same, so it has this and [`WEBHOOK_REQUESTS`] at once at most.
+pub const WEBHOOK_ABANDONED: usize = 96;
+/// The same of one address.
+pub const WEBHOOK_ABANDONED_OF_LINE: usize = 16;
+/// Questions to the webhook that are on their way or wait for their turn; further joins are `unavailable` at once. Each has a
+/// token and the headers of the upgrade (24 KiB at most), which are charged to the address of the client.
 pub const WEBHOOK_WAITING: usize = 1024;
 /// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
 pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);

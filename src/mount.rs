@@ -23,6 +23,8 @@ use crate::ws::Opaque;
 /// page are relative, and without the slash it would be blank (`examples/axum.rs`). An upgrade on any other path (axum's `route_service`) joins a room by its URL, unless the path
 /// ends in `/ws`.
 ///
+/// Its WebSockets count towards all limits. Its pages do not, because their connections are the other server's.
+///
 /// A request may have the [`ConnectionInfo`] of its connection in its extensions. Without it, the client's address is
 /// unknown, and the request counts as one over a Unix socket: the relay believes its `X-Forwarded-` headers only if
 /// [`TrustedProxy::Unix`](crate::TrustedProxy::Unix) is trusted.

@@ -229,12 +229,12 @@ impl Endpoint {
         match handshake.await {
             Some(Ok(MaybeTlsStream::Tls(stream))) => self.serve(*stream, connection.over_tls(), admitted).await,
             Some(Ok(MaybeTlsStream::Plain(stream))) => {
-                let _admission = match admitted {
+                let admission = match admitted {
                     Ok(admission) => admission,
                     Err(refused) => return self.relay.refuse(stream, connection, refused).await,
                 };
                 let redirect = Arc::new(Redirect { port: None, trust: self.relay.site.trust.clone() });
-                Box::pin(redirect.serve(stream, &self.relay.hub().drain)).await;
+                Box::pin(redirect.serve(stream, admission, &self.relay.hub().drain)).await;
             }
             Some(Err(error)) => debug!(address = %connection, %error, "no TLS handshake"),
             None => {}
@@ -252,13 +252,9 @@ impl Endpoint {
             (App::Relay, Ok(admission)) => Either::Left(relay.serve_transport(stream, connection, admission)),
             // Boxed, so that a WebSocket does not keep room for these.
             (_, Err(refused)) => Either::Right(async move { relay.refuse(stream, connection, refused).await }.boxed()),
-            (App::Redirect(redirect), Ok(admission)) => Either::Right(
-                async move {
-                    redirect.serve(stream, &relay.hub().drain).await;
-                    drop(admission);
-                }
-                .boxed(),
-            ),
+            (App::Redirect(redirect), Ok(admission)) => {
+                Either::Right(async move { redirect.serve(stream, admission, &relay.hub().drain).await }.boxed())
+            }
         }
     }
 }

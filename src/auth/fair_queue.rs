@@ -1,11 +1,17 @@
 //! Turns at a server that is asked about joins: as many as it is asked at a time, and for those who wait a line for each
 //! address, so that one address does not make the others wait. Who gives up is forgotten at once.
+//!
+//! But a server goes on with a question of which it was not told that nobody waits for the answer. So the **abandoned** questions
+//! are counted until they are answered: of one line and of all there are only so many, and beyond that nobody is called who
+//! would add to them.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::limits::{WEBHOOK_ABANDONED, WEBHOOK_ABANDONED_OF_LINE};
 use crate::quota::Network;
 
 /// Those of one address, or of those who have none.
@@ -29,6 +35,8 @@ struct State {
     lines: HashMap<Line, VecDeque<Waiter>>,
     /// Whose line is next.
     order: VecDeque<Line>,
+    /// How many questions of each line are abandoned, where there are any.
+    abandoned: HashMap<Line, usize>,
 }
 
 #[derive(Debug)]
@@ -45,6 +53,25 @@ pub(super) struct Ticket {
     number: u64,
     call: oneshot::Receiver<()>,
     has_turn: bool,
+    /// The question that was asked, if it is not answered.
+    question: Option<Arc<Mutex<Progress>>>,
+}
+
+/// A question on its way, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Asked {
+    queue: Arc<FairQueue>,
+    line: Line,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What has become of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Asked,
+    /// Nobody waits for the answer.
+    Abandoned,
+    Answered,
 }
 
 impl FairQueue {
@@ -66,7 +93,7 @@ impl FairQueue {
         let (call, called) = oneshot::channel();
         state.push(line, Waiter { number, call });
         state.call_next();
-        Some(Ticket { queue: Arc::clone(self), line, number, call: called, has_turn: false })
+        Some(Ticket { queue: Arc::clone(self), line, number, call: called, has_turn: false, question: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,9 +129,18 @@ impl State {
 
     /// Gives the free turns to the first of each line, one line after the other.
     fn call_next(&mut self) {
+        // Those lines are passed over that have abandoned as many as they may.
+        let mut passed_over = 0;
         while self.free > 0
+            && self.abandoned.values().sum::<usize>() < WEBHOOK_ABANDONED
+            && passed_over < self.order.len()
             && let Some(line) = self.order.pop_front()
         {
+            if self.abandoned.get(&line).is_some_and(|count| *count >= WEBHOOK_ABANDONED_OF_LINE) {
+                self.order.push_back(line);
+                passed_over += 1;
+                continue;
+            }
             let Some(waiters) = self.lines.get_mut(&line) else { continue };
             let first = waiters.pop_front();
             if waiters.is_empty() {
@@ -137,6 +173,41 @@ impl Ticket {
         self.has_turn = self.has_turn || (&mut self.call).await.is_ok();
         self.has_turn
     }
+
+    /// Asks the question of this turn. Drop what this returns when it is answered, or its time is over, and not when nobody waits
+    /// for the answer any more.
+    pub(super) fn ask(&mut self) -> Asked {
+        let progress = Arc::new(Mutex::new(Progress::Asked));
+        self.question = Some(Arc::clone(&progress));
+        Asked { queue: Arc::clone(&self.queue), line: self.line, progress }
+    }
+
+    /// Notes that the question is abandoned, if it is not answered.
+    fn abandon(&self, state: &mut State) {
+        let Some(progress) = &self.question else { return };
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if *progress == Progress::Asked {
+            *progress = Progress::Abandoned;
+            *state.abandoned.entry(self.line).or_default() += 1;
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        let before =
+            mem::replace(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner), Progress::Answered);
+        if before == Progress::Abandoned {
+            if let Some(count) = state.abandoned.get_mut(&self.line) {
+                *count -= 1;
+                if *count == 0 {
+                    state.abandoned.remove(&self.line);
+                }
+            }
+            state.call_next();
+        }
+    }
 }
 
 impl Drop for Ticket {
@@ -144,6 +215,7 @@ impl Drop for Ticket {
         let mut state = self.queue.lock();
         // It may have been called, and not noticed it yet.
         if self.has_turn || self.call.try_recv().is_ok() {
+            self.abandon(&mut state);
             state.free += 1;
             state.call_next();
         } else {
@@ -199,6 +271,37 @@ mod tests {
         drop(held);
         let state = turns.lock();
         assert_eq!((state.free, state.waiting), (2, 0));
+    }
+
+    #[test]
+    fn who_asks_and_goes_again_and_again_has_no_turn_until_the_server_has_answered_and_others_have() {
+        let turns = FairQueue::new(1, 100);
+        let ask_and_go = |from: u8| {
+            let mut ticket = turns.take(line(from)).unwrap();
+            has_turn(&mut ticket).then(|| ticket.ask())
+        };
+        let mut asked: Vec<Asked> = std::iter::from_fn(|| ask_and_go(1)).take(1000).collect();
+        assert_eq!(asked.len(), WEBHOOK_ABANDONED_OF_LINE);
+        // Others have their turns, though somebody of that line came before them.
+        let mut waits = turns.take(line(1)).unwrap();
+        let mut other = turns.take(line(2)).unwrap();
+        assert!(!has_turn(&mut waits) && has_turn(&mut other));
+        drop(other);
+        assert!(!has_turn(&mut waits));
+        asked.pop();
+        assert!(has_turn(&mut waits));
+        // Whoever waits for the answer abandons nothing.
+        drop(waits.ask());
+        drop(waits);
+        // However many lines there are, there is a bound for all.
+        for from in 2..=255 {
+            asked.extend(std::iter::from_fn(|| ask_and_go(from)));
+        }
+        assert_eq!(asked.len(), WEBHOOK_ABANDONED);
+        let mut last = turns.take(line(0)).unwrap();
+        assert!(!has_turn(&mut last));
+        asked.clear();
+        assert!(has_turn(&mut last) && turns.lock().abandoned.is_empty());
     }
 
     #[test]

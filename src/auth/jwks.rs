@@ -5,7 +5,7 @@
 //! not answer, the keys that are known go on.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -109,6 +109,8 @@ pub(super) struct Jwks {
     /// When it was last tried to read the set. Whoever tries holds the lock, and the others wait for the outcome.
     tried: tokio::sync::Mutex<Option<Instant>>,
     outcome: Mutex<Outcome>,
+    /// Held while the set of a file is read, so that what was read later is what stays.
+    reading: Mutex<()>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -133,12 +135,10 @@ impl Jwks {
             keys: RwLock::new(Arc::new([])),
             tried: tokio::sync::Mutex::new(None),
             outcome: Mutex::new(Outcome::None),
+            reading: Mutex::default(),
         });
         match source {
-            JwksSource::File(path) => {
-                let content = read_file(path).with_context(|| format!("cannot read {}", path.display()));
-                jwks.learn(&content.context("--token-jwks")?).context("--token-jwks")?;
-            }
+            JwksSource::File(path) => jwks.learn_file(path).context("--token-jwks")?,
             // Without a runtime, the first join asks.
             JwksSource::Url(_) => jwks.refresh_soon(),
         }
@@ -184,12 +184,14 @@ impl Jwks {
     /// Reads the set of a file at once, and begins to read that of a URL: on SIGHUP.
     pub(super) fn reload(self: &Arc<Self>) {
         match &self.source {
-            JwksSource::File(path) => {
-                let content = read_file(path).with_context(|| format!("cannot read {}", path.display()));
-                self.settle(content.and_then(|content| self.learn(&content)));
-            }
+            JwksSource::File(path) => self.settle(self.learn_file(path)),
             JwksSource::Url(_) => self.refresh_when_due(),
         }
+    }
+
+    fn learn_file(&self, path: &Path) -> anyhow::Result<()> {
+        let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.learn(&read_file(path).with_context(|| format!("cannot read {}", path.display()))?)
     }
 
     /// Reads the set as soon as that may be done again, if there is a runtime.
@@ -206,22 +208,22 @@ impl Jwks {
         }
     }
 
-    async fn refresh_now(&self) {
+    async fn refresh_now(self: &Arc<Self>) {
         let mut tried = self.tried.lock().await;
         if !is_due(*tried) {
             return;
         }
         *tried = Some(Instant::now());
         let read = timeout(limits::JWKS_DEADLINE, self.read()).await;
-        let read = read.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
-        self.settle(read.and_then(|content| self.learn(&content)));
+        self.settle(read.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time"))));
     }
 
-    async fn read(&self) -> anyhow::Result<Vec<u8>> {
+    /// Reads the set, and takes over its keys.
+    async fn read(self: &Arc<Self>) -> anyhow::Result<()> {
         match &self.source {
             JwksSource::File(path) => {
-                let path = path.clone();
-                Ok(spawn_blocking(move || read_file(&path)).await??)
+                let (this, path) = (Arc::clone(self), path.clone());
+                spawn_blocking(move || this.learn_file(&path)).await?
             }
             JwksSource::Url(JwksUrl(url)) => {
                 let get = Request::builder()
@@ -229,7 +231,7 @@ impl Jwks {
                     .header(ACCEPT, "application/jwk-set+json, application/json")
                     .header(USER_AGENT, http_client::USER_AGENT)
                     .body(Full::default())?;
-                Ok(self.client.ask(get, limits::JWKS_BYTES).await?.to_vec())
+                self.learn(&self.client.ask(get, limits::JWKS_BYTES).await?)
             }
         }
     }

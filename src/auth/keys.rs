@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::{info, warn};
 
@@ -17,6 +17,8 @@ pub(crate) struct KeyRing {
     key_files: Vec<PathBuf>,
     /// The keys of the files.
     keys: RwLock<Arc<[Key]>>,
+    /// Held while the files are read again, so that what was read later is what stays.
+    reloading: Mutex<()>,
     /// The key sets.
     sets: Vec<Arc<Jwks>>,
 }
@@ -38,13 +40,19 @@ impl KeyRing {
         let is_https = sources.iter().any(JwksSource::is_https);
         let client = Client::new(is_https, authorities.filter(|_| is_https), 1)?;
         let sets = sources.iter().map(|source| Jwks::open(source, &client)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { secret_files, key_files, keys, sets })
+        Ok(Self { secret_files, key_files, keys, reloading: Mutex::default(), sets })
     }
 
     /// Reads the files again. A key that is in none any more is taken back. If one of the files cannot be used, the log says
     /// why, and the previous keys stay in use.
     pub(crate) fn reload(&self) {
-        match read_keys(&self.secret_files, &self.key_files) {
+        self.reload_files(|| read_keys(&self.secret_files, &self.key_files));
+        self.sets.iter().for_each(Jwks::reload);
+    }
+
+    fn reload_files(&self, read: impl FnOnce() -> anyhow::Result<Vec<Key>>) {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        match read() {
             Ok(mut keys) => {
                 info!(keys = keys.len(), "verifying tokens with the keys that were read again");
                 let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +61,6 @@ impl KeyRing {
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old keys of tokens"),
         }
-        self.sets.iter().for_each(Jwks::reload);
     }
 
     /// The keys of now, of the files and of each set.
@@ -91,5 +98,42 @@ fn take_back_those_that_are_gone(before: &[Key], now: &mut [Key]) {
             state.take_back();
         }
         same.for_each(|other| other.state.clone_from(&key.state));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use jsonwebtoken::{Algorithm, DecodingKey};
+
+    use super::*;
+    use crate::auth::KeyState;
+
+    fn keys(secret: &[u8]) -> anyhow::Result<Vec<Key>> {
+        let (algorithm, key) = (Algorithm::HS256, DecodingKey::from_secret(secret));
+        Ok(vec![Key { algorithm, key, id: None, state: Some(KeyState::default()) }])
+    }
+
+    #[test]
+    fn of_two_reloads_at_once_the_one_that_reads_later_counts() {
+        let ring = KeyRing::open(Vec::new(), Vec::new(), &[], None).unwrap();
+        thread::scope(|scope| {
+            ring.reload_files(|| {
+                let (done, is_done) = channel();
+                let ring = &ring;
+                scope.spawn(move || {
+                    ring.reload_files(|| keys(b"of now"));
+                    let _ = done.send(());
+                });
+                // It would be done by then if it did not wait; if it does, this is how long the test takes.
+                let _ = is_done.recv_timeout(Duration::from_millis(100));
+                keys(b"of before")
+            });
+        });
+        let current = ring.keys().remove(0);
+        assert!(current.len() == 1 && current[0].is_same(&keys(b"of now").unwrap()[0]));
     }
 }

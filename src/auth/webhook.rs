@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use hyper::{Method, Request, Uri};
@@ -195,7 +196,7 @@ impl Authorizer for Webhook {
 
 impl Asker {
     /// The webhook's decision, or `unavailable`.
-    async fn decide(&self, request: &JoinRequest, mut ticket: Ticket) -> Result<Grant, Denial> {
+    async fn decide(self: Arc<Self>, request: &JoinRequest, mut ticket: Ticket) -> Result<Grant, Denial> {
         let deadline = Instant::now() + limits::AUTHORIZE_DEADLINE;
         match timeout_at(deadline, ticket.turn()).await {
             Ok(true) => {}
@@ -203,8 +204,19 @@ impl Asker {
             Ok(false) => return Err(unavailable()),
             Err(_) => return Err(self.complain(&anyhow::anyhow!("too many joins wait for its answers"))),
         }
-        let answer = timeout_at(deadline, self.ask(request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
+        let answer = match self.question(request) {
+            Ok(question) => {
+                let (asker, asked) = (Arc::clone(&self), ticket.ask());
+                // In a task of its own, which goes on when the client is gone, as the webhook does.
+                let task = tokio::spawn(async move {
+                    let answer = timeout_at(deadline, asker.ask(question)).await;
+                    drop(asked);
+                    answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")))
+                });
+                task.await.unwrap_or_else(|error| Err(error.into()))
+            }
+            Err(error) => Err(error),
+        };
         match answer.and_then(|answer| answer.decision(request)) {
             Ok(decision) => {
                 if let Some(Complaint::Recovered { left_out }) = self.complaints().decided() {
@@ -228,7 +240,8 @@ impl Asker {
         self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, request: &JoinRequest) -> anyhow::Result<WebhookAnswer> {
+    /// What the webhook is asked.
+    fn question(&self, request: &JoinRequest) -> anyhow::Result<Request<Full<Bytes>>> {
         let question = Question {
             room: request.room.as_str(),
             id: request.id.as_ref().map(PeerId::as_str),
@@ -238,14 +251,17 @@ impl Asker {
             origin: request.origin.as_deref(),
             headers: headers_of(request),
         };
-        let post = Request::builder()
+        Ok(Request::builder()
             .method(Method::POST)
             .uri(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, http_client::USER_AGENT)
-            .body(Full::from(serde_json::to_vec(&question)?))?;
-        let body = self.client.ask(post, limits::WEBHOOK_BYTES).await?;
+            .body(Full::from(serde_json::to_vec(&question)?))?)
+    }
+
+    async fn ask(&self, question: Request<Full<Bytes>>) -> anyhow::Result<WebhookAnswer> {
+        let body = self.client.ask(question, limits::WEBHOOK_BYTES).await?;
         // The text of a JSON error may repeat what the webhook sent, which is no matter for the log.
         serde_json::from_slice(&body).map_err(|error| {
             let place = (error.line(), error.column());

@@ -5,7 +5,8 @@
 //! - The [`Budget`] of the relay.
 //! - An [`Account`] for each address, with a limit of its own.
 //! - A [`Purse`] for each connection. It takes memory from its account in lumps of [`LUMP`] and gives it back when it has
-//!   more than [`PURSE`] left, so a message on its way changes only the number of its sender's purse.
+//!   more than [`PURSE`] left, so a message on its way changes only the number of its sender's purse. When its connection
+//!   [has ended](Purse::close), it keeps nothing.
 //!
 //! What is pinned is a [`Charge`]: it belongs to the purse of whoever caused it, whichever task drops it, and however late.
 //! A purse lives as long as one of its charges, so what an address that has gone left behind still counts for it.

@@ -11,6 +11,8 @@ pub(crate) struct Purse {
     account: Arc<Account>,
     /// The bytes that are left. Below zero for a moment, while a charge looks for more.
     left: AtomicI64,
+    /// The most bytes that may be left.
+    most_left: AtomicI64,
 }
 
 /// Bytes that are pinned, until this is dropped.
@@ -22,7 +24,7 @@ pub(crate) struct Charge {
 
 impl Purse {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        Self { account, left: AtomicI64::new(0) }
+        Self { account, left: AtomicI64::new(0), most_left: AtomicI64::new(PURSE as i64) }
     }
 
     /// Pins `bytes` until they are [unpinned](Self::unpin); whether the account, and all, have as many left.
@@ -47,8 +49,9 @@ impl Purse {
     #[inline]
     pub(crate) fn unpin(&self, bytes: usize) {
         let left = self.left.fetch_add(bytes as i64, Relaxed) + bytes as i64;
-        if left > PURSE as i64 {
-            self.give_back_above(LUMP);
+        let most = self.most_left.load(Relaxed);
+        if left > most {
+            self.give_back_above(most.min(LUMP as i64));
         }
     }
 
@@ -93,14 +96,20 @@ impl Purse {
         self.give_back_above(0);
     }
 
+    /// Gives back what is left, and from now on at once what is given back to it: the connection has ended, and nobody is
+    /// about to need that.
+    pub(crate) fn close(&self) {
+        self.most_left.store(0, Relaxed);
+        self.give_back();
+    }
+
     /// The account of its address.
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
     #[cold]
-    fn give_back_above(&self, keep: usize) {
-        let keep = keep as i64;
+    fn give_back_above(&self, keep: i64) {
         if let Ok(left) = self.left.fetch_update(Relaxed, Relaxed, |left| (left > keep).then_some(keep)) {
             self.account.give((left - keep) as usize);
         }

@@ -86,6 +86,26 @@ fn what_one_that_has_gone_left_behind_still_counts() {
 }
 
 #[test]
+fn what_is_given_back_after_the_connection_has_ended_goes_back_at_once() {
+    let budget = Budget::new(0, MEBIBYTE);
+    let account = budget.address();
+    let purse = account.purse();
+    // As its messages do that wait for others, and its place that is held.
+    let mut waiting: Vec<_> = (0..8).map(|_| purse.charge(3000).unwrap()).collect();
+    purse.close();
+    let counted = |charges: &[Charge]| charges.iter().map(Charge::bytes).sum::<usize>();
+    assert_eq!(account.used(), counted(&waiting));
+    while waiting.pop().is_some() {
+        assert_eq!(account.used(), counted(&waiting));
+    }
+    // What ends later is charged still, and needs no more than its lumps.
+    let last = purse.charge_anyway(100);
+    assert_eq!(account.used(), LUMP);
+    drop(last);
+    assert_eq!((account.used(), budget.used()), (0, 0));
+}
+
+#[test]
 fn a_charge_grows_and_shrinks_and_one_that_cannot_grow_stays() {
     let budget = Budget::new(0, MEBIBYTE);
     let account = budget.address();
@@ -147,6 +167,7 @@ enum Step {
     ChargeAnyway { purse: usize, bytes: usize },
     Drop { charge: usize },
     GiveBack { purse: usize },
+    Close { purse: usize },
     Replace { purse: usize },
 }
 
@@ -157,6 +178,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (purse.clone(), 0..5_000_usize).prop_map(|(purse, bytes)| Step::ChargeAnyway { purse, bytes }),
         4 => (0..1000_usize).prop_map(|charge| Step::Drop { charge }),
         1 => purse.clone().prop_map(|purse| Step::GiveBack { purse }),
+        1 => purse.clone().prop_map(|purse| Step::Close { purse }),
         1 => purse.prop_map(|purse| Step::Replace { purse }),
     ]
 }
@@ -195,6 +217,7 @@ proptest! {
                 Step::Drop { charge } if !charges.is_empty() => drop(charges.swap_remove(charge % charges.len())),
                 Step::Drop { .. } => {}
                 Step::GiveBack { purse } => purses[purse].give_back(),
+                Step::Close { purse } => purses[purse].close(),
                 Step::Replace { purse } => purses[purse] = accounts[purse % 2].purse(),
             }
             let pinned: usize = charges.iter().map(|charge| charge.1).sum();

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,31 +16,50 @@ use crate::quota::Address;
 /// The least pause between two writes: the resolution of the timer.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
+/// Whose address what is sent counts for: behind a proxy it may be another one at each request.
+#[derive(Debug, Default)]
+pub(crate) struct Payer(Mutex<Option<Arc<Address>>>);
+
+impl Payer {
+    /// A client of `address`; none if that is not limited.
+    pub(crate) fn new(address: Option<Arc<Address>>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(address)))
+    }
+
+    /// What is sent from now on counts for `address`.
+    pub(crate) fn set(&self, address: Option<Arc<Address>>) {
+        *self.lock() = address;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Address>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A stream of which a [`Pace`] takes note, and whose bytes count for the address to which they are sent.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
     pub(super) inner: S,
-    /// None if it is not limited.
-    address: Option<Arc<Address>>,
+    payer: Arc<Payer>,
     pause: Option<Pin<Box<Sleep>>>,
     /// Learns what is read and written, and when the relay waits, and not the client.
     pace: Arc<Pace>,
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(inner: S, address: Option<Arc<Address>>, pace: Arc<Pace>) -> Self {
-        Self { inner, address, pause: None, pace }
+    pub(super) fn new(inner: S, payer: Arc<Payer>, pace: Arc<Pace>) -> Self {
+        Self { inner, payer, pause: None, pace }
     }
 
     /// Ready when more may be sent to the address.
     fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(address) = &self.address else { return Poll::Ready(()) };
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
-            let Some(missing) = address.page_pause(Instant::now()) else { return Poll::Ready(()) };
+            let missing = self.payer.lock().as_ref().and_then(|address| address.page_pause(Instant::now()));
+            let Some(missing) = missing else { return Poll::Ready(()) };
             self.pause = Some(Box::pin(sleep(missing.max(PAUSE_MIN))));
         }
     }
@@ -56,7 +75,9 @@ impl<S: AsyncWrite + Unpin> Metered<S> {
         let turn = self.poll_allowed(cx);
         self.pace.set_throttled(turn.is_pending());
         let written = if turn.is_ready() { write(Pin::new(&mut self.inner), cx) } else { Poll::Pending };
-        if let (Some(address), Poll::Ready(Ok(bytes))) = (&self.address, &written) {
+        if let Poll::Ready(Ok(bytes)) = &written
+            && let Some(address) = &*self.payer.lock()
+        {
             address.take_page_bytes(*bytes, Instant::now());
         }
         self.pace.has_written(&written);
@@ -116,7 +137,7 @@ mod tests {
         let admission = quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
         let write = async |bytes: usize, admission: &crate::quota::Admission| {
             let (_client, stream) = duplex(1024 * 1024);
-            let mut stream = Metered::new(stream, admission.address().cloned(), Pace::new());
+            let mut stream = Metered::new(stream, Payer::new(admission.address().cloned()), Pace::new());
             let began = Instant::now();
             for _ in 0..bytes / 1_000 {
                 stream.write_all(&[0; 1_000]).await.unwrap();

@@ -13,9 +13,12 @@ use tracing::debug;
 
 use crate::drain::Drain;
 use crate::http::body::Body;
+use crate::http::metered::Payer;
 use crate::http::response::{set, text};
 use crate::http::trust::TrustPages;
-use crate::http::{path, service};
+use crate::http::{over_limit, path, service};
+use crate::limits;
+use crate::quota::{Admission, OverLimit};
 
 /// A redirect from plain HTTP to TLS.
 #[derive(Debug, Clone)]
@@ -28,17 +31,23 @@ pub(crate) struct Redirect {
 }
 
 impl Redirect {
-    /// Answers every request on `stream` with the redirect.
-    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, drain: &Drain)
+    /// Answers every request on `stream` with the redirect. What is sent counts as pages do, for the address of `admission`.
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, admission: Arc<Admission>, drain: &Drain)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let _memory = admission.purse().charge_anyway(limits::HTTP_BYTES);
         let service = service_fn(|request: Request<Incoming>| {
-            let response = self.answer(&request);
+            let mut response = self.answer(&request);
+            if !response.body_mut().charge(admission.purse()) {
+                response = over_limit::response(OverLimit::Memory, false);
+            }
             debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        if let Some(mut served) = service::serve_requests(stream, None, service, drain).await {
+        if let Some(mut served) =
+            service::serve_requests(stream, Payer::new(admission.address().cloned()), service, drain).await
+        {
             service::lingering_close(&mut served.stream).await;
         }
     }
@@ -84,7 +93,52 @@ fn requested_authority(headers: &HeaderMap) -> Option<Authority> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::quota::{QuotaSettings, Quotas};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_without_tls_counts_as_pages_do_and_its_memory_is_free_when_it_has_ended() {
+        let rate = 5_000;
+        let settings = QuotaSettings { address_bytes: rate * limits::PAGE_SHARE, ..QuotaSettings::default() };
+        let quotas = Quotas::new(&settings);
+        let admission = quotas.admit(Some([192, 0, 2, 1].into())).unwrap();
+        let trust = Some(Arc::new(TrustPages::new(b"", "", "AB:CD".to_owned())));
+        let redirect = Arc::new(Redirect { port: None, trust });
+        let (mut client, stream) = duplex(64 * 1024);
+        let drain = Drain::new();
+        let begun = Instant::now();
+        let asks = async {
+            let mut sent = 0;
+            for number in 0..60 {
+                let page = if number % 2 == 0 { "/trust" } else { "/" };
+                let request = format!("GET {page} HTTP/1.1\r\nHost: relay\r\n\r\n");
+                client.write_all(request.as_bytes()).await.unwrap();
+                sent += read_response(&mut client).await;
+            }
+            drop(client);
+            sent
+        };
+        let ((), sent) = tokio::join!(redirect.serve(stream, admission, &drain), asks);
+        let beyond = sent - (rate * limits::ADDRESS_BYTES_BURST_SECONDS) as usize;
+        let least = beyond as u64 * 900 / u64::from(rate);
+        assert!(begun.elapsed().as_millis() as u64 > least, "{sent} bytes in {:?}", begun.elapsed());
+        assert_eq!(quotas.pinned(), limits::ADDRESS_ENTRY_BYTES.next_multiple_of(crate::budget::LUMP));
+    }
+
+    /// Reads a response, and returns how many bytes it has.
+    async fn read_response(stream: &mut (impl AsyncRead + Unpin)) -> usize {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let text = String::from_utf8(head).unwrap().to_lowercase();
+        let length = text.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        text.len() + length
+    }
 
     fn location(redirect: &Redirect, host: &str, target: &str) -> Option<String> {
         let request = Request::builder().uri(target).header(header::HOST, host).body(()).unwrap();

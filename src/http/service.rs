@@ -19,7 +19,7 @@ use tracing::debug;
 use super::about;
 use super::assets::Page;
 use super::body::Body;
-use super::metered::Metered;
+use super::metered::{Metered, Payer};
 use super::over_limit;
 use super::pace::{Pace, Paced};
 use super::path;
@@ -29,7 +29,7 @@ use super::upgrade::{self, Upgrade};
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
-use crate::quota::{Address, Admission, OverLimit};
+use crate::quota::{Admission, OverLimit};
 use crate::ws::linger;
 
 /// A stream that has been upgraded to a WebSocket.
@@ -53,12 +53,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let _memory = admission.purse().charge_anyway(limits::HTTP_BYTES);
-    let address = admission.address().cloned();
-    let router = Router { site: Arc::clone(&site), connection, admission, upgrade: Arc::default() };
-    let Served { mut stream, read, service } = serve_requests(stream, address, router, &site.hub.drain).await?;
+    let payer = Payer::new(admission.address().cloned());
+    let router =
+        Router { site: Arc::clone(&site), connection, admission, payer: Arc::clone(&payer), upgrade: Arc::default() };
+    let Served { mut stream, read, service } = serve_requests(stream, payer, router, &site.hub.drain).await?;
     let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     match upgrade {
-        Some(upgrade) => Some(Upgraded { stream, read, upgrade }),
+        Some(upgrade) => {
+            // That of the connection ends with its requests, and the connection may be that of a proxy, which counts apart.
+            upgrade.admission.succeed(&service.admission);
+            Some(Upgraded { stream, read, upgrade })
+        }
         None => {
             lingering_close(&mut stream).await;
             None
@@ -76,10 +81,10 @@ pub(crate) struct Served<S, D> {
 }
 
 /// Answers the requests on `stream` with `service`, within the limits for every client, until the stream ends or is
-/// upgraded. What is sent counts for `address`. Returns the parts of the connection; none if a response had to be cut short.
+/// upgraded. What is sent counts for the address of `payer`. Returns the parts of the connection; none if a response had to be cut short.
 pub(crate) async fn serve_requests<S, D>(
     stream: S,
-    address: Option<Arc<Address>>,
+    payer: Arc<Payer>,
     service: D,
     drain: &Drain,
 ) -> Option<Served<S, D>>
@@ -95,7 +100,7 @@ where
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
         .serve_connection(
-            TokioIo::new(Metered::new(stream, address, Arc::clone(&pace))),
+            TokioIo::new(Metered::new(stream, payer, Arc::clone(&pace))),
             Paced { inner: service, pace: Arc::clone(&pace) },
         );
     let mut clock = pin!(sleep(limits::HEAD_DEADLINE));
@@ -160,6 +165,8 @@ struct Router {
     site: Arc<Site>,
     connection: ConnectionInfo,
     admission: Arc<Admission>,
+    /// Who pays for what is sent.
+    payer: Arc<Payer>,
     /// Set by the request that upgrades the stream.
     upgrade: Arc<Mutex<Option<Upgrade>>>,
 }
@@ -172,6 +179,10 @@ impl Service<Request<Incoming>> for Router {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (site, connection, place) = (Arc::clone(&self.site), self.connection, Arc::clone(&self.upgrade));
         let admission = Arc::clone(&self.admission);
+        if admission.address().is_none() {
+            // A proxy's: what it is sent is for its client.
+            self.payer.set(site.payer(request.headers(), connection));
+        }
         Box::pin(async move {
             if !upgrade::is_upgrade(request.headers()) {
                 let mut response = answer(&site, connection, &request).await;

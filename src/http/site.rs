@@ -13,7 +13,7 @@ use super::proxy::{self, Client, TrustedProxy};
 use super::trust::TrustPages;
 use crate::net::info::ConnectionInfo;
 use crate::peer::Hub;
-use crate::quota::{Admission, RefusalPermit};
+use crate::quota::{Address, Admission, RefusalPermit};
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -41,6 +41,12 @@ impl Site {
     /// The client that made the request with these `headers`, on a connection that may be a proxy's.
     pub(crate) fn client(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Client {
         Client::from_request(headers, connection, &self.trusted_proxies)
+    }
+
+    /// The address that pays for the answer to the request with these `headers`; none if it is not limited.
+    pub(crate) fn payer(&self, headers: &HeaderMap, connection: ConnectionInfo) -> Option<Arc<Address>> {
+        let ip = self.client(headers, connection).counted_ip(&self.trusted_proxies)?;
+        Some(self.hub.quotas.visitor(ip))
     }
 
     /// Admits a connection; a trusted proxy's counts only among all.

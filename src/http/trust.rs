@@ -2,6 +2,7 @@
 //!
 //! They are served with and without TLS, because a device needs them before it trusts the authority.
 
+use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Response, StatusCode};
 
@@ -17,15 +18,15 @@ const LANGUAGES: [(&str, &str); 2] = [("en", include_str!("trust.en.html")), ("z
 /// The pages and downloads for one authority. Nothing in them is secret.
 #[derive(Debug)]
 pub(crate) struct TrustPages {
-    der: Vec<u8>,
-    pem: String,
+    der: Bytes,
+    pem: Bytes,
     fingerprint: String,
 }
 
 impl TrustPages {
     /// The pages of the authority with this root certificate, as DER and as PEM, and its SHA-256.
     pub(crate) fn new(der: &[u8], pem: &str, fingerprint: String) -> Self {
-        Self { der: der.to_owned(), pem: pem.to_owned(), fingerprint }
+        Self { der: Bytes::copy_from_slice(der), pem: Bytes::copy_from_slice(pem.as_bytes()), fingerprint }
     }
 
     /// The SHA-256 of the authority's certificate. People compare the download's with the terminal's.
@@ -36,7 +37,7 @@ impl TrustPages {
     /// The answer to a request for `path` with these headers, if it is one of these pages.
     pub(crate) fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response<Body>> {
         let (content_type, body) = match path {
-            PAGE => ("text/html; charset=utf-8", self.page(request).into()),
+            PAGE => ("text/html; charset=utf-8", Body::of_text(self.page(request))),
             "/trust.css" => ("text/css; charset=utf-8", Body::from(include_str!("trust.css"))),
             // Phones and desktops offer to install a file of this type.
             "/authority.crt" => ("application/x-x509-ca-cert", self.der.clone().into()),

@@ -33,7 +33,7 @@ pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
 pub(crate) struct Upgrade {
     /// The client.
     pub client: Client,
-    /// What it counts as.
+    /// What it counts as, until its WebSocket has ended.
     pub admission: Arc<Admission>,
     /// Its session, in a room if the URL names one.
     pub session: Session,

@@ -35,3 +35,7 @@ pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 /// Memory of a place that is kept for a client that may come back, in bytes: its token, its STUN and TURN servers, the timer
 /// of its hold, and its outbox.
 pub const OWN_PLACE_BYTES: usize = 2 * 1024;
+/// Memory of a person whom a room keeps out, in bytes: an id of the largest size, and what is counted about it.
+pub const BANNED_BYTES: usize = 128;
+/// Memory of an address that is remembered, in bytes: what is counted about it, and its entry in the table.
+pub const ADDRESS_ENTRY_BYTES: usize = 256;

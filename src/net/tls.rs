@@ -25,7 +25,8 @@ pub(crate) struct Tls {
     config: Arc<ServerConfig>,
     current: Arc<CurrentCertificate>,
     source: Box<dyn CertificateSource>,
-    /// The version of the source when it was last loaded, also when that failed.
+    /// The version of the source when it was last loaded, also when that failed. Locked while it is loaded, so that what was
+    /// loaded later is what stays.
     loaded: RwLock<String>,
     /// When the log last warned that the certificate expires soon.
     reminded: Mutex<Option<SystemTime>>,
@@ -82,6 +83,7 @@ impl Tls {
     /// Loads the certificate again. New connections get it from now on, and existing ones keep theirs. If it cannot be
     /// used, the log says why, and the previous certificate stays in use.
     pub(crate) fn reload(&self) {
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
         let version = self.source.version();
         match self.source.load() {
             Ok(certificate) => {
@@ -90,7 +92,7 @@ impl Tls {
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "keeping the old certificate"),
         }
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = version;
+        *loaded = version;
     }
 
     /// Polls the source and never ends: reloads the certificate when two polls in a row saw the same change, and warns
@@ -151,5 +153,68 @@ struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::sign::{Signer, SigningKey};
+    use tokio_rustls::rustls::{SignatureAlgorithm, SignatureScheme};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct NoKey;
+
+    impl SigningKey for NoKey {
+        fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+            None
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            SignatureAlgorithm::ED25519
+        }
+    }
+
+    /// Has a certificate with the number of the load. The second load takes long.
+    #[derive(Debug)]
+    struct Slow {
+        loads: AtomicU8,
+        begins: Sender<()>,
+        other_is_done: Mutex<Receiver<()>>,
+    }
+
+    impl CertificateSource for Slow {
+        fn load(&self) -> anyhow::Result<CertifiedKey> {
+            let number = self.loads.fetch_add(1, Ordering::Relaxed);
+            if number == 1 {
+                self.begins.send(())?;
+                // It would be done by then if it did not wait; if it does, this is how long the test takes.
+                let _ = self.other_is_done.lock().unwrap().recv_timeout(Duration::from_millis(100));
+            }
+            Ok(CertifiedKey::new(vec![CertificateDer::from(vec![number])], Arc::new(NoKey)))
+        }
+
+        fn version(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn of_two_reloads_at_once_the_one_that_loads_later_counts() {
+        let ((begins, has_begun), (done, is_done)) = (channel(), channel());
+        let tls = Tls::new(Slow { loads: AtomicU8::new(0), begins, other_is_done: Mutex::new(is_done) }).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| tls.reload());
+            has_begun.recv().unwrap();
+            tls.reload();
+            let _ = done.send(());
+        });
+        assert_eq!(tls.current.0.read().unwrap().cert[0].as_ref(), [2]);
     }
 }

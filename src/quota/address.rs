@@ -12,10 +12,12 @@ use tracing::info;
 use super::QuotaSettings;
 use super::bucket::{Bucket, Rate};
 use super::over_limit::OverLimit;
-use crate::budget::Account;
+use crate::budget::{Account, Charge};
 use crate::limits;
 
-/// What the clients at one address use.
+/// What the clients at one address use. The relay remembers [`ADDRESSES`](limits::ADDRESSES) at most of which nobody is
+/// connected and nothing is left, and those that are in use: each of these has a connection, a place that is held, or memory
+/// that counts, and so is bounded by the limits of those.
 #[derive(Debug)]
 pub(crate) struct Address {
     pub(super) network: Network,
@@ -29,11 +31,14 @@ pub(crate) struct Address {
     pub(super) bytes: Bucket,
     pub(super) pages: Bucket,
     pub(super) lines: Ration,
+    /// What it has pinned.
     pub(super) memory: Arc<Account>,
+    /// The memory of all this, which counts only among all: whoever comes from many addresses has few in each account.
+    _own: Charge,
 }
 
 impl Address {
-    pub(super) fn new(network: Network, rules: Arc<Rules>, memory: Arc<Account>) -> Self {
+    pub(super) fn new(network: Network, rules: Arc<Rules>, memory: Arc<Account>, own: Charge) -> Self {
         Self {
             network,
             rules,
@@ -46,6 +51,7 @@ impl Address {
             pages: Bucket::default(),
             lines: Ration::default(),
             memory,
+            _own: own,
         }
     }
 

@@ -4,9 +4,11 @@
 //! clients there: what they use is counted in atomic numbers, so that a message needs no lock and no table.
 //!
 //! IPv6 addresses count by their /64, because each customer has at least that many. Unix sockets have no address, and
-//! the own address of a trusted proxy does not count: neither is limited.
+//! the own address of a trusted proxy does not count: neither is limited, but in how many lines of the log are about
+//! them, which all of them share.
 
 mod address;
+mod admission;
 mod bucket;
 mod over_limit;
 mod rate;
@@ -14,21 +16,22 @@ mod reserve;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(crate) use address::{Address, Network};
 use address::{Ration, Rules};
+pub(crate) use admission::{Admission, HeldPlace};
 use over_limit::RefusalRoom;
 pub(crate) use over_limit::{OverLimit, RefusalPermit};
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 use reserve::Reserve;
 
-use crate::budget::{Account, Budget, Charge, Purse};
+use crate::budget::{Account, Budget, Purse};
 use crate::limits::{self, MEBIBYTE};
 use crate::net::info::ConnectionInfo;
 use crate::net::system;
@@ -86,10 +89,14 @@ pub(crate) struct Quotas {
     /// The places in all that are held for clients whose connections are lost.
     held: AtomicUsize,
     addresses: DashMap<Network, Arc<Address>>,
+    /// The memory of that table is charged to it.
+    table: Arc<Purse>,
     /// When the table was last swept, in nanoseconds of the rules' clock.
     swept: AtomicU64,
-    /// The lines of the log about connections beyond the limit of all.
+    /// The lines of the log about connections that are refused because of what all use.
     lines: Ration,
+    /// The lines of the log about clients that have no address that is limited: as many as about one address.
+    lines_without_address: Ration,
     refusals: Arc<Semaphore>,
     health_checks: Arc<Semaphore>,
     reserve: Arc<Reserve>,
@@ -99,9 +106,14 @@ impl Quotas {
     /// These limits, with nothing used.
     pub(crate) fn new(settings: &QuotaSettings) -> Arc<Self> {
         let budget = Budget::new(settings.memory, settings.address_memory);
+        let others = budget.nobody();
+        let table = others.purse();
+        // So that it keeps nothing of what it gets back: it is used seldom.
+        table.close();
         Arc::new(Self {
             rules: Arc::new(Rules::new(settings, Instant::now())),
-            others: budget.nobody(),
+            others,
+            table,
             budget,
             max_connections: settings.max_connections.unwrap_or_else(|| connections_within(system::descriptor_limit())),
             open: AtomicUsize::new(0),
@@ -109,6 +121,7 @@ impl Quotas {
             addresses: DashMap::new(),
             swept: AtomicU64::new(0),
             lines: Ration::default(),
+            lines_without_address: Ration::default(),
             refusals: Arc::new(Semaphore::new(limits::REFUSED_AT_ONCE)),
             health_checks: Arc::new(Semaphore::new(limits::HEALTH_CHECKS)),
             reserve: Arc::default(),
@@ -120,9 +133,9 @@ impl Quotas {
     /// # Errors
     /// [`OverLimit`], if a limit is reached.
     pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Arc<Admission>, OverLimit> {
-        let mut admission = self.admit_address(ip)?;
+        let admission = self.admit_address(ip)?;
         let before = self.open.fetch_add(1, Relaxed);
-        admission.counts_among_all = true;
+        admission.counts_among_all.store(true, Relaxed);
         if self.max_connections > 0 && before >= self.max_connections {
             return Err(OverLimit::All(self.max_connections));
         }
@@ -135,7 +148,8 @@ impl Quotas {
     }
 
     /// Admits the client at `ip` that asks for a WebSocket. It has an admission already if it is at the other end of the
-    /// `connection`, rather than behind a proxy there or another HTTP server.
+    /// `connection`, rather than behind a proxy there or another HTTP server. Behind a proxy it counts for its address now,
+    /// and among all when it [has the connection](Admission::succeed).
     ///
     /// # Errors
     /// [`OverLimit`], if a limit is reached.
@@ -152,29 +166,37 @@ impl Quotas {
     }
 
     fn admit_address(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Admission, OverLimit> {
-        let address = ip.map(|ip| self.address(ip));
+        let address = ip.map(|ip| self.address(ip, 1));
         let most = self.rules.connections;
         let exceeds = address.as_ref().is_some_and(|address| most > 0 && address.connections.load(Relaxed) > most);
         let purse = address.as_ref().map_or(&self.others, |address| &address.memory).purse();
         let is_pinned = purse.pin(limits::CONNECTION_BYTES);
         let is_over_memory = !is_pinned || !purse.has(limits::HTTP_BYTES);
         purse.give_back();
-        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all: false, is_pinned, purse };
+        let counts_among_all = AtomicBool::new(false);
+        let admission = Admission { quotas: Arc::clone(self), address, counts_among_all, is_pinned, purse };
         if exceeds {
             return Err(OverLimit::Connections(most));
         }
         if is_over_memory { Err(OverLimit::Memory) } else { Ok(admission) }
     }
 
-    /// What the clients at `ip` use, with one more connection.
-    fn address(&self, ip: IpAddr) -> Arc<Address> {
+    /// What the clients at `ip` use, where one of them has asked for a page by the connection of a proxy.
+    pub(crate) fn visitor(&self, ip: IpAddr) -> Arc<Address> {
+        self.address(ip, 0)
+    }
+
+    /// What the clients at `ip` use, with so many more connections.
+    fn address(&self, ip: IpAddr, connections: u32) -> Arc<Address> {
         self.sweep_if_due();
         let network = Network::from(ip);
         let entry = self.addresses.entry(network);
-        let address =
-            entry.or_insert_with(|| Arc::new(Address::new(network, Arc::clone(&self.rules), self.budget.address())));
+        let address = entry.or_insert_with(|| {
+            let own = self.table.charge_anyway(limits::ADDRESS_ENTRY_BYTES);
+            Arc::new(Address::new(network, Arc::clone(&self.rules), self.budget.address(), own))
+        });
         // While the entry is locked, so that it is not removed before.
-        address.connections.fetch_add(1, Relaxed);
+        address.connections.fetch_add(connections, Relaxed);
         Arc::clone(&*address)
     }
 
@@ -190,7 +212,9 @@ impl Quotas {
     pub(crate) fn hold(self: &Arc<Self>, address: Option<&Arc<Address>>) -> Option<HeldPlace> {
         let held = self.held.fetch_add(1, Relaxed) + 1;
         let at_address = address.map_or(0, |address| address.held.fetch_add(1, Relaxed) + 1);
-        let memory = address.map_or(&self.others, |address| &address.memory).purse().charge(limits::OWN_PLACE_BYTES);
+        let purse = address.map_or(&self.others, |address| &address.memory).purse();
+        let memory = purse.charge(limits::OWN_PLACE_BYTES);
+        purse.close();
         let is_over_memory = memory.is_none();
         let place = HeldPlace { quotas: Arc::clone(self), address: address.cloned(), _memory: memory };
         let (most, most_at_address) = (self.max_connections, self.rules.connections);
@@ -208,17 +232,30 @@ impl Quotas {
     pub(crate) fn may_log_refusal(&self, ip: Option<IpAddr>, over: OverLimit) -> bool {
         let address = || Some(Arc::clone(&*self.addresses.get(&Network::from(ip?))?));
         match (over, address()) {
-            (OverLimit::All(_), _) => match self.lines.take(&self.rules) {
-                Some(0) => true,
-                Some(lines) => {
-                    warn!(lines, "left out lines about refused connections");
-                    true
-                }
-                None => false,
-            },
+            (OverLimit::All(_), _) => self.may_log_of_all(),
             (_, Some(address)) => address.may_log(),
-            (_, None) => true,
+            // It is remembered no longer, so it is not its own use that refuses it.
+            (_, None) if ip.is_some() => self.may_log_of_all(),
+            (_, None) => self.may_log_about(None),
         }
+    }
+
+    fn may_log_of_all(&self) -> bool {
+        let left_out = self.lines.take(&self.rules);
+        if let Some(lines @ 1..) = left_out {
+            warn!(lines, "left out lines about refused connections");
+        }
+        left_out.is_some()
+    }
+
+    /// Whether a line about a client of `address` may be logged. Those who have none share their lines.
+    pub(crate) fn may_log_about(&self, address: Option<&Arc<Address>>) -> bool {
+        let Some(address) = address else {
+            let left_out = self.lines_without_address.take(&self.rules);
+            say_left_out_without_address(left_out.unwrap_or_default());
+            return left_out.is_some();
+        };
+        address.may_log()
     }
 
     /// A refusal that is to be written; none if enough are being written. Connections from this machine have some of
@@ -254,6 +291,7 @@ impl Quotas {
     /// Says in the log what was left out and not said yet.
     pub(crate) fn report_left_out(&self) {
         self.addresses.iter().for_each(|address| address.say_left_out(address.lines.left_out.swap(0, Relaxed)));
+        say_left_out_without_address(self.lines_without_address.left_out.swap(0, Relaxed));
     }
 
     fn forget_if_unused(&self, address: &Address) {
@@ -290,6 +328,12 @@ impl Quotas {
     }
 }
 
+fn say_left_out_without_address(lines: u64) {
+    if lines > 0 {
+        info!(lines, "left out lines about clients without an address of their own");
+    }
+}
+
 /// The connections that fit into `descriptors` file descriptors; 0, which means no limit, without such a limit.
 fn connections_within(descriptors: Option<usize>) -> usize {
     let Some(descriptors) = descriptors else { return 0 };
@@ -297,94 +341,6 @@ fn connections_within(descriptors: Option<usize>) -> usize {
         .min(descriptors.saturating_sub(limits::SPARE_DESCRIPTORS));
     // A process with so few descriptors serves some connections, and waits for descriptors now and then.
     most.max(descriptors / 2).max(1)
-}
-
-/// One client that is admitted, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    quotas: Arc<Quotas>,
-    address: Option<Arc<Address>>,
-    counts_among_all: bool,
-    /// Whether the memory of the connection itself is pinned.
-    is_pinned: bool,
-    /// What the connection pins is charged to it.
-    purse: Arc<Purse>,
-}
-
-impl Admission {
-    /// The client's address; none if that is not limited.
-    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
-        self.address.as_ref()
-    }
-
-    /// The purse to which is charged what the connection pins.
-    pub(crate) fn purse(&self) -> &Arc<Purse> {
-        &self.purse
-    }
-
-    /// Whether a line about this client may be logged.
-    pub(crate) fn may_log(&self) -> bool {
-        self.address().is_none_or(|address| address.may_log())
-    }
-
-    /// Counts an upgrade.
-    ///
-    /// # Errors
-    /// [`OverLimit`], if there were too many.
-    pub(crate) fn take_upgrade(&self) -> Result<(), OverLimit> {
-        self.address()
-            .map_or(Ok(()), |address| address.take(&address.upgrades, &address.rules.upgrades, OverLimit::Upgrades))
-    }
-
-    /// Counts a TLS handshake, and until the charge is dropped the memory of TLS.
-    ///
-    /// # Errors
-    /// [`OverLimit`], if there were too many, or there is no memory.
-    pub(crate) fn take_handshake(&self) -> Result<Charge, OverLimit> {
-        if let Some(address) = self.address() {
-            address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes)?;
-        }
-        self.purse.charge(limits::TLS_BYTES).ok_or(OverLimit::Memory)
-    }
-
-    fn network(&self) -> Option<Network> {
-        self.address.as_ref().map(|address| address.network)
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        let quotas = &self.quotas;
-        if self.is_pinned {
-            self.purse.unpin(limits::CONNECTION_BYTES);
-        }
-        self.purse.give_back();
-        if self.counts_among_all {
-            quotas.open.fetch_sub(1, Relaxed);
-        }
-        let Some(address) = &self.address else { return };
-        address.connections.fetch_sub(1, Relaxed);
-        quotas.forget_if_unused(address);
-        quotas.sweep_if_due();
-    }
-}
-
-/// A place that is held for a client whose connection is lost, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct HeldPlace {
-    quotas: Arc<Quotas>,
-    address: Option<Arc<Address>>,
-    _memory: Option<Charge>,
-}
-
-impl Drop for HeldPlace {
-    fn drop(&mut self) {
-        self.quotas.held.fetch_sub(1, Relaxed);
-        if let Some(address) = &self.address {
-            address.held.fetch_sub(1, Relaxed);
-            self.quotas.forget_if_unused(address);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,27 @@ async fn a_client_behind_a_proxy_counts_by_its_own_address_and_once_among_all() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_behind_a_proxy_counts_among_all_until_it_ends_and_not_only_until_the_requests_do() {
+    let quotas = quotas(QuotaSettings { max_connections: Some(2), ..QuotaSettings::default() });
+    let open = || quotas.open.load(Relaxed);
+    let (proxy, other) = (quotas.admit(None).unwrap(), admit(&quotas, HOME).unwrap());
+    let client = quotas.admit_client(Some(&proxy), Some("192.0.2.2".parse().unwrap())).unwrap();
+    client.succeed(&proxy);
+    drop(proxy);
+    assert_eq!(open(), 2);
+    assert_eq!(quotas.admit(None).unwrap_err(), OverLimit::All(2));
+    drop(client);
+    assert_eq!(open(), 1);
+    // Without a proxy it is the same one.
+    let client = quotas.admit_client(Some(&other), Some(HOME.parse().unwrap())).unwrap();
+    client.succeed(&other);
+    drop(other);
+    assert_eq!(open(), 1);
+    drop(client);
+    assert_eq!(open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_without_a_proxy_has_its_admission_already() {
     let quotas = quotas(QuotaSettings { address_connections: 1, ..QuotaSettings::default() });
     let connection = admit(&quotas, HOME).unwrap();
@@ -185,6 +206,23 @@ async fn the_table_is_bounded_however_many_addresses_come_and_go_and_those_with_
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_memory_of_the_table_counts_among_all_and_for_no_address() {
+    let entry = size_of::<Network>() + size_of::<usize>() + size_of::<Address>() + size_of::<Account>();
+    // The table may be half empty, and two counts belong to each.
+    let most = entry + size_of::<Network>() + size_of::<usize>() + 4 * size_of::<usize>();
+    assert!(most <= limits::ADDRESS_ENTRY_BYTES, "{most}");
+    let quotas = quotas(QuotaSettings::default());
+    let come_and_go = |numbers: std::ops::Range<usize>| {
+        numbers.for_each(|number| quotas.admit(Some(numbered(number))).unwrap().take_upgrade().unwrap());
+    };
+    come_and_go(0..1_000);
+    let counted = 1_000 * limits::ADDRESS_ENTRY_BYTES;
+    assert!((counted..counted + crate::budget::LUMP).contains(&quotas.pinned()), "{}", quotas.pinned());
+    advance(limits::ADDRESS_SWEEP).await;
+    assert_eq!((quotas.addresses(), quotas.pinned()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_as_many_idle_addresses_as_the_table_holds_survive_a_sweep_and_of_more_none() {
     const HALF: usize = limits::ADDRESSES / 2;
     let quotas = quotas(QuotaSettings::default());
@@ -213,11 +251,26 @@ async fn lines_about_refusals_are_rationed_by_address_and_those_about_a_full_rel
     let ip = |text: &str| Some(text.parse().unwrap());
     let lines = |ip, over| (0..10_000).filter(|_| quotas.may_log_refusal(ip, over)).count();
     let most = limits::ADDRESS_LINES as usize;
-    assert_eq!(lines(ip("192.0.2.2"), OverLimit::Connections(1)), 10_000, "it has no connection");
     let _home = admit(&quotas, HOME).unwrap();
     assert_eq!(lines(ip(HOME), OverLimit::Connections(1)), most);
     assert_eq!(lines(ip(HOME), OverLimit::All(1)), most);
     assert_eq!(lines(ip("192.0.2.2"), OverLimit::All(1)), 0);
+    assert_eq!(lines(ip("192.0.2.2"), OverLimit::Memory), 0, "it has no connection, so the memory is that of all");
+    assert_eq!(lines(None, OverLimit::Memory), most);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_without_an_address_share_the_lines_of_one() {
+    let quotas = quotas(QuotaSettings::default());
+    let (one, other) = (quotas.admit(None).unwrap(), quotas.admit(None).unwrap());
+    let lines = |count: usize| (0..count).filter(|_| one.may_log() || other.may_log()).count();
+    assert_eq!(lines(10_000), limits::ADDRESS_LINES as usize);
+    assert!(admit(&quotas, HOME).unwrap().may_log());
+    let left_out = 2 * (10_000 - limits::ADDRESS_LINES);
+    let said = testing::log_of(|| quotas.report_left_out());
+    assert!(said.contains("clients without an address") && said.contains(&format!("lines={left_out}")), "{said}");
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(lines(10_000), limits::ADDRESS_LINES_A_MINUTE as usize);
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,6 +374,20 @@ async fn an_address_that_has_pinned_its_memory_gets_no_connection_and_no_place_u
     drop(pinned);
     assert!(admit(&quotas, HOME).is_ok() && quotas.pinned() == 0);
     assert_eq!(quotas.addresses(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_place_whose_connection_is_gone_pins_what_it_needs_and_no_lump() {
+    let quotas = quotas(QuotaSettings::default());
+    let home = admit(&quotas, HOME).unwrap();
+    let address = Arc::clone(home.address().unwrap());
+    let (kept, written) = (home.purse().charge(3_000).unwrap(), home.purse().charge(9_000).unwrap());
+    let place = quotas.hold(Some(&address)).unwrap();
+    drop(home);
+    drop(written);
+    assert_eq!(address.memory.used(), kept.bytes() + limits::OWN_PLACE_BYTES);
+    drop((place, kept));
+    assert_eq!(address.memory.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use super::password::Password;
 use super::refusal::{JoinError, Refusal, displaced};
 use super::role::Role;
 use super::wrong_passwords::WrongPasswords;
+use crate::budget::Charge;
 use crate::limits::{BANNED, KNOCKS};
 use crate::quota::Network;
 
@@ -23,8 +24,8 @@ pub(super) struct Door {
     pub(super) is_locked: bool,
     /// In the order in which they came.
     knockers: Vec<Knocker>,
-    /// Persons who were kicked, in that order.
-    banned: VecDeque<PeerId>,
+    /// Persons who were kicked, in that order, [`BANNED`] at most; each is charged to who kicked it.
+    banned: VecDeque<(PeerId, Charge)>,
     pub(super) password: Option<Password>,
 }
 
@@ -45,7 +46,7 @@ impl Door {
         room: &RoomName,
         wrong_passwords: &WrongPasswords,
     ) -> Result<(), JoinError> {
-        if pending.is_identified && self.banned.contains(&pending.id) {
+        if pending.is_identified && self.has_banned(&pending.id) {
             return Err(JoinError::Banned);
         }
         let Some(password) = &mut self.password else { return Ok(()) };
@@ -57,12 +58,16 @@ impl Door {
         self.is_locked && role != Role::Host
     }
 
-    /// Keeps the person with this id out.
-    pub(super) fn ban(&mut self, id: &PeerId) {
+    /// Keeps the person with this id out, whose id needs this memory.
+    pub(super) fn ban(&mut self, id: &PeerId, memory: Charge) {
         if self.banned.len() >= BANNED {
             self.banned.pop_front();
         }
-        self.banned.push_back(id.clone());
+        self.banned.push_back((id.clone(), memory));
+    }
+
+    fn has_banned(&self, id: &PeerId) -> bool {
+        self.banned.iter().any(|(banned, _)| banned == id)
     }
 
     /// Those who knock, in the order in which they came.
@@ -117,15 +122,21 @@ impl Door {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
+    use crate::limits::BANNED_BYTES;
 
     #[test]
     fn as_many_persons_as_are_remembered_stay_out_and_then_the_first_one_may_come_again() {
         let mut door = Door::default();
         let person = |n: usize| PeerId::parse(&format!("person-{n}")).unwrap();
-        (0..BANNED).for_each(|n| door.ban(&person(n)));
-        assert!((0..BANNED).all(|n| door.banned.contains(&person(n))));
-        door.ban(&person(BANNED));
-        assert!(!door.banned.contains(&person(0)));
-        assert!((1..=BANNED).all(|n| door.banned.contains(&person(n))));
+        let account = Budget::new(0, 0).address();
+        let memory = || account.purse().charge_anyway(BANNED_BYTES);
+        (0..BANNED).for_each(|n| door.ban(&person(n), memory()));
+        assert!((0..BANNED).all(|n| door.has_banned(&person(n))));
+        let used = account.used();
+        door.ban(&person(BANNED), memory());
+        assert_eq!(account.used(), used, "the memory of the first is free");
+        assert!(!door.has_banned(&person(0)));
+        assert!((1..=BANNED).all(|n| door.has_banned(&person(n))));
     }
 }

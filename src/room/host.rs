@@ -8,7 +8,8 @@ use super::refusal::{ErrorCode, JoinError, Refusal, denied, not_found};
 use super::reserve::NEWCOMER;
 use super::room::Locked;
 use super::table::Membership;
-use crate::outbox::{CloseRequest, Topic};
+use crate::limits::BANNED_BYTES;
+use crate::outbox::{CloseRequest, Sender, Topic};
 
 impl Membership {
     /// Carries out what only the host may do.
@@ -16,59 +17,60 @@ impl Membership {
     /// # Errors
     /// `not_joined`, `not_host`, `peer_not_found`, `room_full`, `unavailable`.
     pub(crate) fn command(&self, command: &HostCommand<'_>, deferred: &mut Deferred) -> Result<(), Refusal> {
-        self.room.lock(deferred).command(self.serial, command)
+        self.room.lock(deferred).command(self.serial, &self.sender, command)
     }
 }
 
 impl Locked<'_> {
-    fn command(&mut self, serial: u64, command: &HostCommand<'_>) -> Result<(), Refusal> {
+    /// Carries out a command of the member with this number. What it repeats to the members and the host is charged to
+    /// `giver`, never to those whom it is about.
+    fn command(&mut self, serial: u64, giver: &Sender, command: &HostCommand<'_>) -> Result<(), Refusal> {
         let most = NEWCOMER.max(self.state.change());
         self.give_up_unread(most);
-        let (Some(giver), Some(host)) = (self.state.member(serial), self.state.host()) else {
+        let (Some(member), Some(host)) = (self.state.member(serial), self.state.host()) else {
             return Err(Refusal::new(ErrorCode::NotJoined, "you are no longer in the room"));
         };
-        let may_replace = matches!(command, HostCommand::MakeHost { .. }) && giver.rank.may_replace(host.rank);
-        if giver.serial != host.serial && !may_replace {
+        let may_replace = matches!(command, HostCommand::MakeHost { .. }) && member.rank.may_replace(host.rank);
+        if member.serial != host.serial && !may_replace {
             return Err(Refusal::new(ErrorCode::NotHost, "only the host of the room may do that"));
         }
-        let (from, rank) = (giver.id.clone(), giver.rank);
+        let (from, rank) = (member.id.clone(), member.rank);
         match command {
-            HostCommand::Kick { to, message } => self.kick(&from, to, message.as_deref()),
-            HostCommand::Lock { is_locked } => self.set_lock(*is_locked),
+            HostCommand::Kick { to, message } => self.kick(&from, giver, to, message.as_deref()),
+            HostCommand::Lock { is_locked } => self.set_lock(giver, *is_locked),
             HostCommand::Admit { to } => self.admit(&from, to),
             HostCommand::Deny { to } => self.deny(&from, to),
-            HostCommand::MakeHost { to } => self.make_host(&from, rank, to),
+            HostCommand::MakeHost { to } => self.make_host(&from, giver, rank, to),
         }
     }
 
-    fn kick(&mut self, from: &PeerId, to: &str, message: Option<&str>) -> Result<(), Refusal> {
+    fn kick(&mut self, from: &PeerId, giver: &Sender, to: &str, message: Option<&str>) -> Result<(), Refusal> {
         let position = self.state.position_of(to).filter(|_| to != from.as_str());
         let position = position.ok_or_else(|| not_found(to, from))?;
         let message = message.unwrap_or("the host removed you from the room").to_owned();
         let member = self.expel(position, CloseRequest::Kicked, message);
         if member.is_identified {
-            self.at_no_charge(|room| room.keep_out(&member.id));
+            self.at_no_charge(|room| room.keep_out(&member.id, giver));
         }
         Ok(())
     }
 
-    /// Keeps the person with this id out, even if it knocks already because its first connection was lost.
-    fn keep_out(&mut self, id: &PeerId) {
-        self.state.door.get_or_insert_default().ban(id);
+    /// Keeps the person with this id out for `giver`, even if it knocks already because its first connection was lost.
+    fn keep_out(&mut self, id: &PeerId, giver: &Sender) {
+        let memory = giver.purse().charge_anyway(BANNED_BYTES);
+        self.state.door.get_or_insert_default().ban(id, memory);
         if let Some(knocker) = self.state.take_knocker(id.as_str()) {
             self.tell_knock_gone(&knocker);
             self.post.refuse(knocker, JoinError::Banned.into());
         }
     }
 
-    fn set_lock(&mut self, is_locked: bool) -> Result<(), Refusal> {
-        self.check_room_for_change()?;
+    fn set_lock(&mut self, giver: &Sender, is_locked: bool) -> Result<(), Refusal> {
+        self.check_room_for_change(giver)?;
         let door = self.state.door.get_or_insert_default();
         door.is_locked = is_locked;
         let knockers = if is_locked { Vec::new() } else { door.take_all() };
-        if let Some(host) = self.state.host() {
-            self.post.announce(host.outbox.sender(), &self.state.members, Topic::Lock, &Event::Room { is_locked });
-        }
+        self.post.announce(giver, &self.state.members, Topic::Lock, &Event::Room { is_locked });
         for knocker in knockers {
             self.give_up_unread(NEWCOMER);
             match self.check(&knocker.pending) {
@@ -101,25 +103,24 @@ impl Locked<'_> {
         Ok(())
     }
 
-    fn make_host(&mut self, from: &PeerId, giver: Rank, to: &str) -> Result<(), Refusal> {
+    fn make_host(&mut self, from: &PeerId, giver: &Sender, rank: Rank, to: &str) -> Result<(), Refusal> {
         let position = self.state.position_of(to).ok_or_else(|| not_found(to, from))?;
-        self.check_room_for_change()?;
+        self.check_room_for_change(giver)?;
         let latest = self.state.members.iter().map(|member| member.rank.chosen()).max().unwrap_or_default();
         if let Some(member) = self.state.members.get_mut(position) {
-            member.rank.choose(giver, latest);
+            member.rank.choose(rank, latest);
         }
-        self.announce_host(None);
+        self.announce_host(giver, None);
         Ok(())
     }
 
     /// Checks whether each member has room for one more message about the room, and all knocks; and whether there is memory
-    /// for that.
-    fn check_room_for_change(&self) -> Result<(), Refusal> {
+    /// of `giver` for that.
+    fn check_room_for_change(&self, giver: &Sender) -> Result<(), Refusal> {
         if !self.state.have_room(self.state.change()) {
             return Err(JoinError::Unavailable.into());
         }
-        let host = self.state.host().filter(|host| !self.state.has_memory_for_change(host.outbox.sender()));
-        host.map_or(Ok(()), |_| Err(JoinError::NoMemory.into()))
+        if self.state.has_memory_for_change(giver) { Ok(()) } else { Err(JoinError::NoMemory.into()) }
     }
 }
 
@@ -128,6 +129,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::knocks::Knock;
+    use super::super::role::Role;
     use super::super::table::Rooms;
     use super::super::tests::{Coming, Somebody, rooms};
     use super::*;
@@ -152,6 +154,56 @@ mod tests {
         assert_eq!(host.commands(&HostCommand::Kick { to: "c".into(), message: None }), Ok(3 + 1));
         let _knocks = ["v", "w"].map(|id| Coming::new(id).knocks(&rooms).unwrap());
         assert_eq!(host.commands(&UNLOCK), Ok(3 + (1 + 3) + 2), "one comes in, and the next one finds the room full");
+    }
+
+    /// What is charged to the purse of somebody.
+    fn charged_to(membership: &Membership) -> usize {
+        membership.sender.purse().account().used()
+    }
+
+    #[test]
+    fn what_a_host_is_told_again_by_its_command_is_charged_to_it_and_not_to_those_who_knock() {
+        let rooms = rooms(4);
+        let keeps = |id| Coming { may_resume: true, ..Coming::new(id) }.enters(&rooms).unwrap();
+        let [host, other] = ["host", "other"].map(keeps);
+        host.commands(&LOCK).unwrap();
+        let (waits, _knock) = Coming::new("waits").knocks(&rooms).unwrap();
+        let before = [charged_to(&waits), charged_to(&other.membership)];
+        // It reads all of it, and nothing shows that it has arrived.
+        for _ in 0..100 {
+            host.commands(&HostCommand::MakeHost { to: "host".into() }).unwrap();
+        }
+        let heard = host.hears();
+        assert_eq!(heard.iter().filter(|text| text.contains(r#""knock""#)).count(), 101);
+        assert_eq!([charged_to(&waits), charged_to(&other.membership)], before);
+        assert!(charged_to(&host.membership) > heard.concat().len(), "{}", charged_to(&host.membership));
+    }
+
+    #[test]
+    fn who_makes_another_one_the_host_pays_for_what_all_are_told_of_that() {
+        let rooms = rooms(4);
+        let host = Coming { role: Role::Host, ..Coming::new("host") }.enters(&rooms).unwrap();
+        let other = Coming { may_resume: true, ..Coming::new("other") }.enters(&rooms).unwrap();
+        host.commands(&LOCK).unwrap();
+        let _waits = Coming::new("waits").knocks(&rooms).unwrap();
+        let before = charged_to(&other.membership);
+        for to in ["other", "host"].iter().cycle().take(100) {
+            // Who has the role may take it back.
+            host.commands(&HostCommand::MakeHost { to: (*to).into() }).unwrap();
+        }
+        assert_eq!(charged_to(&other.membership), before);
+    }
+
+    #[test]
+    fn those_who_knock_and_go_without_end_are_not_charged_to_the_host() {
+        let rooms = rooms(4);
+        let host = Coming { may_resume: true, ..Coming::new("host") }.enters(&rooms).unwrap();
+        host.commands(&LOCK).unwrap();
+        let before = charged_to(&host.membership);
+        for _ in 0..100 {
+            drop(Coming::new("visitor").knocks(&rooms).unwrap());
+        }
+        assert_eq!(charged_to(&host.membership), before);
     }
 
     #[test]

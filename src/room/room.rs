@@ -193,7 +193,8 @@ impl Locked<'_> {
         }
         post.announce(newcomer.outbox.sender(), others, topic, &Event::PeerJoined(newcomer.as_peer()));
         if host.serial == serial {
-            self.at_no_charge(|room| room.announce_host(Some(serial)));
+            let newcomer = newcomer.outbox.sender().clone();
+            self.at_no_charge(|room| room.announce_host(&newcomer, Some(serial)));
         }
     }
 
@@ -238,7 +239,8 @@ impl Locked<'_> {
         member
     }
 
-    /// Removes the member at `position`, and tells the others.
+    /// Removes the member at `position`, and tells the others. Whoever removes it, that is charged to this member: it happens
+    /// once for each coming, before which there was memory for it.
     pub(super) fn remove(&mut self, position: usize, reason: LeaveReason) -> Member {
         let was_host = self.state.host_position() == Some(position);
         let mut member = self.state.members.remove(position);
@@ -253,7 +255,7 @@ impl Locked<'_> {
             let cause = Sender::new(member.sender, Arc::clone(member.outbox.sender().purse()));
             self.post.announce(&cause, &self.state.members, topic, &left);
             if was_host {
-                self.at_no_charge(|room| room.announce_host(None));
+                self.at_no_charge(|room| room.announce_host(&cause, None));
             }
         }
         member
@@ -295,15 +297,16 @@ impl Locked<'_> {
         }
     }
 
-    /// Tells everybody who the host is now, but not the one with the number `knows`; and the host who knocks.
-    pub(super) fn announce_host(&mut self, knows: Option<u64>) {
+    /// Tells everybody who the host is now because of what `cause` did, but not the one with the number `knows`; and the host
+    /// who knocks. Those who knock do not pay for it: it may happen ever so often while they wait.
+    pub(super) fn announce_host(&mut self, cause: &Sender, knows: Option<u64>) {
         let (state, post) = (&*self.state, &mut self.post);
         let Some(host) = state.host() else { return };
         let others = state.members.iter().filter(|member| Some(member.serial) != knows);
-        post.announce(host.outbox.sender(), others, Topic::Host, &Event::Host { id: &host.id });
+        post.announce(cause, others, Topic::Host, &Event::Host { id: &host.id });
         for knocker in state.knockers() {
             let knock = Event::Knock(knocker.pending.as_peer());
-            post.tell(knocker.pending.outbox.sender(), &host.outbox, Topic::KnockAgain(knocker.serial), &knock);
+            post.tell(cause, &host.outbox, Topic::KnockAgain(knocker.serial), &knock);
         }
     }
 

@@ -97,12 +97,10 @@ async fn who_comes_back_under_another_id_is_known_by_the_connection_and_not_doub
     browser.end().await;
 }
 
-#[tokio::test]
-async fn two_who_offered_at_once_talk_without_the_relay() {
-    let mut relay = Relay::start().await;
-    let browser = Browser::start().await;
-    browser.expect_console("WebSocket connection to");
-    let open = async |name: &str, delay: u32| {
+/// Two who meet in a room of their own, whether they have lines for sound and picture or not. Bob's offer comes after Alice
+/// has given him up and made her own: each end has made a data channel.
+async fn two_whose_offers_cross(browser: &Browser, relay: &Relay, media: [bool; 2]) -> [Window; 2] {
+    let open = async |name: &str, media: bool, delay: u32| {
         let page = browser.open(&relay.url("?room=elsewhere")).await;
         page.call_it(name);
         page.run(&format!(
@@ -112,7 +110,7 @@ async fn two_who_offered_at_once_talk_without_the_relay() {
                     setTimeout(() => this.readyState === WebSocket.OPEN && super.send(text), {delay});
                 }}
             }}
-            globalThis.call = new Call({{ WebSocket: Slow, media: false }});
+            globalThis.call = new Call({{ WebSocket: Slow, media: {media} }});
             globalThis.heard = [];
             call.on('message', ({{ data }}) => heard.push(data));
             await call.join('r', {{ name: '{name}' }});"
@@ -120,17 +118,98 @@ async fn two_who_offered_at_once_talk_without_the_relay() {
         .await;
         page
     };
-    let alice = open("Alice", 0).await;
-    // His offer comes after Alice has given him up and made her own: each end has made a data channel.
-    let bob = open("Bob", 5_000).await;
-    for person in [&alice, &bob] {
+    let both = [open("Alice", media[0], 0).await, open("Bob", media[1], 5_000).await];
+    for person in &both {
         person.shows("call.members[0]?.isDirect").await;
     }
-    relay.crash().await;
-    for (speaker, listener) in [(&alice, &bob), (&bob, &alice)] {
+    both
+}
+
+async fn speak_and_are_heard([alice, bob]: &[Window; 2]) {
+    for (speaker, listener) in [(alice, bob), (bob, alice)] {
         speaker.run("call.send('without the relay')").await;
         listener.shows("heard.includes('without the relay')").await;
     }
+}
+
+#[tokio::test]
+async fn two_who_offered_at_once_talk_without_the_relay() {
+    let mut relay = Relay::start().await;
+    let browser = Browser::start().await;
+    browser.expect_console("WebSocket connection to");
+    let both = two_whose_offers_cross(&browser, &relay, [false, false]).await;
+    relay.crash().await;
+    speak_and_are_heard(&both).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn two_who_offered_at_once_connect_although_only_one_has_lines_for_media() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    for media in [[true, false], [false, true]] {
+        let both = two_whose_offers_cross(&browser, &relay, media).await;
+        speak_and_are_heard(&both).await;
+        let lines =
+            "call.members[0].link.pc.getTransceivers().filter(({ currentDirection }) => currentDirection).length";
+        for person in &both {
+            person.shows(&format!("{lines} === 2")).await;
+        }
+        for person in &both {
+            person.run("call.close()").await;
+        }
+    }
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn an_offer_that_comes_right_behind_an_answer_crosses_nothing() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let open = async |name: &str, prepare: &str| {
+        let page = browser.open(&relay.url("?room=elsewhere")).await;
+        page.call_it(name);
+        page.run(&format!(
+            "const {{ Call }} = await import('/sdk/call.js');
+            {prepare}
+            globalThis.made = 0;
+            class Counted extends RTCPeerConnection {{
+                constructor(...all) {{
+                    super(...all);
+                    made += 1;
+                }}
+            }}
+            globalThis.call = new Call({{ WebSocket: Socket, RTCPeerConnection: Counted }});
+            await call.join('r', {{ name: '{name}' }});"
+        ))
+        .await;
+        page
+    };
+    let alice = open("Alice", "const Socket = WebSocket;").await;
+    // What comes from the answer on is read in one go with the offer behind it.
+    let bob = open(
+        "Bob",
+        "const held = [];
+        let reads = true;
+        class Socket extends WebSocket {
+            set onmessage(read) {
+                super.onmessage = (event) => {
+                    const { type } = JSON.parse(event.data);
+                    if (type === 'answer') reads = false;
+                    held.push(event);
+                    reads ||= type === 'offer';
+                    if (reads) held.splice(0).forEach(read);
+                };
+            }
+        }",
+    )
+    .await;
+    let answered = "(({ signalingState, remoteDescription }) => remoteDescription && signalingState === 'stable')";
+    alice.shows(&format!("call.members[0]?.link && {answered}(call.members[0].link.pc)")).await;
+    alice.run("call.setTrack('board', document.createElement('canvas').captureStream().getVideoTracks()[0])").await;
+    bob.shows("call.members[0]?.isDirect && call.members[0].tracks.has('board')").await;
+    assert_eq!(bob.run("return made").await, 1);
+    assert_eq!(alice.run("return made").await, 1);
     browser.end().await;
 }
 

@@ -28,6 +28,7 @@ mod outage;
 mod own_page;
 mod package;
 mod people;
+mod provider;
 mod proxied;
 mod refused;
 mod safety;

@@ -128,3 +128,32 @@ async fn a_knock_can_be_answered_by_keyboard_and_nothing_is_wrong_for_screen_rea
     alice.sees_only(&["Bob", "Carol"]).await;
     browser.end().await;
 }
+
+#[tokio::test]
+async fn who_is_host_again_sees_no_knock_that_another_has_answered() {
+    let relay = Relay::start().await;
+    let browser = Browser::start().await;
+    let (alice, bob) = browser.call_of_alice_and_bob(&relay).await;
+    alice.plays_video_of("Bob").await;
+    for person in [&alice, &bob] {
+        person.click("#people-open").await;
+    }
+    alice.click("#lock").await;
+    bob.is_told("The room is locked").await;
+    let carol = browser.open(&relay.url("?room=r")).await;
+    knock_as(&carol, "Carol").await;
+    let dave = browser.open(&relay.url("?room=r")).await;
+    knock_as(&dave, "Dave").await;
+    for name in ["Carol", "Dave"] {
+        alice.reads(&format!("{name} asks to be let in")).await;
+    }
+    alice.click("#roster [data-act=make-host]").await;
+    bob.click(".knock[data-name=Carol] [data-act=deny]").await;
+    carol.is("refused").await;
+    bob.click("#roster [data-act=make-host]").await;
+    alice.is_told("You are the host now").await;
+    alice.reads("Dave asks to be let in").await;
+    assert!(!alice.text().await.contains("Carol asks"));
+    bob.shows("!document.querySelector('.knock')").await;
+    browser.end().await;
+}

@@ -345,6 +345,31 @@ async fn who_comes_back_in_time_loses_nothing_in_either_direction_and_hears_of_o
 }
 
 #[tokio::test]
+async fn a_client_with_a_place_says_join_once_however_much_it_sends_and_repeats_what_was_refused() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    let peers = ["bob", "carol", "dave"];
+    let mut line = scene.relay.let_in_for_long(&peers).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    // What a newcomer says to three at once: offers and candidates.
+    let mut last = json!(null);
+    for (at, id) in peers.into_iter().enumerate() {
+        scene.page.run(&format!("say(1, 30, '{id}')")).await;
+        for data in 1..=30 {
+            last = line.hear_anything().await;
+            assert_eq!((&last["type"], &last["data"]), (&json!("message"), &json!(data)), "{last}");
+            if at * 30 + data == 64 {
+                line.say(json!({ "type": "taken", "received": 64 })).await;
+            }
+        }
+    }
+    // What is refused after that is known as well.
+    line.refuse(&last, "peer_busy", Some("dave")).await;
+    line.hear_data(30, Some("dave")).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
 async fn who_comes_back_too_late_joins_anew_on_the_same_connection() {
     let scene = Scene::set().await;
     scene.page.run("channel.join('r')").await;

@@ -87,6 +87,27 @@ async fn a_relay_in_axum_stands_beside_other_routes_asks_its_owner_and_ends_grac
 }
 
 #[tokio::test]
+async fn the_limit_of_all_connections_holds_for_a_relay_that_is_mounted() {
+    let relay = Relay::builder(Config { max_connections: Some(1), ..Config::default() }).build().unwrap();
+    let app = Router::new().nest_service("/signaling/", relay.service());
+    let (listener, address) = free_port().await;
+    tokio::spawn(axum::serve(listener, app).into_future());
+    let dial =
+        || async move { Client::dial(connect(address).await, &format!("ws://{address}/signaling/ws"), &[]).await };
+    let mut one = dial().await.unwrap();
+    one.join("r").await;
+    let (status, said) = refusal(dial().await);
+    assert!(status == 503 && said.contains("--max-connections"), "{status} {said}");
+    one.close().await;
+    let again = async {
+        while dial().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the place of the first", again).await;
+}
+
+#[tokio::test]
 async fn a_relay_serves_what_an_owners_listeners_accept_plain_and_by_tls_of_its_own() {
     let relay = Relay::builder(Config::default()).build().unwrap();
     let pki = Pki::new();

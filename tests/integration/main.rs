@@ -23,6 +23,7 @@ mod host;
 #[cfg(feature = "page")]
 mod http;
 mod promises;
+mod reload;
 mod resume;
 mod vouched;
 mod wire;

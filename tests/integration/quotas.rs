@@ -163,6 +163,25 @@ async fn a_trusted_proxy_does_not_count_and_the_clients_that_it_names_do() {
     soon("the place of the first", again).await;
 }
 
+#[tokio::test]
+async fn websockets_behind_a_trusted_proxy_count_among_all_until_they_end() {
+    let trusted_proxy = vec!["127.0.0.1".parse().unwrap()];
+    let relay = TestRelay::start_with(Config { max_connections: Some(2), trusted_proxy, ..Config::default() }).await;
+    let one = upgrade_from(&relay, "198.51.100.1").await.unwrap();
+    let mut two = upgrade_from(&relay, "198.51.100.2").await.unwrap();
+    // They are in use, so the requests by which they began have ended.
+    two.join("r").await;
+    let (status, said, _) = refused(upgrade_from(&relay, "198.51.100.3").await);
+    assert!(status == 503 && said.contains("--max-connections"), "{status} {said}");
+    one.close().await;
+    let again = async {
+        while upgrade_from(&relay, "198.51.100.3").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the place of the first", again).await;
+}
+
 /// A relay whose clients come by pipes from one address, with these limits.
 fn in_memory(config: Config) -> TestRelay {
     TestRelay::in_memory(config)
@@ -174,6 +193,27 @@ async fn dial_from(relay: &TestRelay, address: &str) -> Result<Client<DuplexStre
     let (relay, address) = (Arc::clone(&relay.relay), address.parse::<SocketAddr>().unwrap());
     tokio::spawn(async move { relay.serve_stream(Opaque(theirs), address).await });
     Client::dial(ours, "ws://localhost/ws", &[]).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_a_trusted_proxy_fetches_count_for_its_client() {
+    let trusted_proxy = vec!["127.0.0.1".parse().unwrap()];
+    let relay = in_memory(Config { address_bytes: 1_000 * limits::PAGE_SHARE, trusted_proxy, ..Config::default() });
+    let fetch = async |address: &str| {
+        let headers = format!("X-Forwarded-For: {address}\r\nConnection: close\r\n");
+        relay.raw(&format!("GET /healthz HTTP/1.1\r\nHost: relay\r\n{headers}\r\n")).await.len()
+    };
+    let burst = 1_000 * limits::ADDRESS_BYTES_BURST_SECONDS as usize;
+    let (begun, mut sent) = (Instant::now(), 0);
+    while sent < 2 * burst {
+        sent += fetch("198.51.100.1").await;
+    }
+    assert!(begun.elapsed() > Duration::from_millis((burst - 1_000) as u64), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    fetch("198.51.100.2").await;
+    assert!(begun.elapsed() < Duration::from_millis(10), "another client has its own rate");
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(relay.relay.addresses(), 0);
 }
 
 #[tokio::test(start_paused = true)]

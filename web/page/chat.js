@@ -4,7 +4,7 @@ import { $, make } from "./dom.js";
 import { hueOf } from "./names.js";
 
 const MOST_LINES = 200;
-export const MOST_CHARACTERS = 2_000;
+const MOST_CHARACTERS = 2_000;
 const LINK = /https?:\/\/[^\s<>"'“”‘’（）《》，。；]+/gi;
 
 export class Chat {

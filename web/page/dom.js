@@ -10,10 +10,9 @@ export const $ = (id) => document.getElementById(id);
 export const $$ = (css) => document.querySelectorAll(css);
 export const page = document.body.dataset;
 
-export function make(tag, { dataset = {}, aria = {}, ...properties } = {}, ...children) {
+export function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
 	Object.assign(element.dataset, dataset);
-	for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value);
 	element.append(...children);
 	return element;
 }

@@ -7,6 +7,8 @@ import { I18n, nodes, refusalKey, t } from "./text.js";
 
 const METER_MS = 100;
 const DEVICES = ["microphone", "camera"];
+/** The relay's, where the host gives none. */
+const NO_WORD = "the host removed you from the room";
 
 export class Entry {
 	wanted = Object.fromEntries(DEVICES.map((device) => [device, Store.get(device, "sessionStorage") !== "off"]));
@@ -84,7 +86,7 @@ export class Entry {
 
 	refused({ code, message, retryable }) {
 		const key = refusalKey(code);
-		const said = code === "kicked" && message ? [make("p", {}, ...nodes("host_says", { message }))] : [];
+		const said = code === "kicked" && message && message !== NO_WORD ? [make("p", {}, ...nodes("host_says", { message }))] : [];
 		const buttons = retryable ? [["retry", () => this.#join()]] : [];
 		this.tell({ device: "relay", problem: code, key, code, more: said, buttons });
 	}

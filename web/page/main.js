@@ -106,7 +106,6 @@ function closeCall() {
 function render() {
 	const state = room?.state ?? (ended || "entry");
 	page.state = state === "out" ? "refused" : state;
-	page.others = $$(".tile:not([data-peer=self])").length;
 	const [key, values] = room?.words ?? (state === "entry" ? [] : [`s_${state}`]);
 	const words = key ? nodes(key, values) : [];
 	replaceIfNew($("status"), ...words);

@@ -150,7 +150,7 @@ export class Room {
 
 	#joined({ again }) {
 		const { call } = this;
-		Log.add("joined", call.id, `others=${call.channel.state}`);
+		Log.add("joined", call.id);
 		page.id = call.id;
 		this.#trouble = null;
 		if (again) toast("back");
@@ -200,7 +200,7 @@ export class Room {
 		this.#totals.delete(key);
 		this.#compared.delete(key);
 		Log.add("peer", key, "gone:", reason);
-		const words = { left: this.call.members.length ? "went" : "other_left", lost: "lost", kicked: "removed" }[reason];
+		const words = { left: "went", displaced: "went", lost: "lost", kicked: "removed" }[reason];
 		if (words && (member.link?.wasConnected || reason === "left")) toast(words, { name });
 		if (words) chime("went");
 		this.#changed();

@@ -90,7 +90,6 @@ alone_text: Send the link to others; a browser is enough. | 把链接发给别�
 copy_link: Copy the link | 复制链接
 came: {name} joined | {name} 加入了
 went: {name} left | {name} 离开了
-other_left: {name} left. You are alone now. | {name} 离开了，现在只有您一人。
 lost: {name} lost the connection | {name} 掉线了
 removed: {name} was removed | {name} 被移出
 back: Back with the server | 已重新连上服务器
@@ -178,6 +177,8 @@ p_denied_entry: You were not let in | 您未获准进入
 p_denied_entry_text: The host turned you away, or nobody answered. | 主持人没有让您进入，或无人应答。
 p_kicked: You were removed from the call | 您已被移出通话
 p_kicked_text: Camera and microphone are off. | 摄像头和麦克风已关闭。
+p_displaced: Somebody signed in elsewhere with your id | 有人在别处用您的 ID 登录了
+p_displaced_text: Camera and microphone are off. | 摄像头和麦克风已关闭。
 p_taken_over: You are in the call from another connection | 您已通过另一个连接加入通话
 p_taken_over_text: Only one can have your place. | 您的位置只能由其中一个占用。
 p_closed_by_relay: The server ended the connection | 服务器关闭了连接
@@ -236,10 +237,6 @@ export function t(key, values = {}) {
 	return pattern(key).replace(/\{(\w+)\}/g, (hole, name) => (Object.hasOwn(values, name) ? values[name] : hole));
 }
 
-export function hasText(key) {
-	return texts.has(key);
-}
-
 /** The text as nodes, in which each value is isolated: a name that runs from right to left turns no other words round. */
 export function nodes(key, values = {}) {
 	return pattern(key)
@@ -254,5 +251,5 @@ export function nodes(key, values = {}) {
 
 export function refusalKey(code) {
 	if (code === "denied") return "denied_entry";
-	return hasText(`p_${code}`) ? code : "refused";
+	return texts.has(`p_${code}`) ? code : "refused";
 }

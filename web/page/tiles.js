@@ -50,10 +50,6 @@ export class Tiles {
 		this.#arrangeSoon();
 	}
 
-	has(key) {
-		return this.#tiles.has(key);
-	}
-
 	remove(key) {
 		const tile = this.#tiles.get(key);
 		if (!tile) return;

@@ -1,12 +1,6 @@
 /**
  * A call of many over the relay: a mesh of connections whose members outlive the relay. No DOM. What each part is for
- * stands in index.d.ts.
- *
- *   const call = new Call(); // by this page's own relay; or { url: "wss://relay.example/ws" }
- *   call.on("track", ({ member, track }) => ...);
- *   call.setTrack("video", cameraTrack);
- *   await call.join("blue-heron", { name: "Ana" });
- *   call.send({ text: "hello" });
+ * stands in index.d.ts, an example in README.md.
  */
 
 import { Mesh } from "./mesh.js";
@@ -15,6 +9,8 @@ import { SignalingChannel, SignalingError } from "./signaling.js";
 
 /** After a restart the others need this long to be back before the room is locked again. */
 const RELOCK_MS = 5_000;
+/** Whoever is displaced gets the code `kicked`, and this sentence of the relay's. */
+const DISPLACED = /^somebody came whose id this is/;
 
 export class Call {
 	id = null;
@@ -74,7 +70,7 @@ export class Call {
 	}
 
 	get iceServers() {
-		return this.#mesh.iceServers;
+		return this.#mesh.links.iceServers;
 	}
 
 	on(type, listener) {
@@ -138,7 +134,7 @@ export class Call {
 	}
 
 	setTrack(name, track) {
-		this.#mesh.setTrack(name, track);
+		this.#mesh.links.setTrack(name, track);
 	}
 
 	setState(state) {
@@ -168,7 +164,6 @@ export class Call {
 		return member.link.pc.createDataChannel(label, options);
 	}
 
-	/** What the host may do. For others the relay answers with an `error`, `not_host`. */
 	lock(locked = true) {
 		clearTimeout(this.#relockTimer);
 		return this.channel.lock(locked);
@@ -195,6 +190,7 @@ export class Call {
 		});
 		on("host", ({ id }) => {
 			this.host = id;
+			this.knocks.clear(); // a new host is told of all who wait
 			this.#emit("room", {});
 		});
 		on("room", ({ locked }) => {
@@ -244,7 +240,8 @@ export class Call {
 
 	#refused(error) {
 		const removed = error.code === "kicked";
-		const refusal = new SignalingError(error);
+		const code = removed && DISPLACED.test(error.message) ? "displaced" : error.code;
+		const refusal = new SignalingError({ ...error, code });
 		this.#knocking = false;
 		if (removed || !this.#entered) {
 			this.#leave(false);

@@ -1,6 +1,6 @@
 /** The client of signaling-relay: calls whose members outlive the relay, and what they are made of. */
 
-/** What the relay refused; `code` is the protocol's, such as `room_full`, or ours: `closed`, `taken_over`, `closed_by_relay`, `bad_url`. */
+/** What the relay refused; `code` is the protocol's, such as `room_full`, or ours: `closed`, `taken_over`, `displaced`, `closed_by_relay`, `bad_url`. */
 export class SignalingError extends Error {
 	constructor(error: { code: string; message: string; retryable?: boolean });
 	readonly name: "SignalingError";
@@ -140,7 +140,10 @@ export class PeerLink {
 		/** Carries a message to the other side. */
 		send: (type: Exclude<SignalType, "message">, fields: any) => void;
 		iceServers?: RTCIceServer[];
-		/** False: the first offer has no lines for sound and picture. */
+		/**
+		 * False: the first offer has no lines for sound and picture. Where only one side has them, let one side start:
+		 * Chromium cannot take back an offer for one with other lines. (Call sees to that itself.)
+		 */
 		media?: boolean;
 		configuration?: RTCConfiguration;
 		RTCPeerConnection?: any;
@@ -209,11 +212,14 @@ export interface CallEvents {
 	state: { state: CallState };
 	/** We are in the room. */
 	joined: { again: boolean };
-	/** The relay does not let us in or back. `removed`: the host removed us, and the call is over. */
+	/**
+	 * The relay does not let us in or back. `removed`: we are out of the call, which is over. The host removed us
+	 * (`kicked`), or somebody came in whose id ours is (`displaced`).
+	 */
 	refused: { error: SignalingError; removed: boolean };
 	/** Somebody came (`fresh`) or changed. */
 	member: { member: Member; fresh?: boolean };
-	/** Somebody is gone: `left`, `kicked`, `lost`. */
+	/** Somebody is gone: `left`, `kicked`, `displaced`, `lost`. */
 	gone: { member: Member; reason: string };
 	track: { member: Member; name: string; track: MediaStreamTrack };
 	/** Their sound and picture (`member.link.stream`) changed. */

@@ -1,5 +1,5 @@
 /**
- * Who is in the call, and one PeerLink to each of them. What Call is made of; not exported.
+ * Who is in the call, and what they say to each other. What Call is made of; not exported.
  *
  * - The newcomer is polite and offers to each peer in the room. If it does not (a page that only answers), they do.
  * - The relay makes a new id at each join, but connections outlive the relay. So peers that meet say `hello` with a
@@ -8,8 +8,7 @@
  * - Whoever is lost stays while the media flows, and a little longer.
  */
 
-import { LABEL, PROTOCOL, PeerLine } from "./line.js";
-import { PeerLink } from "./peer.js";
+import { Links } from "./links.js";
 import { proofOf, randomToken } from "./proof.js";
 
 /** After this a newcomer counts as a page that says no hello. */
@@ -17,31 +16,18 @@ const HELLO_MS = 400;
 /** The same while someone is missing, who may be the newcomer. */
 const HELLO_WHILE_MISSING_MS = 2_500;
 const GOODBYE_MS = 5_000;
-/** After this we offer to a newcomer who does not; later to one of our own kind, who will: offers that cross cost much. */
-const OFFER_MS = 3_000;
-const OFFER_AFTER_HELLO_MS = 10_000;
 /** How long a lost peer without media keeps its place here. */
 const GRACE_MS = 15_000;
 /** The same while the relay is away, which could tell. */
 const GRACE_WITHOUT_RELAY_MS = 60_000;
-/** Connections at once: each costs a decoder, and beyond this browsers fail. */
-const MOST_LINKS = 32;
-const MOST_STARTING = 6;
-const STARTING_MS = 3_000;
-const MOST_PENDING = 60;
 const MOST_PROOFS = 32;
 const LONGEST_TOKEN = 99;
 const MOST_NUMBERS = 512;
 const LONGEST_STATE = 4_000;
 const LINGER_MS = 300;
 
-/** Video's bits a second, by the number of others. */
-const MOST_BITS = [[1, 2_500_000], [3, 900_000], [5, 450_000], [Infinity, 220_000]];
-const SCREEN_BITS = 1_500_000;
-
 const SIGNALS = ["offer", "answer", "offer_ice", "answer_ice"];
 
-/** One of the others. `key` stays the same when the relay's `id` changes; `id` is null while the relay has no such peer. */
 export class Member {
 	id;
 	key;
@@ -53,6 +39,8 @@ export class Member {
 	tracks = new Map();
 	link = null;
 	linkedAt = 0;
+	/** We have made the first offer, and heard no answer. */
+	offers = false;
 	lastSeen = Date.now();
 	line = null;
 	token = null;
@@ -76,18 +64,15 @@ export class Member {
 
 export class Mesh {
 	members = new Map();
+	links;
 	#byId = new Map();
 	#channel;
 	#notify;
-	#linkOptions;
 	#greeting;
-	#iceServers = [];
 	/** Every id of ours: after a lost connection our ghost stays in the room for a while. */
 	#ours = new Set();
 	#strangers = new Map();
 	#tokens = new Map();
-	#tracks = new Map([["audio", null], ["video", null]]);
-	#maxBitrate = 0;
 	#nextKey = 1;
 	#sent = 0;
 	#tag = randomToken().slice(0, 12);
@@ -103,7 +88,9 @@ export class Mesh {
 		this.#channel = channel;
 		this.#notify = notify;
 		this.#greeting = greeting;
-		this.#linkOptions = linkOptions;
+		const heard = (member, message) => this.#heard(member, message);
+		const repeat = (member) => this.#repeat(member);
+		this.links = new Links(this.members, channel, { notify, greeting, linkOptions, heard, repeat });
 		channel.on("joined", (event) => this.#joined(event));
 		channel.on("resumed", (event) => this.#resumed(event));
 		channel.on("peer_joined", (peer) => this.#met(peer, false));
@@ -117,21 +104,6 @@ export class Mesh {
 
 	get others() {
 		return [...this.members.values()];
-	}
-
-	get iceServers() {
-		return this.#iceServers;
-	}
-
-	byId(id) {
-		return this.#byId.get(id);
-	}
-
-	setTrack(name, track) {
-		if (this.#tracks.get(name) === track) return;
-		this.#tracks.set(name, track);
-		for (const { link } of this.members.values()) link?.setTrack(name, track);
-		this.#tune();
 	}
 
 	/** Tells all, or one, by the data channel or by the relay; never by both. @returns {Member[]} who will not get it */
@@ -176,7 +148,7 @@ export class Mesh {
 
 	#joined({ id, peers, iceServers }) {
 		this.#ours.add(id);
-		this.#setIceServers(iceServers);
+		this.links.setIceServers(iceServers);
 		this.#tokens.clear();
 		this.#forgetStrangers();
 		for (const member of this.others) this.#detach(member);
@@ -184,18 +156,12 @@ export class Mesh {
 	}
 
 	#resumed({ peers, iceServers }) {
-		this.#setIceServers(iceServers);
+		this.links.setIceServers(iceServers);
 		for (const { id, away } of peers ?? []) this.#setAway(id, Boolean(away));
 		for (const member of this.members.values()) {
 			member.link?.resume();
 			this.#repeat(member);
 		}
-	}
-
-	#setIceServers(iceServers) {
-		if (!iceServers) return;
-		this.#iceServers = iceServers;
-		for (const { link } of this.members.values()) link?.setIceServers(iceServers);
 	}
 
 	/** Somebody in the room who may prove to be known. Our own ghost is nobody. */
@@ -273,74 +239,9 @@ export class Mesh {
 		member.token = this.#tokens.get(id) ?? null;
 		this.members.set(member.key, member);
 		this.#byId.set(id, member);
-		this.#connectSome();
+		this.links.connectSome();
 		this.#notify("member", { member, fresh: true });
 		return member;
-	}
-
-	#connectSome() {
-		const linked = this.others.filter(({ link }) => link);
-		const isStarting = ({ link, linkedAt }) => !link.wasConnected && Date.now() - linkedAt < STARTING_MS;
-		let slots = Math.min(MOST_STARTING - linked.filter(isStarting).length, MOST_LINKS - linked.length);
-		for (const member of this.members.values()) {
-			if (slots <= 0) return;
-			if (member.link || member.id === null) continue;
-			this.#connect(member);
-			slots -= 1;
-		}
-	}
-
-	#connect(member) {
-		this.#link(member, member.wasThere);
-		const offers = member.pending.splice(0);
-		for (const message of offers) member.link.receive(message);
-		if (member.wasThere) this.#start(member);
-		const { link } = member;
-		const isSilent = () => this.members.has(member.key) && member.link === link && !link.remoteSession && !link.pc.remoteDescription;
-		const offer = () => isSilent() && this.#start(member);
-		if (!member.wasThere) setTimeout(() => (member.theirToken ? setTimeout(offer, OFFER_AFTER_HELLO_MS) : offer()), OFFER_MS);
-		this.#notify("member", { member });
-	}
-
-	#start(member) {
-		if (!member.line.hasChannel) member.line.attach(member.link.pc.createDataChannel(LABEL, { protocol: PROTOCOL }));
-		member.link.start();
-	}
-
-	#link(member, polite) {
-		const link = new PeerLink({
-			...this.#linkOptions(),
-			polite,
-			iceServers: this.#iceServers,
-			send: (type, fields) => member.id !== null && this.#channel.send(type, fields, member.id),
-		});
-		member.link?.close();
-		member.link = link;
-		member.linkedAt = Date.now();
-		member.tracks.clear();
-		const line = new PeerLine(this.#greeting, (message) => member.line === line && this.#heard(member, message));
-		member.line = line;
-		this.#tune();
-		link.tune({ maxBitrate: this.#maxBitrate });
-		for (const [name, track] of this.#tracks) link.setTrack(name, track);
-		link.on("stream", () => this.#notify("stream", { member }));
-		link.on("track", ({ name, track }) => {
-			member.tracks.set(name, track);
-			this.#notify("track", { member, name, track });
-		});
-		link.on("channel", (channel) => {
-			if (channel.label === LABEL && channel.protocol === PROTOCOL) line.attach(channel);
-			else this.#notify("channel", { member, channel });
-		});
-		link.on("problem", (error) => this.#notify("problem", { member, error }));
-		link.on("state", (state) => this.#linkChanged(member, state));
-	}
-
-	#linkChanged(member, state) {
-		if (state === "disconnected") this.#channel.probe(); // perhaps it is our own network
-		if (state !== "connected") this.#repeat(member);
-		this.#connectSome();
-		this.#notify("member", { member });
 	}
 
 	/** What the data channel may not have carried goes by the relay; they know its number if it came after all. */
@@ -356,21 +257,7 @@ export class Mesh {
 
 	#signal(message) {
 		const member = this.#admit(message.from);
-		if (!member) return;
-		if (!member.link) return this.#keepPending(member, message);
-		const { link } = member;
-		const rebuilt = message.session && link.remoteSession && message.session !== link.remoteSession;
-		if (rebuilt) {
-			this.#link(member, link.polite);
-			this.#notify("stream", { member });
-			if (message.type === "answer") return this.#start(member); // it answered an offer that fits it no more
-		}
-		member.link.receive(message);
-	}
-
-	#keepPending(member, message) {
-		if (message.type === "offer") member.pending = [];
-		if (member.pending.length < MOST_PENDING) member.pending.push(message);
+		if (member) this.links.receive(member, message);
 	}
 
 	/** By the relay. Others may say anything: take what fits. */
@@ -442,7 +329,7 @@ export class Mesh {
 			if (here) member.lastSeen = Date.now();
 			else if (Date.now() - member.lastSeen > grace) this.#remove(member, "lost");
 		}
-		this.#connectSome();
+		this.links.connectSome();
 	}
 
 	#remove(member, reason) {
@@ -450,8 +337,8 @@ export class Mesh {
 		if (this.#byId.get(member.id) === member) this.#byId.delete(member.id);
 		member.link?.close();
 		this.#notify("gone", { member, reason });
-		this.#tune();
-		this.#connectSome();
+		this.links.tune();
+		this.links.connectSome();
 	}
 
 	#forgetStrangers() {
@@ -465,14 +352,6 @@ export class Mesh {
 		return stranger;
 	}
 
-	#tune() {
-		const linked = this.others.filter(({ link }) => link).length;
-		const camera = MOST_BITS.find(([others]) => linked <= others)[1];
-		const maxBitrate = this.#tracks.get("video")?.contentHint === "detail" ? SCREEN_BITS : camera;
-		if (maxBitrate === this.#maxBitrate) return; // setting it anew upsets the encoder
-		this.#maxBitrate = maxBitrate;
-		for (const { link } of this.members.values()) link?.tune({ maxBitrate });
-	}
 }
 
 function secretOf({ token, theirToken }) {

@@ -1,12 +1,7 @@
 /**
  * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
  *
- * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts.
- *
- *   const link = new PeerLink({ polite, iceServers, send: (type, fields) => channel.send(type, fields, peerId) });
- *   link.setTrack("video", cameraTrack);
- *   if (polite) link.start(); // the newcomer makes the first offer
- *   channel.on("offer", (message) => link.receive(message)); // the same for answer, offer_ice, answer_ice
+ * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts, an example in README.md.
  */
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */
@@ -79,7 +74,6 @@ export class PeerLink {
 		return () => this.#listeners.get(type)?.delete(listener);
 	}
 
-	/** Makes the first offer, unless the other side was faster. */
 	start() {
 		this.#work = this.#work.then(() => this.#begin());
 	}
@@ -92,10 +86,6 @@ export class PeerLink {
 		}
 	}
 
-	/**
-	 * Sends this track from now on, or null. "audio" and "video" never negotiate; a track of any other name gets a line
-	 * of its own the first time.
-	 */
 	async setTrack(name, track) {
 		try {
 			if (!BOTH.includes(name)) return await this.#setExtra(name, track);
@@ -148,7 +138,6 @@ export class PeerLink {
 		return { local: find(this.pc.localDescription), remote: find(this.pc.remoteDescription) };
 	}
 
-	/** Null before the handshake, and where a browser does not tell. */
 	get certificates() {
 		const { pc } = this;
 		const transport = pc.sctp?.transport ?? pc.getSenders().find((sender) => sender.transport)?.transport;

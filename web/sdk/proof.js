@@ -55,12 +55,7 @@ export function proofOf(secret, from, to) {
 /** Of 12 bits each. */
 const GROUPS = 10;
 
-/**
- * Digits that are the same at both ends when nobody sits between them: 120 bits, because one who sits between may try
- * keys until two numbers agree, which takes the square root of that.
- * @param {{local: string, remote: ArrayBuffer}|null} certificates PeerLink's
- * @returns {string} ten groups of four digits; empty while the certificates are not known
- */
+/** 120 bits, because one who sits between may try keys until two numbers agree, which takes the square root of that. */
 export function safetyNumber(certificates) {
 	if (!certificates) return "";
 	const { local, remote } = certificates;

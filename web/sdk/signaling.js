@@ -1,13 +1,7 @@
 /**
  * The signaling client: one WebSocket to the relay that reconnects by itself. For any page, and for Node; needs no other
- * file. The relay serves it as `/signaling.mjs`, and as the classic script `/signaling.js`.
- *
- *   const channel = new SignalingChannel("wss://relay.example/ws"); // or this page's own host
- *   channel.on("joined", ({ id, peers, iceServers }) => ...);
- *   channel.join("blue-heron", { name: "Ana" });
- *   channel.send("offer", { sdp }, peers[0].id);
- *
- * What each part is for stands in index.d.ts.
+ * file. The relay serves it as `/signaling.mjs`, and as the classic script `/signaling.js`. What each part is for stands in
+ * index.d.ts, an example in README.md.
  */
 
 /** Before dialling again; doubled at each failure. */
@@ -41,7 +35,6 @@ const TAKEN_OVER_CODE = 4001;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
 
-/** What the relay refused; `code` is the protocol's. */
 export class SignalingError extends Error {
 	constructor({ code, message, retryable = false }) {
 		super(message);
@@ -255,7 +248,7 @@ export class SignalingChannel {
 	}
 
 	/**
-	 * Asks whether the relay is still there: after a sleep or a change of network a dead socket looks alive for minutes.
+	 * After a sleep or a change of network a dead socket looks alive for minutes.
 	 * A second `join` must be answered (`already_joined`).
 	 */
 	probe() {
@@ -307,8 +300,11 @@ export class SignalingChannel {
 				return this.#joined(message);
 			case "resumed":
 				return this.#resumed(message);
-			case "taken":
-				return this.#took(message.received);
+			case "taken": {
+				// What it refused of them, it has said before.
+				const refs = this.#took(message.received).map((text) => Number(JSON.parse(text).ref) || 0);
+				return this.#settleUpTo(Math.max(0, ...refs));
+			}
 			case "peer_joined":
 				this.#meet(message.id);
 				break;
@@ -362,8 +358,13 @@ export class SignalingChannel {
 	}
 
 	#took(received) {
-		this.#log.splice(0, received - this.#taken);
+		const gone = this.#log.splice(0, received - this.#taken);
 		this.#taken = Math.max(received, this.#taken);
+		return gone;
+	}
+
+	#settleUpTo(lastRef) {
+		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
 	}
 
 	/** At a rejoin our last connection may still hold a place or our id, until the relay finds it dead. */
@@ -429,7 +430,7 @@ export class SignalingChannel {
 
 	#answered() {
 		const { queues, lastRef } = this.#questions.shift();
-		for (const ref of this.#sent.keys()) if (ref <= lastRef) this.#sent.delete(ref);
+		this.#settleUpTo(lastRef);
 		for (const queue of queues) queue.settle();
 	}
 
@@ -453,7 +454,7 @@ export class SignalingChannel {
 		this.#sent.set(ref, message);
 		this.#unasked += share;
 		const sent = this.#write({ ...JSON.parse(text), ref: String(ref), to });
-		if (this.#unasked > 1) this.#ask([]);
+		if (this.#unasked > 1 && !this.#token) this.#ask([]); // with a place, `taken` tells
 		return sent;
 	}
 

@@ -297,7 +297,7 @@ impl Session {
 
     /// Whether a line about this client may be logged.
     fn may_log(&self) -> bool {
-        self.rate.address().is_none_or(|address| address.may_log())
+        self.hub.quotas.may_log_about(self.rate.address())
     }
 
     /// Its address without the port, as programs that read the log want it.

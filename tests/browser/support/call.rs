@@ -2,7 +2,7 @@
 //!
 //! | element | attributes |
 //! | --- | --- |
-//! | `body` | `data-state`: entry, connecting, waiting (alone), connected, reconnecting, refused, left; `data-problem`: a refusal's code, or unreachable; `data-relay`: the channel's state; `data-id`: ours; `data-others`: how many are shown |
+//! | `body` | `data-state`: entry, connecting, waiting (alone), connected, reconnecting, refused, left; `data-problem`: a refusal's code, or unreachable; `data-relay`: the channel's state; `data-id`: ours |
 //! | `.notice` | `data-device`: microphone, camera (or both), relay; `data-problem`: denied, none, busy, insecure, embedded, nobody, ... |
 //! | `.tile` | `data-peer`: id or "self"; `data-name`; `data-connection`: RTCPeerConnection's state; `data-present`: at the relay; `data-audio`: on, off; `data-video`: on, off, screen; `data-speaking`; `data-path`: lan, nat, relay; `data-pinned` |
 //! | `#grid` | `data-layout`: alone, duo, grid, spotlight |

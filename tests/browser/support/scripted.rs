@@ -139,9 +139,14 @@ impl Line {
         message
     }
 
+    /// The client's next text, whatever it is.
+    pub async fn hear_anything(&mut self) -> Value {
+        timeout(PATIENCE, self.read()).await.expect("a text in time").expect("a client that stays")
+    }
+
     /// The client's next text, which is a `join`.
     pub async fn read_join(&mut self) -> Value {
-        let join = timeout(PATIENCE, self.read()).await.expect("a text in time").expect("a client that stays");
+        let join = self.hear_anything().await;
         assert_eq!(join["type"], "join", "{join}");
         join
     }
