@@ -133,6 +133,12 @@ pub struct Config {
     pub allow_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
+    /// The address for operators (feature `admin`): loopback, a Unix socket, or another one, which needs `admin_token_file`.
+    #[cfg(feature = "admin")]
+    pub admin_listen: Option<ListenAddress>,
+    /// The file with the token that operators show there (feature `admin`).
+    #[cfg(feature = "admin")]
+    pub admin_token_file: Option<PathBuf>,
     /// The STUN servers for clients that join.
     pub stun: Vec<StunUrl>,
     /// The TURN servers for which each client that joins gets credentials of its own, which run out (feature `auth`). They
@@ -174,6 +180,8 @@ impl Config {
         self.check_tls()?;
         #[cfg(feature = "auth")]
         self.check_auth()?;
+        #[cfg(feature = "admin")]
+        self.check_admin()?;
         let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
         check_range("--room-capacity", self.room_capacity, capacities)?;
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
@@ -205,6 +213,8 @@ impl Config {
             ("--web", self.web.as_deref()),
             #[cfg(feature = "auth")]
             ("--auth-ca", self.auth_ca.as_deref()),
+            #[cfg(feature = "admin")]
+            ("--admin-token-file", self.admin_token_file.as_deref()),
             ("--ice-servers", self.ice_servers_file.as_deref()),
         ];
         match paths.iter().find(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
@@ -240,6 +250,20 @@ impl Config {
             return Err(ConfigError::NoHttps);
         }
         Ok(())
+    }
+
+    #[cfg(feature = "admin")]
+    fn check_admin(&self) -> Result<(), ConfigError> {
+        let Some(address) = &self.admin_listen else {
+            let is_alone = self.admin_token_file.is_some();
+            return if is_alone { Err(ConfigError::TokenWithoutAdmin) } else { Ok(()) };
+        };
+        check_addresses("--admin-listen", std::slice::from_ref(address))?;
+        match address {
+            ListenAddress::Systemd => Err(ConfigError::AdminBySystemd),
+            address if address.is_of_this_machine() || self.admin_token_file.is_some() => Ok(()),
+            _ => Err(ConfigError::AdminWithoutToken),
+        }
     }
 
     #[cfg(feature = "auth")]
@@ -372,6 +396,10 @@ impl Default for Config {
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
             trusted_proxy: Vec::new(),
+            #[cfg(feature = "admin")]
+            admin_listen: None,
+            #[cfg(feature = "admin")]
+            admin_token_file: None,
             stun: Vec::new(),
             #[cfg(feature = "auth")]
             turn: Vec::new(),

@@ -14,6 +14,9 @@ pub enum BindError {
     /// The relay cannot listen on an address.
     #[error("{0:#}")]
     Listen(anyhow::Error),
+    /// The token for operators cannot be used.
+    #[error("{0:#}")]
+    Admin(anyhow::Error),
     /// The certificate, or the local authority, cannot be used.
     #[error("{0:#}")]
     Tls(anyhow::Error),

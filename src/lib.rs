@@ -66,6 +66,7 @@
 //! | `page` | the call page at `/`; without it, `/` is a sentence of plain text |
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |
+//! | `admin` | an address for operators: whether the relay lives and is ready, and its metrics |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join |
 
 // # Modules
@@ -80,6 +81,7 @@
 // | `budget/` | how much memory may be pinned, by all and by each address |
 // | `memory.rs` | how much memory this machine has |
 // | `panics.rs` | a panic of one connection ends no other |
+// | `ice/` | the STUN and TURN servers that clients are told of |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
@@ -92,6 +94,7 @@
 // | `config.rs` | settings and their checks |
 // | `relay.rs` | the relay that a program embeds, built from its settings |
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
+// | `admin/` | the address for operators |
 // | `server.rs` | bind, accept, drain |
 // | `cli/`, `main.rs` | the program |
 // | `fuzzing.rs` | what the targets in `fuzz/` need of the above |
@@ -110,6 +113,8 @@
     allow(dead_code, reason = "code that only one feature uses is also compiled, and so checked, without it")
 )]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod auth;
 mod budget;
 // Not in `budget`, which `tests/outbox.rs` compiles with the outbox.

@@ -210,6 +210,14 @@ pub const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
 /// The most bytes of an HTTP request's head (request line and headers): the cookies of an intranet's other pages fit.
 pub const HEAD_BYTES: usize = 16 * 1024;
+/// Connections to the address for operators at a time: a few people and programs, each with a few.
+pub const ADMIN_CONNECTIONS: usize = 32;
+/// How long such a connection may stay open, with all its requests: Prometheus comes back by itself.
+pub const ADMIN_DEADLINE: Duration = Duration::from_secs(60);
+/// The bytes of the token for it below which the relay warns: 128 bits as text.
+pub const ADMIN_TOKEN_BYTES: usize = 22;
+/// The mode of its Unix socket: the relay's own user alone.
+pub const ADMIN_UNIX_MODE: u32 = 0o600;
 /// The most headers of a request: browsers send about 20, and proxies add a handful.
 pub const HEADERS: usize = 64;
 /// The longest name of a parameter in a URL that is looked at as a misspelled one, in characters.

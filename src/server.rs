@@ -9,11 +9,15 @@ use futures_util::future::Either;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
+#[cfg(feature = "admin")]
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
 use crate::http::redirect::Redirect;
 use crate::http::trust::TrustPages;
+#[cfg(feature = "admin")]
+use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::net::listen::{Listener, listen};
@@ -30,6 +34,8 @@ pub struct Server {
     redirectors: Vec<Listener>,
     redirect_addrs: Vec<SocketAddr>,
     tls: Option<Arc<Tls>>,
+    #[cfg(feature = "admin")]
+    admin: Option<Admin>,
     relay: Arc<Relay>,
 }
 
@@ -79,16 +85,28 @@ impl Server {
         let (tls, trust) = open_tls(config).map_err(BindError::Tls)?;
         let listeners = listen(&config.listen, config.unix_mode, &[]).await.map_err(BindError::Listen)?;
         #[cfg(feature = "tls")]
-        let redirectors =
-            listen(&config.redirect_from, config.unix_mode, &listeners).await.map_err(BindError::Listen)?;
+        let redirectors = listen(&config.redirect_from, config.unix_mode, &listeners.iter().collect::<Vec<_>>())
+            .await
+            .map_err(BindError::Listen)?;
         #[cfg(not(feature = "tls"))]
         let redirectors = Vec::new();
+        #[cfg(feature = "admin")]
+        let admin = open_admin(config, tls.clone(), &listeners, &redirectors).await?;
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
         let relay = Arc::new(builder.build_with(trust)?);
         #[cfg(feature = "page")]
         relay.site.about.listens(&local_addrs, tls.is_some());
-        Ok(Self { listeners, local_addrs, redirectors, redirect_addrs, tls, relay })
+        Ok(Self {
+            listeners,
+            local_addrs,
+            redirectors,
+            redirect_addrs,
+            tls,
+            #[cfg(feature = "admin")]
+            admin,
+            relay,
+        })
     }
 
     /// The relay that it listens for.
@@ -112,6 +130,12 @@ impl Server {
     /// The addresses where it only redirects to https.
     pub fn redirect_addrs(&self) -> &[SocketAddr] {
         &self.redirect_addrs
+    }
+
+    /// The URLs, or `unix:` and the path, at which it tells operators how it is.
+    #[cfg(feature = "admin")]
+    pub fn admin_addresses(&self) -> Vec<String> {
+        self.admin.as_ref().map_or_else(Vec::new, Admin::addresses)
     }
 
     /// Whether its TCP addresses use TLS: then its URLs begin with `https://` and `wss://`.
@@ -153,11 +177,26 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
-        let shutdown = tokio::select! {
-            shutdown = shutdown => shutdown.into(),
-            () = watch => Shutdown::Restart,
+        let relay = Arc::clone(&self.relay);
+        let serve = async move {
+            let shutdown = tokio::select! {
+                shutdown = shutdown => shutdown.into(),
+                () = watch => Shutdown::Restart,
+            };
+            relay.shutdown(shutdown).await;
         };
-        self.relay.shutdown(shutdown).await;
+        // Operators can look until the end.
+        #[cfg(feature = "admin")]
+        let serve = async move {
+            match self.admin {
+                Some(admin) => tokio::select! {
+                    () = serve => {}
+                    () = admin.serve(self.relay).then(|()| std::future::pending()) => {}
+                },
+                None => serve.await,
+            }
+        };
+        serve.await;
     }
 }
 
@@ -293,6 +332,22 @@ impl Reloader {
         #[cfg(not(feature = "auth"))]
         false
     }
+}
+
+/// The address for operators, if the settings name one.
+#[cfg(feature = "admin")]
+async fn open_admin(
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+    listeners: &[Listener],
+    redirectors: &[Listener],
+) -> Result<Option<Admin>, BindError> {
+    let Some(address) = &config.admin_listen else { return Ok(None) };
+    let own: Vec<&Listener> = listeners.iter().chain(redirectors).collect();
+    let admin = listen(std::slice::from_ref(address), limits::ADMIN_UNIX_MODE, &own)
+        .await
+        .map_err(|error| BindError::Listen(error.context("--admin-listen")))?;
+    Admin::new(admin, config.admin_token_file.as_deref(), tls).map(Some).map_err(BindError::Admin)
 }
 
 /// The TLS of a relay, and the pages about its local authority; both are optional.

@@ -25,6 +25,8 @@ pub struct Banner {
     unix: Vec<PathBuf>,
     /// Whether the URLs use TLS.
     secure: bool,
+    /// The addresses for operators.
+    operators: Vec<String>,
     /// The URL (without TLS) of the page about the local authority, and the authority's fingerprint.
     trust: Option<(String, String)>,
     /// The public addresses, where the relay may be reachable from the internet.
@@ -42,7 +44,12 @@ impl Banner {
         let terminal = io::stdout().is_terminal() && has_colours();
         let banner =
             Self::from_addresses(server.local_addrs(), &Machine::detect(), server.is_secure(), fingerprint, terminal);
-        Self { unix: server.unix_paths().map(Path::to_owned).collect(), ..banner }
+        Self {
+            unix: server.unix_paths().map(Path::to_owned).collect(),
+            #[cfg(feature = "admin")]
+            operators: server.admin_addresses(),
+            ..banner
+        }
     }
 
     /// Writes it to stdout on a thread of its own, because a reader of stdout may block it.
@@ -80,7 +87,16 @@ impl Banner {
             let page = url("http", *address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
             (page, fingerprint)
         });
-        Self { urls, unix: Vec::new(), secure, trust, public, terminal, room: unguessable_room() }
+        Self {
+            urls,
+            unix: Vec::new(),
+            operators: Vec::new(),
+            secure,
+            trust,
+            public,
+            terminal,
+            room: unguessable_room(),
+        }
     }
 
     /// The link to open twice, or to send to somebody.
@@ -117,6 +133,9 @@ impl fmt::Display for Banner {
         }
         for path in &self.unix {
             writeln!(f, "It listens for proxies on unix:{}", path.display())?;
+        }
+        for address in &self.operators {
+            writeln!(f, "It tells operators how it is at {address}")?;
         }
         if let Some((page, fingerprint)) = &self.trust {
             writeln!(f, "\nEvery device has to trust this relay's own authority once. How to: {page}")?;

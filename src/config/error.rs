@@ -72,6 +72,21 @@ pub enum ConfigError {
     #[cfg(feature = "auth")]
     #[error("--auth-url excludes an authorizer of the program's own")]
     TwoAuthorizers,
+    /// The address for operators can be reached from elsewhere, and there is no token.
+    #[cfg(feature = "admin")]
+    #[error(
+        "--admin-listen with an address that others can reach needs --admin-token-file; without one it is a loopback address, \
+         such as localhost:9090, or unix:/PATH"
+    )]
+    AdminWithoutToken,
+    /// There is a token for operators, and no address for them.
+    #[cfg(feature = "admin")]
+    #[error("--admin-token-file needs --admin-listen, such as localhost:9090")]
+    TokenWithoutAdmin,
+    /// systemd's sockets are for clients.
+    #[cfg(feature = "admin")]
+    #[error("--admin-listen cannot be systemd, whose sockets are for clients: give an address such as localhost:9090")]
+    AdminBySystemd,
     /// There are TURN servers to sign for, and no secret.
     #[cfg(feature = "auth")]
     #[error(

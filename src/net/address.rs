@@ -30,6 +30,18 @@ impl ListenAddress {
         Self::Tcp { host: "localhost".to_owned(), port }
     }
 
+    /// Whether only programs on this machine reach it.
+    #[cfg(feature = "admin")]
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Tcp { host, .. } => {
+                host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+            }
+            Self::Unix(_) => true,
+            Self::Systemd => false,
+        }
+    }
+
     /// Checks that it is a valid address. Whether this machine has it is known only when the relay listens on it.
     pub(crate) fn check(&self) -> Result<(), ListenAddressError> {
         match self {

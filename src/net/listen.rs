@@ -61,17 +61,18 @@ const OWN: &str = "the relay listens there already, by another address that it w
 pub(crate) async fn listen(
     addresses: &[ListenAddress],
     unix_mode: u32,
-    others: &[Listener],
+    others: &[&Listener],
 ) -> anyhow::Result<Vec<Listener>> {
     let mut listeners: Vec<Listener> = Vec::new();
     for address in addresses {
         match address {
             ListenAddress::Tcp { host, port } => {
-                let own: Vec<SocketAddr> = listeners.iter().chain(others).filter_map(Listener::local_addr).collect();
+                let own: Vec<SocketAddr> =
+                    listeners.iter().chain(others.iter().copied()).filter_map(Listener::local_addr).collect();
                 listeners.extend(listen_on_host(address, host, *port, &own).await?.into_iter().map(Listener::Tcp));
             }
             ListenAddress::Unix(path) => {
-                if listeners.iter().chain(others).any(|listener| listener.path() == Some(path)) {
+                if listeners.iter().chain(others.iter().copied()).any(|listener| listener.path() == Some(path)) {
                     bail!("cannot listen on {address}: {OWN}");
                 }
                 let socket = UnixListener::bind(path, unix_mode);
@@ -236,7 +237,7 @@ mod tests {
     async fn an_address_that_is_given_twice_is_not_blamed_on_another_program() {
         let said = async |addresses: &[String], others: &[Listener]| {
             let addresses: Vec<ListenAddress> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-            listen(&addresses, 0o600, others).await.map(|_| ()).unwrap_err().to_string()
+            listen(&addresses, 0o600, &others.iter().collect::<Vec<_>>()).await.map(|_| ()).unwrap_err().to_string()
         };
         let first = listen(&["127.0.0.1:0".parse().unwrap()], 0o600, &[]).await.unwrap();
         let port = first[0].local_addr().unwrap().port();

@@ -29,6 +29,8 @@ mod vouched;
 mod wire;
 
 // The program, where there are signals, files with modes, Unix sockets and tools such as openssl.
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]
+mod admin;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]

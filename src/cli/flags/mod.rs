@@ -3,6 +3,8 @@
 mod entry;
 mod ice;
 mod listen;
+#[cfg(feature = "admin")]
+mod operators;
 mod pages;
 mod usage;
 
@@ -23,6 +25,9 @@ pub struct Flags {
     pages: pages::PageFlags,
     #[command(flatten)]
     usage: usage::UsageFlags,
+    #[cfg(feature = "admin")]
+    #[command(flatten)]
+    operators: operators::OperatorFlags,
 }
 
 impl From<Flags> for Config {
@@ -33,6 +38,8 @@ impl From<Flags> for Config {
         flags.ice.set(&mut config);
         flags.pages.set(&mut config);
         flags.usage.set(&mut config);
+        #[cfg(feature = "admin")]
+        flags.operators.set(&mut config);
         config
     }
 }

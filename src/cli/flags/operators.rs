@@ -1,0 +1,33 @@
+//! What operators see.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::net::address::ListenAddress;
+
+/// What operators see.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For operators")]
+pub(super) struct OperatorFlags {
+    /// Tell operators on this address how the relay is: /livez, /readyz, and /metrics for Prometheus.
+    ///
+    /// It is a loopback address such as localhost:9090, or `unix:/PATH`, whose socket is for the relay's user alone. Any other
+    /// address needs --admin-token-file, and has TLS if the relay has.
+    #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_ADMIN_LISTEN")]
+    admin_listen: Option<ListenAddress>,
+
+    /// Tell it only those who show the token in this file, as `Authorization: Bearer TOKEN`.
+    ///
+    /// /livez and /readyz, which tell nothing else, need no token.
+    #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl OperatorFlags {
+    pub(super) fn set(self, config: &mut Config) {
+        config.admin_listen = self.admin_listen;
+        config.admin_token_file = self.admin_token_file;
+    }
+}
