@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::limits::DRAIN_DEADLINE;
+#[cfg(feature = "admin")]
+use crate::outbox::Waiting;
 use crate::outbox::{CloseRequest, ConnectionId, Outbox};
 use crate::panics::contained;
 
@@ -133,6 +135,19 @@ impl Drain {
     /// How many WebSockets are registered.
     pub(crate) fn websockets(&self) -> usize {
         self.websockets.len()
+    }
+
+    /// What waits for the clients of all registered WebSockets.
+    #[cfg(feature = "admin")]
+    pub(crate) fn queued(&self) -> Waiting {
+        let mut sum = Waiting::default();
+        for outbox in self.websockets.iter().filter_map(|outbox| outbox.upgrade()) {
+            let waiting = outbox.waiting();
+            sum.messages += waiting.messages;
+            sum.bytes += waiting.bytes;
+            sum.stalled += waiting.stalled;
+        }
+        sum
     }
 
     /// Tells every client, waits until all connections have ended, for [`DRAIN_DEADLINE`] at most, and aborts the rest.

@@ -80,6 +80,7 @@
 // | `secret.rs` | a text that must not appear in a log |
 // | `budget/` | how much memory may be pinned, by all and by each address |
 // | `memory.rs` | how much memory this machine has |
+// | `metrics.rs` | what is counted |
 // | `panics.rs` | a panic of one connection ends no other |
 // | `ice/` | the STUN and TURN servers that clients are told of |
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
@@ -135,6 +136,7 @@ mod ice;
 mod lan;
 pub mod limits;
 mod memory;
+mod metrics;
 mod mount;
 mod net;
 mod outbox;

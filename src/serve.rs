@@ -119,6 +119,7 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
+        self.session.metrics().websockets.add(1);
         if self.admission.may_log() {
             info!(connection = self.registration.id().number(), address = %self.address, "connected");
         }
@@ -148,6 +149,7 @@ impl WebSocket {
 
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
     async fn close(&mut self, relay: &Relay, end: Disconnect) {
+        self.session.metrics().closes.add(end.kind());
         self.session.end(end.leave_reason(), end.lost_since(), &end.to_string());
         let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;

@@ -245,6 +245,7 @@ impl Endpoint {
             Ok(admission) => match admission.take_handshake() {
                 Ok(memory) => Some(memory),
                 Err(over) => {
+                    self.relay.hub().metrics.refusals.add(over.number());
                     if admission.may_log() {
                         info!(address = %connection, why = %over, "refused a connection");
                     }
@@ -265,8 +266,13 @@ impl Endpoint {
                 _ = self.relay.hub().drain.wait() => None,
             }
         });
+        let relay = Arc::clone(&self.relay);
+        let metrics = &relay.hub().metrics;
         match handshake.await {
-            Some(Ok(MaybeTlsStream::Tls(stream))) => self.serve(*stream, connection.over_tls(), admitted).await,
+            Some(Ok(MaybeTlsStream::Tls(stream))) => {
+                metrics.handshakes.add(1);
+                self.serve(*stream, connection.over_tls(), admitted).await
+            }
             Some(Ok(MaybeTlsStream::Plain(stream))) => {
                 let admission = match admitted {
                     Ok(admission) => admission,
@@ -275,7 +281,10 @@ impl Endpoint {
                 let redirect = Arc::new(Redirect { port: None, trust: self.relay.site.trust.clone() });
                 Box::pin(redirect.serve(stream, admission, &self.relay.hub().drain)).await;
             }
-            Some(Err(error)) => debug!(address = %connection, %error, "no TLS handshake"),
+            Some(Err(error)) => {
+                metrics.failed_handshakes.add(1);
+                debug!(address = %connection, %error, "no TLS handshake");
+            }
             None => {}
         }
     }

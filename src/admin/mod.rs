@@ -4,6 +4,8 @@
 //! rules of its own about who may ask ([`guard`]). `--allow-origin` and `--trusted-proxy` do not count here.
 
 mod guard;
+mod metrics;
+mod process;
 mod slots;
 
 use std::convert::Infallible;
@@ -30,6 +32,7 @@ use crate::net::read;
 use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::relay::Relay;
 use guard::Guard;
+use metrics::Scrape;
 use slots::Slots;
 
 /// What the address for operators needs.
@@ -48,6 +51,8 @@ struct Endpoint {
     relay: Arc<Relay>,
     guard: Arc<Guard>,
     slots: Slots,
+    /// The TLS of the relay, if it has any.
+    tls: Option<Arc<Tls>>,
     is_secure: bool,
 }
 
@@ -98,6 +103,7 @@ impl Admin {
                 relay: Arc::clone(&relay),
                 guard: Arc::clone(&self.guard),
                 slots: self.slots.clone(),
+                tls: self.tls.clone(),
                 is_secure: tls.is_some(),
             };
             endpoints.spawn(endpoint.accept_from(listener, tls));
@@ -184,6 +190,13 @@ impl Endpoint {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the relay shuts down")
             }
             "/readyz" => text(StatusCode::OK, "ok"),
+            "/metrics" => {
+                let scrape = Scrape { relay: Arc::clone(&self.relay), tls: self.tls.clone() };
+                let mut response = text(StatusCode::OK, "");
+                *response.body_mut() = Body::from(scrape.text());
+                set(&mut response, header::CONTENT_TYPE, metrics::CONTENT_TYPE);
+                response
+            }
             _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics"),
         }
     }

@@ -88,9 +88,17 @@ impl Budget {
     }
 
     /// The bytes that are pinned, with what purses have left.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn used(&self) -> usize {
         self.all.used.load(Relaxed)
+    }
+}
+
+#[cfg(feature = "admin")]
+impl Budget {
+    /// The most bytes that all may pin, if there is a limit.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        Some(self.all.limit).filter(|limit| *limit != UNLIMITED)
     }
 }
 

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::has_colours;
 use crate::limits;
+use crate::metrics::LOG_LINES_LOST;
 
 /// A handle to the log. Clones write to the same log.
 #[derive(Debug, Clone)]
@@ -152,6 +153,7 @@ impl Write for Lines {
             queue.push(text);
         } else {
             queue.lost += 1;
+            LOG_LINES_LOST.add(1);
         }
         self.log.0.wake_writer(queue);
         Ok(text.len())
@@ -197,6 +199,7 @@ impl Shared {
                 queue.failing = written.is_err();
                 if queue.failing {
                     queue.lost += lost_before + lines;
+                    LOG_LINES_LOST.add(lines as u64);
                 }
             }
             // For whoever waits for the last lines.

@@ -56,6 +56,7 @@ impl Site {
     pub(crate) fn admit(&self, connection: ConnectionInfo) -> Result<Arc<Admission>, Option<RefusalPermit>> {
         let (quotas, ip) = (&self.hub.quotas, proxy::counted_ip(connection.ip(), &self.trusted_proxies));
         quotas.admit(ip).map_err(|over| {
+            self.hub.metrics.refusals.add(over.number());
             if quotas.may_log_refusal(ip, over) {
                 info!(address = %connection, why = %over, "refused a connection");
             }

@@ -128,6 +128,7 @@ fn admit(
     let admitted = site.hub.quotas.admit_client(admission, ip);
     let admitted = admitted.and_then(|admission| admission.take_upgrade().map(|()| admission));
     admitted.map_err(|over| {
+        site.hub.metrics.refusals.add(over.number());
         if site.hub.quotas.may_log_refusal(ip, over) {
             info!(%client, why = %over, "refused an upgrade");
         }

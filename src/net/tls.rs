@@ -120,9 +120,14 @@ impl Tls {
         Some(version)
     }
 
-    fn remind(&self, now: SystemTime) {
+    /// When the certificate that is served expires, if that can be read.
+    pub(crate) fn expiry(&self) -> Option<SystemTime> {
         let current = Arc::clone(&self.current.0.read().unwrap_or_else(PoisonError::into_inner));
-        let Some(expiry) = current.cert.first().and_then(|own| expiry(own)) else { return };
+        current.cert.first().and_then(|own| expiry(own))
+    }
+
+    fn remind(&self, now: SystemTime) {
+        let Some(expiry) = self.expiry() else { return };
         let left = expiry.duration_since(now).unwrap_or(Duration::ZERO);
         let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due =

@@ -28,6 +28,11 @@ impl Tls {
         match *self {}
     }
 
+    /// When the certificate expires.
+    pub(crate) fn expiry(&self) -> Option<std::time::SystemTime> {
+        match *self {}
+    }
+
     /// Loads the certificate again.
     pub(crate) fn reload(&self) {
         match *self {}

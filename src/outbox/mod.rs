@@ -138,6 +138,18 @@ pub(crate) struct Status {
     pub(crate) read_at: Option<Instant>,
 }
 
+/// What waits for clients.
+#[cfg(feature = "admin")]
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// Messages, the relay's own too.
+    pub messages: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Clients whose sockets accept nothing.
+    pub stalled: usize,
+}
+
 impl Outbox {
     /// An empty outbox for the client `owner`. It queues at most `max_bytes` of peers' messages, or [`SHARE_BYTES`] if that
     /// is more. Nothing is written until it is [connected](Self::connect).
@@ -241,6 +253,14 @@ impl Outbox {
     pub(crate) fn room_for_join(&self) -> bool {
         let state = self.lock();
         state.announcements.messages() + 2 <= ANNOUNCEMENTS && state.announcements.bytes() <= ANNOUNCED_BYTES
+    }
+
+    /// What waits here.
+    #[cfg(feature = "admin")]
+    pub(crate) fn waiting(&self) -> Waiting {
+        let state = self.lock();
+        let bytes = state.bytes + state.announcements.bytes() + state.errors.bytes();
+        Waiting { messages: state.queue.len(), bytes, stalled: usize::from(state.is_stalled()) }
     }
 
     /// Queues an `error` that answers a message of the client. It always fits, because the relay stops reading from a

@@ -14,6 +14,7 @@ use crate::budget::Purse;
 use crate::drain::Drain;
 use crate::ice::{CandidatePolicy, IceServers};
 use crate::limits::{self, AUTHORIZE_DEADLINE};
+use crate::metrics::Metrics;
 use crate::outbox::{ConnectionId, Outbox, Sender};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
@@ -52,6 +53,8 @@ pub(crate) struct Hub {
     pub drain: Arc<Drain>,
     /// How much the clients may use, and do.
     pub quotas: Arc<Quotas>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The largest message in bytes.
     pub max_message_bytes: usize,
     /// How many connections there were, to number them.
@@ -89,6 +92,7 @@ impl Hub {
             events,
             drain,
             quotas,
+            metrics: Metrics::default(),
             max_message_bytes,
             connections: AtomicU64::new(0),
             // A full share for each member of a room, and as much again for those who have left. An empty share takes a

@@ -38,6 +38,7 @@ pub use encode::encode;
 pub use parse::{Parsed, parse};
 
 pub use crate::ice::{CandidatePolicy, ClientsServers, IceServers, StunUrl, TurnUrl};
+use crate::metrics;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
@@ -60,6 +61,46 @@ pub enum Command<'a> {
     Signal(Signal<'a>),
     /// What only the host of the room may do.
     Host(HostCommand<'a>),
+}
+
+/// The types of the messages that clients send, and last what is no message.
+pub(crate) const MESSAGE_TYPES: [&str; metrics::MESSAGE_TYPES] = [
+    "join",
+    "resume",
+    "leave",
+    "ice_servers",
+    "offer",
+    "answer",
+    "offer_ice",
+    "answer_ice",
+    "message",
+    "kick",
+    "lock",
+    "admit",
+    "deny",
+    "make_host",
+    "invalid",
+];
+
+impl Parsed<'_> {
+    /// Where its type stands in [`MESSAGE_TYPES`].
+    pub(crate) fn type_number(&self) -> usize {
+        match &self.message {
+            Ok(Command::Join(_)) => 0,
+            Ok(Command::Resume(_)) => 1,
+            Ok(Command::Leave) => 2,
+            Ok(Command::IceServers) => 3,
+            Ok(Command::Signal(signal)) => 4 + signal.kind as usize,
+            Ok(Command::Host(command)) => match command {
+                HostCommand::Kick { .. } => 9,
+                HostCommand::Lock { .. } => 10,
+                HostCommand::Admit { .. } => 11,
+                HostCommand::Deny { .. } => 12,
+                HostCommand::MakeHost { .. } => 13,
+            },
+            Err(_) => 14,
+        }
+    }
 }
 
 /// A request to enter a room.

@@ -200,6 +200,18 @@ impl Quotas {
         Arc::clone(&*address)
     }
 
+    /// How many connections there are.
+    #[cfg(feature = "admin")]
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// The bytes of memory that are pinned, and how many may be, if there is a limit.
+    #[cfg(feature = "admin")]
+    pub(crate) fn memory(&self) -> (usize, Option<usize>) {
+        (self.budget.used(), self.budget.limit())
+    }
+
     /// The bytes of memory that are pinned.
     #[cfg(test)]
     pub(crate) fn pinned(&self) -> usize {
@@ -223,7 +235,7 @@ impl Quotas {
     }
 
     /// How many places are held.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn held(&self) -> usize {
         self.held.load(Relaxed)
     }

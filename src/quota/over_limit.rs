@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::reserve::Seat;
 use crate::limits;
+use crate::metrics;
 
 /// A client beyond a limit. Its text is for the client, and names the flag that sets the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,22 @@ pub(super) enum RefusalRoom {
 }
 
 impl OverLimit {
+    /// The names of the limits, for metrics.
+    pub(crate) const NAMES: [&str; metrics::LIMITS] =
+        ["address_connections", "max_connections", "memory", "address_upgrades", "address_handshakes", "address_joins"];
+
+    /// Where the name of this one stands in [`NAMES`](Self::NAMES).
+    pub(crate) fn number(self) -> usize {
+        match self {
+            Self::Connections(_) => 0,
+            Self::All(_) => 1,
+            Self::Memory => 2,
+            Self::Upgrades(_) => 3,
+            Self::Handshakes(_) => 4,
+            Self::Joins(_) => 5,
+        }
+    }
+
     /// How many seconds later the client may try again.
     pub(crate) fn retry_after(self) -> u64 {
         let wait = match self {

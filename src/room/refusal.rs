@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::names::{NameError, PeerId};
 use crate::limits::WRONG_PASSWORDS_FOR;
+use crate::metrics;
 
 /// Why a message was not carried out, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,30 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All of them, each at the place of its number.
+    pub(crate) const ALL: [Self; metrics::ERROR_CODES] = [
+        Self::BadJson,
+        Self::BadMessage,
+        Self::UnknownType,
+        Self::NotJoined,
+        Self::AlreadyJoined,
+        Self::BadRoom,
+        Self::BadId,
+        Self::RoomFull,
+        Self::IdTaken,
+        Self::PeerNotFound,
+        Self::PeerBusy,
+        Self::RateLimited,
+        Self::ResumeFailed,
+        Self::Unauthorized,
+        Self::Unavailable,
+        Self::WrongPassword,
+        Self::Denied,
+        Self::Kicked,
+        Self::NotHost,
+        Self::Internal,
+    ];
+
     /// The code on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

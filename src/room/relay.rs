@@ -20,6 +20,8 @@ use crate::outbox::{Pushed, Sender};
 pub(crate) struct Relayed {
     /// How many members it was for.
     pub receivers: usize,
+    /// How many of these got it.
+    pub queued: usize,
     /// The members that did not get it because they are busy for this sender.
     pub busy: Vec<PeerId>,
     /// The members that have not got it yet, because the sender's share in their outboxes is full.
@@ -123,7 +125,10 @@ impl Relayed {
     fn push(&mut self, member: &Member, sender: &Sender, frame: &Bytes, waker: &Waker, deferred: &mut Deferred) {
         self.receivers += 1;
         match member.outbox.push(sender, frame, waker) {
-            Pushed::Queued => deferred.add(&member.outbox),
+            Pushed::Queued => {
+                self.queued += 1;
+                deferred.add(&member.outbox);
+            }
             // The sender gets its `peer_left` soon.
             Pushed::Closed => {}
             Pushed::Busy => self.busy.push(member.id.clone()),

@@ -25,6 +25,15 @@ pub(crate) struct Rooms {
     pub(super) wrong_passwords: WrongPasswords,
 }
 
+/// How many there are of each.
+#[cfg(feature = "admin")]
+#[derive(Debug, Default)]
+pub(crate) struct RoomCount {
+    pub rooms: usize,
+    pub peers: usize,
+    pub knocks: usize,
+}
+
 /// A membership in a room, or what becomes one when a host lets the client in. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Membership {
@@ -48,6 +57,19 @@ impl Rooms {
     /// How many rooms there are.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many rooms, members and knocks there are.
+    #[cfg(feature = "admin")]
+    pub(crate) fn count(&self) -> RoomCount {
+        let mut count = RoomCount::default();
+        for room in &self.table {
+            let state = room.state();
+            count.rooms += usize::from(!state.members.is_empty());
+            count.peers += state.members.len();
+            count.knocks += state.knockers().len();
+        }
+        count
     }
 
     /// Whether there are no rooms.

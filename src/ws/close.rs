@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::decoder::Violation;
+use crate::metrics;
 use crate::outbox::{CloseRequest, frame};
 use crate::room::LeaveReason;
 
@@ -61,6 +62,48 @@ pub(crate) enum Disconnect {
 }
 
 impl Disconnect {
+    /// The kinds of ends, for metrics.
+    pub(crate) const KINDS: [&str; metrics::CLOSE_REASONS] = [
+        "closed",
+        "hung_up",
+        "lost",
+        "protocol",
+        "timeout",
+        "slow",
+        "no_join",
+        "refused",
+        "too_large",
+        "flood",
+        "unfinished",
+        "no_memory",
+        "shutdown",
+        "gave_way",
+        "taken_over",
+        "removed",
+    ];
+
+    /// Where the kind of this one stands in [`KINDS`](Self::KINDS).
+    pub(crate) fn kind(&self) -> usize {
+        match self {
+            Self::Closed(_) => 0,
+            Self::HungUp => 1,
+            Self::Lost(_) => 2,
+            Self::BadFrame(_) | Self::Binary | Self::BadUtf8 => 3,
+            Self::Timeout { .. } => 4,
+            Self::Slow => 5,
+            Self::NoJoin => 6,
+            Self::Refused { .. } | Self::Told(CloseRequest::Denied { .. }) => 7,
+            Self::TooLarge => 8,
+            Self::Flood | Self::EmptyFrames => 9,
+            Self::Unfinished => 10,
+            Self::NoMemory => 11,
+            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => 12,
+            Self::Told(CloseRequest::GaveWay) => 13,
+            Self::Told(CloseRequest::TakenOver) => 14,
+            Self::Told(CloseRequest::Kicked | CloseRequest::Displaced) => 15,
+        }
+    }
+
     /// The reason that the others in the room are told.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {

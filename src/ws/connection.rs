@@ -22,6 +22,7 @@ use crate::limits::{
     CLOSE_DEADLINE, DRAIN_FLUSH, FRAMES_A_TURN, MEMORY_PAUSE, MESSAGE_DEADLINE, MESSAGES_A_TURN, PING_INTERVAL,
     READ_BYTES,
 };
+use crate::metrics;
 use crate::outbox::{Outbox, Status, Topic};
 use crate::peer::Session;
 use crate::room::Deferred;
@@ -149,6 +150,9 @@ impl Connection {
             let mut pass = Pass { cx, session, clock, now, budget, deferred: Deferred::default() };
             let input = self.poll_input(&mut pass);
             pass.deferred.flush();
+            if pass.budget.messages < MESSAGES_A_TURN && metrics::is_sample() {
+                pass.session.metrics().latency.add(now.elapsed());
+            }
             if input.is_ready() {
                 return input;
             }
@@ -210,6 +214,7 @@ impl Connection {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(end)) => break Poll::Ready(end),
                 Poll::Ready(Ok((filled, read))) => {
+                    pass.session.metrics().hot().received_bytes.add(read as u64);
                     pass.session.rate().take_bytes(read, now);
                     filled
                 }

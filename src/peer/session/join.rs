@@ -103,7 +103,7 @@ impl Session {
     fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
         self.check_reads()?;
-        self.rate.take_join()?;
+        self.take_join()?;
         let said = self.upgrade.as_deref().map(|(said, _)| said);
         let request = JoinRequest {
             room: join.room.clone(),
@@ -125,6 +125,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Counts a join of the client's address.
+    pub(super) fn take_join(&self) -> Result<(), JoinRefusal> {
+        self.rate.take_join().map_err(|over| {
+            self.hub.metrics.refusals.add(over.number());
+            over.into()
+        })
     }
 
     /// Checks that what the client's earlier joins have queued for it leaves room for more: each queues a `joined` and perhaps

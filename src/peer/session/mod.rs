@@ -27,6 +27,7 @@ use tracing::info;
 use super::hub::Hub;
 use super::observer::RelayEvent;
 use crate::budget::Charge;
+use crate::metrics::Metrics;
 use crate::outbox::{Outbox, frame};
 use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
@@ -135,6 +136,11 @@ impl Session {
         self.outbox.id().number()
     }
 
+    /// What the relay counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.hub.metrics
+    }
+
     /// The outbox of this peer.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
@@ -192,6 +198,7 @@ impl Session {
             return Ok(());
         }
         let parsed = protocol::parse(text);
+        self.hub.metrics.hot().messages.add(parsed.type_number());
         let reference = parsed.reference.as_deref();
         // The message by which the peer joins is not counted, nor is `resume`.
         let is_counted = self.resumable().is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
@@ -241,6 +248,7 @@ impl Session {
 
     /// Answers with an `error`.
     pub(crate) fn refuse(&self, refusal: &Refusal, reference: Option<&str>) {
+        self.hub.metrics.errors.add(refusal.code as usize);
         self.answer(&Event::Error { refusal, reference });
     }
 
@@ -279,6 +287,13 @@ impl Session {
         self.rate.charge(deferred.take_deliveries().saturating_sub(1));
     }
 
+    /// Counts copies of a message of `bytes` that were queued.
+    fn count_relayed(&self, copies: usize, bytes: usize) {
+        let hot = self.hub.metrics.hot();
+        hot.relayed.add(copies as u64);
+        hot.relayed_bytes.add((copies * bytes) as u64);
+    }
+
     /// The peer has joined a room, where its name is `name`.
     fn has_joined(&mut self, membership: Membership, name: Option<PeerName>, resumable: Option<Box<Resumable>>) {
         if self.may_log() {
@@ -286,6 +301,7 @@ impl Session {
             let address = self.address_for_log();
             info!(connection = self.connection(), %address, place = %format_args!("{room:?}/{id}"), "joined");
         }
+        self.hub.metrics.joins.add(1);
         self.hub.observe(|| RelayEvent::Joined {
             connection: self.connection(),
             room: membership.room().clone(),

@@ -20,6 +20,10 @@ pub(super) struct Pause {
     /// The memory of the frame.
     _memory: Option<Charge>,
     blocked: Vec<Blocked>,
+    /// How many copies were queued since the pause began.
+    queued: usize,
+    /// The bytes of the signal, as its sender wrote it.
+    bytes: usize,
     is_broadcast: bool,
     /// The `ref` of the signal.
     reference: Option<String>,
@@ -33,13 +37,14 @@ impl Pause {
     pub(super) fn new(
         relayed: Relayed,
         memory: Option<Charge>,
-        is_broadcast: bool,
+        signal: &Signal<'_>,
         reference: Option<&str>,
         now: Instant,
     ) -> Self {
         let Relayed { frame, blocked, .. } = relayed;
         let reference = reference.map(str::to_owned);
-        Self { frame, _memory: memory, blocked, is_broadcast, reference, since: now, looked: None }
+        let (bytes, is_broadcast) = (signal.bytes, signal.to.is_none());
+        Self { frame, _memory: memory, blocked, queued: 0, bytes, is_broadcast, reference, since: now, looked: None }
     }
 
     /// When to look again at the latest: twice in the time that makes a socket stalled, since each look lets its task try
@@ -62,9 +67,14 @@ impl Pause {
         is_late: impl Fn(bool) -> bool,
     ) -> Vec<Refusal> {
         let (frame, is_broadcast, mut refusals) = (&self.frame, self.is_broadcast, Vec::new());
+        let queued = &mut self.queued;
         self.blocked.retain(|one| match membership.relay_again(one, frame, waker, deferred, &is_late) {
             Some(Pushed::Full) => true,
-            Some(Pushed::Queued | Pushed::Closed) => false,
+            Some(Pushed::Queued) => {
+                *queued += 1;
+                false
+            }
+            Some(Pushed::Closed) => false,
             Some(Pushed::Busy) => {
                 refusals.push(Refusal::peer_busy(&one.id));
                 false
@@ -94,6 +104,7 @@ impl Session {
         let relayed = self.membership()?.relay(signal, waker, deferred)?;
         // `take_message` has counted the first receiver already.
         self.rate.charge(relayed.receivers.saturating_sub(1));
+        self.count_relayed(relayed.queued, signal.bytes);
         for id in &relayed.busy {
             self.refuse(&Refusal::peer_busy(id), reference);
         }
@@ -101,7 +112,7 @@ impl Session {
             let bytes = relayed.frame.len() + relayed.blocked.len() * size_of::<Blocked>();
             let memory = self.outbox.sender().purse().charge(bytes);
             let has_memory = memory.is_some();
-            self.pause(Pause::new(relayed, memory, signal.to.is_none(), reference, now));
+            self.pause(Pause::new(relayed, memory, signal, reference, now));
             if !has_memory {
                 self.stop_pause();
             }
@@ -131,6 +142,7 @@ impl Session {
             }
             pause.looked = Some(now);
         }
+        self.count_relayed(std::mem::take(&mut pause.queued), pause.bytes);
         for refusal in refusals {
             self.refuse(&refusal, pause.reference.as_deref());
         }
@@ -146,7 +158,9 @@ impl Session {
     pub(super) fn stop_pause(&mut self) {
         let Stage::Joined { membership, pause, .. } = &mut self.stage else { return };
         let Some(mut pause) = pause.take() else { return };
-        for refusal in pause.try_again(membership, Waker::noop(), &mut Deferred::default(), |_| true) {
+        let refusals = pause.try_again(membership, Waker::noop(), &mut Deferred::default(), |_| true);
+        self.count_relayed(pause.queued, pause.bytes);
+        for refusal in refusals {
             self.refuse(&refusal, pause.reference.as_deref());
         }
     }

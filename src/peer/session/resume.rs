@@ -7,7 +7,7 @@ use std::task::{self, Poll, Waker, ready};
 
 use tokio::time::Instant;
 
-use super::{JoinRefusal, Session, Stage};
+use super::{Session, Stage};
 use crate::limits::{RESUMED_BYTES, TAKEN_MESSAGES};
 use crate::peer::observer::RelayEvent;
 use crate::peer::resume::{Resumption, Suspended, Takeover, resume_failed};
@@ -85,7 +85,7 @@ impl Session {
     ) -> Result<(), Refusal> {
         self.check_is_idle()?;
         self.check_reads()?;
-        self.rate.take_join().map_err(JoinRefusal::from)?;
+        self.take_join()?;
         if !self.outbox.sender().purse().has(self.hub.ice_servers.bytes() + RESUMED_BYTES) {
             return Err(JoinError::NoMemory.into());
         }
@@ -115,6 +115,7 @@ impl Session {
     fn go_on(&mut self, resumption: Arc<Resumption>, suspended: Suspended) {
         let Suspended { membership, rate, taken, .. } = suspended;
         let (room, id) = (membership.room().clone(), membership.id().clone());
+        self.hub.metrics.resumes.add(1);
         self.hub.observe(|| RelayEvent::Back { connection: self.connection(), room, id });
         self.rate.continue_from(rate);
         self.become_member(membership, Some(Box::new(Resumable { resumption, taken, told: taken })));

@@ -1,0 +1,210 @@
+//! `/metrics`, for Prometheus. Each metric is described in `README.md` beside this file. The values of labels come from short
+//! lists in the code, never from a client.
+
+use std::fmt::{Error, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::process;
+use crate::metrics::{LATENCY_BOUNDS, LOG_LINES_LOST};
+use crate::net::tls::Tls;
+use crate::protocol::MESSAGE_TYPES;
+use crate::quota::OverLimit;
+use crate::relay::Relay;
+use crate::room::ErrorCode;
+use crate::ws::Disconnect;
+
+/// What is scraped.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    /// The relay.
+    pub relay: Arc<Relay>,
+    /// Its TLS, if it has any.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// The type of the answer.
+pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+impl Scrape {
+    /// The metrics as they are now.
+    pub(super) fn text(self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        if prometheus_text::encode(&mut text, &registry).is_err() {
+            let _ = text.write_str("# the metrics cannot be written\n");
+        }
+        text
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut to = Writer(encoder);
+        self.encode_clients(&mut to)?;
+        self.encode_traffic(&mut to)?;
+        self.encode_ends(&mut to)?;
+        self.encode_resources(&mut to)?;
+        process::encode(&mut to)
+    }
+}
+
+impl Scrape {
+    fn encode_clients(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let hub = self.relay.hub();
+        let rooms = hub.rooms.count();
+        to.gauge("connections", "Open connections, those that only load a page too", hub.quotas.open() as f64)?;
+        to.gauge("websockets", "Open WebSockets", hub.drain.websockets() as f64)?;
+        to.gauge("rooms", "Rooms with members", rooms.rooms as f64)?;
+        to.gauge("peers", "Members of rooms, those whose places are held too", rooms.peers as f64)?;
+        to.gauge("knocks", "Clients that wait at locked rooms", rooms.knocks as f64)?;
+        to.gauge(
+            "held_places",
+            "Places that are held for clients whose connections are lost",
+            hub.quotas.held() as f64,
+        )?;
+        to.gauge(
+            "addresses",
+            "Addresses of clients that are remembered for their limits",
+            hub.quotas.addresses() as f64,
+        )?;
+        to.counter("websockets_opened", "WebSockets that were opened", hub.metrics.websockets.get() as f64)?;
+        to.counter("joins", "Joins that succeeded", hub.metrics.joins.get() as f64)?;
+        to.counter("resumes", "Places that were taken again", hub.metrics.resumes.get() as f64)
+    }
+
+    fn encode_traffic(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let metrics = &self.relay.hub().metrics;
+        let mut messages = [0; MESSAGE_TYPES.len()];
+        let (mut received, mut relayed, mut relayed_bytes) = (0, 0, 0);
+        for hot in metrics.all_hot() {
+            messages.iter_mut().zip(hot.messages.get()).for_each(|(sum, more)| *sum += more);
+            received += hot.received_bytes.get();
+            relayed += hot.relayed.get();
+            relayed_bytes += hot.relayed_bytes.get();
+        }
+        to.counters("messages", "Messages from clients by type", "type", MESSAGE_TYPES.into_iter().zip(messages))?;
+        to.counter("received_bytes", "Bytes that were read from WebSockets", received as f64)?;
+        to.counter("relayed_messages", "Copies of messages that were queued for receivers", relayed as f64)?;
+        to.counter("relayed_bytes", "Bytes of these, as their senders wrote them", relayed_bytes as f64)?;
+        let (sum, within) = metrics.latency.get();
+        let bounds = LATENCY_BOUNDS.iter().map(|nanos| *nanos as f64 / 1e9).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(within).collect();
+        to.histogram(
+            "relay_latency_seconds",
+            "From reading messages until their copies are written or left to other tasks; one of 64 is timed",
+            sum,
+            &buckets,
+        )
+    }
+
+    fn encode_ends(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let metrics = &self.relay.hub().metrics;
+        let codes = ErrorCode::ALL.map(ErrorCode::as_str);
+        to.counters(
+            "errors",
+            "Error messages to clients by code",
+            "code",
+            codes.into_iter().zip(metrics.errors.get()),
+        )?;
+        let kinds = Disconnect::KINDS.into_iter().zip(metrics.closes.get());
+        to.counters("websockets_closed", "WebSockets that ended by reason", "reason", kinds)?;
+        let limits = OverLimit::NAMES.into_iter().zip(metrics.refusals.get());
+        to.counters("refusals", "Connections, upgrades and joins that were refused by limit", "limit", limits)?;
+        let handshakes = [("ok", metrics.handshakes.get()), ("failed", metrics.failed_handshakes.get())];
+        to.counters("tls_handshakes", "TLS handshakes by result", "result", handshakes.into_iter())
+    }
+
+    fn encode_resources(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let hub = self.relay.hub();
+        let queued = hub.drain.queued();
+        to.gauge("queued_messages", "Messages that wait for clients to read", queued.messages as f64)?;
+        to.gauge("queued_bytes", "Bytes of these", queued.bytes as f64)?;
+        to.gauge(
+            "stalled_clients",
+            "Clients whose sockets accept nothing although messages wait",
+            queued.stalled as f64,
+        )?;
+        let (pinned, limit) = hub.quotas.memory();
+        to.gauge("memory_pinned_bytes", "Memory that clients pin", pinned as f64)?;
+        to.gauge("memory_budget_bytes", "Memory that they may pin, 0 if there is no limit", limit.unwrap_or(0) as f64)?;
+        if let Some(expiry) = self.tls.as_ref().and_then(|tls| tls.expiry()) {
+            let seconds = expiry.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+            to.gauge(
+                "certificate_expiry_timestamp_seconds",
+                "When the certificate expires (Unix time)",
+                seconds as f64,
+            )?;
+        }
+        to.counter("log_lines_lost", "Lines of the log that nobody read in time", LOG_LINES_LOST.get() as f64)?;
+        to.info("build", "The version of the relay", [("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+/// Writes metrics.
+pub(super) struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    /// A gauge of the relay.
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        self.gauge_named(&named(name), help, value)
+    }
+
+    /// A counter of the relay.
+    fn counter(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        self.counter_named(&named(name), help, value)
+    }
+
+    /// A gauge with this very name.
+    pub(super) fn gauge_named(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// A counter with this name, after which comes `_total`.
+    pub(super) fn counter_named(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        let mut counter = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        counter.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    /// A counter for each value of a label.
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl Iterator<Item = (&'static str, u64)>,
+    ) -> Result<(), Error> {
+        let name = named(name);
+        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        for (value, count) in values {
+            family.encode_family(&[(label, value)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, sum: f64, buckets: &[(f64, u64)]) -> Result<(), Error> {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let name = named(name);
+        let mut histogram = self.0.encode_descriptor(&name, help, None, MetricType::Histogram)?;
+        histogram.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
+    }
+
+    /// What does not change.
+    fn info(&mut self, name: &str, help: &str, labels: [(&'static str, &'static str); 1]) -> Result<(), Error> {
+        let name = format!("{}_info", named(name));
+        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        family.encode_family(&labels)?.encode_gauge(&1_i64)
+    }
+}
+
+/// The name of a metric of the relay.
+fn named(name: &str) -> String {
+    format!("signaling_relay_{name}")
+}

@@ -1,0 +1,231 @@
+//! What `/metrics` counts, and that Prometheus takes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::harness::pages::page;
+use crate::harness::{Client, Process, connect, file, get, secret_file, soon, text, tool};
+
+struct Relay {
+    _process: Process,
+    main: SocketAddr,
+    operators: SocketAddr,
+}
+
+impl Relay {
+    async fn start(more: &[&str]) -> Self {
+        let arguments = [&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more].concat();
+        let process = Process::start(&arguments).await;
+        let said = "It tells operators how it is at http://";
+        let line = process.screen.iter().find_map(|line| line.strip_prefix(said)).unwrap();
+        let (main, operators) = (([127, 0, 0, 1], process.port()).into(), line.trim_end_matches('/').parse().unwrap());
+        Self { _process: process, main, operators }
+    }
+
+    async fn client(&self) -> Client<TcpStream> {
+        Client::dial(connect(self.main).await, "ws://localhost/ws", &[]).await.unwrap()
+    }
+
+    /// The metrics as text.
+    async fn scrape(&self) -> String {
+        let answer = get(connect(self.operators).await, "localhost", "/metrics").await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
+        body.to_owned()
+    }
+
+    /// The samples by their names with labels.
+    async fn samples(&self) -> BTreeMap<String, f64> {
+        let text = self.scrape().await;
+        let sample = |line: &str| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.trim_start_matches("signaling_relay_").to_owned(), value.parse().unwrap())
+        };
+        text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
+    }
+
+    /// Waits until a sample has this value.
+    async fn expect(&self, name: &str, value: f64) {
+        let there = async {
+            while self.samples().await.get(name) != Some(&value) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(name, there).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_counted_exactly() {
+    let relay = Relay::start(&["--room-capacity", "3"]).await;
+    let (mut ana, mut bob, mut eve) = (relay.client().await, relay.client().await, relay.client().await);
+    ana.say(json!({"type": "join", "room": "r", "id": "ana", "resume": true})).await;
+    let joined = ana.expect_joined().await;
+    bob.join("r").await;
+    let offer = json!({"type": "offer", "sdp": "v=0", "to": "ana"}).to_string();
+    bob.say_text(&offer).await;
+    ana.expect("peer_joined").await;
+    ana.expect("offer").await;
+    let answer = json!({"type": "answer", "sdp": "v=0", "to": bob.id}).to_string();
+    ana.say_text(&answer).await;
+    bob.expect("answer").await;
+    eve.join("r").await;
+    ana.expect("peer_joined").await;
+    bob.expect("peer_joined").await;
+    let broadcast = json!({"type": "message", "data": 1}).to_string();
+    eve.say_text(&broadcast).await;
+    ana.expect("message").await;
+    bob.expect("message").await;
+    eve.say_text("not JSON").await;
+    eve.expect_error("bad_json").await;
+    eve.say(json!({"type": "lock", "locked": true})).await;
+    eve.expect_error("not_host").await;
+    ana.say(json!({"type": "lock", "locked": true})).await;
+    for member in [&mut ana, &mut bob, &mut eve] {
+        member.expect("room").await;
+    }
+    let mut knocks = relay.client().await;
+    knocks.say(json!({"type": "join", "room": "r"})).await;
+    knocks.expect("waiting").await;
+
+    let now = relay.samples().await;
+    for (name, value) in [
+        ("websockets", 4.0),
+        ("connections", 4.0),
+        ("rooms", 1.0),
+        ("peers", 3.0),
+        ("knocks", 1.0),
+        ("held_places", 0.0),
+        ("websockets_opened_total", 4.0),
+        ("joins_total", 3.0),
+        ("resumes_total", 0.0),
+        (r#"messages_total{type="join"}"#, 4.0),
+        (r#"messages_total{type="offer"}"#, 1.0),
+        (r#"messages_total{type="answer"}"#, 1.0),
+        (r#"messages_total{type="message"}"#, 1.0),
+        (r#"messages_total{type="lock"}"#, 2.0),
+        (r#"messages_total{type="invalid"}"#, 1.0),
+        ("relayed_messages_total", 4.0),
+        ("relayed_bytes_total", (offer.len() + answer.len() + 2 * broadcast.len()) as f64),
+        (r#"errors_total{code="bad_json"}"#, 1.0),
+        (r#"errors_total{code="not_host"}"#, 1.0),
+        (r#"errors_total{code="room_full"}"#, 0.0),
+        (r#"refusals_total{limit="max_connections"}"#, 0.0),
+        ("stalled_clients", 0.0),
+        ("log_lines_lost_total", 0.0),
+        (concat!(r#"build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""}"#), 1.0),
+    ] {
+        assert_eq!(now.get(name), Some(&value), "{name}: {now:#?}");
+    }
+    assert!(now["received_bytes_total"] > now["relayed_bytes_total"] / 2.0);
+    assert!(now["memory_pinned_bytes"] > 0.0 && now["memory_budget_bytes"] > now["memory_pinned_bytes"], "{now:#?}");
+    let times = now["relay_latency_seconds_count"];
+    assert!(times >= 1.0 && now[r#"relay_latency_seconds_bucket{le="+Inf"}"#] == times, "{now:#?}");
+
+    eve.close().await;
+    drop(bob);
+    drop(ana);
+    relay.expect("held_places", 1.0).await;
+    relay.expect(r#"websockets_closed_total{reason="closed"}"#, 1.0).await;
+    relay.expect("websockets", 1.0).await;
+    let now = relay.samples().await;
+    // A connection that is dropped before all is read is reset.
+    let gone = ["hung_up", "lost"].map(|reason| now[&format!(r#"websockets_closed_total{{reason="{reason}"}}"#)]);
+    assert_eq!(gone.iter().sum::<f64>(), 2.0, "{now:#?}");
+    let mut ana = relay.client().await;
+    ana.say(json!({"type": "resume", "token": joined["resume"]["token"], "received": 6})).await;
+    ana.expect("resumed").await;
+    relay.expect("resumes_total", 1.0).await;
+    relay.expect("held_places", 0.0).await;
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_their_limits() {
+    let relay = Relay::start(&["--address-joins", "1", "--max-connections", "3"]).await;
+    let mut client = relay.client().await;
+    for _ in 0..10 {
+        client.join("r").await;
+        client.say(json!({"type": "leave"})).await;
+    }
+    client.say(json!({"type": "join", "room": "r"})).await;
+    client.expect_error("rate_limited").await;
+    let _others = (connect(relay.main).await, connect(relay.main).await);
+    relay.expect("connections", 3.0).await;
+    let refused = get(connect(relay.main).await, "localhost", "/").await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    relay.expect(r#"refusals_total{limit="max_connections"}"#, 1.0).await;
+    relay.expect(r#"refusals_total{limit="address_joins"}"#, 1.0).await;
+}
+
+#[tokio::test]
+async fn the_page_for_operators_names_each_metric_and_promtool_takes_them_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::start(&["--lan", "--lan-dir", text(folder.path())]).await;
+    let url = format!("https://127.0.0.1:{}/healthz", relay.main.port());
+    assert_eq!(tool("curl", &["-sk", "-m", "10", &url], "").1, "ok\n");
+    relay.expect(r#"tls_handshakes_total{result="ok"}"#, 1.0).await;
+    let scraped = relay.scrape().await;
+    let (is_good, said) = tool("promtool", &["check", "metrics"], &scraped);
+    assert!(is_good && said.is_empty(), "{said}");
+
+    let kinds = |line: &str| {
+        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+        Some(format!("{name} {kind}"))
+    };
+    let told: BTreeSet<String> = scraped.lines().filter_map(kinds).collect();
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let (name, kind) = (cells.next()?.trim_end_matches('`').to_owned(), cells.next()?.to_owned());
+        ["gauge", "counter", "histogram"].contains(&kind.as_str()).then(|| format!("{name} {kind}"))
+    };
+    let documented: BTreeSet<String> = page("src/admin/README.md").lines().filter_map(row).collect();
+    assert_eq!(told, documented);
+}
+
+#[tokio::test]
+async fn prometheus_scrapes_it_with_its_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = secret_file(folder.path(), "token", "a-token-that-nobody-guesses\n");
+    let relay = Relay::start(&["--admin-token-file", text(&token)]).await;
+    let refused = get(connect(relay.operators).await, "localhost", "/metrics").await;
+    assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+    let configuration = format!(
+        "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\nscrape_configs:\n  - job_name: relay\n    \
+         static_configs: [{{ targets: [\"{}\"] }}]\n    authorization: {{ credentials_file: {} }}\n",
+        relay.operators,
+        text(&token)
+    );
+    let configuration = file(folder.path(), "prometheus.yml", configuration);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _prometheus = tokio::process::Command::new("prometheus")
+        .arg(format!("--config.file={}", text(&configuration)))
+        .arg(format!("--storage.tsdb.path={}", text(&folder.path().join("data"))))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("prometheus");
+    let query = "/api/v1/query?query=signaling_relay_build_info";
+    let scraped = async {
+        loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
+                let answer = get(stream, "localhost", query).await;
+                let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+                let found = serde_json::from_str::<Value>(body).unwrap_or_default();
+                if found["data"]["result"][0]["value"][1] == "1" {
+                    return found["data"]["result"][0]["metric"]["version"].clone();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let version = tokio::time::timeout(Duration::from_secs(60), scraped).await.expect("a scrape");
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+}
