@@ -159,9 +159,8 @@ impl Endpoint {
             .max_buf_size(limits::HEAD_BYTES)
             .max_headers(limits::HEADERS)
             .serve_connection(TokioIo::new(stream), service_fn(answer));
-        match timeout(limits::ADMIN_DEADLINE, connection).await {
-            Ok(Err(error)) => debug!(%error, "a request for operators failed"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = timeout(limits::ADMIN_DEADLINE, connection).await {
+            debug!(%error, "a request for operators failed");
         }
     }
 

@@ -73,7 +73,12 @@ impl IceServers {
         // This cannot fail: there are only JSON values, and maps with keys that are strings.
         let bytes = serde_json::to_string(&servers).unwrap_or_default().len();
         check_size(bytes)?;
-        Ok(Self(Arc::new(List { servers, bytes, ..List::default() })))
+        Ok(Self(Arc::new(List {
+            servers,
+            bytes,
+            #[cfg(feature = "auth")]
+            signer: None,
+        })))
     }
 
     /// These servers and those of `others`.

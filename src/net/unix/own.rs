@@ -14,7 +14,7 @@ const OWNER_ONLY: u32 = 0o700;
 /// The permission to write, of users who are not the owner.
 const OTHERS_WRITE: u32 = 0o022;
 /// The permission to read, of users who are neither the owner of a file nor in its group.
-#[cfg(feature = "auth")]
+#[cfg(any(feature = "auth", feature = "admin"))]
 const OTHERS_READ: u32 = 0o004;
 /// The user id of root, who can read and write every file.
 const ROOT: u32 = 0;
