@@ -10,7 +10,7 @@ use signaling_relay::cli::command_line::{self, Task};
 use signaling_relay::cli::descriptors;
 #[cfg(feature = "auth")]
 use signaling_relay::cli::environment::FromEnvironment;
-use signaling_relay::cli::log::Log;
+use signaling_relay::cli::log::{Log, LogFormat};
 use signaling_relay::cli::signals::{self, Signals};
 use signaling_relay::{BindError, Config, Server, limits};
 use tokio::runtime::{Builder, Runtime};
@@ -24,9 +24,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // A mistake on the command line ends the program here, with exit code 2.
     let task = command_line::from_command_line();
-    let log = Log::start();
+    let format = match &task {
+        Task::Serve(.., format) => *format,
+        #[cfg(feature = "auth")]
+        Task::Invite(_) => LogFormat::Text,
+    };
+    let log = Log::start(format);
     let (sources, result) = match task {
-        Task::Serve(config, sources) => {
+        Task::Serve(config, sources, _) => {
             for warning in command_line::environment_warnings() {
                 warn!("{warning}");
             }
@@ -40,7 +45,7 @@ fn main() -> ExitCode {
         }
     };
     if let Err(error) = &result {
-        log.push(&format!("error: {}\n", sources.name_in(&format!("{error:#}"))));
+        log.push_error(&sources.name_in(&format!("{error:#}")));
     }
     log.finish(limits::LOG_DEADLINE);
     match &result {

@@ -155,7 +155,8 @@ impl WebSocket {
         self.connection.close(&end, relay.goaway(&end)).await;
         let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
         if self.admission.may_log() {
-            info!(connection = number, %address, %place, after_s, why = %end, "disconnected");
+            let messages = self.session.messages();
+            info!(connection = number, %address, %place, after_s, messages, why = %end, "disconnected");
         }
     }
 }

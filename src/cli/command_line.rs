@@ -11,6 +11,7 @@ use super::environment::{self, FromEnvironment};
 use super::flags::Flags;
 #[cfg(feature = "auth")]
 use super::invite::Invite;
+use super::log::LogFormat;
 use crate::config::Config;
 #[cfg(feature = "lan")]
 use crate::limits;
@@ -18,8 +19,8 @@ use crate::limits;
 /// What the program is told to do.
 #[derive(Debug)]
 pub enum Task {
-    /// To serve with these settings, some of which may come from the environment.
-    Serve(Box<Config>, FromEnvironment),
+    /// To serve with these settings, some of which may come from the environment, and write the log in this format.
+    Serve(Box<Config>, FromEnvironment, LogFormat),
     /// To print an invite link.
     #[cfg(feature = "auth")]
     Invite(Invite),
@@ -51,11 +52,12 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + 
         return Ok(Task::Invite(invite));
     }
     let sources = FromEnvironment::new(&command, &matches);
+    let log_format = line.flags.log_format();
     let config = Config::from(line.flags);
     #[cfg(feature = "lan")]
     let config = listening_by_default(config, matches.value_source("listen"));
     match config.check() {
-        Ok(()) => Ok(Task::Serve(config.into(), sources)),
+        Ok(()) => Ok(Task::Serve(config.into(), sources, log_format)),
         Err(error) => Err(Line::command().error(ErrorKind::ValueValidation, sources.name_in(&error.to_string()))),
     }
 }
@@ -125,7 +127,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         match from_arguments(std::iter::once(&"signaling-relay").chain(arguments)) {
-            Ok(Task::Serve(config, _)) => Ok(*config),
+            Ok(Task::Serve(config, ..)) => Ok(*config),
             #[cfg(feature = "auth")]
             Ok(Task::Invite(invite)) => panic!("{invite:?}"),
             Err(error) => Err(error.to_string()),

@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
+use serde_json::json;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -24,6 +26,7 @@ pub struct Log(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    style: Style,
 }
 
 /// The lines to write.
@@ -57,6 +60,71 @@ struct Ration {
     said: Option<Instant>,
 }
 
+/// How the lines of the log are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: each line is a JSON object with `timestamp`, `level`, `message` and what belongs to it.
+    Json,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Style {
+    format: LogFormat,
+    /// Whether each line begins with its priority, as systemd reads it (sd-daemon(3)).
+    has_priorities: bool,
+}
+
+impl Style {
+    /// A line of the log's own.
+    fn line(self, level: Level, text: &str) -> String {
+        let line = match self.format {
+            LogFormat::Text => format!("{} {level:>5} {text}\n", time()),
+            LogFormat::Json => {
+                let object = json!({"timestamp": time(), "level": level.as_str(), "message": text});
+                format!("{object}\n")
+            }
+        };
+        self.prefixed(level, &line)
+    }
+
+    fn prefixed(self, level: Level, line: &str) -> String {
+        format!("{}{line}", self.priority(level))
+    }
+
+    /// The priority of a line (syslog(3)), if lines have one.
+    fn priority(self, level: Level) -> &'static str {
+        match level {
+            _ if !self.has_priorities => "",
+            Level::ERROR => "<3>",
+            Level::WARN => "<4>",
+            Level::INFO => "<6>",
+            _ => "<7>",
+        }
+    }
+}
+
+/// Whether the journal of systemd reads stderr, as systemd.exec(5) tells it: `$JOURNAL_STREAM` has its device and inode.
+#[cfg(target_os = "linux")]
+fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let named = named.as_deref().and_then(|named| named.split_once(':'));
+    let stream = rustix::fs::fstat(io::stderr()).ok();
+    let same = |((device, inode), stream): ((&str, &str), rustix::fs::Stat)| {
+        device.parse() == Ok(stream.st_dev) && inode.parse() == Ok(stream.st_ino)
+    };
+    named.zip(stream).is_some_and(same)
+}
+
+/// Whether the journal of systemd reads stderr.
+#[cfg(not(target_os = "linux"))]
+fn is_journal() -> bool {
+    false
+}
+
 /// Writes lines of one level.
 #[derive(Debug)]
 pub struct Lines {
@@ -81,38 +149,46 @@ struct Batch {
 }
 
 impl Log {
-    /// Starts the log of the whole program, on stderr. `RUST_LOG` filters it; the default is `INFO`. A panic becomes a
-    /// line of it too, because the standard panic message may block on stderr.
+    /// Starts the log of the whole program, on stderr, in this format. `RUST_LOG` filters it; the default is `INFO`. A panic
+    /// becomes a line of it too, because the standard panic message may block on stderr. For the journal of systemd, each
+    /// line begins with its priority.
     ///
     /// # Panics
     /// When the system cannot start a thread.
-    pub fn start() -> Self {
-        let log = Self::new(io::stderr());
+    pub fn start(format: LogFormat) -> Self {
+        let log = Self::new(io::stderr(), Style { format, has_priorities: is_journal() });
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
-            .with_ansi(io::stderr().is_terminal() && has_colours())
+            .with_ansi(format == LogFormat::Text && io::stderr().is_terminal() && has_colours())
             .with_writer(log.clone())
             // These errors would go to stderr directly.
-            .log_internal_errors(false)
-            .init();
+            .log_internal_errors(false);
+        match format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        }
         std::panic::set_hook(Box::new(|panic| tracing::error!(panic = ?panic.to_string(), "this is a bug")));
         log
     }
 
-    fn new(sink: impl Write + Send + 'static) -> Self {
-        let shared = Arc::new(Shared::default());
+    fn new(sink: impl Write + Send + 'static, style: Style) -> Self {
+        let shared = Arc::new(Shared { style, ..Shared::default() });
         let log = Self(Arc::clone(&shared));
         // The thread is not joined: a write may block forever.
         std::thread::spawn(move || shared.write_to(sink));
         log
     }
 
-    /// Adds a line, with its line break, even if the queue is full.
-    pub fn push(&self, text: &str) {
+    /// Adds a line about the end of the program, even if the queue is full.
+    pub fn push_error(&self, text: &str) {
+        let line = match self.0.style.format {
+            LogFormat::Text => self.0.style.prefixed(Level::ERROR, &format!("error: {text}\n")),
+            LogFormat::Json => self.0.style.line(Level::ERROR, text),
+        };
         let mut queue = self.0.lock();
-        queue.push(text.as_bytes());
+        queue.push(line.as_bytes());
         self.0.wake_writer(queue);
     }
 
@@ -120,7 +196,7 @@ impl Log {
     pub fn finish(&self, deadline: Duration) -> bool {
         let unwritten = |queue: &mut Queue| !queue.is_empty() || queue.writing;
         let mut queue = self.0.lock();
-        queue.say_left_out(Instant::now(), Duration::ZERO);
+        queue.say_left_out(Instant::now(), Duration::ZERO, self.0.style);
         queue.is_finishing = true;
         self.0.changed.notify_all();
         let waited = self.0.changed.wait_timeout_while(queue, deadline, unwritten);
@@ -146,11 +222,14 @@ impl Write for Lines {
         let mut queue = self.log.0.lock();
         let now = Instant::now();
         let is_allowed = queue.take(self.level, now);
-        queue.say_left_out(now, limits::LOG_REMINDER);
+        queue.say_left_out(now, limits::LOG_REMINDER, self.log.0.style);
         if !is_allowed {
             // Counted.
         } else if queue.bytes + text.len() <= limits::LOG_BYTES {
-            queue.push(text);
+            match self.log.0.style.priority(self.level) {
+                "" => queue.push(text),
+                priority => queue.push(&[priority.as_bytes(), text].concat()),
+            }
         } else {
             queue.lost += 1;
             LOG_LINES_LOST.add(1);
@@ -193,7 +272,7 @@ impl Shared {
                 let Batch { text, lines, lost_before } = queue.pop();
                 queue.writing = true;
                 drop(queue);
-                let written = write_loss(&mut sink, lost_before).and_then(|()| sink.write_all(&text));
+                let written = write_loss(&mut sink, lost_before, self.style).and_then(|()| sink.write_all(&text));
                 queue = self.lock();
                 queue.writing = false;
                 queue.failing = written.is_err();
@@ -223,13 +302,13 @@ impl Queue {
     }
 
     /// Adds a line that says how many were left out, if some were and that was not said for so long.
-    fn say_left_out(&mut self, now: Instant, interval: Duration) {
+    fn say_left_out(&mut self, now: Instant, interval: Duration, style: Style) {
         let kinds = [(&mut self.told, "lines"), (&mut self.warned, "warnings")];
         for (count, kind) in kinds.map(|(ration, kind)| (ration.left_out_for(now, interval), kind)) {
             if let Some(count) = count {
                 let most = limits::LOG_LINES_A_SECOND;
-                let text = format!("{}  WARN left out {kind}={count}: more than {most} a second came\n", time());
-                self.push(text.as_bytes());
+                let text = format!("left out {kind}={count}: more than {most} a second came");
+                self.push(style.line(Level::WARN, &text).as_bytes());
             }
         }
     }
@@ -293,12 +372,12 @@ fn time() -> String {
 }
 
 /// Writes a line of the log that says how many lines were lost, if any were.
-fn write_loss(sink: &mut impl Write, lines: usize) -> io::Result<()> {
+fn write_loss(sink: &mut impl Write, lines: usize, style: Style) -> io::Result<()> {
     if lines == 0 {
         return Ok(());
     }
     let what = if lines == 1 { "1 line of the log was lost" } else { &format!("{lines} lines of the log were lost") };
-    sink.write_all(format!("{}  WARN {what}: stderr was not read in time\n", time()).as_bytes())
+    sink.write_all(style.line(Level::WARN, &format!("{what}: stderr was not read in time")).as_bytes())
 }
 
 #[cfg(test)]
@@ -328,7 +407,7 @@ mod tests {
 
     fn log() -> (Log, Receiver<String>) {
         let (sender, receiver) = sync_channel(0);
-        (Log::new(Pipe(sender)), receiver)
+        (Log::new(Pipe(sender), Style::default()), receiver)
     }
 
     impl Log {
@@ -360,7 +439,7 @@ mod tests {
         for number in 0..many {
             log.writes(Level::INFO, &line(number));
         }
-        log.push("the end\n");
+        log.writes(Level::ERROR, "the end\n");
         let (mut next, mut losses) = (0, 0);
         loop {
             let text = reader.recv_timeout(PATIENCE).unwrap();
@@ -398,11 +477,11 @@ mod tests {
     #[test]
     fn the_end_waits_for_the_last_lines_and_not_for_ever() {
         let (log, reader) = log();
-        log.push("last words\n");
+        log.push_error("last words");
         assert!(!log.finish(Duration::ZERO));
         let reading = std::thread::spawn(move || reader.recv_timeout(PATIENCE).unwrap());
         assert!(log.finish(PATIENCE));
-        assert_eq!(reading.join().unwrap(), "last words\n");
+        assert_eq!(reading.join().unwrap(), "error: last words\n");
     }
 
     #[test]
@@ -437,7 +516,7 @@ mod tests {
         }
         log.writes(Level::WARN, "warned\n");
         assert!(log.finish(PATIENCE));
-        log.push("end\n");
+        log.writes(Level::ERROR, "end\n");
         let lines = reading.join().unwrap();
         let told = lines.iter().filter(|line| *line == "told\n").count();
         // Those that became free meanwhile.

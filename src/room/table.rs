@@ -112,6 +112,11 @@ impl Membership {
         &self.id
     }
 
+    /// How many members the room has now, and how many it takes.
+    pub(crate) fn crowd(&self) -> (usize, usize) {
+        (self.room.state().members.len(), self.room.capacity)
+    }
+
     /// The room.
     pub(crate) fn room(&self) -> &RoomName {
         &self.room.name

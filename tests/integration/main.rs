@@ -45,6 +45,8 @@ mod identity;
 mod lan;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod local;
+#[cfg(all(unix, feature = "cli", feature = "page"))]
+mod log;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]
 mod metrics;
 #[cfg(all(unix, feature = "cli", feature = "page"))]

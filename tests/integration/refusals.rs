@@ -64,11 +64,11 @@ async fn each_join_is_one_line_of_the_log_with_its_address_and_why_it_was_refuse
     assert_eq!(
         lines,
         [
-            r#"joined address=192.0.2.1 place="r"/host"#,
+            r#"joined address=192.0.2.1 place="r"/host (1/2)"#,
             &format!(r#"refused a join address=2001:db8::7 code=wrong_password why="{password}" room="r""#),
             r#"refused a join address=2001:db8::7 code=bad_room why="a room name must not contain control characters" room="""#,
             &format!(r#"refused a join address=192.0.2.2 code=wrong_password why="{password}" room="r""#),
-            r#"joined address=192.0.2.2 place="q"/two"#,
+            r#"joined address=192.0.2.2 place="q"/two (1/2)"#,
             &lines[5],
             r#"refused a join address=192.0.2.3 code=denied why="the host did not let you in" room="r""#,
         ]

@@ -3,6 +3,7 @@
 mod entry;
 mod ice;
 mod listen;
+mod log;
 #[cfg(feature = "admin")]
 mod operators;
 mod pages;
@@ -10,6 +11,7 @@ mod usage;
 
 use clap::Args;
 
+use super::log::LogFormat;
 use crate::config::Config;
 
 /// The flags of the relay.
@@ -28,6 +30,15 @@ pub struct Flags {
     #[cfg(feature = "admin")]
     #[command(flatten)]
     operators: operators::OperatorFlags,
+    #[command(flatten)]
+    log: log::LogFlags,
+}
+
+impl Flags {
+    /// How the log is written.
+    pub(super) fn log_format(&self) -> LogFormat {
+        self.log.format()
+    }
 }
 
 impl From<Flags> for Config {

@@ -53,6 +53,8 @@ pub(crate) struct Session {
     stage: Stage,
     /// Whether the peer has neither been in a room nor at one that was locked.
     is_new: bool,
+    /// How many messages it has sent, for the log.
+    messages: u32,
     /// The room that the peer is in or was in last, and its id there, for the log.
     joined_as: Option<(RoomName, PeerId)>,
     /// Whether an `error` was queued since the last [`take_answered`](Self::take_answered).
@@ -125,6 +127,7 @@ impl Session {
             upgrade,
             stage: Stage::Idle,
             is_new: true,
+            messages: 0,
             joined_as: None,
             has_answered: Cell::new(false),
             why: None,
@@ -154,6 +157,11 @@ impl Session {
     /// The room that the peer is in or was in last, and its id there; none before the first join.
     pub(crate) fn joined_as(&self) -> Option<(&RoomName, &PeerId)> {
         self.joined_as.as_ref().map(|(room, id)| (room, id))
+    }
+
+    /// How many messages the peer has sent.
+    pub(crate) fn messages(&self) -> u32 {
+        self.messages
     }
 
     /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
@@ -199,6 +207,7 @@ impl Session {
         }
         let parsed = protocol::parse(text);
         self.hub.metrics.hot().messages.add(parsed.type_number());
+        self.messages = self.messages.saturating_add(1);
         let reference = parsed.reference.as_deref();
         // The message by which the peer joins is not counted, nor is `resume`.
         let is_counted = self.resumable().is_some() && !matches!(parsed.message, Ok(Command::Resume(_)));
@@ -299,7 +308,10 @@ impl Session {
         if self.may_log() {
             let (room, id) = (membership.room().as_str(), membership.id());
             let address = self.address_for_log();
-            info!(connection = self.connection(), %address, place = %format_args!("{room:?}/{id}"), "joined");
+            let (members, capacity) = membership.crowd();
+            // What a client may have written comes last.
+            let place = format_args!("{room:?}/{id} ({members}/{capacity})");
+            info!(connection = self.connection(), %address, %place, "joined");
         }
         self.hub.metrics.joins.add(1);
         self.hub.observe(|| RelayEvent::Joined {
