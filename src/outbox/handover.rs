@@ -86,12 +86,12 @@ impl Outbox {
         let bytes = again.iter().map(|queued| queued.frame.len()).sum();
         let replayed = Replayed { messages: again.len(), bytes };
         for mut queued in again {
-            queued.settle();
+            queued.settle(true);
             state.account(&queued);
             state.queue.push_back(queued);
         }
         // `resumed` says already what these announce, so what undoes them has to be said.
-        backlog.queue.iter_mut().for_each(Queued::settle);
+        backlog.queue.iter_mut().for_each(|queued| queued.settle(true));
         state.add_backlog(backlog);
         state.wake_owner();
         Some(replayed)
@@ -125,8 +125,8 @@ impl State {
         (self.bytes, self.announcements, self.errors) = (0, Count::default(), Count::default());
         let unnumbered = std::mem::take(&mut kept.unnumbered);
         let mut queue: VecDeque<_> = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
-        // They may have arrived, under their numbers.
-        queue.iter_mut().take(in_flight).for_each(Queued::settle);
+        // The first ones may have arrived, under their numbers. What the client was told in another way, it is told anew.
+        queue.iter_mut().enumerate().for_each(|(at, queued)| queued.settle(at < in_flight));
         // Those who are paused look again, and find the messages where they are now.
         self.shares.wake_all();
         Some(Backlog { queue, shares: std::mem::take(&mut self.shares), kept })

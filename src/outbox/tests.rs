@@ -14,7 +14,7 @@ use crate::limits::{
     ADDRESS_SHARES, ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES,
     SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
-use crate::outbox::{Outbox, Pushed, Sender, Sink, Topic, frame};
+use crate::outbox::{ConnectionId, Outbox, Pushed, Sender, Sink, Topic, frame};
 
 /// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
 #[derive(Clone, Default)]
@@ -645,4 +645,35 @@ fn a_client_does_not_read_on_until_its_errors_are_few_in_bytes_too() {
     wire.make_room(usize::MAX);
     take_turn(&outbox);
     assert!(outbox.poll_answered(&cx).is_ready());
+}
+
+/// An announcement of `cause` that is written as this text.
+fn tell(outbox: &Outbox, cause: &Sender, topic: fn(ConnectionId) -> Topic, text: &str) {
+    outbox.announce(cause, topic(cause.id()), Bytes::copy_from_slice(text.as_bytes()));
+}
+
+#[test]
+fn what_a_client_that_is_away_need_not_know_makes_room_and_what_may_have_arrived_stays() {
+    let (_wire, outbox) = Wire::with_outbox(1);
+    outbox.keep(None);
+    let [first, stays] = [(); 2].map(|()| sender());
+    tell(&outbox, &first, Topic::Joined, "+first ");
+    take_turn(&outbox);
+    let away = outbox.suspend().unwrap();
+    tell(&away, &first, Topic::Left, "-first ");
+    tell(&away, &stays, Topic::Joined, "+stays ");
+    assert_eq!(push(&away, &stays, 1), Pushed::Queued);
+    for _ in 0..ANNOUNCEMENTS / 2 - 2 {
+        let visitor = sender();
+        tell(&away, &visitor, Topic::Joined, "+");
+        assert_eq!(push(&away, &visitor, 1), Pushed::Queued);
+        tell(&away, &visitor, Topic::Left, "-");
+    }
+    assert!(away.make_room_for_announcements(1) && away.announcements() == ANNOUNCEMENTS - 1, "it fits as it is");
+    assert!(away.make_room_for_announcements(2) && away.announcements() == 3);
+    assert!(away.make_room_for_announcements(ANNOUNCEMENTS - 3) && !away.make_room_for_announcements(ANNOUNCEMENTS));
+    let (wire, new) = Wire::with_outbox(usize::MAX);
+    assert!(away.hand_over(&new, 1, Bytes::from_static(b"resumed ")).is_some());
+    take_turn(&new);
+    assert_eq!(wire.taken(), b"resumed -first +stays x");
 }

@@ -81,7 +81,7 @@ impl Locked<'_> {
             self.state.door.get_or_insert_default().password = Some(Password::new(secret));
         }
         let serial = self.state.next_serial();
-        self.add(pending, serial, Topic::Joined(serial));
+        self.add(pending, serial, None);
         Ok((serial, None))
     }
 

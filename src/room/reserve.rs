@@ -74,10 +74,11 @@ impl State {
 }
 
 impl Locked<'_> {
-    /// Removes those members whose connection is lost and that have no room left for `more` announcements.
+    /// Makes room for `more` announcements to each member: if need be, those who came and are gone again since it read are
+    /// forgotten, with what they said. Removes those members whose connection is lost and that have no room even so.
     pub(super) fn give_up_unread(&mut self, more: usize) {
         loop {
-            let is_full = |member: &Member| member.is_suspended() && !member.outbox.room_for_announcements(more);
+            let is_full = |member: &Member| !member.outbox.make_room_for_announcements(more) && member.is_suspended();
             let Some(position) = self.state.members.iter().position(is_full) else { return };
             self.at_no_charge(|room| {
                 room.remove(position, LeaveReason::Timeout);

@@ -10,7 +10,7 @@ use super::member::Member;
 use super::names::PeerId;
 use super::room::Locked;
 use super::table::Membership;
-use crate::outbox::{Outbox, Replayed, Topic};
+use crate::outbox::{ConnectionId, Outbox, Replayed, Topic};
 
 /// A member that comes back on another connection.
 #[derive(Debug)]
@@ -142,12 +142,12 @@ impl Locked<'_> {
     fn announce_to_others(
         &mut self,
         position: usize,
-        topic: fn(u64) -> Topic,
+        topic: fn(ConnectionId) -> Topic,
         event: for<'e> fn(&'e PeerId) -> Event<'e>,
     ) {
         let (state, post) = (&*self.state, &mut self.post);
         if let Some((before, [member, after @ ..])) = state.members.split_at_checked(position) {
-            let (cause, topic, event) = (member.outbox.sender(), topic(member.serial), event(&member.id));
+            let (cause, topic, event) = (member.outbox.sender(), topic(member.sender), event(&member.id));
             post.announce(cause, before.iter().chain(after), topic, &event);
         }
     }
@@ -175,6 +175,11 @@ mod tests {
         assert_eq!(three.hears(), [away("two"), away("one")]);
     }
 
+    /// A host that gets all at once, and need not confirm it.
+    fn reader(rooms: &Arc<Rooms>) -> Somebody {
+        Coming::new("host").enters(rooms).unwrap()
+    }
+
     /// The announcements that wait for a member.
     fn waiting(somebody: &Somebody) -> usize {
         let state = somebody.membership.room.state();
@@ -183,6 +188,31 @@ mod tests {
 
     fn has_left(heard: &[String], id: &str) -> bool {
         heard.iter().any(|text| text.starts_with(&format!(r#"{{"type":"peer_left","id":"{id}","#)))
+    }
+
+    #[test]
+    fn those_who_come_say_something_and_go_end_no_place_of_one_that_is_away() {
+        let rooms = rooms(8);
+        let (host, [away, _third]) = (reader(&rooms), ["away", "third"].map(|id| enter(&rooms, id)));
+        away.is_cut();
+        for _ in 0..2 * ANNOUNCEMENTS {
+            visit(&rooms).unwrap();
+            assert!(waiting(&away) <= ANNOUNCEMENTS);
+            assert!(!has_left(&host.hears(), "away"));
+        }
+    }
+
+    #[test]
+    fn neither_do_those_whom_another_one_lets_in() {
+        let rooms = rooms(8);
+        let (host, away) = (reader(&rooms), enter(&rooms, "away"));
+        host.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+        away.is_cut();
+        for _ in 0..ANNOUNCEMENTS {
+            let _visitor = Coming::new("visitor").knocks(&rooms).unwrap();
+            host.commands(&HostCommand::Admit { to: "visitor".into() }).unwrap();
+        }
+        assert!(!has_left(&host.hears(), "away"));
     }
 
     #[test]

@@ -172,7 +172,8 @@ fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
     // Each says something, so that what is told of it does not cancel out.
     visit(&rooms).unwrap();
     let (room, mut most) = (rooms.room(&name), 0);
-    while let Ok(host) = (Coming { role: Role::Host, ..Coming::new("host") }).enters(&rooms) {
+    for _ in 0..ANNOUNCEMENTS {
+        let host = Coming { role: Role::Host, ..Coming::new("host") }.enters(&rooms).unwrap();
         most = most.max(most_waiting(&room));
         host.says(r#"{"type":"message","data":1}"#).unwrap();
         host.leaves(LeaveReason::Left);
@@ -419,6 +420,21 @@ fn a_member_that_reads_nothing_stays_and_joins_are_refused_until_it_reads() {
     assert!(matches!(refused, JoinError::Unavailable), "{refused}");
     drop(stalled);
     assert!(try_enter(&rooms, "r", "a").is_ok());
+}
+
+#[test]
+fn those_who_come_say_something_and_go_keep_nobody_out_of_the_room_of_one_that_reads_nothing() {
+    let rooms = rooms(3);
+    let stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+    let stays = enter(&rooms, "r", "stays");
+    stays.says(r#"{"type":"message","data":1}"#).unwrap();
+    for _ in 0..2 * ANNOUNCEMENTS {
+        visit(&rooms).unwrap();
+    }
+    stalled.reads_on();
+    let heard = stalled.hears();
+    assert!(heard[1].contains("peer_joined") && heard[2].contains(r#""from":"stays""#), "{:?}", &heard[..3]);
+    assert!(heard.iter().skip(3).all(|text| text.contains("visitor")) && heard.len().is_multiple_of(3));
 }
 
 #[test]
