@@ -1,11 +1,12 @@
-//! What one who is away for long need not be told: who came and is gone again meanwhile.
+//! What one who comes back, or is away for long, need not be told: who came and is gone again meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::ConnectionId;
 use super::queue::State;
-use super::queued::{Origin, Queued};
+use super::queued::{Origin, Queued, trim};
 use super::topic::Topic;
+use crate::limits::ANNOUNCEMENTS;
 
 /// What a client has not got, in order, and which of it is needless: it knows of nothing in it.
 #[derive(Default)]
@@ -114,6 +115,24 @@ impl State {
             } else {
                 self.queue.push_back(queued);
             }
+        }
+    }
+}
+
+/// Removes what is needless from the messages that a client has not got: those to send `again`, and those that `wait` behind
+/// them. They get their numbers after that. Those who said something are only forgotten if more than [`ANNOUNCEMENTS`] of the
+/// relay's own messages are left otherwise.
+pub(super) fn compact(again: &mut VecDeque<Queued>, waiting: &mut VecDeque<Queued>) {
+    for even_said in [false, true] {
+        let announcements = |frames: &VecDeque<Queued>| frames.iter().filter(|queued| queued.told().is_some()).count();
+        if even_said && announcements(again) + announcements(waiting) <= ANNOUNCEMENTS {
+            return;
+        }
+        // `resumed` says anew what those did that stand for themselves.
+        let mut needless = Needless::of(again.iter().chain(&*waiting), Queued::told, even_said);
+        for frames in [&mut *again, &mut *waiting] {
+            frames.retain(|_| needless.next() != Some(true));
+            trim(frames);
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::compact::compact;
 use super::queue::{Count, State};
 use super::queued::Queued;
 use super::replay::ReplayBuffer;
 use super::share::Shares;
 use super::{Outbox, Replayed, Topic};
-use crate::limits::{ANNOUNCEMENTS, PLACE_BYTES};
+use crate::limits::PLACE_BYTES;
 
 /// What moves from one outbox to another.
 struct Backlog {
@@ -48,8 +49,7 @@ impl Outbox {
         true
     }
 
-    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept,
-    /// and there is room for them, so that the client does not keep others from joining its room.
+    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept.
     pub(crate) fn can_resume_after(&self, received: u64) -> bool {
         self.lock().can_resume_after(received)
     }
@@ -66,8 +66,9 @@ impl Outbox {
     }
 
     /// Moves what waits to `new`, after the message `resumed` and the kept messages whose numbers are above `received`.
-    /// Nothing is queued in either of the two meanwhile, and from now on only `new` is for the client's messages. Returns
-    /// what is sent again; none, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
+    /// What cancels out is left out of both: nobody has a number yet for what comes after `received`, but the client counts what
+    /// it gets. Nothing is queued in either of the two meanwhile, and from now on only `new` is for the client's messages.
+    /// Returns what is sent again; none, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
     pub(crate) fn hand_over(&self, new: &Self, received: u64, resumed: Bytes) -> Option<Replayed> {
         let mut old = self.lock();
         if !old.can_resume_after(received) {
@@ -81,8 +82,9 @@ impl Outbox {
         state.awaits_writable |= state.error.is_some();
         new.announce_to(&mut state, new.sender(), Topic::Start, resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
-        let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
+        let (mut again, arrived) = backlog.kept.resume_after(received, unnumbered);
         backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
+        compact(&mut again, &mut backlog.queue);
         let bytes = again.iter().map(|queued| queued.frame.len()).sum();
         let replayed = Replayed { messages: again.len(), bytes };
         for mut queued in again {
@@ -100,11 +102,8 @@ impl Outbox {
 
 impl State {
     fn can_resume_after(&self, received: u64) -> bool {
-        let (in_flight, waiting) = (self.in_flight(), self.announcements.messages());
-        self.kept.as_ref().is_some_and(|kept| {
-            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
-            fit && kept.can_resume_after(received, in_flight)
-        })
+        let in_flight = self.in_flight();
+        self.kept.as_ref().is_some_and(|kept| kept.can_resume_after(received, in_flight))
     }
 
     /// How many messages in the queue may have arrived although they are not known to be written.

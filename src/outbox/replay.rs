@@ -129,12 +129,6 @@ impl ReplayBuffer {
         (self.forgotten..=self.sent() + self.in_flight.max(in_flight as u64)).contains(&received)
     }
 
-    /// How many of the kept messages above the number `received` are the relay's own, other than errors.
-    pub(super) fn announcements_after(&self, received: u64) -> usize {
-        let known = received.min(self.sent()).saturating_sub(self.forgotten) as usize;
-        self.frames.iter().skip(known).filter(|queued| queued.origin() == Origin::Relay).count()
-    }
-
     /// Notes that the connection is lost, and that `in_flight` of the messages in the queue may have arrived all the same.
     pub(super) fn note_loss(&mut self, in_flight: usize) {
         self.pinged = None;
