@@ -41,11 +41,16 @@ impl Outbox {
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(kept) = &mut state.kept else { return false };
+        let was_held_back = kept.is_far_ahead();
         if !kept.pong(number) {
             return false;
         }
         state.ping |= kept.wants_ping();
         state.shares.wake_all();
+        // What waited for this may be written.
+        if was_held_back {
+            state.wake_owner();
+        }
         true
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, advance};
 use crate::budget::{Account, Budget};
 use crate::limits::{
     ADDRESS_SHARES, ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES,
-    SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
+    SHARE_MESSAGES, SLOW_PONG_DEADLINE, STALL, UNCONFIRMED, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
 use crate::outbox::{ConnectionId, Outbox, Pushed, Sender, Sink, Topic, frame};
 
@@ -789,4 +789,55 @@ fn what_a_client_that_is_away_need_not_know_makes_room_and_what_may_have_arrived
     assert!(away.hand_over(&new, 1, Bytes::from_static(b"resumed ")).is_some());
     take_turn(&new);
     assert_eq!(wire.taken(), b"resumed -first +stays x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_confirms_nothing_is_written_so_much_of_what_the_relay_says_and_the_rest_may_cancel_out() {
+    let (wire, outbox) = Wire::with_large_outbox();
+    outbox.keep(None);
+    let visit = || {
+        let visitor = sender();
+        tell(&outbox, &visitor, Topic::Joined, "+");
+        take_turn(&outbox);
+        tell(&outbox, &visitor, Topic::Left, "-");
+        take_turn(&outbox);
+    };
+    (0..UNCONFIRMED).for_each(|_| visit());
+    let written = wire.taken().iter().filter(|byte| b"+-".contains(byte)).count();
+    assert_eq!((written, outbox.announcements()), (UNCONFIRMED, 0));
+    tell(&outbox, &sender(), Topic::Joined, "last");
+    assert_eq!(push(&outbox, &sender(), 1), Pushed::Queued);
+    outbox.pong(b"");
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), *frame::pong(b""), "control frames are no messages");
+    assert!(outbox.stalled_since().is_none());
+    // The last ping but one asked about the first messages.
+    let wakes = Arc::new(Wakes::default());
+    outbox.poll_write(&mut Context::from_waker(&Waker::from(Arc::clone(&wakes)))).unwrap();
+    assert!(outbox.ack((SHARE_MESSAGES / 2).to_string().as_bytes()));
+    assert_eq!(wakes.0.load(Relaxed), 1);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), [&frame::ping(UNCONFIRMED.to_string().as_bytes())[..], b"lastx"].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_pong_is_written_when_the_connection_ends_and_when_none_comes_for_a_minute() {
+    for is_closed in [true, false] {
+        let (wire, outbox) = Wire::with_large_outbox();
+        outbox.keep(None);
+        for _ in 0..UNCONFIRMED {
+            outbox.announce(outbox.sender(), Topic::Other, Bytes::new());
+            take_turn(&outbox);
+        }
+        outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(b"last"));
+        take_turn(&outbox);
+        wire.taken();
+        if is_closed {
+            outbox.close(Bytes::from_static(b"close"));
+        } else {
+            advance(SLOW_PONG_DEADLINE).await;
+        }
+        take_turn(&outbox);
+        assert_eq!(wire.taken(), if is_closed { &b"lastclose"[..] } else { b"last" });
+    }
 }
