@@ -76,9 +76,14 @@ pub const SHARE_BYTES: usize = 64 * 1024;
 /// Shares that the senders of one address may fill together in the outbox of a client that is away, or does not read: more than
 /// the seven others of a room of eight send at once (245 messages). So visitors leave room for others.
 pub const ADDRESS_SHARES: usize = 4;
-/// Messages of the relay itself (`joined`, `peer_joined`, `peer_left`, `host`) that may be queued for one client. When
-/// all members of a room of 256 join and leave at once, each member gets three for each other member.
+/// Messages of the relay itself (`joined`, `peer_joined`, `peer_left`, `host`) that may be queued for one client when anybody
+/// joins or knocks: those for all members of a room of 256 that join and leave at once are three for each other member. What
+/// those who are there may cause comes on top: four for each.
 pub const ANNOUNCEMENTS: usize = 1024;
+/// Of them, those that are written to a client that may resume before it is known to have received any. What is written has a
+/// number, and what waits may yet cancel out: a connection may be dead for half a minute before that is found. A client that
+/// reads confirms each [`SHARE_MESSAGES`] within a round trip.
+pub const UNCONFIRMED: usize = ANNOUNCEMENTS / 2;
 /// Bytes of them that may be queued for one client when it joins a room. A join may bring 160 KiB (64 of ICE servers, 64
 /// of a held offer, and the members) and costs two messages of the rate.
 pub const ANNOUNCED_BYTES: usize = 256 * 1024;

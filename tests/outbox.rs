@@ -30,6 +30,7 @@ mod limits {
     pub const ADDRESS_SHARES: usize = 4;
     pub const PLACE_BYTES: usize = 1024;
     pub const ANNOUNCEMENTS: usize = 4;
+    pub const UNCONFIRMED: usize = 2;
     pub const ANNOUNCED_BYTES: usize = 1024;
     pub const ERROR_MESSAGES: usize = 2;
     pub const ERROR_BYTES: usize = 1024;
@@ -396,5 +397,51 @@ fn who_comes_back_while_another_task_writes_to_the_old_connection_gets_each_mess
         let after = whole_messages(&new_socket.taken());
         assert_eq!(after[..2], *b"RR");
         assert_eq!([&before, &after[2..]].concat(), b"aabb");
+    });
+}
+
+#[test]
+fn who_comes_back_while_another_task_writes_hears_that_somebody_left_if_it_heard_that_it_came() {
+    check(|| {
+        let (old, old_socket) = outbox(3, true);
+        old.keep(None);
+        let visitor = Outbox::new(PLENTY);
+        let (id, cause) = (visitor.id(), visitor.sender());
+        old.announce(cause, Topic::Joined(id), Bytes::from_static(b"jj"));
+        let writer = {
+            let old = Arc::clone(&old);
+            thread::spawn(move || old.flush())
+        };
+        old.announce(cause, Topic::Left(id), Bytes::from_static(b"ll"));
+        let before = whole_messages(&old_socket.taken());
+        let away = old.suspend().unwrap();
+        let (new, new_socket) = outbox(PLENTY, true);
+        assert!(away.hand_over(&new, before.len() as u64 / 2, Bytes::from_static(b"RR")).is_some());
+        assert!(new.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready());
+        writer.join().unwrap();
+        let after = whole_messages(&new_socket.taken());
+        let expected: &[u8] = if before.is_empty() { b"RR" } else { b"RRll" };
+        assert_eq!(after, expected);
+    });
+}
+
+#[test]
+fn what_waits_until_the_client_has_confirmed_is_written_after_the_pong() {
+    check(|| {
+        let (outbox, socket) = outbox(PLENTY, true);
+        outbox.keep(None);
+        let task = {
+            let (outbox, socket) = (Arc::clone(&outbox), socket.clone());
+            thread::spawn(move || write_until(&outbox, &socket, 9))
+        };
+        for announcement in [b"a", b"b", b"c"] {
+            outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(announcement));
+        }
+        outbox.flush();
+        while !outbox.ack(b"1") {
+            thread::yield_now();
+        }
+        task.join().unwrap();
+        assert_eq!(socket.taken(), b"a\x89\x011b\x89\x012c");
     });
 }

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::compact::compact;
 use super::queue::{Count, State};
 use super::queued::Queued;
 use super::replay::ReplayBuffer;
 use super::share::Shares;
 use super::{Outbox, Replayed, Topic};
-use crate::limits::{ANNOUNCEMENTS, PLACE_BYTES};
+use crate::limits::PLACE_BYTES;
 
 /// What moves from one outbox to another.
 struct Backlog {
@@ -40,16 +41,20 @@ impl Outbox {
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(kept) = &mut state.kept else { return false };
+        let was_held_back = kept.is_far_ahead();
         if !kept.pong(number) {
             return false;
         }
         state.ping |= kept.wants_ping();
         state.shares.wake_all();
+        // What waited for this may be written.
+        if was_held_back {
+            state.wake_owner();
+        }
         true
     }
 
-    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept,
-    /// and there is room for them, so that the client does not keep others from joining its room.
+    /// Whether a client that has received the messages up to the number `received` can get all the others: they are kept.
     pub(crate) fn can_resume_after(&self, received: u64) -> bool {
         self.lock().can_resume_after(received)
     }
@@ -66,8 +71,9 @@ impl Outbox {
     }
 
     /// Moves what waits to `new`, after the message `resumed` and the kept messages whose numbers are above `received`.
-    /// Nothing is queued in either of the two meanwhile, and from now on only `new` is for the client's messages. Returns
-    /// what is sent again; none, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
+    /// What cancels out is left out of both: nobody has a number yet for what comes after `received`, but the client counts what
+    /// it gets. Nothing is queued in either of the two meanwhile, and from now on only `new` is for the client's messages.
+    /// Returns what is sent again; none, and does nothing, if the client [cannot go on](Self::can_resume_after) from there.
     pub(crate) fn hand_over(&self, new: &Self, received: u64, resumed: Bytes) -> Option<Replayed> {
         let mut old = self.lock();
         if !old.can_resume_after(received) {
@@ -81,17 +87,18 @@ impl Outbox {
         state.awaits_writable |= state.error.is_some();
         new.announce_to(&mut state, new.sender(), Topic::Start, resumed);
         let unnumbered = state.queue.iter().filter(|queued| queued.is_message()).count();
-        let (again, arrived) = backlog.kept.resume_after(received, unnumbered);
+        let (mut again, arrived) = backlog.kept.resume_after(received, unnumbered);
         backlog.queue.drain(..(arrived as usize).min(backlog.queue.len()));
+        compact(&mut again, &mut backlog.queue);
         let bytes = again.iter().map(|queued| queued.frame.len()).sum();
         let replayed = Replayed { messages: again.len(), bytes };
         for mut queued in again {
-            queued.settle();
+            queued.settle(true);
             state.account(&queued);
             state.queue.push_back(queued);
         }
         // `resumed` says already what these announce, so what undoes them has to be said.
-        backlog.queue.iter_mut().for_each(Queued::settle);
+        backlog.queue.iter_mut().for_each(|queued| queued.settle(true));
         state.add_backlog(backlog);
         state.wake_owner();
         Some(replayed)
@@ -100,11 +107,8 @@ impl Outbox {
 
 impl State {
     fn can_resume_after(&self, received: u64) -> bool {
-        let (in_flight, waiting) = (self.in_flight(), self.announcements.messages());
-        self.kept.as_ref().is_some_and(|kept| {
-            let fit = kept.announcements_after(received) + waiting <= ANNOUNCEMENTS;
-            fit && kept.can_resume_after(received, in_flight)
-        })
+        let in_flight = self.in_flight();
+        self.kept.as_ref().is_some_and(|kept| kept.can_resume_after(received, in_flight))
     }
 
     /// How many messages in the queue may have arrived although they are not known to be written.
@@ -125,8 +129,8 @@ impl State {
         (self.bytes, self.announcements, self.errors) = (0, Count::default(), Count::default());
         let unnumbered = std::mem::take(&mut kept.unnumbered);
         let mut queue: VecDeque<_> = queue.into_iter().filter(Queued::is_message).skip(unnumbered).collect();
-        // They may have arrived, under their numbers.
-        queue.iter_mut().take(in_flight).for_each(Queued::settle);
+        // The first ones may have arrived, under their numbers. What the client was told in another way, it is told anew.
+        queue.iter_mut().enumerate().for_each(|(at, queued)| queued.settle(at < in_flight));
         // Those who are paused look again, and find the messages where they are now.
         self.shares.wake_all();
         Some(Backlog { queue, shares: std::mem::take(&mut self.shares), kept })

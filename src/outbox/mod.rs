@@ -40,6 +40,7 @@
 //! are charged in any case.
 
 mod cancel;
+mod compact;
 pub(crate) mod frame;
 mod handover;
 mod queue;
@@ -232,7 +233,8 @@ impl Outbox {
     }
 
     /// Queues a message of the relay itself, which is charged to its `cause`. It always fits, because each join, each knock and
-    /// each command of a host first checks [`room_for_announcements`](Self::room_for_announcements).
+    /// each command of a host first checks [`room_for_announcements`](Self::room_for_announcements); what the members and those
+    /// who knock may cause without that is bounded by how many they are.
     /// What is needless because of it, and was not written yet, is dropped, and so is itself if it says nothing new ([`Topic`]).
     pub(crate) fn announce(&self, cause: &Sender, topic: Topic, frame: Bytes) {
         self.announce_to(&mut self.lock(), cause, topic, frame);
@@ -241,6 +243,16 @@ impl Outbox {
     /// Whether `more` messages of the relay fit.
     pub(crate) fn room_for_announcements(&self, more: usize) -> bool {
         self.lock().announcements.messages() + more <= ANNOUNCEMENTS
+    }
+
+    /// The same, and if need be without what is about those who came and are gone again since the client read: it forgets them,
+    /// and what they said.
+    pub(crate) fn make_room_for_announcements(&self, more: usize) -> bool {
+        let mut state = self.lock();
+        if state.announcements.messages() + more > ANNOUNCEMENTS {
+            state.forget_visits();
+        }
+        state.announcements.messages() + more <= ANNOUNCEMENTS
     }
 
     /// How many messages of the relay wait.
@@ -355,7 +367,7 @@ impl Outbox {
     }
 
     fn announce_to(&self, state: &mut State, cause: &Sender, topic: Topic, frame: Bytes) {
-        if !state.is_closed && !state.cancel_out(topic, cause.id) {
+        if !state.is_closed && !state.cancel_out(topic) {
             state.announcements.add(frame.len());
             self.enqueue(state, Queued::announcement(frame, topic, cause));
         }

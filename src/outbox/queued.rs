@@ -40,8 +40,8 @@ pub(super) enum Origin {
 }
 
 /// An [`Origin`] in half of its size, and what an announcement is about: numbers that no connection has stand for all that
-/// is no message of a peer. Their highest bit is set, the next seven say what kind it is, and the rest is the number of the
-/// member that it is about.
+/// is no message of a peer. Their highest bit is set, the next one says whether it stands for itself, six say what kind it
+/// is, and the rest is the number of whom it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tag(u64);
 
@@ -49,14 +49,16 @@ impl Tag {
     const ERROR: u64 = Self::of(0, 0);
     const CONTROL: u64 = Self::of(1, 0);
     const MEMBER_BITS: u32 = 56;
+    const SETTLED: u64 = 1 << 62;
 
     const fn of(kind: u64, member: u64) -> u64 {
         1 << 63 | kind << Self::MEMBER_BITS | member & ((1 << Self::MEMBER_BITS) - 1)
     }
 
-    /// What the announcement is about; none if this is of something else.
-    fn topic(self) -> Option<Topic> {
-        let (kind, member) = (self.0 >> Self::MEMBER_BITS, self.0 & ((1 << Self::MEMBER_BITS) - 1));
+    /// What the announcement is about, even if it stands for itself; none if this is of something else.
+    fn told(self) -> Option<Topic> {
+        let (kind, number) = (self.0 >> Self::MEMBER_BITS & !(1 << 6), self.0 & ((1 << Self::MEMBER_BITS) - 1));
+        let member = ConnectionId(number);
         Some(match kind.checked_sub(1 << 7)? {
             2 => Topic::Other,
             3 => Topic::Start,
@@ -64,9 +66,9 @@ impl Tag {
             5 => Topic::Left(member),
             6 => Topic::Away(member),
             7 => Topic::Back(member),
-            8 => Topic::Knock(member),
-            9 => Topic::KnockGone(member),
-            12 => Topic::KnockAgain(member),
+            8 => Topic::Knock(number),
+            9 => Topic::KnockGone(number),
+            12 => Topic::KnockAgain(number),
             10 => Topic::Host,
             11 => Topic::Lock,
             _ => return None,
@@ -79,13 +81,13 @@ impl From<Topic> for Tag {
         Self(match topic {
             Topic::Other => Self::of(2, 0),
             Topic::Start => Self::of(3, 0),
-            Topic::Joined(member) => Self::of(4, member),
-            Topic::Left(member) => Self::of(5, member),
-            Topic::Away(member) => Self::of(6, member),
-            Topic::Back(member) => Self::of(7, member),
-            Topic::Knock(member) => Self::of(8, member),
-            Topic::KnockGone(member) => Self::of(9, member),
-            Topic::KnockAgain(member) => Self::of(12, member),
+            Topic::Joined(ConnectionId(member)) => Self::of(4, member),
+            Topic::Left(ConnectionId(member)) => Self::of(5, member),
+            Topic::Away(ConnectionId(member)) => Self::of(6, member),
+            Topic::Back(ConnectionId(member)) => Self::of(7, member),
+            Topic::Knock(number) => Self::of(8, number),
+            Topic::KnockGone(number) => Self::of(9, number),
+            Topic::KnockAgain(number) => Self::of(12, number),
             Topic::Host => Self::of(10, 0),
             Topic::Lock => Self::of(11, 0),
         })
@@ -145,15 +147,21 @@ impl Queued {
         self.origin.into()
     }
 
-    /// What it is about, if it is an announcement.
+    /// What it is about, if it is an announcement: [anything](Topic::Other) if it stands for itself.
     pub(super) fn topic(&self) -> Option<Topic> {
-        self.origin.topic()
+        self.told().map(|topic| if self.origin.0 & Tag::SETTLED == 0 { topic } else { Topic::Other })
     }
 
-    /// Has it stand for itself: it has a number, or may have arrived, and is needless no more.
-    pub(super) fn settle(&mut self) {
-        if self.topic().is_some() {
-            self.origin = Topic::Other.into();
+    /// What it is about, if it is an announcement, even if it stands for itself.
+    pub(super) fn told(&self) -> Option<Topic> {
+        self.origin.told()
+    }
+
+    /// Has it stand for itself, or no more: if it may have arrived, or the client was told what it says in another way, nothing
+    /// makes it needless.
+    pub(super) fn settle(&mut self, is_settled: bool) {
+        if self.told().is_some() {
+            self.origin.0 = self.origin.0 & !Tag::SETTLED | if is_settled { Tag::SETTLED } else { 0 };
         }
     }
 
@@ -214,14 +222,22 @@ mod tests {
         assert_eq!(size_of::<Queued>(), 6 * size_of::<u64>());
         for origin in [Origin::Sender(ConnectionId(7)), Origin::Relay, Origin::Error, Origin::Control] {
             assert_eq!(Origin::from(Tag::from(origin)), origin);
-            assert_eq!(Tag::from(origin).topic(), (origin == Origin::Relay).then_some(Topic::Other));
+            assert_eq!(Tag::from(origin).told(), (origin == Origin::Relay).then_some(Topic::Other));
         }
-        let of_a_member =
-            [Topic::Joined, Topic::Left, Topic::Away, Topic::Back, Topic::Knock, Topic::KnockAgain, Topic::KnockGone];
-        for topic in
-            [Topic::Other, Topic::Start, Topic::Host, Topic::Lock].into_iter().chain(of_a_member.map(|topic| topic(7)))
-        {
-            assert_eq!((Tag::from(topic).topic(), Origin::from(Tag::from(topic))), (Some(topic), Origin::Relay));
+        let of_a_member = [Topic::Joined, Topic::Left, Topic::Away, Topic::Back].map(|topic| topic(ConnectionId(7)));
+        let of_a_knock = [Topic::Knock, Topic::KnockAgain, Topic::KnockGone].map(|topic| topic(7));
+        let of_all = [Topic::Other, Topic::Start, Topic::Host, Topic::Lock];
+        for topic in of_all.into_iter().chain(of_a_member).chain(of_a_knock) {
+            assert_eq!((Tag::from(topic).told(), Origin::from(Tag::from(topic))), (Some(topic), Origin::Relay));
+            let cause = Sender::new(ConnectionId(1), crate::budget::boundless());
+            let mut queued = Queued::announcement(Bytes::new(), topic, &cause);
+            for (is_settled, expected) in [(true, Topic::Other), (false, topic)] {
+                queued.settle(is_settled);
+                assert_eq!(
+                    (queued.topic(), queued.told(), queued.origin()),
+                    (Some(expected), Some(topic), Origin::Relay)
+                );
+            }
         }
     }
 }

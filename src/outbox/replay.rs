@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Sender;
 use super::queued::{Origin, Queued, cost, trim};
 use crate::budget::Purse;
-use crate::limits::{ERROR_BYTES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES, SLOW_PONG_DEADLINE};
+use crate::limits::{ERROR_BYTES, PLACE_BYTES, SHARE_BYTES, SHARE_MESSAGES, SLOW_PONG_DEADLINE, UNCONFIRMED};
 
 /// The numbers of the messages to one client, and those that were written and are still kept.
 #[derive(Debug, Default)]
@@ -32,6 +32,10 @@ pub(super) struct ReplayBuffer {
     pinged: Option<(u64, Instant)>,
     /// Messages and bytes that were written since the last ping.
     since_ping: (usize, usize),
+    /// The relay's own messages, other than errors, that were written since the last one that is proven to have arrived.
+    unconfirmed: u32,
+    /// Those of them that the ping asks about.
+    asked: u32,
     /// How many messages at the front of the queue have no number, because they are older than `joined` or `resumed`.
     pub(super) unnumbered: usize,
     /// Whether the client has no connection: then nobody waits for it to read.
@@ -73,6 +77,7 @@ impl ReplayBuffer {
             Origin::Error => PLACE_BYTES,
             _ => usize::MAX,
         };
+        self.unconfirmed += u32::from(queued.origin() == Origin::Relay);
         self.frames.push_back(queued);
         while self.bytes > bound.min(PLACE_BYTES) && self.forget_acked() {}
         while self.frames.front().is_some_and(Queued::is_pressed) && self.forget_acked() {}
@@ -95,7 +100,7 @@ impl ReplayBuffer {
     pub(super) fn ping(&mut self, partly: usize) -> u64 {
         let number = self.sent() + partly as u64;
         self.pinged = Some((number, Instant::now()));
-        self.since_ping = (0, 0);
+        (self.since_ping, self.asked) = ((0, 0), self.unconfirmed);
         number
     }
 
@@ -106,14 +111,24 @@ impl ReplayBuffer {
         }
         self.pinged = None;
         self.acked = self.acked.max(number);
+        self.unconfirmed = self.unconfirmed.saturating_sub(std::mem::take(&mut self.asked));
         true
     }
 
     /// Forgets the oldest message if it is proven to have arrived; returns whether it did. A client that proves nothing for
     /// [`SLOW_PONG_DEADLINE`] does not keep the memory of others for itself: it loses its way back instead.
     pub(super) fn forget_acked(&mut self) -> bool {
-        let is_overdue = self.pinged.is_some_and(|(_, at)| at.elapsed() >= SLOW_PONG_DEADLINE);
-        (self.forgotten < self.acked || is_overdue) && self.forget_oldest()
+        (self.forgotten < self.acked || self.is_overdue()) && self.forget_oldest()
+    }
+
+    /// Whether messages must wait until the client proves that it has received some of the relay's own. One that proves
+    /// nothing at all gets them in the end.
+    pub(super) fn is_far_ahead(&self) -> bool {
+        self.unconfirmed as usize >= UNCONFIRMED && !self.is_overdue()
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.pinged.is_some_and(|(_, at)| at.elapsed() >= SLOW_PONG_DEADLINE)
     }
 
     /// Forgets the oldest message if it is proven to have arrived, and the memory for a message from `purse` may be found so:
@@ -127,12 +142,6 @@ impl ReplayBuffer {
     /// those known as written may have arrived.
     pub(super) fn can_resume_after(&self, received: u64, in_flight: usize) -> bool {
         (self.forgotten..=self.sent() + self.in_flight.max(in_flight as u64)).contains(&received)
-    }
-
-    /// How many of the kept messages above the number `received` are the relay's own, other than errors.
-    pub(super) fn announcements_after(&self, received: u64) -> usize {
-        let known = received.min(self.sent()).saturating_sub(self.forgotten) as usize;
-        self.frames.iter().skip(known).filter(|queued| queued.origin() == Origin::Relay).count()
     }
 
     /// Notes that the connection is lost, and that `in_flight` of the messages in the queue may have arrived all the same.

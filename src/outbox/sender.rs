@@ -34,6 +34,12 @@ impl Sender {
         Self { id, purse }
     }
 
+    /// Which connection it is.
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
     /// The purse to which its messages are charged.
     pub(crate) fn purse(&self) -> &Arc<Purse> {
         &self.purse

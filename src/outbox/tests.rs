@@ -12,9 +12,9 @@ use tokio::time::{Instant, advance};
 use crate::budget::{Account, Budget};
 use crate::limits::{
     ADDRESS_SHARES, ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, PLACE_BYTES, SHARE_BYTES,
-    SHARE_MESSAGES, STALL, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
+    SHARE_MESSAGES, SLOW_PONG_DEADLINE, STALL, UNCONFIRMED, WRITE_BYTES, WRITE_FRAMES, WRITES_FOR_OTHERS,
 };
-use crate::outbox::{Outbox, Pushed, Sender, Sink, Topic, frame};
+use crate::outbox::{ConnectionId, Outbox, Pushed, Sender, Sink, Topic, frame};
 
 /// A socket that accepts as many bytes as a test allows, and remembers how it was written to.
 #[derive(Clone, Default)]
@@ -645,4 +645,199 @@ fn a_client_does_not_read_on_until_its_errors_are_few_in_bytes_too() {
     wire.make_room(usize::MAX);
     take_turn(&outbox);
     assert!(outbox.poll_answered(&cx).is_ready());
+}
+
+/// An announcement of `cause` that is written as this text.
+fn tell(outbox: &Outbox, cause: &Sender, topic: fn(ConnectionId) -> Topic, text: &str) {
+    outbox.announce(cause, topic(cause.id()), Bytes::copy_from_slice(text.as_bytes()));
+}
+
+/// What is sent to a client that has received so many messages, how much of it was sent before, and the outbox of its new
+/// connection.
+fn comes_back(old: &Outbox, received: u64) -> (String, usize, Outbox) {
+    let (wire, new) = Wire::with_large_outbox();
+    let replayed = old.suspend().unwrap().hand_over(&new, received, Bytes::from_static(b"resumed ")).unwrap();
+    let mut text = Vec::new();
+    loop {
+        take_turn(&new);
+        let taken = wire.taken();
+        if taken.is_empty() {
+            break;
+        }
+        text.extend(taken);
+        // It answers each ping.
+        let _ = (0..10 * ANNOUNCEMENTS).any(|number| new.ack(number.to_string().as_bytes()));
+    }
+    (String::from_utf8_lossy(&text).into_owned(), replayed.messages, new)
+}
+
+/// An outbox to whose client was written that somebody came and left; and that somebody came, said something and left, and
+/// came again. It waits that this one left.
+fn outbox_after_two_visits() -> Outbox {
+    let (wire, outbox) = Wire::with_large_outbox();
+    let [silent, talker] = [(); 2].map(|()| sender());
+    outbox.keep(Some(Bytes::from_static(b"joined ")));
+    let write = |cause, topic, text| {
+        tell(&outbox, cause, topic, text);
+        take_turn(&outbox);
+    };
+    write(&silent, Topic::Joined, "+silent ");
+    write(&silent, Topic::Away, "away ");
+    write(&silent, Topic::Left, "-silent ");
+    write(&talker, Topic::Joined, "+talker ");
+    assert_eq!(outbox.push(&talker, &Bytes::from_static(b"says "), Waker::noop()), Pushed::Queued);
+    write(&talker, Topic::Left, "-talker ");
+    write(&talker, Topic::Joined, "+again ");
+    assert_eq!(wire.taken(), b"joined +silent away -silent +talker says -talker +again ");
+    wire.0.lock().unwrap().room = 0;
+    tell(&outbox, &talker, Topic::Left, "-again ");
+    outbox
+}
+
+#[test]
+fn who_comes_back_is_not_told_of_those_who_came_and_went_meanwhile_unless_they_said_something() {
+    let back = |received| {
+        let (text, again, _) = comes_back(&outbox_after_two_visits(), received);
+        (text, again)
+    };
+    let visit = "resumed +talker says -talker ";
+    assert_eq!(back(1), (visit.to_owned(), 3));
+    assert_eq!(back(2), ("resumed -silent +talker says -talker ".to_owned(), 4), "it knows that somebody came");
+    assert_eq!(back(3), ("resumed -silent +talker says -talker ".to_owned(), 4));
+    assert_eq!(back(4), (visit.to_owned(), 3));
+    assert_eq!(back(5), ("resumed says -talker ".to_owned(), 2));
+    assert_eq!(back(8), ("resumed -again ".to_owned(), 0));
+}
+
+#[test]
+fn the_numbers_of_what_is_sent_again_are_those_that_the_client_counts_also_when_it_is_lost_once_more() {
+    let after_two_losses = |more: u64| comes_back(&comes_back(&outbox_after_two_visits(), 1).2, 1 + more);
+    assert_eq!(after_two_losses(0).0, "resumed +talker says -talker ");
+    assert_eq!(after_two_losses(2).0, "resumed -talker ");
+    let (text, again, outbox) = after_two_losses(3);
+    assert_eq!((text.as_str(), again), ("resumed ", 0));
+    assert!(outbox.can_resume_after(4) && !outbox.can_resume_after(5));
+}
+
+#[test]
+fn who_comes_back_is_told_of_the_host_the_lock_and_those_who_knock_as_it_is_then() {
+    let (_wire, outbox) = Wire::with_large_outbox();
+    outbox.keep(Some(Bytes::from_static(b"joined ")));
+    let relay = outbox.sender();
+    let tell = |topic, text: &'static str| {
+        outbox.announce(relay, topic, Bytes::from_static(text.as_bytes()));
+        take_turn(&outbox);
+    };
+    tell(Topic::Host, "host-1 ");
+    tell(Topic::Lock, "locked ");
+    tell(Topic::Knock(1), "knock-1 ");
+    tell(Topic::KnockAgain(1), "knock-1 ");
+    tell(Topic::Knock(2), "knock-2 ");
+    tell(Topic::Other, "notice ");
+    tell(Topic::Host, "host-2 ");
+    tell(Topic::KnockGone(1), "gone-1 ");
+    tell(Topic::KnockGone(3), "gone-3 ");
+    tell(Topic::Lock, "unlocked ");
+    assert_eq!(comes_back(&outbox, 1).0, "resumed knock-2 notice host-2 gone-3 unlocked ");
+}
+
+#[test]
+fn of_too_many_who_came_said_something_and_went_who_comes_back_is_told_nothing_but_of_those_who_are_there() {
+    for (visits, told) in [(ANNOUNCEMENTS / 2 - 2, true), (ANNOUNCEMENTS / 2 - 1, false)] {
+        let (_wire, outbox) = Wire::with_large_outbox();
+        outbox.keep(Some(Bytes::from_static(b"joined ")));
+        let [stays, gone] = [(); 2].map(|()| sender());
+        tell(&outbox, &stays, Topic::Joined, "+stays ");
+        for _ in 0..visits {
+            let visitor = sender();
+            tell(&outbox, &visitor, Topic::Joined, "+");
+            outbox.push(&visitor, &bytes(1), Waker::noop());
+            tell(&outbox, &visitor, Topic::Left, "-");
+            take_turn(&outbox);
+        }
+        outbox.push(&stays, &Bytes::from_static(b"says "), Waker::noop());
+        tell(&outbox, &gone, Topic::Left, "-gone ");
+        tell(&outbox, &gone, Topic::Away, "+1 ");
+        take_turn(&outbox);
+        let (text, ..) = comes_back(&outbox, 1);
+        assert_eq!(text.matches('x').count(), if told { visits } else { 0 });
+        assert!(text.starts_with("resumed +stays ") && text.contains("says -gone +1 "), "{told}");
+    }
+}
+
+#[test]
+fn what_a_client_that_is_away_need_not_know_makes_room_and_what_may_have_arrived_stays() {
+    let (_wire, outbox) = Wire::with_outbox(1);
+    outbox.keep(None);
+    let [first, stays] = [(); 2].map(|()| sender());
+    tell(&outbox, &first, Topic::Joined, "+first ");
+    take_turn(&outbox);
+    let away = outbox.suspend().unwrap();
+    tell(&away, &first, Topic::Left, "-first ");
+    tell(&away, &stays, Topic::Joined, "+stays ");
+    assert_eq!(push(&away, &stays, 1), Pushed::Queued);
+    for _ in 0..ANNOUNCEMENTS / 2 - 2 {
+        let visitor = sender();
+        tell(&away, &visitor, Topic::Joined, "+");
+        assert_eq!(push(&away, &visitor, 1), Pushed::Queued);
+        tell(&away, &visitor, Topic::Left, "-");
+    }
+    assert!(away.make_room_for_announcements(1) && away.announcements() == ANNOUNCEMENTS - 1, "it fits as it is");
+    assert!(away.make_room_for_announcements(2) && away.announcements() == 3);
+    assert!(away.make_room_for_announcements(ANNOUNCEMENTS - 3) && !away.make_room_for_announcements(ANNOUNCEMENTS));
+    let (wire, new) = Wire::with_outbox(usize::MAX);
+    assert!(away.hand_over(&new, 1, Bytes::from_static(b"resumed ")).is_some());
+    take_turn(&new);
+    assert_eq!(wire.taken(), b"resumed -first +stays x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_confirms_nothing_is_written_so_much_of_what_the_relay_says_and_the_rest_may_cancel_out() {
+    let (wire, outbox) = Wire::with_large_outbox();
+    outbox.keep(None);
+    let visit = || {
+        let visitor = sender();
+        tell(&outbox, &visitor, Topic::Joined, "+");
+        take_turn(&outbox);
+        tell(&outbox, &visitor, Topic::Left, "-");
+        take_turn(&outbox);
+    };
+    (0..UNCONFIRMED).for_each(|_| visit());
+    let written = wire.taken().iter().filter(|byte| b"+-".contains(byte)).count();
+    assert_eq!((written, outbox.announcements()), (UNCONFIRMED, 0));
+    tell(&outbox, &sender(), Topic::Joined, "last");
+    assert_eq!(push(&outbox, &sender(), 1), Pushed::Queued);
+    outbox.pong(b"");
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), *frame::pong(b""), "control frames are no messages");
+    assert!(outbox.stalled_since().is_none());
+    // The last ping but one asked about the first messages.
+    let wakes = Arc::new(Wakes::default());
+    outbox.poll_write(&mut Context::from_waker(&Waker::from(Arc::clone(&wakes)))).unwrap();
+    assert!(outbox.ack((SHARE_MESSAGES / 2).to_string().as_bytes()));
+    assert_eq!(wakes.0.load(Relaxed), 1);
+    take_turn(&outbox);
+    assert_eq!(wire.taken(), [&frame::ping(UNCONFIRMED.to_string().as_bytes())[..], b"lastx"].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_pong_is_written_when_the_connection_ends_and_when_none_comes_for_a_minute() {
+    for is_closed in [true, false] {
+        let (wire, outbox) = Wire::with_large_outbox();
+        outbox.keep(None);
+        for _ in 0..UNCONFIRMED {
+            outbox.announce(outbox.sender(), Topic::Other, Bytes::new());
+            take_turn(&outbox);
+        }
+        outbox.announce(outbox.sender(), Topic::Other, Bytes::from_static(b"last"));
+        take_turn(&outbox);
+        wire.taken();
+        if is_closed {
+            outbox.close(Bytes::from_static(b"close"));
+        } else {
+            advance(SLOW_PONG_DEADLINE).await;
+        }
+        take_turn(&outbox);
+        assert_eq!(wire.taken(), if is_closed { &b"lastclose"[..] } else { b"last" });
+    }
 }

@@ -1,6 +1,9 @@
 //! What an announcement of the relay is about.
 
-/// What an announcement is about. Members, and those who knock, have the number that the room gave them.
+use super::ConnectionId;
+
+/// What an announcement is about. Members are known by the connection as which they send, so that it is also known which
+/// messages are theirs; those who knock, by the number that the room gave them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
     /// Anything that none of the others is about.
@@ -8,13 +11,13 @@ pub(crate) enum Topic {
     /// The client itself has its place: what is queued before that is about an earlier one.
     Start,
     /// This member has joined.
-    Joined(u64),
+    Joined(ConnectionId),
     /// This member has left.
-    Left(u64),
+    Left(ConnectionId),
     /// This member has lost its connection.
-    Away(u64),
+    Away(ConnectionId),
     /// This member has a connection again.
-    Back(u64),
+    Back(ConnectionId),
     /// Somebody knocks, of whom no host was told before.
     Knock(u64),
     /// The same one, for a new host, who may have been told when it was the host before.

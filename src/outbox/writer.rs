@@ -129,7 +129,8 @@ impl Outbox {
 }
 
 impl State {
-    /// The frames to write next. They stay in the queue until the socket has accepted them.
+    /// The frames to write next: none but control frames while the client has to prove first that it receives any. They stay
+    /// in the queue until the socket has accepted them.
     fn next_batch(&mut self) -> Batch {
         // A control frame may go between two frames, but not into one (RFC 6455 section 5.4).
         let between = usize::from(self.written > 0).min(self.queue.len());
@@ -146,9 +147,10 @@ impl State {
         for frame in [ping, pong].into_iter().flatten() {
             self.queue.insert(between, Queued::control(frame));
         }
+        let is_held_back = !self.is_closed && self.kept.as_ref().is_some_and(|kept| kept.is_far_ahead());
         let mut batch = Batch::default();
-        for queued in &self.queue {
-            if !batch.add(&queued.frame) {
+        for (at, queued) in self.queue.iter().enumerate() {
+            if is_held_back && at >= between && queued.is_message() || !batch.add(&queued.frame) {
                 break;
             }
         }

@@ -23,6 +23,7 @@
 //! [`SHARE_MESSAGES`]: crate::limits::SHARE_MESSAGES
 //! [`STALL`]: crate::limits::STALL
 //! [`TOKEN_BYTES`]: crate::limits::TOKEN_BYTES
+//! [`UNCONFIRMED`]: crate::limits::UNCONFIRMED
 //! [`WRONG_PASSWORDS`]: crate::limits::WRONG_PASSWORDS
 //!
 // The page defines the same links again at its end, as paths of files. Markdown takes the first definition: here these.

@@ -82,17 +82,15 @@ impl Locked<'_> {
             self.state.door.get_or_insert_default().password = Some(Password::new(secret));
         }
         let serial = self.state.next_serial();
-        self.add(pending, serial, Topic::Joined(serial));
+        self.add(pending, serial, None);
         Ok((serial, None))
     }
 
-    /// Tells the host that somebody guesses the password, if it has not just been told. It is left out if it does not fit
-    /// beside what the host must learn.
+    /// Tells the host that somebody guesses the password, if it has not just been told. It is left out if it does not fit.
     fn tell_of_guesses(&mut self, guesser: &Sender) {
-        let announcements = 1 + self.state.reserved();
         let Some(host) = self.state.host().map(|host| Arc::clone(&host.outbox)) else { return };
         let Some(password) = self.state.door.as_mut().and_then(|door| door.password.as_mut()) else { return };
-        if password.is_guessed() && host.room_for_announcements(announcements) {
+        if password.is_guessed() && host.room_for_announcements(1) {
             password.note_told();
             let event = Event::Notice { code: NoticeCode::PasswordGuessing };
             self.at_no_charge(|room| room.post.tell(guesser, &host, Topic::Other, &event));

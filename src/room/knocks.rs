@@ -80,8 +80,8 @@ impl Locked<'_> {
     /// Makes a member of one who knocked and may enter.
     pub(super) fn let_in(&mut self, knocker: Knocker) {
         let Knocker { serial, pending, outcome } = knocker;
-        // The host may know of the knock, and `peer_joined` is what came of it.
-        self.add(pending, serial, Topic::Other);
+        let host = self.state.host().map(|host| host.serial);
+        self.add(pending, serial, host);
         // The session that it is for has the receiver until it has left the room.
         let _ = outcome.send(Ok(()));
     }

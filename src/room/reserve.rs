@@ -1,5 +1,10 @@
-//! Whether there is room for another member, and for the messages about it: how many of these must fit into each member's
-//! outbox before anything may happen. So none of them is ever refused, however little a member reads.
+//! Whether there is room for another member, and for the messages about it.
+//!
+//! Each join, each knock and each command of a host must fit into the outbox of each member, within
+//! [`ANNOUNCEMENTS`](crate::limits::ANNOUNCEMENTS). What the members may cause without a further question is never refused, and
+//! is bounded by how many they are: each one's `peer_left` and the `host` after it, its `peer_away` and its `peer_back` (the
+//! next ones cancel out); and a `knock` and a `knock_gone` for each one that knocks, for each new host. So what waits for a
+//! member that reads nothing grows with the capacity of its room, and not with how many come and go.
 
 use super::door::Knocker;
 use super::event::LeaveReason;
@@ -11,12 +16,10 @@ use super::state::State;
 use crate::limits::{CHANGE_BYTES, NEWCOMER_BYTES};
 use crate::outbox::Sender;
 
-/// What a newcomer needs: a `peer_joined` now, and a `host` if it has the role; and later a `peer_left` and a `host`.
-pub(super) const NEWCOMER: usize = 2 + 2;
-/// What one who knocks needs: a `knock` now, and what else it may cause later for each member that becomes the host.
-pub(super) const KNOCK: usize = 1 + 2;
-/// What a member needs whose connection is lost: `peer_away`, and `peer_back` later.
-pub(super) const AWAY: usize = 2;
+/// What a newcomer needs: a `peer_joined`, and a `host` if it has the role.
+pub(super) const NEWCOMER: usize = 2;
+/// What one who knocks needs: a `knock`.
+pub(super) const KNOCK: usize = 1;
 
 impl State {
     /// Whether `pending` may be added. If the authorizer vouches for its id, it takes the place of a member that only named
@@ -64,38 +67,18 @@ impl State {
         1 + self.knockers().len()
     }
 
-    /// Whether `now` announcements fit into the outbox of each member, besides those that are [reserved](Self::reserved).
-    pub(super) fn have_room(&self, now: usize) -> bool {
-        let announcements = now + self.reserved();
-        self.members.iter().all(|member| member.outbox.room_for_announcements(announcements))
-    }
-
-    /// The same, but for the member with this number.
-    pub(super) fn others_have_room(&self, serial: u64, now: usize) -> bool {
-        let announcements = now + self.reserved();
-        let mut others = self.members.iter().filter(|other| other.serial != serial);
-        others.all(|member| member.outbox.room_for_announcements(announcements))
-    }
-
-    /// How many announcements must fit later: a `peer_left` and a `host` for each member, a `peer_back` for each that is
-    /// away, a `peer_away` as well for each of whom that is not known yet, and a `knock` and a `knock_gone` for each one
-    /// that knocks.
-    pub(super) fn reserved(&self) -> usize {
-        let away = self.members.iter().map(|member| match member {
-            _ if member.is_away => 1,
-            _ if member.is_suspended() => AWAY,
-            _ => 0,
-        });
-        2 * self.members.len() + away.sum::<usize>() + 2 * self.knockers().len()
+    /// Whether `more` announcements fit into the outbox of each member.
+    pub(super) fn have_room(&self, more: usize) -> bool {
+        self.members.iter().all(|member| member.outbox.room_for_announcements(more))
     }
 }
 
 impl Locked<'_> {
-    /// Removes those members whose connection is lost and that have no room left for `more` announcements.
+    /// Makes room for `more` announcements to each member: if need be, those who came and are gone again since it read are
+    /// forgotten, with what they said. Removes those members whose connection is lost and that have no room even so.
     pub(super) fn give_up_unread(&mut self, more: usize) {
         loop {
-            let most = more + self.state.reserved();
-            let is_full = |member: &Member| member.is_suspended() && !member.outbox.room_for_announcements(most);
+            let is_full = |member: &Member| !member.outbox.make_room_for_announcements(more) && member.is_suspended();
             let Some(position) = self.state.members.iter().position(is_full) else { return };
             self.at_no_charge(|room| {
                 room.remove(position, LeaveReason::Timeout);

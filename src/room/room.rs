@@ -167,8 +167,9 @@ impl Locked<'_> {
         done
     }
 
-    /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` about this topic to the others.
-    pub(super) fn add(&mut self, pending: PendingMember, serial: u64, topic: Topic) {
+    /// Adds a member that may enter: sends it `joined` and the held offer, and `peer_joined` to the others. The member with the
+    /// number `knows`, if any, is told in any case that it came: it may know that it knocked.
+    pub(super) fn add(&mut self, pending: PendingMember, serial: u64, knows: Option<u64>) {
         self.at_no_charge(|room| room.free_id(&pending));
         self.announce_suspended(None);
         let (member, ice_servers, resume) = pending.into_member(serial);
@@ -191,7 +192,11 @@ impl Locked<'_> {
         if let (Some(held), [_]) = (&state.held, others) {
             newcomer.outbox.announce(newcomer.outbox.sender(), Topic::Other, held.frames());
         }
-        post.announce(newcomer.outbox.sender(), others, topic, &Event::PeerJoined(newcomer.as_peer()));
+        let (cause, event) = (newcomer.outbox.sender(), Event::PeerJoined(newcomer.as_peer()));
+        let is_knowing = |member: &&Member| Some(member.serial) == knows;
+        post.announce(cause, others.iter().filter(is_knowing), Topic::Other, &event);
+        let others = others.iter().filter(|member| !is_knowing(member));
+        post.announce(cause, others, Topic::Joined(newcomer.sender), &event);
         if host.serial == serial {
             let newcomer = newcomer.outbox.sender().clone();
             self.at_no_charge(|room| room.announce_host(&newcomer, Some(serial)));
@@ -251,7 +256,7 @@ impl Locked<'_> {
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
             let left = Event::PeerLeft { id: &member.id, reason };
-            let topic = Topic::Left(member.serial);
+            let topic = Topic::Left(member.sender);
             let cause = Sender::new(member.sender, Arc::clone(member.outbox.sender().purse()));
             self.post.announce(&cause, &self.state.members, topic, &left);
             if was_host {

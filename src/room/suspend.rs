@@ -8,11 +8,10 @@ use super::deferred::{Deferred, OnRemoved};
 use super::event::{Event, Peer, ResumeOffer};
 use super::member::Member;
 use super::names::PeerId;
-use super::reserve::AWAY;
 use super::room::Locked;
 use super::table::Membership;
 use crate::ice::IceServers;
-use crate::outbox::{Outbox, Replayed, Topic};
+use crate::outbox::{ConnectionId, Outbox, Replayed, Topic};
 
 /// A member that comes back on another connection.
 #[derive(Debug)]
@@ -28,13 +27,13 @@ pub(crate) struct Returning<'a> {
 }
 
 /// The place of a member cannot be kept, or cannot be given back: it is no member any more, its messages are not kept, or
-/// the others have no room to be told that it is away.
+/// there is no memory to tell the others that it is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlaceLost;
 
 impl Membership {
     /// Keeps the place although the connection is lost: what is for this member waits. Another connection `is_awaited`, or
-    /// there must be room to [tell the others](Self::tell_away) later. `on_removed` is called if the member is removed.
+    /// there must be memory to [tell the others](Self::tell_away) later. `on_removed` is called if the member is removed.
     ///
     /// # Errors
     /// [`PlaceLost`]: leave it then.
@@ -45,12 +44,8 @@ impl Membership {
         deferred: &mut Deferred,
     ) -> Result<(), PlaceLost> {
         let mut room = self.room.lock(deferred);
-        if !is_awaited {
-            room.give_up_unread(AWAY);
-            let has_memory = room.state.has_memory_for_change(&self.sender);
-            if !has_memory || !room.state.others_have_room(self.serial, AWAY) {
-                return Err(PlaceLost);
-            }
+        if !is_awaited && !room.state.has_memory_for_change(&self.sender) {
+            return Err(PlaceLost);
         }
         let member = room.state.members.iter_mut().find(|member| member.serial == self.serial);
         member.ok_or(PlaceLost)?.suspend(on_removed)
@@ -99,12 +94,7 @@ impl Locked<'_> {
         if self.state.member(serial).is_some_and(|member| member.is_away) {
             return Ok(());
         }
-        self.give_up_unread(0);
         let position = self.state.position(serial).ok_or(PlaceLost)?;
-        // What it needs is reserved since it was suspended.
-        if !self.state.others_have_room(serial, 0) {
-            return Err(PlaceLost);
-        }
         self.announce_away(position);
         Ok(())
     }
@@ -157,12 +147,12 @@ impl Locked<'_> {
     fn announce_to_others(
         &mut self,
         position: usize,
-        topic: fn(u64) -> Topic,
+        topic: fn(ConnectionId) -> Topic,
         event: for<'e> fn(&'e PeerId) -> Event<'e>,
     ) {
         let (state, post) = (&*self.state, &mut self.post);
         if let Some((before, [member, after @ ..])) = state.members.split_at_checked(position) {
-            let (cause, topic, event) = (member.outbox.sender(), topic(member.serial), event(&member.id));
+            let (cause, topic, event) = (member.outbox.sender(), topic(member.sender), event(&member.id));
             post.announce(cause, before.iter().chain(after), topic, &event);
         }
     }
@@ -172,7 +162,7 @@ impl Locked<'_> {
 mod tests {
     use super::super::event::HostCommand;
     use super::super::table::Rooms;
-    use super::super::tests::{Coming, Somebody, rooms, visit};
+    use super::super::tests::{Coming, Somebody, fill, rooms, visit};
     use super::*;
     use crate::limits::ANNOUNCEMENTS;
 
@@ -190,30 +180,69 @@ mod tests {
         assert_eq!(three.hears(), [away("two"), away("one")]);
     }
 
-    /// How many visitors may come and go while a member is away, before it is given up. Before that it is sent `others`
-    /// more messages.
-    fn visits_until_given_up(others: usize) -> usize {
-        let rooms = rooms(8);
-        let [host, away, _third] = ["host", "away", "third"].map(|id| enter(&rooms, id));
-        away.is_cut();
-        for _ in 0..others {
-            host.membership.command(&HostCommand::MakeHost { to: "host".into() }, &mut Deferred::default()).unwrap();
-        }
-        host.hears();
-        let gone = r#"{"type":"peer_left","id":"away","reason":"timeout"}"#;
-        (0..ANNOUNCEMENTS)
-            .find(|_| {
-                visit(&rooms).unwrap();
-                host.hears().iter().any(|text| text == gone)
-            })
-            .unwrap()
+    /// A host that gets all at once, and need not confirm it.
+    fn reader(rooms: &Arc<Rooms>) -> Somebody {
+        Coming::new("host").enters(rooms).unwrap()
+    }
+
+    /// The announcements that wait for a member.
+    fn waiting(somebody: &Somebody) -> usize {
+        let state = somebody.membership.room.state();
+        state.member(somebody.membership.serial).unwrap().outbox.announcements()
+    }
+
+    fn has_left(heard: &[String], id: &str) -> bool {
+        heard.iter().any(|text| text.starts_with(&format!(r#"{{"type":"peer_left","id":"{id}","#)))
     }
 
     #[test]
-    fn a_member_that_is_away_is_given_up_when_what_it_must_hear_about_the_others_does_not_fit() {
-        // A newcomer needs four; later each of three members needs two, and `peer_back` one. Each visit takes two.
-        let room = ANNOUNCEMENTS - 4 - 6 - 1;
-        assert_eq!([0, 1].map(visits_until_given_up), [0, 1].map(|others| (room - others) / 2 + 1));
+    fn those_who_come_say_something_and_go_end_no_place_of_one_that_is_away() {
+        let rooms = rooms(8);
+        let (host, [away, _third]) = (reader(&rooms), ["away", "third"].map(|id| enter(&rooms, id)));
+        away.is_cut();
+        for _ in 0..2 * ANNOUNCEMENTS {
+            visit(&rooms).unwrap();
+            assert!(waiting(&away) <= ANNOUNCEMENTS);
+            assert!(!has_left(&host.hears(), "away"));
+        }
+    }
+
+    #[test]
+    fn neither_do_those_whom_another_one_lets_in() {
+        let rooms = rooms(8);
+        let (host, away) = (reader(&rooms), enter(&rooms, "away"));
+        host.commands(&HostCommand::Lock { is_locked: true }).unwrap();
+        away.is_cut();
+        for _ in 0..ANNOUNCEMENTS {
+            let _visitor = Coming::new("visitor").knocks(&rooms).unwrap();
+            host.commands(&HostCommand::Admit { to: "visitor".into() }).unwrap();
+        }
+        assert!(!has_left(&host.hears(), "away"));
+    }
+
+    #[test]
+    fn those_who_say_something_to_a_large_room_that_is_away_end_no_place() {
+        let rooms = rooms(256);
+        let stays = enter(&rooms, "stays");
+        let away: Vec<_> = (0..250).map(|number| enter(&rooms, &format!("away-{number}"))).collect();
+        away.iter().for_each(|away| assert!(away.is_cut().is_some()));
+        for _ in 0..60 {
+            visit(&rooms).unwrap();
+        }
+        assert_eq!(stays.membership.room.state().members.len(), 251);
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_given_up_when_what_it_must_hear_of_those_who_are_there_does_not_fit() {
+        let rooms = rooms(8);
+        let [host, away] = ["host", "away"].map(|id| enter(&rooms, id));
+        away.is_cut();
+        fill(&away, ANNOUNCEMENTS - 2);
+        visit(&rooms).unwrap();
+        assert!(!has_left(&host.hears(), "away"));
+        fill(&away, 1);
+        visit(&rooms).unwrap();
+        assert!(has_left(&host.hears(), "away"));
     }
 
     #[test]
@@ -232,28 +261,17 @@ mod tests {
         }
         assert!(next.hears().iter().all(|text| !text.contains(r#""id":"away""#)));
         // What waits for it is that the room is locked, and who waits.
-        let state = away.membership.room.state();
-        assert_eq!(state.member(away.membership.serial).unwrap().outbox.announcements(), 2);
+        assert_eq!(waiting(&away), 2);
     }
 
     #[test]
-    fn a_place_is_not_kept_if_a_member_has_not_read_enough_to_be_told() {
-        let is_cut_after = |commands: &[HostCommand<'_>]| {
-            let rooms = rooms(8);
-            let host = enter(&rooms, "host");
-            let _stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
-            let member = enter(&rooms, "member");
-            // It has `joined` and `peer_joined`, and two for each visit, which needs four; `peer_away` and `peer_back` are two.
-            // Later each of three members needs two.
-            for _ in 0..(ANNOUNCEMENTS - 2 - 4 - 6) / 2 + 1 {
-                visit(&rooms).unwrap();
-            }
-            for command in commands {
-                host.commands(command).unwrap();
-            }
-            member.is_cut()
-        };
-        let lock = HostCommand::Lock { is_locked: true };
-        assert_eq!((is_cut_after(&[]), is_cut_after(&[lock])), (Some(2), None));
+    fn a_place_is_kept_even_if_a_member_has_not_read_enough_for_anybody_to_join() {
+        let rooms = rooms(8);
+        let stalled = Coming { reads: 0, ..Coming::new("stalled") }.enters(&rooms).unwrap();
+        let [member, host] = ["member", "host"].map(|id| enter(&rooms, id));
+        fill(&stalled, ANNOUNCEMENTS);
+        let before = waiting(&stalled);
+        assert_eq!(member.is_cut(), Some(2));
+        assert!(waiting(&stalled) == before + 1 && !has_left(&host.hears(), "member"));
     }
 }

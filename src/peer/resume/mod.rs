@@ -155,7 +155,7 @@ impl Resumptions {
         reason: LeaveReason,
         since: Instant,
     ) {
-        // Dropped after the lock: it may give up other places.
+        // Dropped after the lock, as the order of locks demands.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
         state.owner = Weak::new();
@@ -214,7 +214,7 @@ impl Resumptions {
 
     /// Tells the others that the peer is away whose place is still in the hold with this number.
     fn tell_away(&self, resumption: &Resumption, number: u64) {
-        // Dropped after the lock: it may give up other places.
+        // Dropped after the lock: it writes to the others.
         let mut deferred = Deferred::default();
         let mut state = resumption.lock();
         if state.hold.as_ref().is_none_or(|hold| hold.number != number) {

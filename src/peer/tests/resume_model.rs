@@ -61,6 +61,11 @@ enum Operation {
         who: usize,
         to: usize,
     },
+    /// So many strangers come, one after the other, say something to all, and go.
+    Visits {
+        count: usize,
+        say: bool,
+    },
     Wait {
         ms: u64,
     },
@@ -71,6 +76,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     let count = prop_oneof![4 => 1..5_usize, 1 => 50..200_usize];
     let bytes = prop_oneof![6 => 0..100_usize, 1 => 1_000..5_000_usize];
     let few = prop_oneof![0..4_usize, Just(usize::MAX)];
+    let visits = prop_oneof![6 => 1..4_usize, 1 => 300..600_usize];
     let unread = prop_oneof![8 => Just(0_usize), 1 => 1..6_usize];
     let ms = prop_oneof![8 => 1..2_000_u64, 1 => 20_000..40_000_u64];
     prop_oneof![
@@ -82,6 +88,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (who.clone(), unread).prop_map(|(who, unread)| Operation::Return { who, unread }),
         1 => (who.clone(), who.clone()).prop_map(|(who, to)| Operation::Kick { who, to }),
         1 => (who, 0..3_000_usize).prop_map(|(who, bytes)| Operation::Slow { who, bytes }),
+        2 => (visits, any::<bool>()).prop_map(|(count, say)| Operation::Visits { count, say }),
         2 => ms.prop_map(|ms| Operation::Wait { ms }),
     ]
 }
@@ -171,6 +178,17 @@ impl World {
         (self.people[who].line, self.people[who].lost) = (Some(line), None);
     }
 
+    /// Where somebody has not read enough, the stranger does not come in.
+    fn visit(&mut self, says: bool) {
+        let (mut line, id) = (self.line(), format!("visitor_{}", self.next));
+        self.next += 1;
+        line.says(&json!({"type": "join", "room": "r", "id": id}).to_string());
+        if says && line.hears(usize::MAX)[0]["type"] == "joined" {
+            line.says(r#"{"type":"message","data":1}"#);
+        }
+        line.session.end(LeaveReason::Closed, None, "left");
+    }
+
     async fn carry_out(&mut self, operation: &Operation) {
         match *operation {
             Operation::Say { who, to, bytes, count } => {
@@ -214,6 +232,11 @@ impl World {
                     line.up.push_back(text.clone());
                 }
                 self.people[who].life().said.push(Said { text, to: String::new(), number });
+            }
+            Operation::Visits { count, say } => {
+                for _ in 0..count {
+                    self.visit(say);
+                }
             }
             Operation::Wait { ms } => {
                 advance(Duration::from_millis(ms)).await;
@@ -337,7 +360,7 @@ impl World {
         Ok(())
     }
 
-    /// Away and back come in turn, and each peer leaves once.
+    /// Away and back come in turn, each peer leaves once, and who says something is there.
     fn check_presence(&self, life: &Life, current: &[&str]) -> Result<(), TestCaseError> {
         let mut present: HashMap<&str, bool> = HashMap::new();
         for peer in life.heard[0]["peers"].as_array().unwrap() {
@@ -353,6 +376,11 @@ impl World {
                 }
                 "peer_away" => (present.insert(id, true), Some(false)),
                 "peer_back" => (present.insert(id, false), Some(true)),
+                "message" => {
+                    let from = event["from"].as_str().unwrap();
+                    prop_assert!(present.contains_key(from), "{} does not know {}", life.id, from);
+                    continue;
+                }
                 _ => continue,
             };
             prop_assert_eq!(before, expected, "{} heard {}", life.id, event);
