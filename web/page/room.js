@@ -103,9 +103,8 @@ export class Room {
 		const { refusal } = this.call;
 		if (!refusal) return [];
 		const { code, message } = refusal;
-		const more = [make("p", {}, t("p_apart_kept"))];
 		const buttons = [["retry", () => this.call.rejoin()], ["hangup", this.#hooks.onhangup]];
-		return [notice({ device: "relay", problem: code, key: refusalKey(code), code, message, more }, ...buttons)];
+		return [notice({ device: "relay", problem: code, key: refusalKey(code), code, message }, ...buttons)];
 	}
 
 	#send() {
