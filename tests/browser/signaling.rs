@@ -1,6 +1,7 @@
 //! `signaling.js` against a relay that answers by script: peers that read slowly, and a client's own ghost.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -15,7 +16,7 @@ const PAGE: &str = concat!(
     "
         const heard = [];
         const channel = new SignalingChannel(new URLSearchParams(location.search).get('relay'));
-        for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message']) channel.on(type, (event) => heard.push({ ...event, type }));
+        for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message', 'ice_servers']) channel.on(type, (event) => heard.push({ ...event, type }));
         const errors = () => heard.filter(({ type }) => type === 'error');
         const say = (first, last, to) => {
             for (let data = first; data <= last; data += 1) if (!channel.send('message', { data }, to)) return false;
@@ -408,6 +409,106 @@ async fn who_gives_a_dead_connection_up_keeps_the_place() {
     // The question of the probe was the first message.
     let _line = scene.relay.let_back(&[], 1, 1).await;
     scene.page.shows("channel.state === 'joined'").await;
+    scene.end_without_error().await;
+}
+
+/// The page's time goes on by `pass(ms)`, in which the channel looks at the clock often, and by `sleep(ms)`, after which it
+/// looks once.
+const CLOCK: &str = "
+const now = Date.now;
+let passed = 0;
+Date.now = () => now() + passed;
+globalThis.setInterval = (look) => {
+    globalThis.sleep = (ms) => {
+        passed += ms;
+        look();
+    };
+    globalThis.pass = (ms) => {
+        for (let left = ms; left > 0; left -= 2_000) sleep(2_000);
+    };
+};";
+
+#[tokio::test]
+async fn new_ice_servers_are_asked_for_when_a_quarter_of_their_time_is_left() {
+    let scene = Scene::set().await;
+    scene.page.run(CLOCK).await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("heard[0]?.ttlMs === 1_000_000").await;
+    // The second time after a sleep that was longer than all of it.
+    for quarter in ["pass(10_000)", "sleep(2_000_000)"] {
+        scene.page.run("pass(740_000); say(1, 1)").await;
+        line.hear_data(1, None).await;
+        scene.page.run(&format!("{quarter}; pass(200_000)")).await;
+        let asked = line.hear().await;
+        assert_eq!(asked["type"], "ice_servers");
+        // Once, until the answer.
+        scene.page.run("say(2, 2)").await;
+        line.hear_data(2, None).await;
+        let servers = json!([{ "urls": "stun:stun.example" }]);
+        line.say(json!({ "type": "ice_servers", "iceServers": servers, "ttlMs": 1_000_000 })).await;
+        scene.page.shows("heard.at(-1).type === 'ice_servers' && heard.at(-1).ttlMs === 1_000_000").await;
+        scene.page.shows("heard.pop().iceServers[0].urls === 'stun:stun.example'").await;
+    }
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn the_time_of_ice_servers_begins_anew_with_those_of_a_place_that_is_taken_again() {
+    let scene = Scene::set().await;
+    scene.page.run(CLOCK).await;
+    scene.page.run("channel.join('r')").await;
+    let line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    drop(line);
+    scene.page.shows("channel.state === 'waiting'").await;
+    // Nobody is there to ask.
+    scene.page.run("pass(900_000)").await;
+    let mut line = scene.relay.let_back_and_tell(&[], 1, 0, json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("pass(740_000); say(1, 1)").await;
+    line.hear_data(1, None).await;
+    scene.page.run("pass(10_000)").await;
+    assert_eq!(line.hear().await["type"], "ice_servers");
+    // Where the new ones do not run out, nobody asks.
+    drop(line);
+    let mut line = scene.relay.let_back(&[], 1, 2).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("pass(2_000_000); say(2, 2)").await;
+    line.hear_data(2, None).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_knows_no_such_question_is_asked_once_and_one_that_is_busy_again() {
+    let scene = Scene::set().await;
+    scene.page.run(CLOCK).await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("pass(800_000)").await;
+    for code in ["rate_limited", "unknown_type"] {
+        let asked = line.hear().await;
+        assert_eq!(asked["type"], "ice_servers", "{asked}");
+        line.refuse(&asked, code, None).await;
+        // The page reads this after the refusal.
+        line.say(json!({ "type": "message", "from": "bob", "data": code })).await;
+        scene.page.shows(&format!("heard.at(-1).data === '{code}'")).await;
+        scene.page.run("pass(60_000)").await;
+    }
+    scene.page.run("say(1, 1)").await;
+    line.hear_data(1, None).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn ice_servers_that_run_out_in_seconds_are_asked_for_in_time() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 10_000 })).await;
+    let told = Instant::now();
+    assert_eq!(line.hear().await["type"], "ice_servers");
+    assert!(told.elapsed() < Duration::from_millis(7_500), "{:?}", told.elapsed());
     scene.end_without_error().await;
 }
 

@@ -108,9 +108,9 @@ export class PeerLink {
 		return this.#work;
 	}
 
-	setIceServers(iceServers) {
+	setIceServers(iceServers, configuration) {
 		try {
-			this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+			this.pc.setConfiguration({ ...this.pc.getConfiguration(), ...configuration, iceServers });
 		} catch (error) {
 			this.#problem(error);
 		}

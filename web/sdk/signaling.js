@@ -9,8 +9,12 @@ const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
 const JOIN_DEADLINE_MS = 9_000;
 const PROBE_DEADLINE_MS = 4_000;
-/** A timer that comes this late means that the machine slept. */
+/** How often we look at the clock: a timer stands still while the machine sleeps. */
+const WATCH_MS = 3_000;
+/** A timer that comes this late means that it slept. */
 const SLEEP_GAP_MS = 12_000;
+/** Before new ICE servers are asked for again that the relay would not tell. */
+const RENEW_AGAIN_MS = 30_000;
 /** The relay needs up to this long to find a dead connection, which holds our id. */
 const GHOST_MS = 40_000;
 /** The free share goes to a peer unconfirmed within FREE_MS: half of the 64 messages and 64 KiB that its queue takes. */
@@ -34,6 +38,7 @@ const POLICY_CODE = 1008;
 const TAKEN_OVER_CODE = 4001;
 const PROBE_REF = "probe";
 const JOIN_REF = "join";
+const RENEW_REF = "ice";
 
 export class SignalingError extends Error {
 	constructor({ code, message, retryable = false }) {
@@ -145,6 +150,8 @@ export class SignalingChannel {
 	#deadlineTimer = 0;
 	#probeTimer = 0;
 	#watchTimer = 0;
+	/** When the credentials of the ICE servers have a quarter of their time left. */
+	#renewAtMs = Infinity;
 
 	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket } = {}) {
 		this.#url = String(url);
@@ -315,12 +322,17 @@ export class SignalingChannel {
 			case "waiting": // for the host, who may take minutes
 				clearTimeout(this.#deadlineTimer);
 				break;
+			case "ice_servers":
+				this.#renewIn(message.ttlMs);
+				break;
 			case "goaway":
 				this.#notBeforeMs = Number(message.retryAfterMs) || 0;
 				this.#token = null;
 				break;
 			case "error":
 				if (message.ref === PROBE_REF) return this.#answered();
+				if (message.ref === RENEW_REF && message.retryable) this.#renewAtMs = Date.now() + RENEW_AGAIN_MS;
+				if (message.ref === RENEW_REF) return; // an older relay knows no such question
 				if (message.code === "kicked") return this.#refuse(message);
 				if (this.state === "joining") return this.#refused(message);
 				if (this.#returned(message)) return;
@@ -336,6 +348,7 @@ export class SignalingChannel {
 		clearTimeout(this.#deadlineTimer);
 		this.#token = message.resume?.token;
 		this.maxMessageBytes = message.maxMessageBytes ?? Infinity;
+		this.#renewIn(message.ttlMs);
 		this.#received = 1;
 		const previousId = this.id;
 		const again = this.#joinedBefore;
@@ -351,6 +364,7 @@ export class SignalingChannel {
 	#resumed(message) {
 		clearTimeout(this.#deadlineTimer);
 		this.#failures = 0;
+		this.#renewIn(message.ttlMs);
 		this.#took(message.received);
 		for (const text of this.#log) this.#socket.send(text);
 		this.#become("joined");
@@ -487,7 +501,18 @@ export class SignalingChannel {
 		}
 	}
 
-	/** Notices a network that came back and a machine that woke up. */
+	#renewIn(ttlMs = Infinity) {
+		this.#renewAtMs = Date.now() + ttlMs * 0.75;
+	}
+
+	/** Rather at this look than after the quarter has begun. */
+	#renew() {
+		if (this.state !== "joined" || Date.now() + WATCH_MS < this.#renewAtMs) return;
+		this.#renewAtMs = Infinity;
+		this.#write({ type: "ice_servers", ref: RENEW_REF });
+	}
+
+	/** Notices a network that came back and a machine that woke up, and ICE servers that run out. */
 	#watch(on) {
 		clearInterval(this.#watchTimer);
 		const listen = on ? "addEventListener" : "removeEventListener";
@@ -498,7 +523,8 @@ export class SignalingChannel {
 		this.#watchTimer = setInterval(() => {
 			if (Date.now() - last > SLEEP_GAP_MS) this.#stir();
 			last = Date.now();
-		}, 3_000);
+			this.#renew();
+		}, WATCH_MS);
 	}
 
 	#stir = () => (this.state === "waiting" ? this.reconnect() : this.probe());
