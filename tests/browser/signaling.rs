@@ -9,11 +9,19 @@ use tokio::net::TcpSocket;
 use crate::harness::Client;
 use crate::support::{Browser, Line, PageServer, Relay, ScriptedRelay, Window};
 
+/// The client in one script, whose names are the page's.
+fn client() -> String {
+    let lines = concat!(include_str!("../../web/sdk/outbox.js"), include_str!("../../web/sdk/signaling.js")).lines();
+    let own = lines.filter(|line| !line.starts_with("import "));
+    own.map(|line| line.strip_prefix("export ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// A page with nothing but a channel, and notes of what it hears.
-const PAGE: &str = concat!(
-    "<!doctype html><title>Channel</title><script type=module>",
-    include_str!("../../web/sdk/signaling.js"),
-    "
+fn page() -> String {
+    format!("<!doctype html><title>Channel</title><script type=module>{}{NOTES}</script>", client())
+}
+
+const NOTES: &str = "
         const heard = [];
         const channel = new SignalingChannel(new URLSearchParams(location.search).get('relay'));
         for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message', 'ice_servers']) channel.on(type, (event) => heard.push({ ...event, type }));
@@ -23,8 +31,7 @@ const PAGE: &str = concat!(
             return true;
         };
         Object.assign(globalThis, { SignalingChannel, channel, errors, heard, say });
-    </script>"
-);
+";
 
 struct Scene {
     relay: ScriptedRelay,
@@ -37,7 +44,7 @@ impl Scene {
     /// A page that has not dialled yet.
     async fn set() -> Self {
         let relay = ScriptedRelay::start().await;
-        let pages = PageServer::start(PAGE.to_owned()).await;
+        let pages = PageServer::start(page()).await;
         let browser = Browser::start().await;
         let page = browser.open(&pages.url(&format!("?relay={}", relay.url()))).await;
         Self { relay, browser, page, _pages: pages }
@@ -237,6 +244,39 @@ async fn more_than_may_wait_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_large_is_not_sent_also_not_to_one_of_all() {
+    const MOST: usize = 1_000;
+    let scene = Scene::set().await;
+    let bob = "b".repeat(64);
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[&bob], json!({ "maxMessageBytes": MOST })).await;
+    scene.page.shows("channel.maxMessageBytes === 1_000").await;
+    scene
+        .page
+        .run("globalThis.say = (length) => channel.send('message', { data: 'x'.repeat(length), ref: 'mine' })")
+        .await;
+    // As much as it takes, in messages whose numbers have one digit and two.
+    let most =
+        "globalThis.most = 2_000; while (!say(most)) most -= 1; for (let more = 0; more < 9; more += 1) say(most)";
+    scene.page.run(most).await;
+    scene
+        .page
+        .shows("say(most + 1) === false && errors().at(-1).code === 'too_large' && errors().at(-1).ref === 'mine'")
+        .await;
+    for _ in 0..10 {
+        let message = line.hear().await;
+        assert!(message["to"].is_null() && message["data"].as_str().unwrap().len() > MOST / 2);
+        line.refuse(&message, "peer_busy", Some(&bob)).await;
+    }
+    for _ in 0..10 {
+        let copy = line.hear().await;
+        assert_eq!(copy["to"], *bob);
+        assert!(copy.to_string().len() <= MOST, "{copy}");
+    }
+    scene.browser.end().await;
+}
+
+#[tokio::test]
 async fn an_id_that_our_own_ghost_has_is_asked_for_again_but_not_for_ever() {
     let scene = Scene::set().await;
     scene.page.run("channel.join('r', { id: 'me' })").await;
@@ -280,7 +320,7 @@ async fn everything_reaches_a_peer_that_really_does_not_read_for_a_while() {
     let stream = socket.connect(([127, 0, 0, 1], relay.port()).into()).await.unwrap();
     let mut bob = Client::dial(stream, &format!("ws://localhost:{}/ws", relay.port()), &[]).await.unwrap();
     bob.join_with_id("r", "bob").await;
-    let pages = PageServer::start(PAGE.to_owned()).await;
+    let pages = PageServer::start(page()).await;
     let browser = Browser::start().await;
     let page = browser.open(&pages.url(&format!("?relay=ws://localhost:{}/ws", relay.port()))).await;
     // What the channel hears before it tells its listeners.
@@ -515,7 +555,7 @@ async fn ice_servers_that_run_out_in_seconds_are_asked_for_in_time() {
 #[tokio::test]
 async fn addresses_that_cannot_be_right_are_refused_with_a_sentence() {
     let relay = Relay::start().await;
-    let pages = PageServer::start(PAGE.to_owned()).await;
+    let pages = PageServer::start(page()).await;
     let browser = Browser::start().await;
     browser.expect_console("WebSocket connection to");
     let page = browser.open(&pages.url(&format!("?relay=ws://localhost:{}/", relay.port()))).await;
@@ -531,13 +571,7 @@ async fn addresses_that_cannot_be_right_are_refused_with_a_sentence() {
         other.on('state', ({ reason }) => reason && reasons.push(reason));
         other.join('r');";
     let stranger = browser.open("data:text/html,<title>x</title>").await;
-    stranger
-        .run(&format!(
-            "{};{}",
-            include_str!("../../web/sdk/signaling.js").replace("\nexport ", "\n"),
-            reasons.replace("PORT", &relay.port().to_string())
-        ))
-        .await;
+    stranger.run(&format!("{};{}", client(), reasons.replace("PORT", &relay.port().to_string()))).await;
     stranger.shows("reasons[0]?.includes('--allow-origin null')").await;
     browser.end().await;
 }

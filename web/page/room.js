@@ -308,12 +308,12 @@ export class Room {
 		const changed = compared !== undefined && compared !== number;
 		if (changed && this.#compared.get(`${key} warned`) !== number) {
 			this.#compared.set(`${key} warned`, number);
-			toast("safety_warning", { name });
+			toast("safety_changed", { name });
 		}
 		const box = make("input", { type: "checkbox", checked: compared === number });
 		box.onchange = () => (box.checked ? this.#compared.set(key, number) : this.#compared.delete(key));
 		const parts = [make("p", {}, t("safety"), make("br"), make("b", { className: "number" }, number)), make("p", { className: "hint" }, t("safety_hint"))];
-		if (changed) parts.unshift(make("p", { className: "warning", role: "alert" }, t("safety_changed")));
+		if (changed) parts.unshift(make("p", { className: "warning", role: "alert" }, ...nodes("safety_changed", { name })));
 		return [...parts, make("label", { className: "check" }, box, make("span", {}, t("safety_compared")))];
 	}
 }

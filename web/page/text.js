@@ -84,7 +84,6 @@ s_unreachable: The server cannot be reached. Trying again… | 无法连接服�
 s_refused: Not joined | 未能加入
 s_left: You left the call | 您已离开通话
 s_out: You are not in the call any more | 您已不在通话中
-alone_title: You are the only one here | 这里只有您一人
 alone_text: Send the link to others; a browser is enough. | 把链接发给别人，对方只需要浏览器。
 copy_link: Copy the link | 复制链接
 came: {name} joined | {name} 加入了
@@ -132,8 +131,7 @@ safety: Safety number | 安全码
 safety_hint: Read it to each other: the same on both sides, nobody sits in between. | 互相念一遍，两端相同，中间就没有人窃听。
 safety_none: Cannot be checked here. | 无法在此核对。
 safety_compared: We compared it, it is the same | 已核对，两端相同
-safety_changed: Changed since you compared it. Compare it again. | 核对之后发生了变化，请重新核对。
-safety_warning: The safety number of {name} has changed: see the details. | {name} 的安全码已变化，请查看详情。
+safety_changed: The safety number of {name} has changed since you compared it. Compare it again. | {name} 的安全码已变化，请重新核对。
 keys_on: Use these keys | 启用快捷键
 retry: Try again | 重试
 cancel: Cancel | 取消
@@ -195,7 +193,6 @@ unlocked: The room is open | 房间已开放
 remove: Remove | 移出
 remove_whom: Remove {name} | 移出 {name}
 remove_text: You may tell them why: | 可以说明原因：
-remove_word: A word for them | 给对方的话
 make_host: Make host | 设为主持人
 make_host_whom: Make host: {name} | 将 {name} 设为主持人
 is_host: {name} is the host now | {name} 现在是主持人

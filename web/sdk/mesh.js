@@ -71,9 +71,7 @@ export class Mesh {
 	#sweeper;
 
 	/**
-	 * @param {(event: string, detail: object) => void} notify hears: member {member, fresh?}, gone {member, reason},
-	 *   stream {member}, track {member, name, track}, message {member, data}, shared {entries}, channel {member, channel},
-	 *   problem {member, error}
+	 * @param {(event: string, detail: object) => void} notify hears what Call tells of its members, and shared {entries}
 	 * @param {() => object} greeting what a new peer is told of us
 	 */
 	constructor(channel, notify, greeting, linkOptions) {
