@@ -36,8 +36,8 @@ mod page {
         }
         copy(Path::new("web"), &page)?;
         for (name, module) in classic::CLIENTS {
-            let module = fs::read_to_string(Path::new("web").join(module))?;
-            put(&page.join(name), classic::client(name, &module).as_bytes())?;
+            let read = |file: &str| fs::read_to_string(Path::new("web").join(file));
+            put(&page.join(name), classic::client(name, &read(module)?, read)?.as_bytes())?;
         }
         Ok(())
     }

@@ -263,7 +263,7 @@ pub const PAGE_RATE: u64 = 4 * 1024;
 /// The most bytes of a file in the folder of `--web` that one read takes. A connection holds two such chunks at most: one
 /// that it writes to the socket, and the next one.
 pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
-/// Bytes of a module in a folder that is sent as a classic script, which is made in memory; ours has less than 32 KiB.
+/// Bytes of a module in a folder, with its parts, that is sent in one file, which is made in memory; ours has less than 32 KiB.
 #[cfg(feature = "page")]
 pub(crate) const LONGEST_MODULE: u64 = 256 * 1024;
 /// How long a connection to `/ws` may take until its first join: clients connect when they are ready to join.

@@ -18,6 +18,7 @@ mod fifty_lines;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hosting;
+mod ice;
 mod identity;
 mod invited;
 mod lan;

@@ -158,7 +158,7 @@ async fn a_number_is_marked_as_compared_and_a_browser_that_cannot_tell_shows_non
         };
         document.activeElement.blur()";
     alice.run(changed).await;
-    alice.reads("Changed since you compared it").await;
+    alice.reads("The safety number of Bob has changed since you compared it").await;
     alice.is_told("The safety number of Bob has changed").await;
     browser.end().await;
 }

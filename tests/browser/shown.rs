@@ -122,7 +122,7 @@ async fn names_are_shown_as_the_others_will_see_them_and_turn_nothing_round() {
     bob.run(&type_in("room", "Team-Standup")).await;
     bob.shows("document.querySelector('#room').value === 'team-standup'").await;
     bob.run(&type_in("room", &"y".repeat(70))).await;
-    bob.reads("A room name has at most 64 characters; this has 70.").await;
+    bob.reads("At most 64 characters; this has 70.").await;
     bob.click("#join").await;
     bob.is("entry").await;
     // A link is taken as it is, and one that is too long is refused, not cut.

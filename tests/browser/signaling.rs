@@ -1,6 +1,7 @@
 //! `signaling.js` against a relay that answers by script: peers that read slowly, and a client's own ghost.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -8,22 +9,29 @@ use tokio::net::TcpSocket;
 use crate::harness::Client;
 use crate::support::{Browser, Line, PageServer, Relay, ScriptedRelay, Window};
 
+/// The client in one script, whose names are the page's.
+fn client() -> String {
+    let lines = concat!(include_str!("../../web/sdk/outbox.js"), include_str!("../../web/sdk/signaling.js")).lines();
+    let own = lines.filter(|line| !line.starts_with("import "));
+    own.map(|line| line.strip_prefix("export ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// A page with nothing but a channel, and notes of what it hears.
-const PAGE: &str = concat!(
-    "<!doctype html><title>Channel</title><script type=module>",
-    include_str!("../../web/sdk/signaling.js"),
-    "
+fn page() -> String {
+    format!("<!doctype html><title>Channel</title><script type=module>{}{NOTES}</script>", client())
+}
+
+const NOTES: &str = "
         const heard = [];
         const channel = new SignalingChannel(new URLSearchParams(location.search).get('relay'));
-        for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message']) channel.on(type, (event) => heard.push({ ...event, type }));
+        for (const type of ['joined', 'error', 'refused', 'peer_left', 'peer_away', 'peer_back', 'message', 'ice_servers']) channel.on(type, (event) => heard.push({ ...event, type }));
         const errors = () => heard.filter(({ type }) => type === 'error');
         const say = (first, last, to) => {
             for (let data = first; data <= last; data += 1) if (!channel.send('message', { data }, to)) return false;
             return true;
         };
         Object.assign(globalThis, { SignalingChannel, channel, errors, heard, say });
-    </script>"
-);
+";
 
 struct Scene {
     relay: ScriptedRelay,
@@ -36,7 +44,7 @@ impl Scene {
     /// A page that has not dialled yet.
     async fn set() -> Self {
         let relay = ScriptedRelay::start().await;
-        let pages = PageServer::start(PAGE.to_owned()).await;
+        let pages = PageServer::start(page()).await;
         let browser = Browser::start().await;
         let page = browser.open(&pages.url(&format!("?relay={}", relay.url()))).await;
         Self { relay, browser, page, _pages: pages }
@@ -236,6 +244,39 @@ async fn more_than_may_wait_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_large_is_not_sent_also_not_to_one_of_all() {
+    const MOST: usize = 1_000;
+    let scene = Scene::set().await;
+    let bob = "b".repeat(64);
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[&bob], json!({ "maxMessageBytes": MOST })).await;
+    scene.page.shows("channel.maxMessageBytes === 1_000").await;
+    scene
+        .page
+        .run("globalThis.say = (length) => channel.send('message', { data: 'x'.repeat(length), ref: 'mine' })")
+        .await;
+    // As much as it takes, in messages whose numbers have one digit and two.
+    let most =
+        "globalThis.most = 2_000; while (!say(most)) most -= 1; for (let more = 0; more < 9; more += 1) say(most)";
+    scene.page.run(most).await;
+    scene
+        .page
+        .shows("say(most + 1) === false && errors().at(-1).code === 'too_large' && errors().at(-1).ref === 'mine'")
+        .await;
+    for _ in 0..10 {
+        let message = line.hear().await;
+        assert!(message["to"].is_null() && message["data"].as_str().unwrap().len() > MOST / 2);
+        line.refuse(&message, "peer_busy", Some(&bob)).await;
+    }
+    for _ in 0..10 {
+        let copy = line.hear().await;
+        assert_eq!(copy["to"], *bob);
+        assert!(copy.to_string().len() <= MOST, "{copy}");
+    }
+    scene.browser.end().await;
+}
+
+#[tokio::test]
 async fn an_id_that_our_own_ghost_has_is_asked_for_again_but_not_for_ever() {
     let scene = Scene::set().await;
     scene.page.run("channel.join('r', { id: 'me' })").await;
@@ -279,7 +320,7 @@ async fn everything_reaches_a_peer_that_really_does_not_read_for_a_while() {
     let stream = socket.connect(([127, 0, 0, 1], relay.port()).into()).await.unwrap();
     let mut bob = Client::dial(stream, &format!("ws://localhost:{}/ws", relay.port()), &[]).await.unwrap();
     bob.join_with_id("r", "bob").await;
-    let pages = PageServer::start(PAGE.to_owned()).await;
+    let pages = PageServer::start(page()).await;
     let browser = Browser::start().await;
     let page = browser.open(&pages.url(&format!("?relay=ws://localhost:{}/ws", relay.port()))).await;
     // What the channel hears before it tells its listeners.
@@ -411,10 +452,110 @@ async fn who_gives_a_dead_connection_up_keeps_the_place() {
     scene.end_without_error().await;
 }
 
+/// The page's time goes on by `pass(ms)`, in which the channel looks at the clock often, and by `sleep(ms)`, after which it
+/// looks once.
+const CLOCK: &str = "
+const now = Date.now;
+let passed = 0;
+Date.now = () => now() + passed;
+globalThis.setInterval = (look) => {
+    globalThis.sleep = (ms) => {
+        passed += ms;
+        look();
+    };
+    globalThis.pass = (ms) => {
+        for (let left = ms; left > 0; left -= 2_000) sleep(2_000);
+    };
+};";
+
+#[tokio::test]
+async fn new_ice_servers_are_asked_for_when_a_quarter_of_their_time_is_left() {
+    let scene = Scene::set().await;
+    scene.page.run(CLOCK).await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("heard[0]?.ttlMs === 1_000_000").await;
+    // The second time after a sleep that was longer than all of it.
+    for quarter in ["pass(10_000)", "sleep(2_000_000)"] {
+        scene.page.run("pass(740_000); say(1, 1)").await;
+        line.hear_data(1, None).await;
+        scene.page.run(&format!("{quarter}; pass(200_000)")).await;
+        let asked = line.hear().await;
+        assert_eq!(asked["type"], "ice_servers");
+        // Once, until the answer.
+        scene.page.run("say(2, 2)").await;
+        line.hear_data(2, None).await;
+        let servers = json!([{ "urls": "stun:stun.example" }]);
+        line.say(json!({ "type": "ice_servers", "iceServers": servers, "ttlMs": 1_000_000 })).await;
+        scene.page.shows("heard.at(-1).type === 'ice_servers' && heard.at(-1).ttlMs === 1_000_000").await;
+        scene.page.shows("heard.pop().iceServers[0].urls === 'stun:stun.example'").await;
+    }
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn the_time_of_ice_servers_begins_anew_with_those_of_a_place_that_is_taken_again() {
+    let scene = Scene::set().await;
+    scene.page.run(CLOCK).await;
+    scene.page.run("channel.join('r')").await;
+    let line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    drop(line);
+    scene.page.shows("channel.state === 'waiting'").await;
+    // Nobody is there to ask.
+    scene.page.run("pass(900_000)").await;
+    let mut line = scene.relay.let_back_and_tell(&[], 1, 0, json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("pass(740_000); say(1, 1)").await;
+    line.hear_data(1, None).await;
+    scene.page.run("pass(10_000)").await;
+    assert_eq!(line.hear().await["type"], "ice_servers");
+    // Where the new ones do not run out, nobody asks.
+    drop(line);
+    let mut line = scene.relay.let_back(&[], 1, 2).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("pass(2_000_000); say(2, 2)").await;
+    line.hear_data(2, None).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_knows_no_such_question_is_asked_once_and_one_that_is_busy_again() {
+    let scene = Scene::set().await;
+    scene.page.run(CLOCK).await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 1_000_000 })).await;
+    scene.page.shows("channel.state === 'joined'").await;
+    scene.page.run("pass(800_000)").await;
+    for code in ["rate_limited", "unknown_type"] {
+        let asked = line.hear().await;
+        assert_eq!(asked["type"], "ice_servers", "{asked}");
+        line.refuse(&asked, code, None).await;
+        // The page reads this after the refusal.
+        line.say(json!({ "type": "message", "from": "bob", "data": code })).await;
+        scene.page.shows(&format!("heard.at(-1).data === '{code}'")).await;
+        scene.page.run("pass(60_000)").await;
+    }
+    scene.page.run("say(1, 1)").await;
+    line.hear_data(1, None).await;
+    scene.end_without_error().await;
+}
+
+#[tokio::test]
+async fn ice_servers_that_run_out_in_seconds_are_asked_for_in_time() {
+    let scene = Scene::set().await;
+    scene.page.run("channel.join('r')").await;
+    let mut line = scene.relay.let_in_and_tell(&[], json!({ "ttlMs": 10_000 })).await;
+    let told = Instant::now();
+    assert_eq!(line.hear().await["type"], "ice_servers");
+    assert!(told.elapsed() < Duration::from_millis(7_500), "{:?}", told.elapsed());
+    scene.end_without_error().await;
+}
+
 #[tokio::test]
 async fn addresses_that_cannot_be_right_are_refused_with_a_sentence() {
     let relay = Relay::start().await;
-    let pages = PageServer::start(PAGE.to_owned()).await;
+    let pages = PageServer::start(page()).await;
     let browser = Browser::start().await;
     browser.expect_console("WebSocket connection to");
     let page = browser.open(&pages.url(&format!("?relay=ws://localhost:{}/", relay.port()))).await;
@@ -430,13 +571,7 @@ async fn addresses_that_cannot_be_right_are_refused_with_a_sentence() {
         other.on('state', ({ reason }) => reason && reasons.push(reason));
         other.join('r');";
     let stranger = browser.open("data:text/html,<title>x</title>").await;
-    stranger
-        .run(&format!(
-            "{};{}",
-            include_str!("../../web/sdk/signaling.js").replace("\nexport ", "\n"),
-            reasons.replace("PORT", &relay.port().to_string())
-        ))
-        .await;
+    stranger.run(&format!("{};{}", client(), reasons.replace("PORT", &relay.port().to_string()))).await;
     stranger.shows("reasons[0]?.includes('--allow-origin null')").await;
     browser.end().await;
 }

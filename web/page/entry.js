@@ -151,7 +151,7 @@ export class Entry {
 		const long = lengthOf(name) > LONGEST;
 		const changed = name !== typed.trim().normalize("NFC");
 		const hint = long
-			? nodes("name_long", { n: lengthOf(name) })
+			? nodes("too_long", { n: lengthOf(name) })
 			: typed.trim() && !name
 				? nodes("name_unseen")
 				: changed && name
@@ -159,7 +159,7 @@ export class Entry {
 					: [];
 		replaceIfNew($("name-hint"), ...hint);
 		const roomIsLong = lengthOf(this.#room) > LONGEST;
-		replaceIfNew($("room-hint"), ...(roomIsLong ? nodes("room_long", { n: lengthOf(this.#room) }) : []));
+		replaceIfNew($("room-hint"), ...(roomIsLong ? nodes("too_long", { n: lengthOf(this.#room) }) : []));
 		$("name").setAttribute("aria-invalid", long);
 		$("room").setAttribute("aria-invalid", roomIsLong);
 	}

@@ -103,9 +103,8 @@ export class Room {
 		const { refusal } = this.call;
 		if (!refusal) return [];
 		const { code, message } = refusal;
-		const more = [make("p", {}, t("p_apart_kept"))];
 		const buttons = [["retry", () => this.call.rejoin()], ["hangup", this.#hooks.onhangup]];
-		return [notice({ device: "relay", problem: code, key: refusalKey(code), code, message, more }, ...buttons)];
+		return [notice({ device: "relay", problem: code, key: refusalKey(code), code, message }, ...buttons)];
 	}
 
 	#send() {
@@ -309,12 +308,12 @@ export class Room {
 		const changed = compared !== undefined && compared !== number;
 		if (changed && this.#compared.get(`${key} warned`) !== number) {
 			this.#compared.set(`${key} warned`, number);
-			toast("safety_warning", { name });
+			toast("safety_changed", { name });
 		}
 		const box = make("input", { type: "checkbox", checked: compared === number });
 		box.onchange = () => (box.checked ? this.#compared.set(key, number) : this.#compared.delete(key));
 		const parts = [make("p", {}, t("safety"), make("br"), make("b", { className: "number" }, number)), make("p", { className: "hint" }, t("safety_hint"))];
-		if (changed) parts.unshift(make("p", { className: "warning", role: "alert" }, t("safety_changed")));
+		if (changed) parts.unshift(make("p", { className: "warning", role: "alert" }, ...nodes("safety_changed", { name })));
 		return [...parts, make("label", { className: "check" }, box, make("span", {}, t("safety_compared")))];
 	}
 }

@@ -13,10 +13,9 @@ lead_after: You can join again. | 您可以重新加入。
 your_name: Your name | 您的名字
 name_hint: How others see you | 别人看到的名字
 name_seen: Others will see: {name} | 别人将看到：{name}
-name_long: At most 64 characters; this has {n}. | 最多 64 个字符，现在有 {n} 个。
+too_long: At most 64 characters; this has {n}. | 最多 64 个字符，现在有 {n} 个。
 name_unseen: Nothing of this name can be seen. | 这个名字中没有可见的字符。
 room: Room | 房间
-room_long: A room name has at most 64 characters; this has {n}. | 房间名最多 64 个字符，现在有 {n} 个。
 new_room: Another name | 换一个
 password: Password | 密码
 password_more: Room password (the first one in sets it) | 房间密码（由第一个进入的人设定）
@@ -85,7 +84,6 @@ s_unreachable: The server cannot be reached. Trying again… | 无法连接服�
 s_refused: Not joined | 未能加入
 s_left: You left the call | 您已离开通话
 s_out: You are not in the call any more | 您已不在通话中
-alone_title: You are the only one here | 这里只有您一人
 alone_text: Send the link to others; a browser is enough. | 把链接发给别人，对方只需要浏览器。
 copy_link: Copy the link | 复制链接
 came: {name} joined | {name} 加入了
@@ -133,8 +131,7 @@ safety: Safety number | 安全码
 safety_hint: Read it to each other: the same on both sides, nobody sits in between. | 互相念一遍，两端相同，中间就没有人窃听。
 safety_none: Cannot be checked here. | 无法在此核对。
 safety_compared: We compared it, it is the same | 已核对，两端相同
-safety_changed: Changed since you compared it. Compare it again. | 核对之后发生了变化，请重新核对。
-safety_warning: The safety number of {name} has changed: see the details. | {name} 的安全码已变化，请查看详情。
+safety_changed: The safety number of {name} has changed since you compared it. Compare it again. | {name} 的安全码已变化，请重新核对。
 keys_on: Use these keys | 启用快捷键
 retry: Try again | 重试
 cancel: Cancel | 取消
@@ -159,8 +156,6 @@ p_room_full: The room is full | 房间已满
 p_room_full_text: Try again later. | 请稍后再试。
 p_bad_room: This room name does not work | 房间名不可用
 p_bad_room_text: Use 1 to 64 characters. | 请用 1 到 64 个字符。
-p_bad_name: This name does not work | 名字不可用
-p_bad_name_text: Use 1 to 64 characters. | 请用 1 到 64 个字符。
 p_unauthorized: You need a valid invite link | 需要有效的邀请链接
 p_unauthorized_text: This server needs a token in the link. Ask for a new link. | 此服务器要求链接中有令牌，请索取新链接。
 p_wrong_password: This room has a password | 此房间有密码
@@ -185,7 +180,6 @@ p_closed_by_relay: The server ended the connection | 服务器关闭了连接
 p_closed_by_relay_text: Reload the page. | 请刷新页面。
 p_refused: The server does not let you in | 服务器不允许您进入
 p_refused_text: Reload the page, or ask whoever runs the server (it says {code}). | 请刷新页面，或联系管理员（代码 {code}）。
-p_apart_kept: You are still connected to those below. | 您与下列成员仍然相连。
 host_says: The host says: {message} | 主持人说：{message}
 
 host: Host | 主持人
@@ -199,7 +193,6 @@ unlocked: The room is open | 房间已开放
 remove: Remove | 移出
 remove_whom: Remove {name} | 移出 {name}
 remove_text: You may tell them why: | 可以说明原因：
-remove_word: A word for them | 给对方的话
 make_host: Make host | 设为主持人
 make_host_whom: Make host: {name} | 将 {name} 设为主持人
 is_host: {name} is the host now | {name} 现在是主持人

@@ -1,7 +1,4 @@
-/**
- * A call of many over the relay: a mesh of connections whose members outlive the relay. No DOM. What each part is for
- * stands in index.d.ts, an example in README.md.
- */
+/** A call of many over the relay. No DOM. What each part is for stands in index.d.ts, an example in README.md. */
 
 import { Mesh } from "./mesh.js";
 import { SharedState } from "./shared.js";

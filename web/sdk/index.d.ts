@@ -37,6 +37,10 @@ export interface Joined {
 	host: string;
 	peers: Peer[];
 	iceServers: RTCIceServer[];
+	/** For how long the credentials of `iceServers` are good, in milliseconds from now. */
+	ttlMs?: number;
+	/** What the operator asks for: to use none of `iceServers`, or to connect by TURN alone. Call does it. */
+	candidatePolicy?: "lan" | "relay";
 	locked?: boolean;
 	password?: boolean;
 	maxMessageBytes?: number;
@@ -52,6 +56,8 @@ export interface SignalingEvents {
 	joined: Joined;
 	/** Back in the old place: nothing was lost. */
 	resumed: Omit<Joined, "again" | "previousId"> & { received: number };
+	/** New ones, asked for by itself before the credentials of the last ones ran out. */
+	ice_servers: { iceServers: RTCIceServer[]; ttlMs?: number };
 	peer_joined: Peer;
 	peer_left: { id: string; reason: string };
 	peer_away: { id: string };
@@ -171,7 +177,8 @@ export class PeerLink {
 	tune(tuning: Partial<RTCRtpEncodingParameters>): void;
 	/** Takes one message as it came. */
 	receive(message: { type: string; [field: string]: any }): Promise<void>;
-	setIceServers(iceServers: RTCIceServer[]): void;
+	/** For the next ICE restart, as is what else of the configuration shall change. */
+	setIceServers(iceServers: RTCIceServer[], configuration?: RTCConfiguration): void;
 	/** Looks for a new path without touching the media. */
 	restart(): void;
 	/** After a loss of signaling: repeats what may be lost. */
@@ -270,6 +277,7 @@ export class Call {
 	readonly hasEntered: boolean;
 	/** Why the relay does not have us back. */
 	readonly refusal: SignalingError | null;
+	/** Those that its connections use: none where the operator's policy is `lan`. */
 	readonly iceServers: RTCIceServer[];
 	/** The signaling below, for what is not here. */
 	readonly channel: SignalingChannel;

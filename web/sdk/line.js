@@ -1,15 +1,4 @@
-/**
- * The data channel between two calls: what one says to the other goes by it, encrypted, with or without the relay.
- *
- * Its messages are JSON, one object each:
- *
- *   hi {state, shared}     first, from both; before it nothing else counts, since a page that knows none of this may
- *                          have a channel too
- *   state {state}          what its end shows of itself, such as {audio: false}
- *   shared {entries}       what all have in common
- *   message {n, data}      the application's; answered by `ack {n}`, and sent again by the relay where none comes
- *   bye                    it hangs up
- */
+/** The data channel between two calls, encrypted, with or without the relay. What goes by it stands in README.md. */
 
 export const LABEL = "call";
 export const PROTOCOL = "signaling-relay";

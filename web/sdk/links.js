@@ -18,6 +18,8 @@ const SCREEN_BITS = 1_500_000;
 
 export class Links {
 	iceServers = [];
+	#candidatePolicy;
+	#transports;
 	#members;
 	#channel;
 	#hooks;
@@ -42,10 +44,12 @@ export class Links {
 		this.tune();
 	}
 
-	setIceServers(iceServers) {
-		if (!iceServers) return;
-		this.iceServers = iceServers;
-		for (const { link } of this.#linked) link.setIceServers(iceServers);
+	/** What is not told stays as it is. */
+	setIceServers(iceServers = this.iceServers, candidatePolicy = this.#candidatePolicy) {
+		this.#candidatePolicy = candidatePolicy;
+		this.iceServers = candidatePolicy === "lan" ? [] : iceServers;
+		this.#transports = { iceTransportPolicy: candidatePolicy === "relay" ? "relay" : "all" };
+		for (const { link } of this.#linked) link.setIceServers(this.iceServers, this.#transports);
 	}
 
 	connectSome() {
@@ -80,8 +84,10 @@ export class Links {
 
 	#link(member, polite) {
 		const { notify, greeting, linkOptions, heard } = this.#hooks;
+		const { configuration, ...options } = linkOptions();
 		const link = new PeerLink({
-			...linkOptions(),
+			...options,
+			configuration: { ...configuration, ...this.#transports },
 			polite,
 			iceServers: this.iceServers,
 			send: (type, fields) => member.id !== null && this.#channel.send(type, fields, member.id),

@@ -1,12 +1,4 @@
-/**
- * Who is in the call, and what they say to each other. What Call is made of; not exported.
- *
- * - The newcomer is polite and offers to each peer in the room. If it does not (a page that only answers), they do.
- * - The relay makes a new id at each join, but connections outlive the relay. So peers that meet say `hello` with a
- *   token; the two tokens are the pair's secret; a peer with a new id proves it (proof.js) and keeps connection and key.
- *   An id alone proves nothing: after a restart of the relay it may be anybody's.
- * - Whoever is lost stays while the media flows, and a little longer.
- */
+/** Who is in the call, and what they say to each other, as README.md has it. What Call is made of; not exported. */
 
 import { Links } from "./links.js";
 import { proofOf, randomToken } from "./proof.js";
@@ -79,9 +71,7 @@ export class Mesh {
 	#sweeper;
 
 	/**
-	 * @param {(event: string, detail: object) => void} notify hears: member {member, fresh?}, gone {member, reason},
-	 *   stream {member}, track {member, name, track}, message {member, data}, shared {entries}, channel {member, channel},
-	 *   problem {member, error}
+	 * @param {(event: string, detail: object) => void} notify hears what Call tells of its members, and shared {entries}
 	 * @param {() => object} greeting what a new peer is told of us
 	 */
 	constructor(channel, notify, greeting, linkOptions) {
@@ -93,6 +83,7 @@ export class Mesh {
 		this.links = new Links(this.members, channel, { notify, greeting, linkOptions, heard, repeat });
 		channel.on("joined", (event) => this.#joined(event));
 		channel.on("resumed", (event) => this.#resumed(event));
+		channel.on("ice_servers", ({ iceServers }) => this.links.setIceServers(iceServers));
 		channel.on("peer_joined", (peer) => this.#met(peer, false));
 		channel.on("peer_left", ({ id, reason }) => this.#left(id, reason));
 		channel.on("peer_away", ({ id }) => this.#setAway(id, true));
@@ -146,17 +137,17 @@ export class Mesh {
 		for (const member of this.others) this.#detach(member);
 	}
 
-	#joined({ id, peers, iceServers }) {
+	#joined({ id, peers, iceServers, candidatePolicy = "all" }) {
 		this.#ours.add(id);
-		this.links.setIceServers(iceServers);
+		this.links.setIceServers(iceServers, candidatePolicy);
 		this.#tokens.clear();
 		this.#forgetStrangers();
 		for (const member of this.others) this.#detach(member);
 		for (const peer of peers) this.#met(peer, true);
 	}
 
-	#resumed({ peers, iceServers }) {
-		this.links.setIceServers(iceServers);
+	#resumed({ peers, iceServers, candidatePolicy = "all" }) {
+		this.links.setIceServers(iceServers, candidatePolicy);
 		for (const { id, away } of peers ?? []) this.#setAway(id, Boolean(away));
 		for (const member of this.members.values()) {
 			member.link?.resume();

@@ -1,8 +1,4 @@
-/**
- * One peer connection that keeps itself up: perfect negotiation, queued candidates, ICE restart.
- *
- * Knows nothing of rooms or sockets. What each part is for stands in index.d.ts, an example in README.md.
- */
+/** One peer connection. Knows nothing of rooms or sockets. What each part is for stands in index.d.ts, an example in README.md. */
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */
 const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
@@ -108,9 +104,9 @@ export class PeerLink {
 		return this.#work;
 	}
 
-	setIceServers(iceServers) {
+	setIceServers(iceServers, configuration) {
 		try {
-			this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+			this.pc.setConfiguration({ ...this.pc.getConfiguration(), ...configuration, iceServers });
 		} catch (error) {
 			this.#problem(error);
 		}

@@ -1,7 +1,4 @@
-/**
- * A few values that all in a call have in common, whoever wrote them: the later writing of a key wins, the same one
- * everywhere (a last-writer-wins map with Lamport clocks). Who comes late gets them from those who are there.
- */
+/** What all in a call have in common: a last-writer-wins map with Lamport clocks. */
 
 const MOST_KEYS = 64;
 const LONGEST_KEY = 64;

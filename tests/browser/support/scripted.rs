@@ -49,17 +49,27 @@ impl ScriptedRelay {
 
     /// The next client, let in to a room where `peers` are, with a place that it may take again by the token `t`.
     pub async fn let_in_for_long(&self, peers: &[&str]) -> Line {
+        self.let_in_and_tell(peers, json!({})).await
+    }
+
+    /// The same, with more `fields` in `joined`.
+    pub async fn let_in_and_tell(&self, peers: &[&str], fields: Value) -> Line {
         let (mut line, join) = self.accept().await;
         assert_eq!(join["resume"], true, "{join}");
-        line.say(with_place(json!({ "type": "joined" }), peers)).await;
+        line.say(with_place(json!({ "type": "joined" }), peers, fields)).await;
         line
     }
 
     /// The next client, which comes back after `received` messages, and of whose messages `taken` have arrived.
     pub async fn let_back(&self, peers: &[&str], received: u64, taken: u64) -> Line {
+        self.let_back_and_tell(peers, received, taken, json!({})).await
+    }
+
+    /// The same, with more `fields` in `resumed`.
+    pub async fn let_back_and_tell(&self, peers: &[&str], received: u64, taken: u64, fields: Value) -> Line {
         let (mut line, resume) = self.accept_who_says("resume").await;
         assert_eq!((&resume["token"], &resume["received"]), (&json!("t"), &json!(received)), "{resume}");
-        line.say(with_place(json!({ "type": "resumed", "received": taken }), peers)).await;
+        line.say(with_place(json!({ "type": "resumed", "received": taken }), peers, fields)).await;
         line
     }
 
@@ -73,13 +83,15 @@ impl ScriptedRelay {
     }
 }
 
-fn with_place(mut message: Value, peers: &[&str]) -> Value {
+fn with_place(mut message: Value, peers: &[&str], fields: Value) -> Value {
     let peers: Vec<Value> = peers.iter().map(|id| json!({ "id": id })).collect();
     let place = json!({
         "id": "me", "room": "r", "host": "me", "peers": peers, "iceServers": [],
         "resume": { "token": "t", "holdMs": 30_000 },
     });
-    message.as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+    for more in [place, fields] {
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    }
     message
 }
 
