@@ -439,11 +439,11 @@ mod tests {
         for number in 0..many {
             log.writes(Level::INFO, &line(number));
         }
-        log.writes(Level::ERROR, "the end\n");
+        log.push_error("the end");
         let (mut next, mut losses) = (0, 0);
         loop {
             let text = reader.recv_timeout(PATIENCE).unwrap();
-            if text == "the end\n" {
+            if text == "error: the end\n" {
                 break;
             }
             match text.split_once(" WARN ").map(|(_, loss)| loss.split_once(' ').unwrap()) {
@@ -507,7 +507,7 @@ mod tests {
         assert_eq!(passed(&mut ration, 2 * limits::LOG_LINES, idle), limits::LOG_LINES);
 
         let (log, reader) = log();
-        let reading = std::thread::spawn(move || reader.iter().take_while(|line| line != "end\n").collect::<Vec<_>>());
+        let reading = std::thread::spawn(move || reader.iter().take_while(|line| line != "error: end\n").collect::<Vec<_>>());
         for _ in 0..limits::LOG_LINES + 100 {
             log.writes(Level::INFO, "told\n");
             while log.0.lock().bytes > limits::LOG_BYTES / 2 {
@@ -516,7 +516,7 @@ mod tests {
         }
         log.writes(Level::WARN, "warned\n");
         assert!(log.finish(PATIENCE));
-        log.writes(Level::ERROR, "end\n");
+        log.push_error("end");
         let lines = reading.join().unwrap();
         let told = lines.iter().filter(|line| *line == "told\n").count();
         // Those that became free meanwhile.
