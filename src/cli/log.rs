@@ -507,7 +507,8 @@ mod tests {
         assert_eq!(passed(&mut ration, 2 * limits::LOG_LINES, idle), limits::LOG_LINES);
 
         let (log, reader) = log();
-        let reading = std::thread::spawn(move || reader.iter().take_while(|line| line != "error: end\n").collect::<Vec<_>>());
+        let reading =
+            std::thread::spawn(move || reader.iter().take_while(|line| line != "error: end\n").collect::<Vec<_>>());
         for _ in 0..limits::LOG_LINES + 100 {
             log.writes(Level::INFO, "told\n");
             while log.0.lock().bytes > limits::LOG_BYTES / 2 {
