@@ -10,7 +10,9 @@ use signaling_relay::cli::command_line::{self, Task};
 use signaling_relay::cli::descriptors;
 #[cfg(feature = "auth")]
 use signaling_relay::cli::environment::FromEnvironment;
-use signaling_relay::cli::log::{Log, LogFormat};
+use signaling_relay::cli::log::Log;
+#[cfg(feature = "auth")]
+use signaling_relay::cli::log::LogFormat;
 use signaling_relay::cli::signals::{self, Signals};
 use signaling_relay::{BindError, Config, Server, limits};
 use tokio::runtime::{Builder, Runtime};

@@ -72,7 +72,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Enters `room` under an id, and reads `joined` and what came before it.
     pub async fn join_with_id(&mut self, room: &str, id: &str) {
         self.say(json!({"type": "join", "room": room, "id": id})).await;
-        while self.hear().await["type"] != "joined" {}
+        loop {
+            let message = self.hear().await;
+            assert_ne!(message["type"], "error", "{message}");
+            if message["type"] == "joined" {
+                break;
+            }
+        }
         self.id = id.to_owned();
     }
 

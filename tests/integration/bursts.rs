@@ -73,8 +73,10 @@ fn a_burst_within_the_rates_arrives_whole_and_in_order_at_a_peer_that_reads() {
     on_one_thread_and_on_two(|| async {
         let relay = TestRelay::start_with(Config::default()).await;
         for (count, bytes) in [(300, 60), (1_000, 1_500), (2_000, 60), (1_500, 2_000), (64, 65_000)] {
-            let mut receiver = relay.join_as("r", "receiver").await;
-            let mut sender = relay.join_as("r", "sender").await;
+            // The relay may not know yet that those before have gone.
+            let room = format!("{count} of {bytes}");
+            let mut receiver = relay.join_as(&room, "receiver").await;
+            let mut sender = relay.join_as(&room, "sender").await;
             let texts = numbered(count, bytes);
             let sending = tokio::spawn(async move {
                 sender.say_at_once(&texts).await;
