@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, prometheus_text};
 use prometheus_client::registry::Registry;
 
 use super::process;
+use super::writer::Writer;
 use crate::metrics::{LATENCY_BOUNDS, LOG_LINES_LOST};
 use crate::net::tls::Tls;
 use crate::protocol::MESSAGE_TYPES;
@@ -146,65 +146,4 @@ impl Scrape {
         to.counter("log_lines_lost", "Lines of the log that nobody read in time", LOG_LINES_LOST.get() as f64)?;
         to.info("build", "The version of the relay", [("version", env!("CARGO_PKG_VERSION"))])
     }
-}
-
-/// Writes metrics.
-pub(super) struct Writer<'a>(DescriptorEncoder<'a>);
-
-impl Writer<'_> {
-    /// A gauge of the relay.
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
-        self.gauge_named(&named(name), help, value)
-    }
-
-    /// A counter of the relay.
-    fn counter(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
-        self.counter_named(&named(name), help, value)
-    }
-
-    /// A gauge with this very name.
-    pub(super) fn gauge_named(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
-    }
-
-    /// A counter with this name, after which comes `_total`.
-    pub(super) fn counter_named(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
-        let mut counter = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        counter.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    /// A counter for each value of a label.
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'static str,
-        values: impl Iterator<Item = (&'static str, u64)>,
-    ) -> Result<(), Error> {
-        let name = named(name);
-        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
-        for (value, count) in values {
-            family.encode_family(&[(label, value)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-        }
-        Ok(())
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, sum: f64, buckets: &[(f64, u64)]) -> Result<(), Error> {
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let name = named(name);
-        let mut histogram = self.0.encode_descriptor(&name, help, None, MetricType::Histogram)?;
-        histogram.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
-    }
-
-    /// What does not change.
-    fn info(&mut self, name: &str, help: &str, labels: [(&'static str, &'static str); 1]) -> Result<(), Error> {
-        let name = format!("{}_info", named(name));
-        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
-        family.encode_family(&labels)?.encode_gauge(&1_i64)
-    }
-}
-
-/// The name of a metric of the relay.
-fn named(name: &str) -> String {
-    format!("signaling_relay_{name}")
 }

@@ -7,6 +7,7 @@ mod guard;
 mod metrics;
 mod process;
 mod slots;
+mod writer;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use std::fmt::Error;
 
-use super::metrics::Writer;
+use super::writer::Writer;
 
 /// Writes what is known.
 #[cfg(not(target_os = "linux"))]
