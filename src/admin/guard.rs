@@ -14,22 +14,15 @@ use subtle::ConstantTimeEq;
 use crate::http::body::Body;
 use crate::http::response::{set, text};
 use crate::net::machine;
+use crate::secret::Secret;
 
 /// Who may ask.
 #[derive(Debug)]
 pub(super) struct Guard {
     /// The token that is to be shown, if there is one.
-    token: Option<Token>,
+    token: Option<Secret>,
     /// The names of this machine.
     names: Vec<String>,
-}
-
-struct Token(Vec<u8>);
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(..)")
-    }
 }
 
 /// Why a request is refused.
@@ -45,8 +38,8 @@ pub(super) enum Refusal {
 
 impl Guard {
     /// Those may ask who show `token`, if there is one.
-    pub(super) fn new(token: Option<Vec<u8>>) -> Self {
-        Self { token: token.map(Token), names: machine::names() }
+    pub(super) fn new(token: Option<Secret>) -> Self {
+        Self { token, names: machine::names() }
     }
 
     /// Whether a request with these headers, over TLS or not, may be answered. A probe tells nothing, and needs neither the
@@ -91,11 +84,11 @@ fn is_foreign(headers: &HeaderMap, host: Option<&str>, is_secure: bool) -> bool 
 }
 
 /// Whether the request shows the token (RFC 6750).
-fn shows(headers: &HeaderMap, token: &Token) -> bool {
+fn shows(headers: &HeaderMap, token: &Secret) -> bool {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (shown.next(), shown.next()) else { return false };
     let Some((scheme, rest)) = only.as_bytes().split_at_checked("Bearer ".len()) else { return false };
-    scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(rest.trim_ascii().ct_eq(&token.0))
+    scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(rest.trim_ascii().ct_eq(token.reveal().as_bytes()))
 }
 
 impl Refusal {
@@ -135,7 +128,7 @@ mod tests {
     }
 
     fn guard(token: Option<&str>) -> Guard {
-        Guard { token: token.map(|token| Token(token.into())), names: vec!["box".into(), "box.local".into()] }
+        Guard { token: token.map(Secret::new), names: vec!["box".into(), "box.local".into()] }
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::net::listen::Listener;
 use crate::net::read;
 use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::relay::Relay;
+use crate::secret::Secret;
 use guard::Guard;
 use metrics::Scrape;
 use slots::Slots;
@@ -202,7 +203,7 @@ impl Endpoint {
     }
 }
 
-fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
+fn read_token(file: &Path) -> anyhow::Result<Secret> {
     let read = || {
         let token = read::secret(file)?;
         ensure!(!token.is_empty(), "{} has no token", file.display());
@@ -218,7 +219,7 @@ fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
                 token.len()
             );
         }
-        Ok(token)
+        Ok(Secret::new(String::from_utf8(token)?))
     };
     read().context("--admin-token-file")
 }
