@@ -316,8 +316,8 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers. What cannot be used is in
-    /// the log, and the old one stays.
+    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers.
+    /// What cannot be used is in the log, and the old one stays.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();

@@ -5,8 +5,8 @@
 //! are counted until they are answered: of one line and of all there are only so many, and beyond that nobody is called who
 //! would add to them.
 
-use std::collections::{HashMap, VecDeque};
-use std::mem;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -35,6 +35,8 @@ struct State {
     lines: HashMap<Line, VecDeque<Waiter>>,
     /// Whose line is next.
     order: VecDeque<Line>,
+    /// The numbers of those whose questions are on their way, and who wait for the answers.
+    asking: HashSet<u64>,
     /// How many questions of each line are abandoned, where there are any.
     abandoned: HashMap<Line, usize>,
 }
@@ -53,8 +55,6 @@ pub(super) struct Ticket {
     number: u64,
     call: oneshot::Receiver<()>,
     has_turn: bool,
-    /// The question that was asked, if it is not answered.
-    question: Option<Arc<Mutex<Progress>>>,
 }
 
 /// A question on its way, until this is dropped.
@@ -62,16 +62,7 @@ pub(super) struct Ticket {
 pub(super) struct Asked {
     queue: Arc<FairQueue>,
     line: Line,
-    progress: Arc<Mutex<Progress>>,
-}
-
-/// What has become of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Asked,
-    /// Nobody waits for the answer.
-    Abandoned,
-    Answered,
+    number: u64,
 }
 
 impl FairQueue {
@@ -93,7 +84,7 @@ impl FairQueue {
         let (call, called) = oneshot::channel();
         state.push(line, Waiter { number, call });
         state.call_next();
-        Some(Ticket { queue: Arc::clone(self), line, number, call: called, has_turn: false, question: None })
+        Some(Ticket { queue: Arc::clone(self), line, number, call: called, has_turn: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -129,10 +120,12 @@ impl State {
 
     /// Gives the free turns to the first of each line, one line after the other.
     fn call_next(&mut self) {
+        if self.abandoned.values().sum::<usize>() >= WEBHOOK_ABANDONED {
+            return;
+        }
         // Those lines are passed over that have abandoned as many as they may.
         let mut passed_over = 0;
         while self.free > 0
-            && self.abandoned.values().sum::<usize>() < WEBHOOK_ABANDONED
             && passed_over < self.order.len()
             && let Some(line) = self.order.pop_front()
         {
@@ -151,6 +144,15 @@ impl State {
             if let Some(first) = first {
                 self.waiting -= 1;
                 self.free -= usize::from(first.call.send(()).is_ok());
+            }
+        }
+    }
+
+    fn forget_abandoned(&mut self, line: Line) {
+        if let Entry::Occupied(mut count) = self.abandoned.entry(line) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }
@@ -176,35 +178,17 @@ impl Ticket {
 
     /// Asks the question of this turn. Drop what this returns when it is answered, or its time is over, and not when nobody waits
     /// for the answer any more.
-    pub(super) fn ask(&mut self) -> Asked {
-        let progress = Arc::new(Mutex::new(Progress::Asked));
-        self.question = Some(Arc::clone(&progress));
-        Asked { queue: Arc::clone(&self.queue), line: self.line, progress }
-    }
-
-    /// Notes that the question is abandoned, if it is not answered.
-    fn abandon(&self, state: &mut State) {
-        let Some(progress) = &self.question else { return };
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if *progress == Progress::Asked {
-            *progress = Progress::Abandoned;
-            *state.abandoned.entry(self.line).or_default() += 1;
-        }
+    pub(super) fn ask(&self) -> Asked {
+        self.queue.lock().asking.insert(self.number);
+        Asked { queue: Arc::clone(&self.queue), line: self.line, number: self.number }
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
-        let before =
-            mem::replace(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner), Progress::Answered);
-        if before == Progress::Abandoned {
-            if let Some(count) = state.abandoned.get_mut(&self.line) {
-                *count -= 1;
-                if *count == 0 {
-                    state.abandoned.remove(&self.line);
-                }
-            }
+        if !state.asking.remove(&self.number) {
+            state.forget_abandoned(self.line);
             state.call_next();
         }
     }
@@ -215,7 +199,9 @@ impl Drop for Ticket {
         let mut state = self.queue.lock();
         // It may have been called, and not noticed it yet.
         if self.has_turn || self.call.try_recv().is_ok() {
-            self.abandon(&mut state);
+            if state.asking.remove(&self.number) {
+                *state.abandoned.entry(self.line).or_default() += 1;
+            }
             state.free += 1;
             state.call_next();
         } else {

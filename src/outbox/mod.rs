@@ -35,9 +35,9 @@
 //! coming or going the relay announces, the client itself for its errors. What comes of each coming once is charged to who
 //! came, whoever ends that: `peer_joined` and `peer_left`, `knock` and `knock_gone`. What can be repeated is charged to who
 //! repeats it: `host`, `room`, and the `knock`s that a host is told again, to who gave the command, or came or went as the host.
-//! So nobody fills the budget of another one by knocking, nor by telling a host again and again who knocks. A message for which there is no memory is
-//! refused like one for a receiver that is busy, after what is kept just in case has been forgotten. The relay's own messages
-//! are charged in any case.
+//! So nobody fills the budget of another one by knocking, nor by telling a host again and again who knocks. A message for
+//! which there is no memory is refused like one for a receiver that is busy, after what is kept just in case has been
+//! forgotten. The relay's own messages are charged in any case.
 
 mod cancel;
 mod compact;
