@@ -1,22 +1,22 @@
 //! The log, which never blocks the relay: a thread writes its lines to stderr, and lines for which the queue has no
 //! room are dropped and counted. So are lines that come without end, however many addresses they are about.
 
+mod style;
+
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
-use serde_json::json;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::has_colours;
 use crate::limits;
 use crate::metrics::LOG_LINES_LOST;
+pub use style::LogFormat;
+use style::{Style, is_journal};
 
 /// A handle to the log. Clones write to the same log.
 #[derive(Debug, Clone)]
@@ -58,71 +58,6 @@ struct Ration {
     left_out: usize,
     /// When the log last said how many were left out.
     said: Option<Instant>,
-}
-
-/// How the lines of the log are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: each line is a JSON object with `timestamp`, `level`, `message` and what belongs to it.
-    Json,
-}
-
-/// How a line looks.
-#[derive(Debug, Clone, Copy, Default)]
-struct Style {
-    format: LogFormat,
-    /// Whether each line begins with its priority, as systemd reads it (sd-daemon(3)).
-    has_priorities: bool,
-}
-
-impl Style {
-    /// A line of the log's own.
-    fn line(self, level: Level, text: &str) -> String {
-        let line = match self.format {
-            LogFormat::Text => format!("{} {level:>5} {text}\n", time()),
-            LogFormat::Json => {
-                let object = json!({"timestamp": time(), "level": level.as_str(), "message": text});
-                format!("{object}\n")
-            }
-        };
-        self.prefixed(level, &line)
-    }
-
-    fn prefixed(self, level: Level, line: &str) -> String {
-        format!("{}{line}", self.priority(level))
-    }
-
-    /// The priority of a line (syslog(3)), if lines have one.
-    fn priority(self, level: Level) -> &'static str {
-        match level {
-            _ if !self.has_priorities => "",
-            Level::ERROR => "<3>",
-            Level::WARN => "<4>",
-            Level::INFO => "<6>",
-            _ => "<7>",
-        }
-    }
-}
-
-/// Whether the journal of systemd reads stderr, as systemd.exec(5) tells it: `$JOURNAL_STREAM` has its device and inode.
-#[cfg(target_os = "linux")]
-fn is_journal() -> bool {
-    let named = std::env::var("JOURNAL_STREAM").ok();
-    let named = named.as_deref().and_then(|named| named.split_once(':'));
-    let stream = rustix::fs::fstat(io::stderr()).ok();
-    let same = |((device, inode), stream): ((&str, &str), rustix::fs::Stat)| {
-        device.parse() == Ok(stream.st_dev) && inode.parse() == Ok(stream.st_ino)
-    };
-    named.zip(stream).is_some_and(same)
-}
-
-/// Whether the journal of systemd reads stderr.
-#[cfg(not(target_os = "linux"))]
-fn is_journal() -> bool {
-    false
 }
 
 /// Writes lines of one level.
@@ -361,14 +296,6 @@ impl Ration {
         self.said = Some(now);
         Some(std::mem::take(&mut self.left_out))
     }
-}
-
-/// The time of now, as a line begins with it.
-fn time() -> String {
-    let mut time = String::new();
-    // Writing into a string does not fail, and if it did, a line without its time is better than none.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-    time
 }
 
 /// Writes a line of the log that says how many lines were lost, if any were.
