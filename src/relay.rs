@@ -213,10 +213,11 @@ impl Relay {
     }
 
     /// Reads the files of `turn_secret_file` again, as [`Reloader`](crate::Reloader) does: who joins from now on, comes back or
-    /// asks, gets credentials by the new secret. If one cannot be used, the log says why, and the old secret goes on.
+    /// asks, gets credentials by the new secret. If one cannot be used, the log says why, and the old secret goes on. Returns
+    /// whether there are any.
     #[cfg(feature = "auth")]
-    pub fn reload_turn_secrets(&self) {
-        self.hub().ice_servers.reload();
+    pub fn reload_turn_secrets(&self) -> bool {
+        self.hub().ice_servers.reload()
     }
 
     /// What all its sessions share.

@@ -335,7 +335,7 @@ impl Reloader {
         #[cfg(feature = "auth")]
         {
             self.relay.reload_token_keys();
-            let has_turn = self.relay.hub().ice_servers.reload();
+            let has_turn = self.relay.reload_turn_secrets();
             self.relay.keys.is_some() || has_turn
         }
         #[cfg(not(feature = "auth"))]
