@@ -2,6 +2,18 @@
 
 use crate::support::{Browser, Relay, Window};
 
+/// Two at the door of the room of `host`, who has read that they knock.
+async fn carol_and_dave_knock(browser: &Browser, relay: &Relay, host: &Window) -> (Window, Window) {
+    let carol = browser.open(&relay.url("?room=r")).await;
+    knock_as(&carol, "Carol").await;
+    let dave = browser.open(&relay.url("?room=r")).await;
+    knock_as(&dave, "Dave").await;
+    for name in ["Carol", "Dave"] {
+        host.reads(&format!("{name} asks to be let in")).await;
+    }
+    (carol, dave)
+}
+
 async fn knock_as(person: &Window, name: &str) {
     person.call_it(name);
     person.fill("#name", name).await;
@@ -33,13 +45,7 @@ async fn a_host_locks_lets_in_turns_away_hands_over_and_everybody_sees_it() {
     }
 
     // Three at the door: one gives up, one is turned away, one is let in.
-    let carol = browser.open(&relay.url("?room=r")).await;
-    knock_as(&carol, "Carol").await;
-    let dave = browser.open(&relay.url("?room=r")).await;
-    knock_as(&dave, "Dave").await;
-    for name in ["Carol", "Dave"] {
-        alice.reads(&format!("{name} asks to be let in")).await;
-    }
+    let (carol, dave) = carol_and_dave_knock(&browser, &relay, &alice).await;
     alice.shows("document.querySelector('#knocks').getAttribute('role') === 'alert'").await;
     // What passes by covers no button, and who changes the language reads all in it.
     let below =
@@ -140,13 +146,7 @@ async fn who_is_host_again_sees_no_knock_that_another_has_answered() {
     }
     alice.click("#lock").await;
     bob.is_told("The room is locked").await;
-    let carol = browser.open(&relay.url("?room=r")).await;
-    knock_as(&carol, "Carol").await;
-    let dave = browser.open(&relay.url("?room=r")).await;
-    knock_as(&dave, "Dave").await;
-    for name in ["Carol", "Dave"] {
-        alice.reads(&format!("{name} asks to be let in")).await;
-    }
+    let (carol, _dave) = carol_and_dave_knock(&browser, &relay, &alice).await;
     alice.click("#roster [data-act=make-host]").await;
     bob.click(".knock[data-name=Carol] [data-act=deny]").await;
     carol.is("refused").await;

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use signaling_relay::{Config, limits};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -64,40 +64,31 @@ impl Provider {
     }
 }
 
-async fn answer(relay: &TestRelay, token: &str) -> Value {
-    let mut client = relay.dial("/ws").await;
-    client.say(json!({"type": "join", "room": "r", "token": token})).await;
-    let heard = client.hear().await;
-    // So that the next one may have the same id.
-    client.close().await;
-    heard
-}
-
 #[tokio::test]
 async fn a_provider_that_others_wrote_lets_people_and_programs_in_and_its_keys_follow_it() {
     let mut provider = Provider::start().await;
     let relay = provider.relay();
     let program = provider.asked(&format!("service {AUDIENCE}")).await;
-    let joined = answer(&relay, &program).await;
+    let joined = relay.answer(json!({"token": program})).await;
     assert_eq!(joined["type"], "joined", "{joined}");
     let person = provider.asked("person ana").await;
-    let joined = answer(&relay, &person).await;
+    let joined = relay.answer(json!({"token": person})).await;
     assert_eq!((&joined["type"], &joined["id"]), (&json!("joined"), &json!("ana")), "{joined}");
 
     let of_others = provider.asked("service https://others.example").await;
-    let refused = answer(&relay, &of_others).await;
+    let refused = relay.answer(json!({"token": of_others})).await;
     assert_eq!(refused["code"], "unauthorized", "{refused}");
 
     assert_eq!(provider.asked("rotate second").await, "done");
     let next = provider.asked("person bob").await;
     // The set was fetched just now, and is not again for a minute.
-    assert_eq!(answer(&relay, &next).await["code"], "unauthorized");
-    assert_eq!(answer(&relay, &person).await["type"], "joined");
+    assert_eq!(relay.answer(json!({"token": next})).await["code"], "unauthorized");
+    assert_eq!(relay.answer(json!({"token": person})).await["type"], "joined");
     tokio::time::pause();
     tokio::time::advance(limits::JWKS_REFETCH + Duration::from_secs(1)).await;
     tokio::time::resume();
-    let joined = answer(&relay, &next).await;
+    let joined = relay.answer(json!({"token": next})).await;
     assert_eq!((&joined["type"], &joined["id"]), (&json!("joined"), &json!("bob")), "{joined}");
-    let refused = answer(&relay, &person).await;
+    let refused = relay.answer(json!({"token": person})).await;
     assert_eq!(refused["code"], "unauthorized", "the key of the first is gone: {refused}");
 }

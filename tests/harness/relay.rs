@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use signaling_relay::{Config, ListenAddress, Opaque, Relay, RelayBuilder, Reloader, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpSocket, TcpStream};
@@ -174,6 +175,18 @@ impl TestRelay {
         let mut client = self.dial("/ws").await;
         client.join(room).await;
         client
+    }
+
+    /// The first that a client hears which joins the room `r` with the fields of `join`; it is gone after that, so that the
+    /// next one may have the same id.
+    pub async fn answer(&self, join: Value) -> Value {
+        let mut client = self.dial("/ws").await;
+        let mut message = json!({"type": "join", "room": "r"});
+        message.as_object_mut().unwrap().extend(join.as_object().unwrap().clone());
+        client.say(message).await;
+        let heard = client.hear().await;
+        client.close().await;
+        heard
     }
 
     /// Two who are alone in `room`, the older one first, and have read of each other.

@@ -76,27 +76,15 @@ async fn guarded() -> (TestRelay, tempfile::TempDir) {
     (TestRelay::start_with(Config { token_secret_file: vec![secret], ..Config::default() }).await, folder)
 }
 
-/// What `join` with these fields is answered with.
-async fn answer(relay: &TestRelay, join: Value) -> Value {
-    let mut peer = relay.dial("/ws").await;
-    let mut message = json!({"type": "join", "room": "r"});
-    message.as_object_mut().unwrap().extend(join.as_object().unwrap().clone());
-    peer.say(message).await;
-    let heard = peer.hear().await;
-    // So that the next one may have the same id.
-    peer.close().await;
-    heard
-}
-
 /// Asserts that `token` lets its bearer in.
 async fn lets_in(relay: &TestRelay, token: &str) {
-    let heard = answer(relay, json!({"token": token})).await;
+    let heard = relay.answer(json!({"token": token})).await;
     assert_eq!(heard["type"], "joined", "{heard}");
 }
 
 /// Asserts that `join` is unauthorized, with a sentence that has `why` in it.
 async fn keeps_out(relay: &TestRelay, join: Value, why: &str) {
-    let heard = answer(relay, join).await;
+    let heard = relay.answer(join).await;
     assert_eq!((&heard["code"], &heard["retryable"]), (&json!("unauthorized"), &json!(false)), "{heard}");
     assert!(heard["message"].as_str().unwrap().contains(why), "{why}: {heard}");
 }
@@ -105,7 +93,7 @@ async fn keeps_out(relay: &TestRelay, join: Value, why: &str) {
 async fn a_token_says_who_somebody_is_whatever_the_client_says() {
     let (relay, _folder) = guarded().await;
     let token = hs256(SECRET, &claims(json!({"sub": "ana", "name": "Ana", "role": "host"})));
-    let heard = answer(&relay, json!({"token": token, "id": "mallory", "name": "Mallory"})).await;
+    let heard = relay.answer(json!({"token": token, "id": "mallory", "name": "Mallory"})).await;
     assert_eq!((&heard["type"], &heard["id"]), (&json!("joined"), &json!("ana")), "{heard}");
 
     let mut ana = relay.dial("/ws").await;
@@ -172,7 +160,7 @@ async fn a_token_that_is_not_good_is_refused_with_what_is_wrong() {
     }
     keeps_out(&relay, json!({}), "needs a token").await;
     keeps_out(&relay, json!({"token": null}), "needs a token").await;
-    assert_eq!(answer(&relay, json!({"token": 5})).await["code"], "bad_message");
+    assert_eq!(relay.answer(json!({"token": 5})).await["code"], "bad_message");
     // None of this has harmed anything.
     lets_in(&relay, &good()).await;
 }
@@ -203,7 +191,7 @@ async fn a_token_may_be_for_several_rooms() {
     let (relay, _folder) = guarded().await;
     let token = hs256(SECRET, &claims(json!({"room": ["a", "team-*"]})));
     for (room, kind) in [("a", "joined"), ("team-x", "joined"), ("r", "error"), ("team", "error")] {
-        assert_eq!(answer(&relay, json!({"token": token, "room": room})).await["type"], kind, "{room}");
+        assert_eq!(relay.answer(json!({"token": token, "room": room})).await["type"], kind, "{room}");
     }
 }
 
@@ -582,19 +570,19 @@ async fn the_webhook_is_told_who_asks_and_says_who_they_are() {
     let mut webhook = Webhook::start().await;
     let relay = TestRelay::start_with(webhook.config()).await;
     let asks = json!({"room": "named", "id": "x", "name": "X", "token": "a word between the two"});
-    let heard = answer(&relay, asks.clone()).await;
+    let heard = relay.answer(asks.clone()).await;
     assert_eq!((&heard["type"], &heard["id"]), (&json!("joined"), &json!("ana")), "{heard}");
     let mut expected = json!({"address": "127.0.0.1", "origin": null});
     expected.as_object_mut().unwrap().extend(asks.as_object().unwrap().clone());
     assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);
 
-    let heard = answer(&relay, json!({"room": "any", "id": "bob"})).await;
+    let heard = relay.answer(json!({"room": "any", "id": "bob"})).await;
     assert_eq!(heard["id"], "bob", "{heard}");
     let expected = json!({
         "room": "any", "id": "bob", "name": null, "token": null, "address": "127.0.0.1", "origin": null
     });
     assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);
-    let heard = answer(&relay, json!({"room": "turn"})).await;
+    let heard = relay.answer(json!({"room": "turn"})).await;
     let servers = json!([{"urls": "turn:turn.example", "username": "u", "credential": "c"}]);
     assert_eq!(heard["iceServers"], servers, "{heard}");
     keeps_out(&relay, json!({"room": "closed"}), "ask the host first").await;
@@ -657,13 +645,13 @@ async fn whatever_else_the_webhook_says_opens_no_door() {
         "ice",
         "url",
     ] {
-        let heard = answer(&relay, json!({ "room": room })).await;
+        let heard = relay.answer(json!({ "room": room })).await;
         assert_eq!((&heard["code"], &heard["retryable"]), (&json!("unavailable"), &json!(true)), "{room}: {heard}");
     }
     let mut refused = relay.dial("/?room=failing").await;
     refused.expect_error("unavailable").await;
     refused.expect_close_code(1013).await;
-    assert_eq!(answer(&relay, json!({})).await["type"], "joined");
+    assert_eq!(relay.answer(json!({})).await["type"], "joined");
 }
 
 #[tokio::test]
@@ -672,7 +660,7 @@ async fn a_webhook_that_is_down_opens_no_door() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let relay = TestRelay::start_with(Config { auth_url: Some(url.parse().unwrap()), ..Config::default() }).await;
-    assert_eq!(answer(&relay, json!({})).await["code"], "unavailable");
+    assert_eq!(relay.answer(json!({})).await["code"], "unavailable");
     assert_eq!(relay.refusal("/").await.0, 503);
 }
 
@@ -722,13 +710,13 @@ async fn with_tokens_as_well_the_token_is_looked_at_first_and_wins() {
     let relay = TestRelay::start_with(Config { token_secret_file: vec![secret], ..webhook.config() }).await;
     keeps_out(&relay, json!({}), "needs a token").await;
     let token = hs256(SECRET, &claims(json!({"room": "*", "sub": "tim"})));
-    let heard = answer(&relay, json!({"room": "named", "id": "x", "name": "X", "token": token})).await;
+    let heard = relay.answer(json!({"room": "named", "id": "x", "name": "X", "token": token})).await;
     assert_eq!(heard["id"], "tim", "{heard}");
     // Nobody asked about the first one.
     let asked = soon("the question", webhook.asked.recv()).await.unwrap();
     assert_eq!((&asked["id"], &asked["name"]), (&json!("tim"), &json!("X")));
     keeps_out(&relay, json!({"room": "closed", "token": token}), "ask the host first").await;
-    assert_eq!(answer(&relay, json!({"room": "failing", "token": token})).await["code"], "unavailable");
+    assert_eq!(relay.answer(json!({"room": "failing", "token": token})).await["code"], "unavailable");
 }
 
 /// A webhook that answers by TLS with the certificate of `pki`.
@@ -766,7 +754,7 @@ async fn a_webhook_by_https_must_be_of_the_authority_that_was_given() {
     for (authority, heard) in [(&pki, "joined"), (&stranger, "error")] {
         let (auth_url, auth_ca) = (Some(url.parse().unwrap()), Some(authority.authority_file()));
         let relay = TestRelay::start_with(Config { auth_url, auth_ca, ..Config::default() }).await;
-        assert_eq!(answer(&relay, json!({})).await["type"], heard);
+        assert_eq!(relay.answer(json!({})).await["type"], heard);
     }
     // Without the flag, those of the system are believed.
     for (authority, heard) in [(&pki, "joined"), (&stranger, "error")] {

@@ -105,23 +105,14 @@ impl Provider {
     }
 }
 
-async fn answer(relay: &TestRelay, token: &str) -> Value {
-    let mut peer = relay.dial("/ws").await;
-    peer.say(json!({"type": "join", "room": "r", "token": token})).await;
-    let heard = peer.hear().await;
-    // So that the next one may have the same id.
-    peer.close().await;
-    heard
-}
-
 async fn lets_in(relay: &TestRelay, token: &str) -> String {
-    let heard = answer(relay, token).await;
+    let heard = relay.answer(json!({"token": token})).await;
     assert_eq!(heard["type"], "joined", "{heard}");
     heard["id"].as_str().unwrap().to_owned()
 }
 
 async fn keeps_out(relay: &TestRelay, token: &str, code: &str, why: &str) {
-    let heard = answer(relay, token).await;
+    let heard = relay.answer(json!({"token": token})).await;
     assert!(heard["code"] == code && heard["message"].as_str().unwrap().contains(why), "{heard}");
 }
 
