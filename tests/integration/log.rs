@@ -1,6 +1,5 @@
 //! The log: for people, for programs, and for the journal; and that nobody outside can forge a line of it.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -98,6 +97,8 @@ async fn for_people_each_line_begins_with_its_time_whatever_names_say() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_journal_of_systemd_is_told_the_priority_of_each_line() {
+    use std::os::unix::fs::MetadataExt;
+
     for format in ["text", "json"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("log");
