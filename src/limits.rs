@@ -350,6 +350,9 @@ pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest delay after a failed accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How many names of a certificate the relay prints as URLs. A certificate may have hundreds.
+#[cfg(feature = "cli")]
+pub(crate) const BANNER_NAMES: usize = 3;
 /// The longest name of this machine that the relay uses, in bytes: with `.local` appended, it stays within the 253 of a
 /// DNS name (RFC 1035 section 2.3.4). Linux allows 64.
 pub const MACHINE_NAME_BYTES: usize = 200;

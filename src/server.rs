@@ -143,6 +143,12 @@ impl Server {
         self.tls.is_some()
     }
 
+    /// The DNS names that its certificate is for; none without TLS.
+    #[cfg(feature = "cli")]
+    pub(crate) fn certificate_names(&self) -> Vec<String> {
+        self.tls.as_ref().map_or_else(Vec::new, |tls| tls.dns_names())
+    }
+
     /// The SHA-256 of the local authority's root certificate, if there is one. People compare it before they trust the
     /// authority.
     pub fn authority_fingerprint(&self) -> Option<&str> {

@@ -11,8 +11,9 @@ use qrcode::render::unicode::Dense1x2;
 
 use super::has_colours;
 use crate::http::trust;
+use crate::limits;
 use crate::net::machine::{Machine, is_private};
-use crate::net::reach::{addresses, url};
+use crate::net::reach::{addresses, url, url_of_host};
 use crate::server::Server;
 
 /// What the relay prints when it is ready. Each URL is on a line of its own after four spaces, so that programs find
@@ -42,8 +43,10 @@ impl Banner {
     pub fn new(server: &Server) -> Self {
         let fingerprint = server.authority_fingerprint().map(str::to_owned);
         let terminal = io::stdout().is_terminal() && has_colours();
+        let machine = Machine::detect();
+        let names = names_to_open(server.certificate_names(), &machine, fingerprint.is_some());
         let banner =
-            Self::from_addresses(server.local_addrs(), &Machine::detect(), server.is_secure(), fingerprint, terminal);
+            Self::from_addresses(server.local_addrs(), &machine, server.is_secure(), &names, fingerprint, terminal);
         Self {
             unix: server.unix_paths().map(Path::to_owned).collect(),
             #[cfg(feature = "admin")]
@@ -66,9 +69,11 @@ impl Banner {
         listening: &[SocketAddr],
         host: &Machine,
         secure: bool,
+        names: &[String],
         fingerprint: Option<String>,
         terminal: bool,
     ) -> Self {
+        let scheme = if secure { "https" } else { "http" };
         let opened = addresses(listening, host);
         let public = opened.iter().map(|address| address.ip()).filter(|ip| !is_private(*ip)).collect();
         let mut urls: Vec<(SocketAddr, String)> = Vec::new();
@@ -77,14 +82,23 @@ impl Banner {
             if fingerprint.is_some() && !is_private(address.ip()) {
                 continue;
             }
-            let url = url(if secure { "https" } else { "http" }, address, listening);
+            let url = url(scheme, address, listening);
             if !urls.iter().any(|(_, there)| *there == url) {
                 urls.push((address, url));
             }
         }
         let best = urls.iter().find(|(address, _)| !address.ip().is_loopback()).or(urls.first());
-        let trust = fingerprint.zip(best).map(|(fingerprint, (address, _))| {
-            let page = url("http", *address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
+        let best = best.map(|(address, _)| *address);
+        if let Some(address) = best.filter(|address| !address.ip().is_loopback()) {
+            let named = names.iter().map(|name| (address, url_of_host(scheme, name, address.port())));
+            // A certificate of the operator's own is for names, one of the local authority for addresses too, and those
+            // are found by every device.
+            let first = urls.iter().position(|(address, _)| !address.ip().is_loopback()).unwrap_or_default();
+            let at = if fingerprint.is_some() { urls.len() } else { first };
+            urls.splice(at..at, named);
+        }
+        let trust = fingerprint.zip(best).map(|(fingerprint, address)| {
+            let page = url("http", address, listening).trim_end_matches('/').to_owned() + trust::PAGE;
             (page, fingerprint)
         });
         Self {
@@ -166,6 +180,16 @@ impl fmt::Display for Banner {
     }
 }
 
+/// Those of the names in the certificate by which others may find this machine. The local authority signs for all names of
+/// the machine; of those, only the one with `.local` is found on the network without a name server (mDNS, RFC 6762).
+fn names_to_open(certified: Vec<String>, machine: &Machine, is_of_authority: bool) -> Vec<String> {
+    let is_for_others = |name: &String| match is_of_authority {
+        true => name.ends_with(".local") && machine.names.contains(name),
+        false => !name.starts_with("*.") && name != "localhost",
+    };
+    certified.into_iter().filter(is_for_others).take(limits::BANNER_NAMES).collect()
+}
+
 /// The name of a room that nobody can guess, and that can be said on the telephone: 48 random bits, as the call page makes
 /// them.
 fn unguessable_room() -> Option<String> {
@@ -202,7 +226,7 @@ mod tests {
             addresses: ["192.168.1.5", "203.0.113.9", "fd00::5", "fe80::5"].map(|ip| ip.parse().unwrap()).into(),
         };
         let listening: Vec<SocketAddr> = listening.iter().map(|address| address.parse().unwrap()).collect();
-        Banner::from_addresses(&listening, &host, secure, fingerprint.map(str::to_owned), terminal)
+        Banner::from_addresses(&listening, &host, secure, &[], fingerprint.map(str::to_owned), terminal)
     }
 
     fn urls(listening: &[&str]) -> Vec<String> {
@@ -261,6 +285,37 @@ mod tests {
         let said = banner(&["0.0.0.0:443"], true, Some("AB:CD"), false).to_string();
         assert!(said.contains("How to: http://192.168.1.5:443/trust\n"), "{said}");
         assert!(said.contains("SHA-256 AB:CD\n") && !said.contains("https://203.0.113.9"), "{said}");
+    }
+
+    #[test]
+    fn a_name_in_the_certificate_is_among_the_urls() {
+        let machine = Machine {
+            names: ["localhost", "vm", "vm.local"].map(str::to_owned).into(),
+            addresses: vec!["192.168.1.5".parse().unwrap()],
+        };
+        let urls = |certified: &[&str], listening: &str, fingerprint: Option<&str>| {
+            let certified = certified.iter().map(|name| (*name).to_owned()).collect();
+            let names = names_to_open(certified, &machine, fingerprint.is_some());
+            let (listening, fingerprint) = ([listening.parse().unwrap()], fingerprint.map(str::to_owned));
+            let banner = Banner::from_addresses(&listening, &machine, true, &names, fingerprint, false);
+            banner.urls.into_iter().map(|(_, url)| url).collect::<Vec<_>>()
+        };
+        let of_authority = ["localhost", "vm", "vm.local"];
+        assert_eq!(
+            urls(&of_authority, "0.0.0.0:8080", Some("AB")),
+            ["https://localhost:8080/", "https://192.168.1.5:8080/", "https://vm.local:8080/"]
+        );
+        // The authority was made under another name of the machine.
+        assert_eq!(
+            urls(&["localhost", "former.local"], "0.0.0.0:8080", Some("AB")),
+            ["https://localhost:8080/", "https://192.168.1.5:8080/"]
+        );
+        assert_eq!(
+            urls(&["relay.example", "*.example", "localhost"], "0.0.0.0:443", None),
+            ["https://localhost/", "https://relay.example/", "https://192.168.1.5/"]
+        );
+        // Others do not reach it.
+        assert_eq!(urls(&of_authority, "127.0.0.1:8080", Some("AB")), ["https://127.0.0.1:8080/"]);
     }
 
     #[test]

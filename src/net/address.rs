@@ -83,6 +83,13 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return Self::Unix(path.into()).checked();
         }
+        if text.contains("://") {
+            return Err(ListenAddressError::Url);
+        }
+        let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_port(text.strip_prefix(':').unwrap_or(text)) {
+            return Err(ListenAddressError::NoHost);
+        }
         let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError::NoPort)?;
         let port = port.parse().map_err(|_| ListenAddressError::Port)?;
         let host = match host.strip_prefix('[') {
@@ -104,6 +111,12 @@ pub enum ListenAddressError {
     /// There is no `:port`.
     #[error("it lacks a port: write HOST:PORT, such as localhost:8080")]
     NoPort,
+    /// There is only a port.
+    #[error("it is only a port: write localhost:PORT for this machine, or *:PORT for every address of it")]
+    NoHost,
+    /// It is a URL, which has more than an address.
+    #[error("it is a URL: write only HOST:PORT, such as localhost:8080, without http:// before it and / after it")]
+    Url,
     /// The port is not a number from 0 to 65535.
     #[error("its port is not a number from 0 to 65535")]
     Port,
@@ -136,11 +149,15 @@ mod tests {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }
         for (text, error) in [
-            ("8080", ListenAddressError::NoPort),
+            ("8080", ListenAddressError::NoHost),
+            (":8080", ListenAddressError::NoHost),
+            ("http://localhost:8080", ListenAddressError::Url),
+            ("https://relay.example/", ListenAddressError::Url),
             ("localhost", ListenAddressError::NoPort),
             ("localhost:http", ListenAddressError::Port),
             ("localhost:65536", ListenAddressError::Port),
-            (":8080", ListenAddressError::Host),
+            (":http", ListenAddressError::Port),
+            (" :8080", ListenAddressError::Host),
             ("[nonsense]:8080", ListenAddressError::Host),
             ("a b:1", ListenAddressError::Host),
             ("::1:8080", ListenAddressError::Brackets),

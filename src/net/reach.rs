@@ -37,8 +37,13 @@ pub(crate) fn url(scheme: &str, address: SocketAddr, listening: &[SocketAddr]) -
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
     };
-    match (scheme, address.port()) {
+    url_of_host(scheme, &host, address.port())
+}
+
+/// The URL with this host, which is a name, or an address as URLs have it.
+pub(crate) fn url_of_host(scheme: &str, host: &str, port: u16) -> String {
+    match (scheme, port) {
         ("http", 80) | ("https", 443) => format!("{scheme}://{host}/"),
-        (_, port) => format!("{scheme}://{host}:{port}/"),
+        _ => format!("{scheme}://{host}:{port}/"),
     }
 }

@@ -16,6 +16,8 @@ use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use crate::limits;
+#[cfg(feature = "cli")]
+use crate::net::certificate::dns_names;
 use crate::net::certificate::{CertificateSource, expiry};
 use crate::net::counted::Counted;
 
@@ -124,6 +126,13 @@ impl Tls {
     pub(crate) fn expiry(&self) -> Option<SystemTime> {
         let current = Arc::clone(&self.current.0.read().unwrap_or_else(PoisonError::into_inner));
         current.cert.first().and_then(|own| expiry(own))
+    }
+
+    /// The DNS names that the certificate is for.
+    #[cfg(feature = "cli")]
+    pub(crate) fn dns_names(&self) -> Vec<String> {
+        let current = Arc::clone(&self.current.0.read().unwrap_or_else(PoisonError::into_inner));
+        current.cert.first().map_or_else(Vec::new, |own| dns_names(own))
     }
 
     fn remind(&self, now: SystemTime) {

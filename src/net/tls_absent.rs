@@ -33,6 +33,12 @@ impl Tls {
         match *self {}
     }
 
+    /// The DNS names that the certificate is for.
+    #[cfg(feature = "cli")]
+    pub(crate) fn dns_names(&self) -> Vec<String> {
+        match *self {}
+    }
+
     /// Loads the certificate again.
     pub(crate) fn reload(&self) {
         match *self {}

@@ -148,7 +148,7 @@ fn help_names_every_flag_with_its_environment_variable_and_its_default() {
 #[test]
 fn a_mistake_on_the_command_line_is_one_clear_line_and_exit_code_2() {
     for (arguments, hint) in [
-        (["--listen", "8080"], "write HOST:PORT"),
+        (["--listen", "8080"], "it is only a port"),
         (["--listen", "localhost:99999"], "number from 0 to 65535"),
         (["--room-capacity", "many"], "number from 1 to 256"),
         (["--port", "1"], "--port"),

@@ -310,8 +310,8 @@ impl Session {
             let address = self.address_for_log();
             let (members, capacity) = membership.crowd();
             // What a client may have written comes last.
-            let place = format_args!("{room:?}/{id} ({members}/{capacity})");
-            info!(connection = self.connection(), %address, %place, "joined");
+            let connection = self.connection();
+            info!(connection, %address, place = %format_args!("{room:?}/{id} ({members}/{capacity})"), "joined");
         }
         self.hub.metrics.joins.add(1);
         self.hub.observe(|| RelayEvent::Joined {
