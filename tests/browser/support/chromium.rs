@@ -16,10 +16,10 @@ use super::{Relay, Window};
 
 /// Most browsers at a time, however many cores there are: each takes half a gigabyte.
 const MOST: usize = 8;
-/// One browser for each core: in a call of two it keeps half of one busy, and waits for the rest of the time.
-static CORES: LazyLock<usize> =
-    LazyLock::new(|| thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST)));
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*CORES));
+/// Three browsers for two cores: in a call of two each keeps half of one busy, and waits for the rest of the time.
+static TOGETHER: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, |cores| (cores.get() * 3 / 2).min(MOST)));
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*TOGETHER));
 
 /// What Chromium is told at every start: no screen, no guesses about the network, no rest for windows in the back.
 const FLAGS: &[&str] = &[
@@ -81,7 +81,7 @@ impl Options {
 
     /// Many people at once, who need every core: no other test has a browser meanwhile.
     pub fn for_a_crowd(mut self) -> Self {
-        self.turns = *CORES;
+        self.turns = *TOGETHER;
         self
     }
 
