@@ -24,6 +24,7 @@ mod invited;
 mod lan;
 mod link;
 mod looks;
+mod nat;
 mod number;
 mod outage;
 mod own_page;

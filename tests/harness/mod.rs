@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
 
 pub mod client;
+#[cfg(unix)]
+pub mod coturn;
 pub mod dice;
 pub mod pages;
 pub mod pki;
@@ -20,7 +22,7 @@ pub use process::{Process, binary, run};
 pub use relay::TestRelay;
 #[cfg(unix)]
 pub use tools::secret_file;
-pub use tools::{file, text, tool};
+pub use tools::{file, free_port, text, tool};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

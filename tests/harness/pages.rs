@@ -75,3 +75,11 @@ pub fn inline_code(page: &str) -> Vec<String> {
     // A span may go over the end of a line.
     prose(page).split('`').skip(1).step_by(2).map(|code| code.replace('\n', " ")).collect()
 }
+
+/// `printed` with each of these replaced, all of which it must have.
+pub fn with(printed: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(printed.to_owned(), |changed, (from, to)| {
+        assert!(changed.contains(from), "{from} is not in {changed}");
+        changed.replace(from, to)
+    })
+}

@@ -46,3 +46,8 @@ pub fn secret_file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Path
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     path
 }
+
+/// A port of loopback that nobody listens on now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

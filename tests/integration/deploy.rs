@@ -8,27 +8,16 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::pages::{block, page};
+use crate::harness::coturn::Coturn;
+use crate::harness::pages::{block, page, with};
 use crate::harness::pki::{Pki, shake_hands};
-use crate::harness::{AnyStream, Client, Process, binary, file, get, secret_file, soon, text};
+use crate::harness::{AnyStream, Client, Process, binary, file, free_port, get, secret_file, soon, text};
 
 const PAGE: &str = "scripts/deploy/README.md";
 /// What the printed configurations call the site.
 const SITE: &str = "relay.example";
 /// Where they expect the relay.
 const RELAY: &str = "127.0.0.1:8080";
-
-/// `printed` with each of these replaced, all of which it must have.
-fn with(printed: &str, changes: &[(&str, &str)]) -> String {
-    changes.iter().fold(printed.to_owned(), |changed, (from, to)| {
-        assert!(changed.contains(from), "{from} is not in {changed}");
-        changed.replace(from, to)
-    })
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A proxy in front of the relay, and who comes to it.
 struct Proxy {
@@ -203,60 +192,6 @@ async fn behind_haproxy_which_finds_the_relay_well() {
     haproxy.carries_a_call(&mut relay, "/").await;
 }
 
-/// coturn with the printed configuration and this secret, on loopback.
-struct Coturn {
-    port: u16,
-    process: tokio::process::Child,
-}
-
-impl Coturn {
-    async fn start(folder: &Path, secret: &str, more: &str) -> Self {
-        let changes =
-            [("static-auth-secret=SECRET", format!("static-auth-secret={secret}")), ("\nsyslog\n", "\n".into())];
-        let changes = changes.each_ref().map(|(from, to)| (*from, to.as_str()));
-        let printed = page("scripts/deploy/turnserver.conf");
-        let port = free_port();
-        let own = format!(
-            "listening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nlistening-port={port}\nno-tls\nno-dtls\n\
-             pidfile={0}/pid\nlog-file={0}/log\n{more}\n",
-            folder.display()
-        );
-        let configuration = file(folder, "turnserver.conf", with(&printed, &changes) + &own);
-        let process = tokio::process::Command::new("turnserver")
-            .args(["-c", text(&configuration)])
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("turnserver");
-        let coturn = Self { port, process };
-        let up = async {
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        soon("coturn", up).await;
-        coturn
-    }
-
-    /// What coturn's own client says that allocates with these credentials and then does this.
-    async fn client(&self, username: &str, credential: &str, arguments: &[&str]) -> String {
-        let port = self.port.to_string();
-        let common = ["-n", "1", "-l", "20", "-u", username, "-w", credential, "-p", &port];
-        let client = tokio::process::Command::new("turnutils_uclient")
-            .args(common)
-            .args(arguments)
-            .arg("127.0.0.1")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(Duration::from_secs(30), client).await.expect("in time").unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    }
-}
-
 #[cfg(feature = "auth")]
 #[tokio::test]
 async fn coturn_takes_the_credentials_of_the_relay_until_they_run_out_and_leads_to_no_network_of_ones_own() {
@@ -265,7 +200,7 @@ async fn coturn_takes_the_credentials_of_the_relay_until_they_run_out_and_leads_
     let secret = secret_file(folder.path(), "secret", SECRET);
     let inner = folder.path().join("coturn");
     std::fs::create_dir(&inner).unwrap();
-    let mut coturn = Coturn::start(&inner, SECRET, "allow-loopback-peers").await;
+    let coturn = Coturn::start(&inner, SECRET, "allow-loopback-peers").await;
     let turn = format!("turn:127.0.0.1:{}", coturn.port);
     let relay = Process::start(&[
         "--listen",
@@ -292,7 +227,7 @@ async fn coturn_takes_the_credentials_of_the_relay_until_they_run_out_and_leads_
     let said = coturn.client(username, "wrong", &["-y"]).await;
     assert!(said.contains("Cannot complete Allocation"), "{said}");
     // What is not refused is relayed.
-    coturn.process.kill().await.unwrap();
+    coturn.kill().await;
     let coturn = Coturn::start(&inner, SECRET, "allow-loopback-peers\nallowed-peer-ip=127.0.0.1").await;
     let fresh = {
         client.say(serde_json::json!({"type": "ice_servers"})).await;

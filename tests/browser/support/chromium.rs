@@ -58,6 +58,7 @@ pub struct Options {
     turns: usize,
     rules: Vec<String>,
     hosts: Vec<String>,
+    network: Option<String>,
 }
 
 impl Options {
@@ -85,6 +86,18 @@ impl Options {
         self
     }
 
+    /// Takes the turn of a second browser as well: two tests that each wait for their second one would wait for ever.
+    pub fn for_two(mut self) -> Self {
+        self.turns = 2.min(*TOGETHER);
+        self
+    }
+
+    /// The second browser.
+    pub fn second_of_two(mut self) -> Self {
+        self.turns = 0;
+        self
+    }
+
     /// A person who allows neither camera nor microphone.
     pub fn who_denies_devices(mut self) -> Self {
         self.allow_devices = false;
@@ -106,6 +119,12 @@ impl Options {
     /// A host that pages may ask for something, besides this machine's own.
     pub fn may_ask(mut self, host: &str) -> Self {
         self.hosts.push(host.to_owned());
+        self
+    }
+
+    /// In this network namespace.
+    pub fn in_network(mut self, name: &str) -> Self {
+        self.network = Some(name.to_owned());
         self
     }
 
@@ -136,7 +155,7 @@ impl Options {
             flags.push(format!("--host-resolver-rules={}", self.rules.join(",")));
         }
         flags.extend(self.flags);
-        let driver = Driver::start(self.home.path()).await;
+        let driver = Driver::start(self.home.path(), self.network).await;
         let client = driver.session(&flags).await;
         let first = client.window().await.unwrap();
         Browser {
@@ -173,8 +192,8 @@ impl Browser {
     /// For those who need something else.
     pub fn with() -> Options {
         let home = tempfile::Builder::new().prefix("chromium-").tempdir().unwrap();
-        let (flags, rules, hosts) = Default::default();
-        Options { flags, home, devices: Devices::Film, allow_devices: true, turns: 1, rules, hosts }
+        let (flags, rules, hosts, network) = Default::default();
+        Options { flags, home, devices: Devices::Film, allow_devices: true, turns: 1, rules, hosts, network }
     }
 
     /// Opens `url` in a window of its own: windows in the back go on, tabs in the back would be throttled.

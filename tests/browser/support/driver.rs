@@ -1,32 +1,45 @@
 //! The chromedriver process and what it is asked.
 
 use std::env;
+use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::task::{Context, Poll};
 
 use fantoccini::Client;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
-use hyper::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::{Method, Uri};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
+use tower_service::Service;
 use url::{ParseError, Url};
 
+use super::nat::{connect_in, in_network};
 use super::{PATIENCE, bound_to_us};
 
 /// The chromedriver process, with Chromium in its process group.
 pub struct Driver {
     child: Child,
     port: u16,
+    network: Option<String>,
     /// Kept open: the driver may go on to print.
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Driver {
-    pub async fn start(home: &Path) -> Self {
-        let mut child = tokio::process::Command::from(bound_to_us("chromedriver"))
+    /// In the network namespace `network`, if there is one.
+    pub async fn start(home: &Path, network: Option<String>) -> Self {
+        let command = match &network {
+            Some(network) => in_network(network, "chromedriver"),
+            None => bound_to_us("chromedriver"),
+        };
+        let mut child = tokio::process::Command::from(command)
             .arg("--port=0")
             .env("HOME", home)
             .env("TMPDIR", home)
@@ -48,7 +61,7 @@ impl Driver {
         let port = timeout(PATIENCE, find_port).await.ok().flatten();
         let port =
             port.expect("chromedriver does not start: scripts/test installs it, or apt-get install chromium-driver");
-        Self { child, port, _stdout: stdout }
+        Self { child, port, network, _stdout: stdout }
     }
 
     /// Starts Chromium with `flags`.
@@ -67,7 +80,8 @@ impl Driver {
             }),
         );
         let address = format!("http://127.0.0.1:{}", self.port);
-        let starting = Client::with_capabilities_and_connector(&address, &wanted, HttpConnector::new());
+        let connector = Connector { network: self.network.clone() };
+        let starting = Client::with_capabilities_and_connector(&address, &wanted, connector);
         timeout(PATIENCE, starting).await.expect("Chromium starts in time").expect("Chromium starts")
     }
 
@@ -89,6 +103,34 @@ fn chromium() -> PathBuf {
     let mut candidates = env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
     let found = candidates.find(|candidate| candidate.is_file());
     found.expect("Chromium is missing: scripts/test installs it, or apt-get install chromium chromium-driver")
+}
+
+/// Connects to the driver, on loopback of its network.
+#[derive(Clone)]
+struct Connector {
+    network: Option<String>,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let network = self.network.clone();
+        Box::pin(async move {
+            let address = ([127, 0, 0, 1], to.port_u16().unwrap_or_default()).into();
+            let stream = match network {
+                Some(network) => connect_in(&network, address).await?,
+                None => TcpStream::connect(address).await?,
+            };
+            Ok(TokioIo::new(stream))
+        })
+    }
 }
 
 /// A command of chromedriver's own, besides the standard's.

@@ -20,6 +20,7 @@ mod chromium;
 mod driver;
 mod fifty;
 mod files;
+mod nat;
 mod network;
 mod relay;
 mod scripted;
@@ -34,9 +35,10 @@ use std::process::{Command, Stdio};
 
 use tokio::process::Child;
 
-pub use chromium::Browser;
+pub use chromium::{Browser, Options};
 pub use fifty::FIFTY_LINES;
 pub use files::PageServer;
+pub use nat::Internet;
 pub use network::Network;
 pub use relay::Relay;
 pub use scripted::{Line, ScriptedRelay};

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
 
+use super::nat::in_network;
 use super::{artifact, bound_to_us, test_name};
 use crate::harness::Process;
 use crate::harness::process::{BINARY, without_settings};
@@ -11,6 +12,8 @@ use crate::harness::process::{BINARY, without_settings};
 /// A relay on a free port. It ends with its owner; what it logged is shown when the test fails.
 pub struct Relay {
     flags: Vec<String>,
+    /// The network namespace that it is in, if that is another one than the test's.
+    network: Option<String>,
     origin: String,
     log: PathBuf,
     process: Option<Process>,
@@ -24,6 +27,11 @@ impl Relay {
 
     /// With `flags`; on a free port of localhost, unless they say where to listen.
     pub async fn start_with(flags: &[&str]) -> Self {
+        Self::start_at("localhost:0", None, flags).await
+    }
+
+    /// At this address of a network namespace.
+    pub async fn start_at(address: &str, network: Option<&str>, flags: &[&str]) -> Self {
         // Each test has a thread of its own, and rarely more than one relay.
         thread_local! { static COUNT: Cell<u32> = const { Cell::new(0) } }
         COUNT.set(COUNT.get() + 1);
@@ -31,8 +39,9 @@ impl Relay {
         // What an earlier run left there.
         fs::remove_file(&log).ok();
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut relay = Self { flags, origin: String::new(), log, process: None };
-        relay.launch("localhost:0").await;
+        let network = network.map(str::to_owned);
+        let mut relay = Self { flags, network, origin: String::new(), log, process: None };
+        relay.launch(address).await;
         relay
     }
 
@@ -75,7 +84,10 @@ impl Relay {
     }
 
     async fn launch(&mut self, address: &str) {
-        let mut command = without_settings(bound_to_us(BINARY));
+        let mut command = without_settings(match &self.network {
+            Some(network) => in_network(network, BINARY),
+            None => bound_to_us(BINARY),
+        });
         command.args(&self.flags).env("SIGNALING_RELAY_LISTEN", address).env("RUST_LOG", "debug,hyper=info");
         // While a page is being written: its folder, in place of the one in the binary.
         if let Some(folder) = std::env::var_os("RELAY_TEST_WEB") {
