@@ -15,7 +15,7 @@ fn readme_page() -> String {
 
 /// The first in the client's guide, which takes a call's whole mesh from the relay.
 fn readme_page_with_call() -> String {
-    let readme = include_str!("../../web/README.md");
+    let readme = include_str!("../../examples/client/README.md");
     let page = readme.split("```html\n").nth(1).unwrap().split("```\n").next().unwrap();
     assert!(page.starts_with("<!doctype html>") && page.lines().count() <= 21, "{page}");
     page.to_owned()

@@ -11,8 +11,12 @@ use crate::support::{Browser, Line, PageServer, Relay, ScriptedRelay, Window};
 
 /// The client in one script, whose names are the page's.
 fn client() -> String {
-    let lines = concat!(include_str!("../../web/sdk/outbox.js"), include_str!("../../web/sdk/signaling.js")).lines();
-    let own = lines.filter(|line| !line.starts_with("import "));
+    const PARTS: [&str; 3] = [
+        include_str!("../../web/sdk/listeners.js"),
+        include_str!("../../web/sdk/outbox.js"),
+        include_str!("../../web/sdk/signaling.js"),
+    ];
+    let own = PARTS.into_iter().flat_map(str::lines).filter(|line| !line.starts_with("import "));
     own.map(|line| line.strip_prefix("export ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 

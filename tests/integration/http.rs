@@ -97,8 +97,8 @@ async fn every_file_of_the_page_is_served_as_it_is_with_its_type() {
 fn all_of_the_page_is_at_most_56_kib_when_gzipped_as_one() {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     for (name, content) in files_of_the_page() {
-        // The guide and the types are for people; no page loads them.
-        if !name.ends_with(".d.ts") && name != "README.md" {
+        // The types are for people; no page loads them.
+        if !name.ends_with(".d.ts") {
             encoder.write_all(&content).unwrap();
         }
     }

@@ -1,5 +1,3 @@
-/** What people write to each other. */
-
 import { $, make } from "./dom.js";
 import { hueOf } from "./names.js";
 
@@ -58,7 +56,6 @@ export class Chat {
 	}
 }
 
-/** Text with its web addresses made links. */
 function linked(text) {
 	const parts = [];
 	let end = 0;

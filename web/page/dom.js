@@ -1,5 +1,3 @@
-/** What every part of the page uses. */
-
 import { nodes, t } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -1,4 +1,4 @@
-/** Before the call: the preview, the form, and what stands in the way. */
+/** Before the call: the preview and the form. */
 
 import { DevicePickers, deviceProblems, notice, showSending } from "./devices.js";
 import { $, Store, make, replaceIfNew } from "./dom.js";

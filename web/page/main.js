@@ -23,7 +23,6 @@ let room = null;
 /** What ended: "refused", before the call; "left" or "out", after it. */
 let ended = "";
 
-// For the console of whoever looks for a fault.
 Object.assign(globalThis, { Log, speakableName });
 
 /** The token of an invite link stays over a reload, but not in the address bar. */

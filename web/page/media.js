@@ -52,7 +52,6 @@ export class LocalMedia {
 		this.onchange();
 	}
 
-	/** The screen takes the camera's place. */
 	get tracks() {
 		return { audio: this.microphone, video: this.screen ?? this.camera };
 	}

@@ -1,4 +1,4 @@
-/** Who is there, and what the host may do with them. Those at the door, too. */
+/** Who is there, and what the host may do with them. */
 
 import { $, icon, make, replaceIfNew } from "./dom.js";
 import { hueOf } from "./names.js";

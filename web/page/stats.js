@@ -1,10 +1,11 @@
 /** What a connection is doing, in numbers for people, out of `getStats()`. */
+
+import { selectedPair } from "../sdk/pair.js";
+
 const PRIVATE = /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(::1|f[cd]|fe80))/i;
 
 export async function readStats(pc, before, onlyLocal) {
-	const all = new Map();
-	(await pc.getStats()).forEach((report) => all.set(report.id, report));
-	const reports = [...all.values()];
+	const { reports, pair, local, remote } = await selectedPair(pc);
 	const of = (type, kind) => reports.filter((report) => report.type === type && (!kind || report.kind === kind));
 
 	const totals = { at: performance.now(), bytesIn: 0, bytesOut: 0, received: 0, lost: 0 };
@@ -24,11 +25,10 @@ export async function readStats(pc, before, onlyLocal) {
 		kbps: kbps(bytes),
 	});
 
-	const pair = selectedPair(all, reports);
 	const rtt = pair?.currentRoundTripTime;
 	const expected = since("received") + since("lost");
 	const reading = {
-		path: pathOf(all.get(pair?.localCandidateId), all.get(pair?.remoteCandidateId), onlyLocal),
+		path: pathOf(local, remote, onlyLocal),
 		rttMs: typeof rtt === "number" ? Math.round(rtt * 1000) : null,
 		lossPercent: expected > 0 ? (100 * since("lost")) / expected : null,
 		received: picture(of("inbound-rtp", "video")[0], since("bytesIn")),
@@ -38,14 +38,6 @@ export async function readStats(pc, before, onlyLocal) {
 	};
 	reading.quality = qualityOf(reading);
 	return reading;
-}
-
-function selectedPair(all, reports) {
-	const transport = reports.find(({ type }) => type === "transport");
-	return (
-		all.get(transport?.selectedCandidatePairId) ??
-		reports.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded")
-	);
 }
 
 /** A peer-reflexive candidate (prflx) is local if its address is, or if nothing else could be. */

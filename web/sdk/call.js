@@ -1,5 +1,6 @@
-/** A call of many over the relay. No DOM. What each part is for stands in index.d.ts, an example in README.md. */
+/** A call of many over the relay. No DOM. What each part is for stands in index.d.ts. */
 
+import { Listeners } from "./listeners.js";
 import { Mesh } from "./mesh.js";
 import { SharedState } from "./shared.js";
 import { SignalingChannel, SignalingError } from "./signaling.js";
@@ -20,7 +21,7 @@ export class Call {
 	channel;
 
 	#mesh;
-	#listeners = new Map();
+	#listeners = new Listeners();
 	#shared = new SharedState();
 	#state = {};
 	#wanted = null;
@@ -71,9 +72,7 @@ export class Call {
 	}
 
 	on(type, listener) {
-		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
-		this.#listeners.get(type).add(listener);
-		return () => this.#listeners.get(type)?.delete(listener);
+		return this.#listeners.on(type, listener);
 	}
 
 	join(room, { signal, ...who } = {}) {
@@ -265,14 +264,7 @@ export class Call {
 		}
 	}
 
-	/** A listener that throws harms no other. */
 	#emit(type, event) {
-		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
-			try {
-				listener(event);
-			} catch (error) {
-				console.error(error);
-			}
-		}
+		this.#listeners.emit(type, event);
 	}
 }

@@ -1,4 +1,4 @@
-/** The data channel between two calls, encrypted, with or without the relay. What goes by it stands in README.md. */
+/** The data channel between two calls, encrypted, with or without the relay. */
 
 export const LABEL = "call";
 export const PROTOCOL = "signaling-relay";

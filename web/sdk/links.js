@@ -1,4 +1,4 @@
-/** One PeerLink to each member, with its data channel: not all at once, and smaller pictures where there are many. */
+/** One PeerLink to each member, with its data channel: a few at a time. */
 
 import { LABEL, PROTOCOL, PeerLine } from "./line.js";
 import { PeerLink } from "./peer.js";
@@ -44,7 +44,6 @@ export class Links {
 		this.tune();
 	}
 
-	/** What is not told stays as it is. */
 	setIceServers(iceServers = this.iceServers, candidatePolicy = this.#candidatePolicy) {
 		this.#candidatePolicy = candidatePolicy;
 		this.iceServers = candidatePolicy === "lan" ? [] : iceServers;
@@ -122,7 +121,6 @@ export class Links {
 		this.#hooks.notify("member", { member });
 	}
 
-	/** An offer, an answer or a candidate. */
 	receive(member, message) {
 		if (!member.link) return this.#keepPending(member, message);
 		const { link } = member;

@@ -1,4 +1,4 @@
-/** Who is in the call, and what they say to each other, as README.md has it. What Call is made of; not exported. */
+/** Who is in the call, and what they say to each other. What Call is made of; not exported. */
 
 import { Links } from "./links.js";
 import { proofOf, randomToken } from "./proof.js";
@@ -222,7 +222,6 @@ export class Mesh {
 		this.#notify("member", { member });
 	}
 
-	/** The member `id`. A stranger becomes one. */
 	#admit(id) {
 		const stranger = this.#forgetStranger(id);
 		if (!stranger) return this.#byId.get(id);

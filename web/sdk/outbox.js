@@ -146,7 +146,6 @@ export class Outbox {
 		return sent;
 	}
 
-	/** Says it now, or when we are back. */
 	write(message) {
 		if (this.token) this.#log.push(JSON.stringify(message));
 		return this.#put(message) || !!this.token;

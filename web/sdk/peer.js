@@ -1,4 +1,7 @@
-/** One peer connection. Knows nothing of rooms or sockets. What each part is for stands in index.d.ts, an example in README.md. */
+/** One peer connection. Knows nothing of rooms or sockets. What each part is for stands in index.d.ts. */
+
+import { Listeners } from "./listeners.js";
+import { selectedPair } from "./pair.js";
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */
 const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
@@ -33,7 +36,7 @@ export class PeerLink {
 
 	#send;
 	#media;
-	#listeners = new Map();
+	#listeners = new Listeners();
 	#tracks = { audio: null, video: null };
 	#senders = { audio: null, video: null };
 	#extras = new Map();
@@ -45,6 +48,7 @@ export class PeerLink {
 	#candidates = [];
 	#restartTimer = 0;
 	#restarts = 0;
+	#reported = null;
 	#tuning = {};
 	#tuned = Promise.resolve();
 
@@ -65,9 +69,7 @@ export class PeerLink {
 	}
 
 	on(type, listener) {
-		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
-		this.#listeners.get(type).add(listener);
-		return () => this.#listeners.get(type)?.delete(listener);
+		return this.#listeners.on(type, listener);
 	}
 
 	start() {
@@ -251,7 +253,17 @@ export class PeerLink {
 		}
 		if (this.state === "disconnected") this.#restartSoon(patience);
 		if (this.state === "failed") this.#restartSoon(Math.min(LONGEST_PATIENCE_MS, (patience / 2) * 2 ** this.#restarts));
+		this.#report(this.state);
 		this.#emit("state", this.state);
+	}
+
+	/** For the relay's metrics: how a call ended up, and by which candidates. */
+	async #report(state) {
+		if (!["connected", "failed"].includes(state) || state === this.#reported) return;
+		this.#reported = state;
+		const { local, remote } = await selectedPair(this.pc).catch(() => ({}));
+		const protocol = local?.relayProtocol ?? local?.protocol;
+		this.#send("report", { state, local: local?.candidateType, remote: remote?.candidateType, protocol });
 	}
 
 	#restartSoon(delay) {
@@ -274,14 +286,7 @@ export class PeerLink {
 		if (this.pc.signalingState !== "closed") this.#emit("problem", error);
 	}
 
-	/** A listener that throws harms no other. */
 	#emit(type, value) {
-		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
-			try {
-				listener(value);
-			} catch (error) {
-				console.error(error);
-			}
-		}
+		this.#listeners.emit(type, value);
 	}
 }

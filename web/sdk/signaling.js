@@ -1,5 +1,6 @@
-/** The signaling client, for any page and for Node. What each part is for stands in index.d.ts, an example in README.md. */
+/** The signaling client, for any page and for Node. What each part is for stands in index.d.ts. */
 
+import { Listeners } from "./listeners.js";
 import { Outbox, PROBE_REF } from "./outbox.js";
 
 /** Before dialling again; doubled at each failure. */
@@ -24,6 +25,7 @@ const POLICY_CODE = 1008;
 const TAKEN_OVER_CODE = 4001;
 const JOIN_REF = "join";
 const RENEW_REF = "ice";
+const REPORT_REF = "report";
 
 export class SignalingError extends Error {
 	constructor({ code, message, retryable = false }) {
@@ -47,7 +49,7 @@ export class SignalingChannel {
 	/** What the relay has sent since `joined`. */
 	#received = 0;
 	#settle = null;
-	#listeners = new Map();
+	#listeners = new Listeners();
 	#ghostSinceMs = 0;
 	#failures = 0;
 	#notBeforeMs = 0;
@@ -79,9 +81,7 @@ export class SignalingChannel {
 	}
 
 	on(type, listener) {
-		if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
-		this.#listeners.get(type).add(listener);
-		return () => this.#listeners.get(type)?.delete(listener);
+		return this.#listeners.on(type, listener);
 	}
 
 	join(room, { name, id, token, password, resume = true } = {}) {
@@ -99,6 +99,7 @@ export class SignalingChannel {
 	}
 
 	send(type, fields, to = fields?.to) {
+		if (type === "report") return this.#outbox.write({ ...fields, type, to, ref: REPORT_REF });
 		if (this.state !== "joined" && !this.#outbox.waits) return false;
 		const sent = this.#outbox.send({ ...fields, type }, to, this.maxMessageBytes);
 		if (sent !== null) return sent;
@@ -207,7 +208,7 @@ export class SignalingChannel {
 			case "error":
 				if (message.ref === PROBE_REF) return this.#outbox.answered();
 				if (message.ref === RENEW_REF && message.retryable) this.#renewAtMs = Date.now() + RENEW_AGAIN_MS;
-				if (message.ref === RENEW_REF) return; // an older relay knows no such question
+				if ([RENEW_REF, REPORT_REF].includes(message.ref)) return; // an older relay knows no such type
 				if (message.code === "kicked") return this.#refuse(message);
 				if (this.state === "joining") return this.#refused(message);
 				if (this.#outbox.returned(message)) return;
@@ -297,15 +298,8 @@ export class SignalingChannel {
 		this.#emit("state", { state, ...detail });
 	}
 
-	/** A listener that throws harms no other. */
 	#emit(type, event) {
-		for (const listener of [...(this.#listeners.get(type) ?? [])]) {
-			try {
-				listener(event);
-			} catch (error) {
-				console.error(error);
-			}
-		}
+		this.#listeners.emit(type, event);
 	}
 
 	#renewIn(ttlMs = Infinity) {
