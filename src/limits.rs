@@ -350,6 +350,14 @@ pub const LOG_DEADLINE: Duration = Duration::from_secs(1);
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest delay after a failed accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The largest `report` of a client, in bytes.
+pub const REPORT_BYTES: usize = 1024;
+/// How long the steps of a call's set-up are timed: an offer that nobody has answered by then counts as unanswered.
+pub const SETUP_PATIENCE: Duration = Duration::from_secs(30);
+/// How many of these steps are timed at once, for each member of a room: a newcomer in a call of eight offers to seven.
+pub const SETUPS_OF_MEMBER: usize = 8;
+/// How many of these steps are timed at once in a room: each message that is part of a set-up looks at them.
+pub const SETUPS_OF_ROOM: usize = 256;
 /// How many names of a certificate the relay prints as URLs. A certificate may have hundreds.
 #[cfg(feature = "cli")]
 pub(crate) const BANNER_NAMES: usize = 3;

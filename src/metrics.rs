@@ -3,6 +3,8 @@
 //! What a message touches is counted in [`Hot`], of which each thread has one of its own (of a few), so that threads do not
 //! take a line of memory from each other at each message.
 
+mod calls;
+
 #[cfg(feature = "admin")]
 use std::array;
 use std::cell::Cell;
@@ -11,8 +13,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+pub use calls::CallReport;
+pub(crate) use calls::{CallReports, SetupTimes};
+
 /// How many types of messages clients send, with one for what is no message.
-pub(crate) const MESSAGE_TYPES: usize = 15;
+pub(crate) const MESSAGE_TYPES: usize = 16;
 /// How many codes of errors there are.
 pub(crate) const ERROR_CODES: usize = 20;
 /// How many reasons there are for the end of a connection.
@@ -23,8 +28,8 @@ pub(crate) const LIMITS: usize = 6;
 const SHARDS: usize = 8;
 /// One of so many messages is timed.
 const SAMPLE: u32 = 64;
-/// The bounds of the times that are counted together, in nanoseconds.
-pub(crate) const LATENCY_BOUNDS: [u64; 15] = [
+/// The bounds of the times that are counted together, in nanoseconds: from those of messages to those of people.
+pub(crate) const TIME_BOUNDS: [u64; 21] = [
     10_000,
     25_000,
     50_000,
@@ -39,7 +44,13 @@ pub(crate) const LATENCY_BOUNDS: [u64; 15] = [
     50_000_000,
     100_000_000,
     250_000_000,
+    500_000_000,
     1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    20_000_000_000,
+    30_000_000_000,
 ];
 
 /// Lines of the log of this process that nobody could read.
@@ -80,7 +91,9 @@ pub(crate) struct Metrics {
     /// TLS handshakes that failed.
     pub failed_handshakes: Counter,
     /// How long messages took from being read until their copies were written or left to other tasks.
-    pub latency: Latency,
+    pub latency: Times,
+    /// What clients reported of their calls.
+    pub reports: CallReports,
 }
 
 /// What a message touches.
@@ -97,10 +110,10 @@ pub(crate) struct Hot {
     pub relayed_bytes: Counter,
 }
 
-/// Times, counted by [`LATENCY_BOUNDS`].
+/// Times, counted by [`TIME_BOUNDS`].
 #[derive(Debug, Default)]
-pub(crate) struct Latency {
-    within: Counters<{ LATENCY_BOUNDS.len() + 1 }>,
+pub(crate) struct Times {
+    within: Counters<{ TIME_BOUNDS.len() + 1 }>,
     nanos: Counter,
 }
 
@@ -191,18 +204,18 @@ impl<const N: usize> Counters<N> {
     }
 }
 
-impl Latency {
-    /// Counts a message that took so long.
+impl Times {
+    /// Counts one more.
     pub(crate) fn add(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = LATENCY_BOUNDS.iter().position(|bound| nanos <= *bound).unwrap_or(LATENCY_BOUNDS.len());
+        let bucket = TIME_BOUNDS.iter().position(|bound| nanos <= *bound).unwrap_or(TIME_BOUNDS.len());
         self.within.add(bucket);
         self.nanos.add(nanos);
     }
 
-    /// All times together, in seconds, and how many were within each bound and above the one before.
+    /// All of them together, in seconds, and how many were within each bound and above the one before.
     #[cfg(feature = "admin")]
-    pub(crate) fn get(&self) -> (f64, [u64; LATENCY_BOUNDS.len() + 1]) {
+    pub(crate) fn get(&self) -> (f64, [u64; TIME_BOUNDS.len() + 1]) {
         (Duration::from_nanos(self.nanos.get()).as_secs_f64(), self.within.get())
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::process;
 use super::writer::Writer;
-use crate::metrics::{LATENCY_BOUNDS, LOG_LINES_LOST};
+use crate::metrics::{LOG_LINES_LOST, TIME_BOUNDS, Times};
 use crate::net::tls::Tls;
 use crate::protocol::MESSAGE_TYPES;
 use crate::quota::OverLimit;
@@ -50,6 +50,7 @@ impl Collector for Scrape {
         let mut to = Writer(encoder);
         self.encode_clients(&mut to)?;
         self.encode_traffic(&mut to)?;
+        self.encode_calls(&mut to)?;
         self.encode_ends(&mut to)?;
         self.encode_resources(&mut to)?;
         process::encode(&mut to)
@@ -94,14 +95,36 @@ impl Scrape {
         to.counter("received_bytes", "Bytes that were read from WebSockets", received as f64)?;
         to.counter("relayed_messages", "Copies of messages that were queued for receivers", relayed as f64)?;
         to.counter("relayed_bytes", "Bytes of these, as their senders wrote them", relayed_bytes as f64)?;
-        let (sum, within) = metrics.latency.get();
-        let bounds = LATENCY_BOUNDS.iter().map(|nanos| *nanos as f64 / 1e9).chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(within).collect();
-        to.histogram(
+        encode_times(
+            to,
             "relay_latency_seconds",
             "From reading messages until their copies are written or left to other tasks; one of 64 is timed",
-            sum,
-            &buckets,
+            &metrics.latency,
+        )
+    }
+
+    fn encode_calls(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let hub = self.relay.hub();
+        let times = hub.rooms.setup_times();
+        encode_times(
+            to,
+            "join_to_offer_seconds",
+            "From the joins of clients that met somebody to the first offer that they made or got",
+            &times.join_to_offer,
+        )?;
+        encode_times(to, "offer_to_answer_seconds", "From offers to their answers", &times.offer_to_answer)?;
+        encode_times(
+            to,
+            "answer_to_candidate_seconds",
+            "From answers to the first candidates of those who answered",
+            &times.answer_to_candidate,
+        )?;
+        to.counter("offers_unanswered", "Offers that nobody answered within 30 s", times.unanswered.get() as f64)?;
+        to.labelled_counters(
+            "call_reports",
+            "Calls that clients reported, by how they ended up",
+            ["state", "local", "remote", "protocol"],
+            hub.metrics.reports.get(),
         )
     }
 
@@ -146,4 +169,11 @@ impl Scrape {
         to.counter("log_lines_lost", "Lines of the log that nobody read in time", LOG_LINES_LOST.get() as f64)?;
         to.info("build", "The version of the relay", [("version", env!("CARGO_PKG_VERSION"))])
     }
+}
+
+fn encode_times(to: &mut Writer<'_>, name: &str, help: &str, times: &Times) -> Result<(), Error> {
+    let (sum, within) = times.get();
+    let bounds = TIME_BOUNDS.iter().map(|nanos| *nanos as f64 / 1e9).chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(within).collect();
+    to.histogram(name, help, sum, &buckets)
 }

@@ -38,10 +38,23 @@ impl Writer<'_> {
         label: &'static str,
         values: impl Iterator<Item = (&'static str, u64)>,
     ) -> Result<(), Error> {
+        self.labelled_counters(name, help, [label], values.map(|(value, count)| ([value], count)))
+    }
+
+    /// A counter for each of some values of labels.
+    pub(super) fn labelled_counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&'static str; N],
+        values: impl Iterator<Item = ([&'static str; N], u64)>,
+    ) -> Result<(), Error> {
         let name = named(name);
         let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
-        for (value, count) in values {
-            family.encode_family(&[(label, value)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        for (values, count) in values {
+            let mut next = values.into_iter();
+            let pairs = labels.map(|label| (label, next.next().unwrap_or_default()));
+            family.encode_family(&pairs)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

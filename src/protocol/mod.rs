@@ -40,6 +40,7 @@ pub use parse::{Parsed, parse};
 
 pub use crate::ice::{CandidatePolicy, ClientsServers, IceServers, StunUrl, TurnUrl};
 use crate::metrics;
+pub use crate::metrics::CallReport;
 pub use crate::room::names;
 use crate::room::names::{PeerId, PeerName, RoomName};
 pub use crate::room::{
@@ -60,6 +61,8 @@ pub enum Command<'a> {
     IceServers,
     /// Relay a signal to one peer or to all others.
     Signal(Signal<'a>),
+    /// Count what has become of a call.
+    Report(CallReport),
     /// What only the host of the room may do.
     Host(HostCommand<'a>),
 }
@@ -80,6 +83,7 @@ pub(crate) const MESSAGE_TYPES: [&str; metrics::MESSAGE_TYPES] = [
     "admit",
     "deny",
     "make_host",
+    "report",
     "invalid",
 ];
 
@@ -99,7 +103,8 @@ impl Parsed<'_> {
                 HostCommand::Deny { .. } => 12,
                 HostCommand::MakeHost { .. } => 13,
             },
-            Err(_) => 14,
+            Ok(Command::Report(_)) => 14,
+            Err(_) => 15,
         }
     }
 }

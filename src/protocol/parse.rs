@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 
 use super::scan::{self, Field, Fields, Invalid, decode_string};
 use super::{Command, ErrorCode, HostCommand, Join, Refusal, Resume, Signal, SignalKind};
-use crate::limits::{KICK_MESSAGE_BYTES, NESTING_DEPTH, PASSWORD_BYTES, REF_BYTES};
+use crate::limits::{KICK_MESSAGE_BYTES, NESTING_DEPTH, PASSWORD_BYTES, REF_BYTES, REPORT_BYTES};
+use crate::metrics::CallReport;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::secret::Secret;
 
@@ -66,13 +67,14 @@ impl<'a> Envelope<'a> {
             "offer_ice" => self.signal(SignalKind::OfferIce, text.len()),
             "answer_ice" => self.signal(SignalKind::AnswerIce, text.len()),
             "message" => self.signal(SignalKind::Message, text.len()),
+            "report" => self.report(text.len()),
             "kick" => self.kick(),
             "lock" => self.lock(),
             "admit" => Ok(Command::Host(HostCommand::Admit { to: self.to("admit")? })),
             "deny" => Ok(Command::Host(HostCommand::Deny { to: self.to("deny")? })),
             "make_host" => Ok(Command::Host(HostCommand::MakeHost { to: self.to("make_host")? })),
             "joined" | "resumed" | "taken" | "peer_joined" | "peer_away" | "peer_back" | "peer_left" | "host"
-            | "room" | "waiting" | "knock" | "knock_gone" | "error" | "goaway" => {
+            | "room" | "waiting" | "knock" | "knock_gone" | "notice" | "error" | "goaway" => {
                 Err(Refusal::new(ErrorCode::UnknownType, format!("only the relay sends {kind:?}")))
             }
             _ => Err(Refusal::new(ErrorCode::UnknownType, format!("no message has the type {}", shortened(&kind)))),
@@ -114,6 +116,20 @@ impl<'a> Envelope<'a> {
     fn kick(&self) -> Result<Command<'a>, Refusal> {
         let message = self.short_string("message", KICK_MESSAGE_BYTES)?;
         Ok(Command::Host(HostCommand::Kick { to: self.to("kick")?, message }))
+    }
+
+    /// What it says of the call is one of the words that are counted, and everything else "other".
+    fn report(&self, bytes: usize) -> Result<Command<'a>, Refusal> {
+        if bytes > REPORT_BYTES {
+            return Err(bad_message(format!("\"report\" has at most {REPORT_BYTES} bytes")));
+        }
+        // Whom the call was with is not counted.
+        self.string("to")?;
+        let Some(state) = self.string("state")? else {
+            return Err(bad_message("\"report\" needs the field \"state\", \"connected\" or \"failed\""));
+        };
+        let [local, remote, protocol] = [self.optional("local")?, self.optional("remote")?, self.optional("protocol")?];
+        Ok(Command::Report(CallReport::new(&state, local.as_deref(), remote.as_deref(), protocol.as_deref())))
     }
 
     fn lock(&self) -> Result<Command<'a>, Refusal> {

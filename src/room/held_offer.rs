@@ -73,6 +73,11 @@ impl HeldOffer {
         held.take_if(|held| held.from == *id);
     }
 
+    /// Whose it is.
+    pub(super) fn from(&self) -> &PeerId {
+        &self.from
+    }
+
     /// The bytes of the frames.
     pub(super) fn bytes(&self) -> usize {
         self.frames.len()

@@ -30,6 +30,7 @@ mod password;
 mod rank;
 mod refusal;
 mod role;
+mod setup;
 mod state;
 mod wrong_passwords;
 

@@ -63,6 +63,8 @@ impl Membership {
             let receiver = state.members.iter().find(|member| member.id.as_str() == to && member.id != *from);
             let receiver = receiver.ok_or_else(|| not_found(to, from))?;
             relayed.push(receiver, &self.sender, &frame, waker, deferred);
+            let to = receiver.serial;
+            state.note_setup(signal.kind, self.serial, Some(to), self.setup_times());
         } else {
             let alone = state.members.len() == 1;
             let held = HeldOffer::hold(&mut state.held, signal, (from, &self.sender), &frame, alone);
@@ -72,6 +74,9 @@ impl Membership {
             }
             if relayed.receivers == 0 && !held {
                 return Err(Refusal::new(ErrorCode::PeerNotFound, "nobody else is in the room"));
+            }
+            if !alone {
+                state.note_setup(signal.kind, self.serial, None, self.setup_times());
             }
         }
         drop(state);

@@ -174,6 +174,7 @@ impl Locked<'_> {
         self.announce_suspended(None);
         let (member, ice_servers, resume) = pending.into_member(serial);
         self.state.push(member);
+        self.state.note_setup_with(serial);
         let (state, post) = (&*self.state, &mut self.post);
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), state.host()) else { return };
         let peers: Vec<Peer<'_>> = others.iter().map(Member::as_peer).collect();

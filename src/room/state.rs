@@ -1,9 +1,12 @@
 //! What a room keeps: its members, its door, and the offer that is held for the first peer that joins.
 
 use super::door::{Door, Knocker};
+use super::event::SignalKind;
 use super::held_offer::HeldOffer;
 use super::member::Member;
 use super::names::PeerId;
+use super::setup::Setups;
+use crate::metrics::SetupTimes;
 
 /// The state of a room.
 #[derive(Debug, Default)]
@@ -13,6 +16,8 @@ pub(super) struct State {
     /// Who may enter; everybody without it.
     pub(super) door: Option<Box<Door>>,
     pub(super) held: Option<HeldOffer>,
+    /// The calls that are being set up.
+    pub(super) setups: Setups,
     /// How many clients have entered or knocked so far.
     entered: u64,
     /// Whether a member was removed, as by a kick: its session may not know it yet.
@@ -72,6 +77,22 @@ impl State {
             self.members.reserve_exact(self.members.len().max(1));
         }
         self.members.push(member);
+    }
+
+    /// The member `from` sends a signal of this kind to the member `to`, or to all others.
+    pub(super) fn note_setup(&mut self, kind: SignalKind, from: u64, to: Option<u64>, times: &SetupTimes) {
+        self.setups.note(kind, from, to, self.members.len(), times);
+    }
+
+    /// The member `serial` has come: it waits for a call with those who are there, or has the offer that was held.
+    pub(super) fn note_setup_with(&mut self, serial: u64) {
+        let members = self.members.len();
+        let offerer = self.held.as_ref().and_then(|held| self.members.iter().find(|member| member.id == *held.from()));
+        match (members, offerer) {
+            (0 | 1, _) => {}
+            (2, Some(offerer)) => self.setups.hand_over(offerer.serial, serial, members),
+            _ => self.setups.enter(serial, members),
+        }
     }
 
     /// Forgets the offer of one who leaves.

@@ -14,6 +14,7 @@ use super::names::{PeerId, RoomName};
 use super::room::{Room, RoomSettings};
 use super::wrong_passwords::WrongPasswords;
 use crate::ice::{ClientsServers, IceServers};
+use crate::metrics::SetupTimes;
 use crate::outbox::Sender;
 
 /// The rooms by name. Each has at least one member.
@@ -23,6 +24,8 @@ pub(crate) struct Rooms {
     settings: RoomSettings,
     /// The wrong passwords of all rooms.
     pub(super) wrong_passwords: WrongPasswords,
+    /// How long calls took to be set up.
+    pub(super) setup_times: SetupTimes,
 }
 
 /// How many there are of each.
@@ -51,7 +54,12 @@ pub(crate) struct Membership {
 impl Rooms {
     /// An empty table.
     pub(crate) fn new(settings: RoomSettings) -> Self {
-        Self { table: DashMap::new(), settings, wrong_passwords: WrongPasswords::default() }
+        Self {
+            table: DashMap::new(),
+            settings,
+            wrong_passwords: WrongPasswords::default(),
+            setup_times: SetupTimes::default(),
+        }
     }
 
     /// How many rooms there are.
@@ -59,12 +67,19 @@ impl Rooms {
         self.table.len()
     }
 
-    /// How many rooms, members and knocks there are.
+    /// How long calls took to be set up, so far.
+    #[cfg(feature = "admin")]
+    pub(crate) fn setup_times(&self) -> &SetupTimes {
+        &self.setup_times
+    }
+
+    /// How many rooms, members and knocks there are. What takes too long in them is counted on the way.
     #[cfg(feature = "admin")]
     pub(crate) fn count(&self) -> RoomCount {
         let mut count = RoomCount::default();
         for room in &self.table {
-            let state = room.state();
+            let mut state = room.state();
+            state.setups.sweep(&self.setup_times);
             count.rooms += usize::from(!state.members.is_empty());
             count.peers += state.members.len();
             count.knocks += state.knockers().len();
@@ -132,6 +147,10 @@ impl Membership {
         self.ice_servers.for_client(self.id.as_str())
     }
 
+    pub(super) fn setup_times(&self) -> &SetupTimes {
+        &self.rooms.setup_times
+    }
+
     /// Leaves the room, and tells the others why.
     pub(crate) fn leave(mut self, reason: LeaveReason, deferred: &mut Deferred) {
         self.end(reason, deferred);
@@ -139,7 +158,10 @@ impl Membership {
 
     fn end(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
         self.has_left = true;
-        if self.room.lock(deferred).leave(self.serial, reason) {
+        let mut room = self.room.lock(deferred);
+        room.state.setups.forget(self.serial, &self.rooms.setup_times);
+        if room.leave(self.serial, reason) {
+            drop(room);
             self.rooms.remove(&self.room);
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{secret_file, text};
+use crate::harness::{secret_file, soon, text};
 use crate::support::{Browser, Relay, Window};
 
 const STUN: [&str; 2] = ["--stun", "stun:127.0.0.1:3478"];
@@ -77,5 +77,30 @@ async fn a_call_obeys_the_policy_of_the_relay_that_came_back() {
     relay.come_back_with(&[&STUN[..], &["--candidate-policy", "lan"]].concat()).await;
     page.shows("[ana, bob].every((call) => call.state === 'joined' && used(call).iceServers.length === 0)").await;
     page.shows("ana.members[0].isConnected && bob.members[0].isConnected").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn the_operator_of_a_relay_sees_that_calls_come_about_and_by_which_candidates() {
+    let relay = Relay::start_with(&["--admin-listen", "127.0.0.1:0"]).await;
+    let browser = Browser::start().await;
+    let (page, _) = met(&browser, &relay).await;
+    page.shows("ana.members[0].isConnected && bob.members[0].isConnected").await;
+    let reported = async {
+        loop {
+            let metrics = relay.metrics().await;
+            let reports = metrics.lines().filter(|line| line.contains("call_reports_total{state=\"connected\""));
+            let count =
+                reports.filter(|line| line.contains("protocol=\"udp\"")).filter_map(|line| line.rsplit_once(' '));
+            if count.map(|(_, count)| count.parse::<u32>().unwrap()).sum::<u32>() == 2 {
+                break metrics;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let metrics = soon("two reports", reported).await;
+    for counted in ["join_to_offer_seconds_count 1", "offer_to_answer_seconds_count 1", "offers_unanswered_total 0"] {
+        assert!(metrics.contains(&format!("signaling_relay_{counted}")), "{counted}: {metrics}");
+    }
     browser.end().await;
 }

@@ -145,6 +145,60 @@ async fn a_call_is_counted_exactly() {
 }
 
 #[tokio::test]
+async fn the_set_up_of_a_call_is_timed_and_what_its_clients_report_is_counted() {
+    let relay = Relay::start(&[]).await;
+    let (mut ana, mut bob) = (relay.client().await, relay.client().await);
+    ana.say(json!({"type": "report", "state": "connected"})).await;
+    ana.expect_error("not_joined").await;
+    ana.join("r").await;
+    bob.join("r").await;
+    ana.expect("peer_joined").await;
+    bob.say(json!({"type": "offer", "sdp": "v=0", "to": ana.id})).await;
+    ana.expect("offer").await;
+    bob.say(json!({"type": "offer_ice", "iceCandidate": null, "to": ana.id})).await;
+    ana.expect("offer_ice").await;
+    ana.say(json!({"type": "answer", "sdp": "v=0", "to": bob.id})).await;
+    bob.expect("answer").await;
+    for _ in 0..2 {
+        ana.say(json!({"type": "answer_ice", "iceCandidate": null, "to": bob.id})).await;
+        bob.expect("answer_ice").await;
+    }
+    for report in [
+        json!({"type": "report", "state": "connected", "to": bob.id, "local": "host", "remote": "relay", "protocol": "udp"}),
+        json!({"type": "report", "state": "failed", "local": null, "to": "nobody", "secret": "x"}),
+        json!({"type": "report", "state": "\"} 1\n# ", "local": "192.0.2.7", "remote": "", "protocol": "quic"}),
+    ] {
+        ana.say(report).await;
+    }
+    for wrong in [
+        json!({"type": "report"}),
+        json!({"type": "report", "state": 1}),
+        json!({"type": "report", "state": "failed", "to": null}),
+        json!({"type": "report", "state": "failed", "local": 7}),
+        json!({"type": "report", "state": "failed", "local": "x".repeat(1024)}),
+    ] {
+        ana.say(wrong).await;
+        ana.expect_error("bad_message").await;
+    }
+    let now = relay.samples().await;
+    for (name, value) in [
+        ("join_to_offer_seconds_count", 1.0),
+        ("offer_to_answer_seconds_count", 1.0),
+        ("answer_to_candidate_seconds_count", 1.0),
+        ("offers_unanswered_total", 0.0),
+        (r#"messages_total{type="report"}"#, 4.0),
+        (r#"call_reports_total{state="connected",local="host",remote="relay",protocol="udp"}"#, 1.0),
+        (r#"call_reports_total{state="failed",local="none",remote="none",protocol="none"}"#, 1.0),
+        (r#"call_reports_total{state="other",local="other",remote="other",protocol="other"}"#, 1.0),
+    ] {
+        assert_eq!(now.get(name), Some(&value), "{name}: {now:#?}");
+    }
+    // Nobody else heard of it.
+    ana.say(json!({"type": "message", "data": 1})).await;
+    bob.expect("message").await;
+}
+
+#[tokio::test]
 async fn refusals_are_counted_by_their_limits() {
     let relay = Relay::start(&["--address-joins", "1", "--max-connections", "3"]).await;
     let mut client = relay.client().await;

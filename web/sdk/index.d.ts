@@ -49,7 +49,8 @@ export interface Joined {
 	previousId: string | null;
 }
 
-export type SignalType = "offer" | "answer" | "offer_ice" | "answer_ice" | "message";
+/** `report` is for the relay alone, which counts how calls end up. */
+export type SignalType = "offer" | "answer" | "offer_ice" | "answer_ice" | "message" | "report";
 
 /** Events of a SignalingChannel: the relay's messages with their fields, and `state`, `resumed` and `refused`. */
 export interface SignalingEvents {

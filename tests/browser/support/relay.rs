@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::nat::in_network;
 use super::{artifact, bound_to_us, test_name};
-use crate::harness::Process;
 use crate::harness::process::{BINARY, without_settings};
+use crate::harness::{Process, connect, get};
 
 /// A relay on a free port. It ends with its owner; what it logged is shown when the test fails.
 pub struct Relay {
@@ -76,6 +76,14 @@ impl Relay {
     pub async fn come_back_with(&mut self, flags: &[&str]) {
         self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         self.come_back().await;
+    }
+
+    /// What its `/metrics` say; it was started with `--admin-listen`.
+    pub async fn metrics(&self) -> String {
+        let screen = &self.process.as_ref().expect("a relay that runs").screen;
+        let address = screen.iter().find_map(|line| line.strip_prefix("It tells operators how it is at http://"));
+        let address = address.expect("--admin-listen").trim_end_matches('/').parse().unwrap();
+        get(connect(address).await, "localhost", "/metrics").await
     }
 
     /// What it has logged.
