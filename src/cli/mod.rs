@@ -8,6 +8,7 @@ pub mod flags;
 #[cfg(feature = "auth")]
 pub mod invite;
 pub mod log;
+pub mod service_manager;
 pub mod signals;
 #[cfg(feature = "auth")]
 mod time;

@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::time::Instant;
 
+use super::service_manager::{Notification, keep_watch, notify};
 use crate::drain::Shutdown;
 use crate::limits;
 use crate::server::Server;
@@ -26,14 +27,22 @@ pub async fn serve(server: Server, mut signals: Signals) -> anyhow::Result<()> {
     let (end, ended) = tokio::sync::oneshot::channel();
     let serving = server.serve(async { ended.await.unwrap_or(Shutdown::ForGood) });
     let end = |shutdown| {
+        notify(Notification::Stopping);
         // The receiver exists as long as the server serves.
         let _ = end.send(shutdown);
     };
+    let reload = || {
+        notify(Notification::Reloading);
+        reloader.reload();
+        notify(Notification::Ready);
+    };
+    notify(Notification::Ready);
     tokio::select! {
         () = serving => Ok(()),
-        () = obey(async || signals.next().await, end, || reloader.reload()) => {
+        () = obey(async || signals.next().await, end, reload) => {
             anyhow::bail!("a second signal ended the relay before its connections had ended")
         }
+        never = keep_watch() => never,
     }
 }
 

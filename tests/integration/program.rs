@@ -444,3 +444,35 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
         assert!(relay.get("/healthz").ends_with("ok\n"));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_is_told_that_the_relay_is_ready_lives_reloads_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // What it is told, without the signs of life.
+    let told = |but: &str| loop {
+        let mut bytes = [0; 512];
+        let count = socket.recv(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes[..count]).trim_end().to_owned();
+        if text != but {
+            return text;
+        }
+    };
+    let mut command = program(&["--listen", "127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let url = first_url(&mut child);
+    let program = Program { child, url, log: None };
+    assert_eq!(told("WATCHDOG=1"), "READY=1");
+    assert_eq!(told(""), "WATCHDOG=1");
+    assert_eq!(told(""), "WATCHDOG=1");
+    program.signal("-HUP");
+    let reloading = told("WATCHDOG=1");
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(told("WATCHDOG=1"), "READY=1");
+    program.signal("-TERM");
+    assert_eq!(told("WATCHDOG=1"), "STOPPING=1");
+}
