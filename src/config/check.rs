@@ -20,40 +20,47 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the first wrong setting, and says what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.listen.is_empty() {
-            return Err(ConfigError::NoListenAddress);
-        }
-        check_addresses("--listen", &self.listen)?;
-        if self.unix_mode > limits::UNIX_MODE_MAX {
-            return Err(ConfigError::UnixMode(self.unix_mode));
-        }
-        self.check_paths()?;
-        #[cfg(feature = "tls")]
-        self.check_tls()?;
-        #[cfg(feature = "auth")]
-        self.check_auth()?;
-        #[cfg(feature = "admin")]
-        self.check_admin()?;
-        let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
-        check_range("--room-capacity", self.room_capacity, capacities)?;
-        let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
-        check_range("--max-message-bytes", self.max_message_bytes, sizes)?;
-        for (flag, mebibytes) in [("--memory", self.memory), ("--address-memory", Some(self.address_memory))] {
-            check_range(flag, mebibytes.unwrap_or_default() as usize, 0..=limits::MEMORY_MIB_MAX as usize)?;
-        }
-        if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
-            return Err(ConfigError::NullWithHeaders);
-        }
-        if let Some(server) = self.ice_servers.stun_with_credentials() {
-            return Err(ConfigError::StunCredentials { server });
-        }
-        if self.hold_ms > limits::HOLD_MS_MAX {
-            return Err(ConfigError::Hold(self.hold_ms));
-        }
-        Ok(())
+        self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 
-    fn check_paths(&self) -> Result<(), ConfigError> {
+    /// All that is wrong with the settings, as far as it can be known without the files that they name.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
+        if self.listen.is_empty() {
+            problems.push(ConfigError::NoListenAddress);
+        }
+        problems.extend(check_addresses("--listen", &self.listen).err());
+        if self.unix_mode > limits::UNIX_MODE_MAX {
+            problems.push(ConfigError::UnixMode(self.unix_mode));
+        }
+        problems.extend(self.empty_paths());
+        #[cfg(feature = "tls")]
+        problems.extend(self.tls_problems());
+        #[cfg(feature = "auth")]
+        problems.extend(self.auth_problems());
+        #[cfg(feature = "admin")]
+        problems.extend(self.check_admin().err());
+        let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
+        problems.extend(check_range("--room-capacity", self.room_capacity, capacities).err());
+        let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
+        problems.extend(check_range("--max-message-bytes", self.max_message_bytes, sizes).err());
+        for (flag, mebibytes) in [("--memory", self.memory), ("--address-memory", Some(self.address_memory))] {
+            let mebibytes = mebibytes.unwrap_or_default() as usize;
+            problems.extend(check_range(flag, mebibytes, 0..=limits::MEMORY_MIB_MAX as usize).err());
+        }
+        if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
+            problems.push(ConfigError::NullWithHeaders);
+        }
+        if let Some(server) = self.ice_servers.stun_with_credentials() {
+            problems.push(ConfigError::StunCredentials { server });
+        }
+        if self.hold_ms > limits::HOLD_MS_MAX {
+            problems.push(ConfigError::Hold(self.hold_ms));
+        }
+        problems
+    }
+
+    fn empty_paths(&self) -> Vec<ConfigError> {
         let paths: &[(&'static str, Option<&Path>)] = &[
             #[cfg(feature = "tls")]
             ("--cert", self.cert.as_deref()),
@@ -69,39 +76,52 @@ impl Config {
             ("--admin-token-file", self.admin_token_file.as_deref()),
             ("--ice-servers", self.ice_servers_file.as_deref()),
         ];
-        match paths.iter().find(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
-            Some((flag, _)) => Err(ConfigError::EmptyPath { flag }),
-            None => Ok(()),
-        }
+        let is_empty = |path: Option<&Path>| path.is_some_and(|path| path.as_os_str().is_empty());
+        paths.iter().filter(|(_, path)| is_empty(*path)).map(|(flag, _)| ConfigError::EmptyPath { flag }).collect()
     }
 
     #[cfg(feature = "tls")]
-    fn check_tls(&self) -> Result<(), ConfigError> {
-        check_addresses("--redirect-from", &self.redirect_from)?;
-        let has_tls = self.certificate_files()?.is_some();
+    fn tls_problems(&self) -> Vec<ConfigError> {
+        let mut problems: Vec<ConfigError> =
+            check_addresses("--redirect-from", &self.redirect_from).err().into_iter().collect();
+        let has_tls = match self.certificate_files() {
+            Ok(files) => files.is_some(),
+            Err(error) => {
+                problems.push(error);
+                // There is to be TLS.
+                true
+            }
+        };
         #[cfg(feature = "lan")]
         let has_tls = has_tls || self.lan;
-        if self.redirect_from.is_empty() || has_tls { Ok(()) } else { Err(ConfigError::NowhereToRedirect) }
+        if !self.redirect_from.is_empty() && !has_tls {
+            problems.push(ConfigError::NowhereToRedirect);
+        }
+        problems
     }
 
     #[cfg(feature = "auth")]
-    fn check_auth(&self) -> Result<(), ConfigError> {
+    fn auth_problems(&self) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
         for (flag, files) in [
             ("--token-secret-file", &self.token_secret_file),
             ("--token-key-file", &self.token_key_file),
             ("--turn-secret-file", &self.turn_secret_file),
         ] {
             if files.iter().any(|file| file.as_os_str().is_empty()) {
-                return Err(ConfigError::EmptyPath { flag });
+                problems.push(ConfigError::EmptyPath { flag });
             }
         }
-        self.check_turn()?;
-        self.check_tokens()?;
+        problems.extend(self.check_turn().err());
+        if !(limits::TURN_TTL_MIN..=limits::TURN_TTL_MAX).contains(&self.turn_ttl) {
+            problems.push(ConfigError::TurnTtl(self.turn_ttl));
+        }
+        problems.extend(self.token_problems());
         let is_https = self.auth_url.as_ref().is_some_and(AuthUrl::is_https);
         if self.auth_ca.is_some() && !is_https && !self.token_jwks.iter().any(JwksSource::is_https) {
-            return Err(ConfigError::NoHttps);
+            problems.push(ConfigError::NoHttps);
         }
-        Ok(())
+        problems
     }
 
     #[cfg(feature = "admin")]
@@ -121,15 +141,10 @@ impl Config {
     #[cfg(feature = "auth")]
     fn check_turn(&self) -> Result<(), ConfigError> {
         match (self.turn.is_empty(), self.turn_secret_file.is_empty()) {
-            (false, true) => return Err(ConfigError::TurnWithoutSecret),
-            (true, false) => return Err(ConfigError::SecretWithoutTurn),
-            (true, true) if self.turn_ttl != limits::TURN_TTL => return Err(ConfigError::TtlWithoutTurn),
-            _ => {}
-        }
-        if (limits::TURN_TTL_MIN..=limits::TURN_TTL_MAX).contains(&self.turn_ttl) {
-            Ok(())
-        } else {
-            Err(ConfigError::TurnTtl(self.turn_ttl))
+            (false, true) => Err(ConfigError::TurnWithoutSecret),
+            (true, false) => Err(ConfigError::SecretWithoutTurn),
+            (true, true) if self.turn_ttl != limits::TURN_TTL => Err(ConfigError::TtlWithoutTurn),
+            _ => Ok(()),
         }
     }
 
@@ -140,7 +155,8 @@ impl Config {
     }
 
     #[cfg(feature = "auth")]
-    fn check_tokens(&self) -> Result<(), ConfigError> {
+    fn token_problems(&self) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
         let room_claim = [self.token_room_claim.clone()];
         for (flag, texts, is_default) in [
             ("--token-audience", &self.token_audience[..], self.token_audience.is_empty()),
@@ -148,20 +164,20 @@ impl Config {
             ("--token-room-claim", &room_claim, self.token_room_claim == limits::TOKEN_ROOM_CLAIM),
         ] {
             if texts.iter().any(String::is_empty) {
-                return Err(ConfigError::EmptyText { flag });
-            }
-            if !is_default && !self.needs_tokens() {
-                return Err(ConfigError::NoTokens { flag });
+                problems.push(ConfigError::EmptyText { flag });
+            } else if !is_default && !self.needs_tokens() {
+                problems.push(ConfigError::NoTokens { flag });
             }
         }
         if self.resume_after_exp != limits::RESUME_AFTER_EXP_SECONDS && !self.needs_tokens() {
-            return Err(ConfigError::NoTokens { flag: "--resume-after-exp" });
+            problems.push(ConfigError::NoTokens { flag: "--resume-after-exp" });
         }
-        match self.token_any_room {
-            true if !self.needs_tokens() => Err(ConfigError::NoTokens { flag: "--token-any-room" }),
-            true if self.token_audience.is_empty() => Err(ConfigError::AnyRoomForAnybody),
-            _ => Ok(()),
+        if self.token_any_room && !self.needs_tokens() {
+            problems.push(ConfigError::NoTokens { flag: "--token-any-room" });
+        } else if self.token_any_room && self.token_audience.is_empty() {
+            problems.push(ConfigError::AnyRoomForAnybody);
         }
+        problems
     }
 
     /// The files of the certificate, if they are set.
