@@ -34,10 +34,10 @@ pub enum ConfigError {
         flag: &'static str,
     },
     /// There is a certificate without a key.
-    #[error("--cert {} needs its private key: give --key as well", .0.display())]
+    #[error("--cert needs its private key: give --key as well")]
     NoKey(PathBuf),
     /// There is a key without a certificate.
-    #[error("--key {} needs its certificate: give --cert as well", .0.display())]
+    #[error("--key needs its certificate: give --cert as well")]
     NoCertificate(PathBuf),
     /// There is no TLS to redirect to.
     #[error("--redirect-from needs TLS to redirect to: give --lan, or --cert and --key, as well")]

@@ -150,7 +150,7 @@ fn parse_tuple(text: &str) -> Result<TupleOrigin, OriginError> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OriginError {
     /// The text is not an origin as browsers write it.
-    #[error("{0:?} is not an origin such as https://example.org, http://192.168.1.5:8080 or tauri://localhost")]
+    #[error("it is not an origin such as https://example.org, http://192.168.1.5:8080 or tauri://localhost")]
     Malformed(String),
     /// `null` was given for `--allow-frame`.
     #[error(

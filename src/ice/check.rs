@@ -31,9 +31,17 @@ impl FromStr for IceServers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = r#"it is not a JSON array such as [{"urls":"stun:stun.example:3478"}]"#;
-        // Without the text, which may have a credential.
-        let list = serde_json::from_str(text).map_err(|error| format!("{wrong}: {error}"))?;
-        Self::checked(list)
+        // No error repeats a part of the text, which may be a credential: serde_json's do when a value is of another type than
+        // it expects, and none is when it expects no type.
+        let list = match serde_json::from_str(text).map_err(|error| format!("{wrong}: {error}"))? {
+            Value::Array(list) => list,
+            _ => return Err(wrong.to_owned()),
+        };
+        let server = |(index, value)| match value {
+            Value::Object(server) => Ok(server),
+            _ => Err(format!("server {} of the list is not an object such as {{\"urls\":\"stun:h\"}}", index + 1)),
+        };
+        Self::checked(list.into_iter().enumerate().map(server).collect::<Result<_, _>>()?)
     }
 }
 
@@ -45,10 +53,11 @@ fn check_server(server: &Map<String, Value>) -> Result<(), String> {
         Some(url) => std::slice::from_ref(url),
     };
     let mut needs_credential = false;
-    for url in urls {
+    for (index, url) in urls.iter().enumerate() {
         let Value::String(url) = url else { return Err("\"urls\" must be a text or a list of texts".into()) };
-        needs_credential |=
-            url::check(url).map_err(|why| format!("{url:?} is no URL of a STUN or TURN server: {why}"))?;
+        // Not the URL itself: somebody may have put a password before its host.
+        let wrong = |why| format!("URL {} of it is none of a STUN or TURN server: {why}", index + 1);
+        needs_credential |= url::check(url).map_err(wrong)?;
     }
     if needs_credential { check_credential(server) } else { Ok(()) }
 }
@@ -173,7 +182,7 @@ mod tests {
         }
         for url in REFUSED {
             let error = check(&server(url)).expect_err(url);
-            assert!(error.starts_with("server 1 of the list: ") && error.contains(&format!("{url:?}")), "{error}");
+            assert!(error.starts_with("server 1 of the list: URL 1 of it is none of a STUN or TURN server"), "{error}");
             check(&serde_json::json!([{"urls": ["stun:h", url]}])).expect_err(url);
         }
         // What Chromium takes, and the standards do not.
@@ -237,6 +246,10 @@ mod tests {
         let error = check(&list).unwrap_err();
         assert!(error.contains("server 2") && error.contains("1 to 65535") && !error.contains("hunter2"), "{error}");
         assert!(check(&serde_json::json!([{"urls": "turn:h"}])).unwrap_err().contains("\"username\""));
+        for text in [r#"["hunter2"]"#, r#""hunter2""#, r#"[{"urls":"turn:u:hunter2@h"}]"#, r#"[{"urls":"hunter2""#] {
+            let error = text.parse::<IceServers>().unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -33,8 +33,8 @@ async fn an_error_about_a_variable_names_it_and_not_the_flag() {
     for (flag, value, named) in [
         ("ROOM_CAPACITY", "0", "SIGNALING_RELAY_ROOM_CAPACITY"),
         ("LAN", "maybe", "SIGNALING_RELAY_LAN"),
-        ("HOLD_MS", "99999999999", "SIGNALING_RELAY_HOLD_MS is 99999999999"),
-        ("CERT", "c.pem", "SIGNALING_RELAY_CERT c.pem needs its private key"),
+        ("HOLD_MS", "99999999999", "SIGNALING_RELAY_HOLD_MS': it is not a number from 0 to 3600000"),
+        ("CERT", "c.pem", "SIGNALING_RELAY_CERT needs its private key"),
         ("WEB", "/nowhere", "/nowhere"),
         ("LISTEN", "256.0.0.1:x", "SIGNALING_RELAY_LISTEN"),
     ] {

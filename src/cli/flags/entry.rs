@@ -9,6 +9,8 @@ use clap::{ArgAction, builder::BoolishValueParser};
 use hyper::header::HeaderName;
 
 #[cfg(feature = "auth")]
+use super::number;
+#[cfg(feature = "auth")]
 use crate::auth::jwks::JwksSource;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
@@ -85,7 +87,8 @@ pub(super) struct EntryFlags {
         long,
         value_name = "SECONDS",
         env = "SIGNALING_RELAY_RESUME_AFTER_EXP",
-        default_value_t = limits::RESUME_AFTER_EXP_SECONDS
+        default_value_t = limits::RESUME_AFTER_EXP_SECONDS,
+        value_parser = number(0, u64::MAX)
     )]
     resume_after_exp: u64,
 

@@ -113,8 +113,9 @@ impl ListenFlags {
     }
 }
 
-/// Parses a mode. [`Config::check`] checks its range.
+/// Parses a mode.
 #[cfg(unix)]
-fn octal(text: &str) -> Result<u32, &'static str> {
-    u32::from_str_radix(text, 8).map_err(|_| "it is not a mode in octal, such as 660")
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= limits::UNIX_MODE_MAX);
+    mode.ok_or_else(|| format!("it is not a mode in octal, 0 to {:o}, such as 660", limits::UNIX_MODE_MAX))
 }

@@ -9,6 +9,9 @@ mod operators;
 mod pages;
 mod usage;
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use clap::Args;
 
 use super::log::LogFormat;
@@ -52,5 +55,17 @@ impl From<Flags> for Config {
         #[cfg(feature = "admin")]
         flags.operators.set(&mut config);
         config
+    }
+}
+
+/// Parses a number from `low` to `high`.
+fn number<T>(low: T, high: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (low..=high).contains(number));
+        // Without the text: an error about a value of a file does not repeat it.
+        number.ok_or_else(|| format!("it is not a number from {low} to {high}"))
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::number;
 use crate::config::Config;
 use crate::limits;
 
@@ -36,13 +37,25 @@ pub(super) struct UsageFlags {
     /// Let one connection send this many messages a second; 0 means no limit.
     ///
     /// It may first send a burst of 20 times as many. A broadcast counts once for each receiver.
-    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_MESSAGE_RATE", default_value_t = limits::MESSAGE_RATE)]
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        env = "SIGNALING_RELAY_MESSAGE_RATE",
+        default_value_t = limits::MESSAGE_RATE,
+        value_parser = number(0, u32::MAX)
+    )]
     message_rate: u32,
 
     /// Let one connection send this many bytes a second; 0 means no limit.
     ///
     /// It may first send a burst of 16 times as many.
-    #[arg(long, value_name = "PER_SECOND", env = "SIGNALING_RELAY_BYTE_RATE", default_value_t = limits::BYTE_RATE)]
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        env = "SIGNALING_RELAY_BYTE_RATE",
+        default_value_t = limits::BYTE_RATE,
+        value_parser = number(0, u32::MAX)
+    )]
     byte_rate: u32,
 
     /// Let one address have this many connections open at a time; 0 means no limit.
@@ -54,7 +67,8 @@ pub(super) struct UsageFlags {
         long,
         value_name = "CONNECTIONS",
         env = "SIGNALING_RELAY_ADDRESS_CONNECTIONS",
-        default_value_t = limits::ADDRESS_CONNECTIONS
+        default_value_t = limits::ADDRESS_CONNECTIONS,
+        value_parser = number(0, u32::MAX)
     )]
     address_connections: u32,
 
@@ -65,7 +79,8 @@ pub(super) struct UsageFlags {
         long,
         value_name = "PER_SECOND",
         env = "SIGNALING_RELAY_ADDRESS_UPGRADES",
-        default_value_t = limits::ADDRESS_UPGRADES
+        default_value_t = limits::ADDRESS_UPGRADES,
+        value_parser = number(0, u32::MAX)
     )]
     address_upgrades: u32,
 
@@ -76,7 +91,8 @@ pub(super) struct UsageFlags {
         long,
         value_name = "PER_SECOND",
         env = "SIGNALING_RELAY_ADDRESS_JOINS",
-        default_value_t = limits::ADDRESS_JOINS
+        default_value_t = limits::ADDRESS_JOINS,
+        value_parser = number(0, u32::MAX)
     )]
     address_joins: u32,
 
@@ -88,7 +104,8 @@ pub(super) struct UsageFlags {
         long,
         value_name = "PER_SECOND",
         env = "SIGNALING_RELAY_ADDRESS_BYTES",
-        default_value_t = limits::ADDRESS_BYTES
+        default_value_t = limits::ADDRESS_BYTES,
+        value_parser = number(0, u32::MAX)
     )]
     address_bytes: u32,
 
@@ -96,14 +113,19 @@ pub(super) struct UsageFlags {
     ///
     /// Without it, the limit is 95 % of the file descriptors that the process may open (ulimit -Hn; Windows has no such
     /// limit). When it is reached, only /healthz is still answered.
-    #[arg(long, value_name = "CONNECTIONS", env = "SIGNALING_RELAY_MAX_CONNECTIONS")]
+    #[arg(
+        long,
+        value_name = "CONNECTIONS",
+        env = "SIGNALING_RELAY_MAX_CONNECTIONS",
+        value_parser = number(0, usize::MAX)
+    )]
     max_connections: Option<usize>,
 
     /// Let all clients together pin this much memory, in MiB; 0 means no limit. By default it is half of what there is.
     ///
     /// That is what waits for clients that do not read, what is kept for those that may come back, and the connections
     /// themselves. What there is, is the memory of the machine, or of the relay's control group.
-    #[arg(long, value_name = "MIB", env = "SIGNALING_RELAY_MEMORY")]
+    #[arg(long, value_name = "MIB", env = "SIGNALING_RELAY_MEMORY", value_parser = number(0, limits::MEMORY_MIB_MAX))]
     memory: Option<u32>,
 
     /// Let one address pin this much memory, in MiB; 0 means no limit.
@@ -114,14 +136,21 @@ pub(super) struct UsageFlags {
         long,
         value_name = "MIB",
         env = "SIGNALING_RELAY_ADDRESS_MEMORY",
-        default_value_t = limits::ADDRESS_MEMORY_MIB
+        default_value_t = limits::ADDRESS_MEMORY_MIB,
+        value_parser = number(0, limits::MEMORY_MIB_MAX)
     )]
     address_memory: u32,
 
     /// Hold the place of a client whose connection is lost for this many milliseconds; 0 turns that off.
     ///
     /// Only for clients that ask for it, as the call page does: they come back with the same id, and nothing is lost.
-    #[arg(long, value_name = "MS", env = "SIGNALING_RELAY_HOLD_MS", default_value_t = limits::HOLD_MS)]
+    #[arg(
+        long,
+        value_name = "MS",
+        env = "SIGNALING_RELAY_HOLD_MS",
+        default_value_t = limits::HOLD_MS,
+        value_parser = number(0, limits::HOLD_MS_MAX)
+    )]
     hold_ms: u64,
 }
 
@@ -140,9 +169,4 @@ impl UsageFlags {
         config.address_memory = self.address_memory;
         config.hold_ms = self.hold_ms;
     }
-}
-
-/// Parses a number. [`Config::check`] checks its range.
-fn number(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    move |text| text.parse().map_err(|_| format!("it is not a number from {low} to {high}"))
 }
