@@ -142,7 +142,10 @@ impl RelayBuilder {
 }
 
 /// The STUN and TURN servers by the settings.
-fn open_ice_servers(config: &Config) -> Result<IceServers, BindError> {
+///
+/// # Errors
+/// When the list is wrong, or a file cannot be used.
+pub(crate) fn open_ice_servers(config: &Config) -> Result<IceServers, BindError> {
     let settings = IceSettings {
         stun: &config.stun,
         list: &config.ice_servers,

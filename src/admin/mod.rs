@@ -203,7 +203,11 @@ impl Endpoint {
     }
 }
 
-fn read_token(file: &Path) -> anyhow::Result<Secret> {
+/// The token in the file of `--admin-token-file`.
+///
+/// # Errors
+/// When the file cannot be used, or others can read it.
+pub(crate) fn read_token(file: &Path) -> anyhow::Result<Secret> {
     let read = || {
         let token = read::secret(file)?;
         ensure!(!token.is_empty(), "{} has no token", file.display());

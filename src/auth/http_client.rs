@@ -33,11 +33,8 @@ impl Client {
     /// # Errors
     /// When the authorities cannot be used.
     pub(super) fn new(is_https: bool, authorities: Option<&Path>, at_once: usize) -> anyhow::Result<Self> {
-        let roots = match authorities {
-            Some(file) => read_authorities(file).context("--auth-ca")?,
-            None if is_https => system_authorities()?,
-            None => RootCertStore::empty(),
-        };
+        let is_needed = is_https || authorities.is_some();
+        let roots = if is_needed { trusted_roots(authorities)? } else { RootCertStore::empty() };
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_root_certificates(roots)
@@ -59,6 +56,17 @@ impl Client {
         ensure!(status == StatusCode::OK, "it answered with the status {status}, and must with 200");
         let body = Limited::new(response.into_body(), most).collect().await;
         Ok(body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?.to_bytes())
+    }
+}
+
+/// The certificate authorities in the file `authorities`, or those of the system without one.
+///
+/// # Errors
+/// When they cannot be used.
+pub(super) fn trusted_roots(authorities: Option<&Path>) -> anyhow::Result<RootCertStore> {
+    match authorities {
+        Some(file) => read_authorities(file).context("--auth-ca"),
+        None => system_authorities(),
     }
 }
 

@@ -138,7 +138,7 @@ impl Jwks {
             reading: Mutex::default(),
         });
         match source {
-            JwksSource::File(path) => jwks.learn_file(path).context("--token-jwks")?,
+            JwksSource::File(path) => jwks.learn_file(path)?,
             // Without a runtime, the first join asks.
             JwksSource::Url(_) => jwks.refresh_soon(),
         }
@@ -191,7 +191,8 @@ impl Jwks {
 
     fn learn_file(&self, path: &Path) -> anyhow::Result<()> {
         let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        self.learn(&read_file(path).with_context(|| format!("cannot read {}", path.display()))?)
+        self.take_over(read_key_set(path)?);
+        Ok(())
     }
 
     /// Reads the set as soon as that may be done again, if there is a runtime.
@@ -231,17 +232,16 @@ impl Jwks {
                     .header(ACCEPT, "application/jwk-set+json, application/json")
                     .header(USER_AGENT, http_client::USER_AGENT)
                     .body(Full::default())?;
-                self.learn(&self.client.ask(get, limits::JWKS_BYTES).await?)
+                let content = self.client.ask(get, limits::JWKS_BYTES).await?;
+                self.take_over(parse(&content).with_context(|| format!("{:?}", self.source))?);
+                Ok(())
             }
         }
     }
 
-    /// Takes over the keys in `content`.
-    fn learn(&self, content: &[u8]) -> anyhow::Result<()> {
-        let keys = parse(content).with_context(|| format!("{:?}", self.source))?;
+    fn take_over(&self, keys: Vec<Key>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Outcome::Good(Instant::now());
-        Ok(())
     }
 
     /// Says in the log what has become of an attempt, if that is news.
@@ -257,6 +257,18 @@ impl Jwks {
             }
         }
     }
+}
+
+/// The keys in the file of a set.
+///
+/// # Errors
+/// When the file cannot be used.
+pub(crate) fn read_key_set(path: &Path) -> anyhow::Result<Vec<Key>> {
+    let read = || {
+        let content = read_file(path).with_context(|| format!("cannot read {}", path.display()))?;
+        parse(&content).with_context(|| path.display().to_string())
+    };
+    read().context("--token-jwks")
 }
 
 fn is_due(tried: Option<Instant>) -> bool {

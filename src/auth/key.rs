@@ -41,7 +41,7 @@ impl Key {
 ///
 /// # Errors
 /// When a file cannot be used, or others can read the secret or write the key in it.
-pub(super) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Vec<Key>> {
+pub(crate) fn read_keys(secret_files: &[PathBuf], key_files: &[PathBuf]) -> anyhow::Result<Vec<Key>> {
     let mut keys = Vec::new();
     for file in secret_files {
         let secret = read_secret(file)?;

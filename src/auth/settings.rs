@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::http_client::trusted_roots;
 use super::jwks::JwksSource;
 use super::keys::KeyRing;
 use super::token::{Rules, Tokens};
@@ -51,4 +52,12 @@ impl AuthSettings<'_> {
         let tokens = Arc::new(Tokens::new(Arc::clone(&keys), self.token_rules));
         Ok((Arc::new(TokenAuthorizer { tokens, next }), Some(keys)))
     }
+}
+
+/// Checks the certificate authorities of the webhook and the key sets: those in the file, or those of the system.
+///
+/// # Errors
+/// When they cannot be used.
+pub(crate) fn check_authorities(file: Option<&Path>) -> anyhow::Result<()> {
+    trusted_roots(file).map(drop)
 }

@@ -94,7 +94,10 @@ fn first_key(files: &[PathBuf]) -> anyhow::Result<hmac::Key> {
 }
 
 /// The secret in a file of `--turn-secret-file`, without the white space around it.
-fn read_secret(file: &Path) -> anyhow::Result<Vec<u8>> {
+///
+/// # Errors
+/// When the file cannot be used, or others can read it.
+pub(crate) fn read_secret(file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = || {
         let secret = read::secret(file)?;
         ensure!(!secret.is_empty(), "{} has no secret", file.display());

@@ -51,8 +51,7 @@ impl Authority {
     /// # Errors
     /// When the folder cannot be read or written, or its files cannot be used. The error says which file and why.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        prepare(folder)
-            .with_context(|| format!("cannot keep the local authority in {} (--lan-dir)", folder.display()))?;
+        prepare(folder).with_context(|| unfit(folder))?;
         let file = folder.join(KEY_FILE);
         let authority = Self::load(&file)?;
         let certificate = folder.join(CERTIFICATE_FILE);
@@ -67,6 +66,18 @@ impl Authority {
             write().with_context(|| format!("cannot write {}", certificate.display()))?;
         }
         Ok(authority)
+    }
+
+    /// The authority in `folder`, if there is one. Nothing is made or written.
+    ///
+    /// # Errors
+    /// When others can write the folder, or its files cannot be used.
+    pub(crate) fn existing(folder: &Path) -> anyhow::Result<Option<Self>> {
+        if folder.exists() {
+            check_own_folder(folder).with_context(|| unfit(folder))?;
+        }
+        let file = folder.join(KEY_FILE);
+        if file.exists() { Self::load(&file).map(Some) } else { Ok(None) }
     }
 
     fn load(file: &Path) -> anyhow::Result<Self> {
@@ -178,6 +189,10 @@ impl CertificateSource for LeafSource {
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         format!("{:?} {}", Machine::detect(), seconds / limits::LEAF_RENEWAL.as_secs())
     }
+}
+
+fn unfit(folder: &Path) -> String {
+    format!("cannot keep the local authority in {} (--lan-dir)", folder.display())
 }
 
 /// Makes `folder` and the authority in it, where they are missing, and checks that only this process's user can.

@@ -36,7 +36,7 @@ pub(crate) mod machine;
 pub(crate) mod reach;
 pub(crate) mod read;
 // Compiled for tests on other systems too, because it only reads texts.
-#[cfg(any(all(windows, any(feature = "lan", feature = "auth", feature = "admin")), test))]
+#[cfg(any(all(windows, any(feature = "lan", feature = "auth", feature = "admin", feature = "cli")), test))]
 #[path = "windows/sddl.rs"]
 mod sddl;
 #[cfg_attr(unix, path = "unix/mod.rs")]
