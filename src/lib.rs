@@ -62,7 +62,7 @@
 //!
 //! | feature | what it adds |
 //! | --- | --- |
-//! | `cli` | the binary: flags, banner, log, signals |
+//! | `cli` | the binary: flags, settings from a file, banner, log, signals |
 //! | `page` | the call page at `/`; without it, `/` is a sentence of plain text |
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |

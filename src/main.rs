@@ -1,4 +1,4 @@
-//! The binary: parses the flags, starts the log, serves, and exits. Or prints an invite link.
+//! The binary: parses the flags, starts the log, serves, and exits. Or checks the settings, or prints an invite link.
 
 #[cfg(feature = "auth")]
 use std::io::Write as _;
@@ -6,14 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
-use signaling_relay::cli::command_line::{self, Task};
+use signaling_relay::cli::command_line::{self, Start, Task};
 use signaling_relay::cli::descriptors;
-#[cfg(feature = "auth")]
-use signaling_relay::cli::environment::FromEnvironment;
 use signaling_relay::cli::log::Log;
 #[cfg(feature = "auth")]
 use signaling_relay::cli::log::LogFormat;
 use signaling_relay::cli::signals::{self, Signals};
+use signaling_relay::cli::sources::Sources;
 use signaling_relay::{BindError, Config, Server, limits};
 use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
@@ -24,28 +23,32 @@ use tracing::warn;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    // A mistake on the command line ends the program here, with exit code 2.
-    let task = command_line::from_command_line();
-    let format = match &task {
-        Task::Serve(.., format) => *format,
-        #[cfg(feature = "auth")]
-        Task::Invite(_) => LogFormat::Text,
+    let task = match command_line::from_command_line() {
+        Ok(task) => task,
+        Err(failure) => return failure.print(),
     };
-    let log = Log::start(format);
-    let (sources, result) = match task {
-        Task::Serve(config, sources, _) => {
-            for warning in command_line::environment_warnings() {
+    match task {
+        Task::Serve(start) => {
+            let Start { config, sources, log_format, warnings } = *start;
+            let log = Log::start(log_format);
+            for warning in warnings {
                 warn!("{warning}");
             }
-            (sources, runtime().and_then(|runtime| runtime.block_on(run(*config))))
+            end(&log, &sources, runtime().and_then(|runtime| runtime.block_on(run(config))))
         }
+        Task::Check(check) => check.run().print(),
         #[cfg(feature = "auth")]
         Task::Invite(invite) => {
+            let log = Log::start(LogFormat::Text);
             let link = invite.link();
             let printed = link.and_then(|link| writeln!(std::io::stdout(), "{link}").context("cannot print the link"));
-            (FromEnvironment::default(), printed)
+            end(&log, &Sources::default(), printed)
         }
-    };
+    }
+}
+
+/// Says why the program ends, if it ends by an error; returns its exit code.
+fn end(log: &Log, sources: &Sources, result: anyhow::Result<()>) -> ExitCode {
     if let Err(error) = &result {
         log.push_error(&sources.name_in(&format!("{error:#}")));
     }

@@ -1,86 +1,113 @@
-//! The command line and the environment: what the program is told to do.
+//! The command line, the environment and the file with settings: what the program is told to do.
 
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-#[cfg(feature = "lan")]
-use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::environment::{self, FromEnvironment};
-use super::flags::Flags;
+use super::check::{self, Check};
+use super::environment;
+use super::failure::Failure;
+use super::file::SettingsFile;
+use super::flags::{self, Flags};
 #[cfg(feature = "auth")]
 use super::invite::Invite;
 use super::log::LogFormat;
+use super::settings::{self, PROGRAM};
+use super::sources::Sources;
 use crate::config::Config;
-#[cfg(feature = "lan")]
-use crate::limits;
 
 /// What the program is told to do.
 #[derive(Debug)]
 pub enum Task {
-    /// To serve with these settings, some of which may come from the environment, and write the log in this format.
-    Serve(Box<Config>, FromEnvironment, LogFormat),
+    /// To serve.
+    Serve(Box<Start>),
+    /// To look for mistakes in the settings.
+    Check(Check),
     /// To print an invite link.
     #[cfg(feature = "auth")]
     Invite(Invite),
 }
 
-/// The task on the command line and in the environment. Exits with code 2 and a line that says what is allowed if a
-/// setting is wrong, and with code 0 if help or the version is asked for.
-pub fn from_command_line() -> Task {
-    from_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
+/// What the relay is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// The settings.
+    pub config: Config,
+    /// Where they come from.
+    pub sources: Sources,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// What is not as it should be, and does not keep the relay from starting.
+    pub warnings: Vec<String>,
 }
 
-/// The task in `arguments`, the first of which is the name of the program, and in the environment.
+/// The task on the command line, in the environment and in the file that they name.
+///
+/// # Errors
+/// [`Failure`], when a setting is wrong, or help or the version is asked for.
+pub fn from_command_line() -> Result<Task, Failure> {
+    from_arguments(std::env::args_os())
+}
+
+/// The task in `arguments`, the first of which is the name of the program, in the environment, and in the file that they
+/// name.
 ///
 /// # Errors
 /// When a setting is wrong, or help or the version is asked for.
-pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Task, clap::Error> {
+pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Task, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let mut command = environment::without_empty(Line::command());
+    if let [_, name, flags @ ..] = &arguments[..]
+        && name == check::NAME
+    {
+        // It says itself what is wrong with them, but for help.
+        let asked = environment::without_any(command()).try_get_matches_from(&arguments);
+        let help = asked.err().filter(|error| !error.use_stderr());
+        return help.map_or_else(|| Ok(Task::Check(Check::new(flags.to_vec()))), |help| Err(help.into()));
+    }
+    let plain = environment::without_empty(command());
+    let mut built = plain.clone();
     // The texts of arguments are known once it is built.
-    command.build();
-    let parsed = command.clone().try_get_matches_from(&arguments);
+    built.build();
+    let parsed = built.clone().try_get_matches_from(&arguments);
     let matches = parsed.map_err(|error| {
-        let alone = environment::without_any(Line::command()).try_get_matches_from(&arguments);
-        environment::name_variable(error, &command, alone.is_ok())
+        let alone = environment::without_any(command()).try_get_matches_from(&arguments);
+        environment::name_variable(error, &built, alone.is_ok())
     })?;
     let line = Line::from_arg_matches(&matches)?;
     #[cfg(feature = "auth")]
     if let Some(Subcommand::Invite(invite)) = line.command {
         return Ok(Task::Invite(invite));
     }
-    let sources = FromEnvironment::new(&command, &matches);
-    let log_format = line.flags.log_format();
-    let config = Config::from(line.flags);
-    #[cfg(feature = "lan")]
-    let config = listening_by_default(config, matches.value_source("listen"));
-    match config.check() {
-        Ok(()) => Ok(Task::Serve(config.into(), sources, log_format)),
-        Err(error) => Err(Line::command().error(ErrorKind::ValueValidation, sources.name_in(&error.to_string()))),
+    let mut sources = Sources::default();
+    sources.add_variables(&built, &matches);
+    let (flags, matches, mut warnings) = match line.flags.config_file() {
+        None => (line.flags, matches, Vec::new()),
+        Some(path) => {
+            let file = SettingsFile::read(path);
+            let file = file.map_err(|error| Failure::Unreadable(sources.name_in(&format!("{error:#}"))))?;
+            let found = file.settings(&flags::command());
+            if !found.problems.is_empty() {
+                return Err(Failure::File(found.problems));
+            }
+            let warnings = found.warnings.clone();
+            let (command, arguments) = found.add_to(plain, &arguments, &matches, &mut sources);
+            let matches = command.try_get_matches_from(arguments)?;
+            (Line::from_arg_matches(&matches)?.flags, matches, warnings)
+        }
+    };
+    let log_format = flags.log_format();
+    let config = settings::config(flags, &matches);
+    if let Err(error) = config.check() {
+        return Err(command().error(ErrorKind::ValueValidation, sources.name_in(&error.to_string())).into());
     }
-}
-
-/// A warning about each environment variable that looks like one of the relay's and is none.
-pub fn environment_warnings() -> Vec<String> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    environment::warnings(&Line::command(), names)
-}
-
-/// Where to listen by default depends on `--lan`.
-#[cfg(feature = "lan")]
-fn listening_by_default(config: Config, source: Option<ValueSource>) -> Config {
-    if config.lan && source == Some(ValueSource::DefaultValue) {
-        Config { listen: limits::LISTEN_ON_LAN.parse().into_iter().collect(), ..config }
-    } else {
-        config
-    }
+    warnings.extend(environment::warnings(&command(), environment::names()));
+    Ok(Task::Serve(Box::new(Start { config, sources, log_format, warnings })))
 }
 
 /// All flags, with their texts, for the page about them.
 pub fn command() -> clap::Command {
-    Line::command()
+    Line::command().subcommand(check::command())
 }
 
 const AFTER_HELP: &str = "\
@@ -88,16 +115,16 @@ Examples:
   signaling-relay          calls on this machine: open http://localhost:8080/
   signaling-relay --lan    calls on this network, with TLS
 
-Each flag has an environment variable as well; if both are given, the flag wins. An empty variable
-counts as none.
-A flag that may be given several times also accepts a list with commas.
+Each flag has an environment variable as well, and a key in the file of --config: the flag wins over
+the variable, which wins over the file. An empty variable counts as none.
+A flag that may be given several times also accepts a list with commas, and a list in the file.
 The log goes to stderr: RUST_LOG=debug makes it longer, RUST_LOG=warn shorter.
 Ctrl-C or SIGTERM tells the clients and then ends the relay; a second one ends it at once.";
 
 /// The command line, and the text of `--help`. `-h` shows only the first paragraph of each flag.
 #[derive(Debug, Parser)]
 #[command(
-    name = "signaling-relay",
+    name = PROGRAM,
     version,
     about = "Carries WebRTC signaling between the browsers in a room, and serves a page to call with.",
     after_help = AFTER_HELP,
@@ -113,7 +140,7 @@ struct Line {
     flags: Flags,
 }
 
-/// What the program does other than to serve.
+/// What the program does other than to serve, and to check its settings.
 #[cfg(feature = "auth")]
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
@@ -127,9 +154,8 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         match from_arguments(std::iter::once(&"signaling-relay").chain(arguments)) {
-            Ok(Task::Serve(config, ..)) => Ok(*config),
-            #[cfg(feature = "auth")]
-            Ok(Task::Invite(invite)) => panic!("{invite:?}"),
+            Ok(Task::Serve(start)) => Ok(start.config),
+            Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -153,6 +179,34 @@ mod tests {
     fn a_lan_is_served_on_every_address_unless_others_are_given() {
         assert_eq!(listen(&["--lan"]), ["*:8080"]);
         assert_eq!(listen(&["--lan", "--listen", "localhost:1"]), ["localhost:1"]);
+    }
+
+    #[test]
+    #[cfg(feature = "lan")]
+    fn a_file_says_as_flags_do_where_a_lan_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relay.toml");
+        let file = file.to_str().unwrap();
+        let listen = |content: &str, flags: &[&str]| {
+            std::fs::write(file, content).unwrap();
+            listen(&[&["--config", file], flags].concat())
+        };
+        assert_eq!(listen("lan = true", &[]), ["*:8080"]);
+        assert_eq!(listen("", &["--lan"]), ["*:8080"]);
+        assert_eq!(listen("listen = 'localhost:1'", &["--lan"]), ["localhost:1"]);
+        assert_eq!(listen("lan = true\nlisten = ['localhost:1', '[::1]:2']", &[]), ["localhost:1", "[::1]:2"]);
+        assert_eq!(listen("lan = true", &["--listen", "localhost:3"]), ["localhost:3"]);
+        assert_eq!(listen("lan = false", &[]), ["localhost:8080"]);
+    }
+
+    #[test]
+    #[cfg(feature = "auth")]
+    fn a_comma_in_a_file_is_a_part_of_a_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relay.toml");
+        std::fs::write(&file, "token-secret-file = ['a,b', 'c']").unwrap();
+        let config = parse(&["--config", file.to_str().unwrap()]).unwrap();
+        assert_eq!(config.token_secret_file, ["a,b", "c"].map(std::path::PathBuf::from));
     }
 
     #[test]

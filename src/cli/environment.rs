@@ -3,8 +3,10 @@
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, Error};
+use clap::{Arg, Command, Error};
+
+use super::nearest;
+use super::settings::parse_alone;
 
 /// How the name of each variable begins.
 const PREFIX: &str = "SIGNALING_RELAY_";
@@ -31,40 +33,36 @@ pub(super) fn without_any(command: Command) -> Command {
     each_argument(command, &|arg| arg.env(Resettable::Reset))
 }
 
+/// `command` without the variable of the flag with this id.
+pub(super) fn without(command: Command, id: &str) -> Command {
+    each_argument(command, &|arg| if arg.get_id() == id { arg.env(Resettable::Reset) } else { arg })
+}
+
+/// The variables whose values are wrong: the id of the flag, the name of the variable, and the error.
+pub(super) fn mistakes(command: &Command) -> Vec<(String, String, Error)> {
+    let mistake = |arg: &Arg| {
+        let variable = variable_of(arg).filter(|variable| std::env::var_os(variable).is_some())?;
+        let is_other = |other: &Arg| other.get_id() != arg.get_id();
+        let alone = |other: Arg| if is_other(&other) { other.env(Resettable::Reset) } else { other };
+        let error = parse_alone(&each_argument(command.clone(), &alone), &[]).err()?;
+        Some((arg.get_id().to_string(), variable, error))
+    };
+    command.get_arguments().filter_map(mistake).collect()
+}
+
+/// The names of the variables that there are.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
+/// `command` with each of its arguments, and those of its subcommands, changed.
 fn each_argument(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
     command.mut_args(change).mut_subcommands(|subcommand| each_argument(subcommand, change))
 }
 
-fn variable_of(arg: &Arg) -> Option<String> {
+/// The name of the variable of a flag.
+pub(super) fn variable_of(arg: &Arg) -> Option<String> {
     arg.get_env().map(|name| name.to_string_lossy().into_owned())
-}
-
-/// The flags whose values come from variables, and these.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FromEnvironment(Vec<(String, String)>);
-
-impl FromEnvironment {
-    pub(super) fn new(command: &Command, matches: &ArgMatches) -> Self {
-        let is_from_variable =
-            |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
-        let pair = |arg: &Arg| Some((format!("--{}", arg.get_long()?), variable_of(arg)?));
-        Self(command.get_arguments().filter(is_from_variable).filter_map(pair).collect())
-    }
-
-    /// `text` with the name of the variable instead of each flag that comes from one.
-    pub fn name_in(&self, text: &str) -> String {
-        let mut named = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find("--") {
-            let (before, flag) = rest.split_at(start);
-            let end = flag.find(|char: char| !char.is_ascii_alphanumeric() && char != '-').unwrap_or(flag.len());
-            let (flag, after) = flag.split_at(end);
-            named.push_str(before);
-            named.push_str(self.0.iter().find(|(known, _)| known == flag).map_or(flag, |(_, variable)| variable));
-            rest = after;
-        }
-        named + rest
-    }
 }
 
 /// A warning about each variable that begins as ours do and is none of `command`'s.
@@ -78,12 +76,10 @@ pub(super) fn warnings(command: &Command, present: impl Iterator<Item = String>)
 }
 
 fn warning(name: &str, known: &[String]) -> String {
-    let nearest = known.iter().max_by(|one, other| {
-        let likeness = |known: &str| strsim::jaro_winkler(tail(name), tail(known));
-        likeness(one).total_cmp(&likeness(other))
-    });
-    match nearest {
-        Some(nearest) => format!("the relay knows no environment variable {name:?}; the nearest one is {nearest}"),
+    match nearest(tail(name), known.iter().map(|known| tail(known))) {
+        Some(nearest) => {
+            format!("the relay knows no environment variable {name:?}; the nearest one is {PREFIX}{nearest}")
+        }
         None => format!("the relay knows no environment variable {name:?}"),
     }
 }
@@ -140,19 +136,5 @@ mod tests {
             "SIGNALING_RELAY_WEB_PORT",
         ];
         assert!(warnings(&command(), of_service.map(str::to_owned).into_iter()).is_empty());
-    }
-
-    #[test]
-    fn a_flag_that_comes_from_a_variable_is_called_by_its_name() {
-        let pairs = [("--cert", "SIGNALING_RELAY_CERT"), ("--lan", "SIGNALING_RELAY_LAN")];
-        let sources = FromEnvironment(pairs.map(|(flag, name)| (flag.to_owned(), name.to_owned())).into());
-        for (text, named) in [
-            ("--cert c.pem needs --key", "SIGNALING_RELAY_CERT c.pem needs --key"),
-            ("give --lan, or --cert and --key", "give SIGNALING_RELAY_LAN, or SIGNALING_RELAY_CERT and --key"),
-            ("--lan-dir is an empty path", "--lan-dir is an empty path"),
-            ("nothing -- of it", "nothing -- of it"),
-        ] {
-            assert_eq!(sources.name_in(text), named);
-        }
     }
 }

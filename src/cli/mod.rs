@@ -1,15 +1,20 @@
-//! The binary: its flags, invite links, banner, log, signals and file descriptors.
+//! The binary: its flags and the file with settings, invite links, banner, log, signals and file descriptors.
 
 pub mod banner;
+pub mod check;
 pub mod command_line;
 pub mod descriptors;
-pub mod environment;
+mod environment;
+pub mod failure;
+pub mod file;
 pub mod flags;
 #[cfg(feature = "auth")]
 pub mod invite;
 pub mod log;
 pub mod service_manager;
+mod settings;
 pub mod signals;
+pub mod sources;
 #[cfg(feature = "auth")]
 mod time;
 
@@ -20,4 +25,10 @@ fn has_colours() -> bool {
     return anstyle_query::windows::enable_ansi_colors().unwrap_or(false);
     #[cfg(not(windows))]
     true
+}
+
+/// The one of `known` that is most like `name`.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |known: &str| strsim::jaro_winkler(name, known);
+    known.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
 }

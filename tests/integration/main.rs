@@ -57,6 +57,8 @@ mod proxy;
 mod quotas;
 #[cfg(all(unix, feature = "cli"))]
 mod refusals;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]
+mod settings;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod tls;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]

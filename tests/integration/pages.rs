@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command};
 use signaling_relay::cli::command_line;
+use signaling_relay::cli::file::example;
 
 use crate::harness::pages::{blocks, inline_code, page, pages, prose};
 use crate::harness::{file, text, tool};
@@ -122,7 +123,7 @@ fn every_command_line_in_a_page_is_one_that_the_relay_takes() {
             let arguments = words(&line);
             // To ask for help or the version is no mistake.
             if let Err(error) = command_line::from_arguments(&arguments) {
-                assert!(!error.use_stderr(), "{}: {line}: {error}", path.display());
+                assert!(!error.is_mistake(), "{}: {line}: {error}", path.display());
             }
             count += 1;
         }
@@ -188,10 +189,31 @@ fn flags_page(command: &Command) -> String {
     let after = command.get_after_help().unwrap().to_string();
     write!(page, "\n```text\n{after}\n```\n").unwrap();
     flags_of(&mut page, "signaling-relay", command);
-    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
-        flags_of(&mut page, &format!("signaling-relay {}", command.get_name()), command);
+    for subcommand in command.get_subcommands().filter(|command| command.get_name() != "help") {
+        let title = format!("signaling-relay {}", subcommand.get_name());
+        match subcommand.get_long_about() {
+            // It has the same flags.
+            Some(about) if subcommand.get_name() == "check" => {
+                let about = about.to_string();
+                let paragraphs: Vec<_> = about.split("\n\n").map(markdown).collect();
+                write!(page, "\n## {title}\n\n{}\n", paragraphs.join("\n\n")).unwrap();
+            }
+            _ => flags_of(&mut page, &title, subcommand),
+        }
     }
     page
+}
+
+const EXAMPLE: &str = "scripts/deploy/relay.toml";
+
+#[test]
+fn the_example_of_a_file_with_settings_has_every_flag_with_its_default() {
+    let right = example(&command_line::command());
+    if std::env::var_os("WRITE_PAGES").is_some() {
+        std::fs::write(EXAMPLE, &right).unwrap();
+    }
+    let written = std::fs::read_to_string(EXAMPLE).unwrap_or_default();
+    assert!(written == right, "{EXAMPLE} is not as --help: WRITE_PAGES=1 cargo test --test integration pages");
 }
 
 /// A table of a command's flags, and then each with all of its text.

@@ -1,6 +1,7 @@
 //! The flags of the relay, and the [`Config`] that they make: one file for each part of `--help`.
 
 mod entry;
+mod file;
 mod ice;
 mod listen;
 mod log;
@@ -10,16 +11,20 @@ mod pages;
 mod usage;
 
 use std::fmt::Display;
+use std::path::Path;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Command};
 
 use super::log::LogFormat;
 use crate::config::Config;
+pub(super) use file::CONFIG;
 
 /// The flags of the relay.
 #[derive(Debug, Args)]
 pub struct Flags {
+    #[command(flatten)]
+    file: file::FileFlags,
     #[command(flatten)]
     listen: listen::ListenFlags,
     #[command(flatten)]
@@ -38,10 +43,20 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// The file with further settings.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.file.path()
+    }
+
     /// How the log is written.
     pub(super) fn log_format(&self) -> LogFormat {
         self.log.format()
     }
+}
+
+/// A command with these flags and nothing else.
+pub(super) fn command() -> Command {
+    Flags::augment_args(Command::new("signaling-relay")).disable_help_flag(true)
 }
 
 impl From<Flags> for Config {
