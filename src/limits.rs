@@ -358,6 +358,9 @@ pub const SETUP_PATIENCE: Duration = Duration::from_secs(30);
 pub const SETUPS_OF_MEMBER: usize = 8;
 /// How many of these steps are timed at once in a room: each message that is part of a set-up looks at them.
 pub const SETUPS_OF_ROOM: usize = 256;
+/// How long `signaling-relay health` waits for an answer: less than the 5 s after which most who ask by a command give up.
+#[cfg(feature = "cli")]
+pub(crate) const HEALTH_DEADLINE: Duration = Duration::from_secs(4);
 /// How many names of a certificate the relay prints as URLs. A certificate may have hundreds.
 #[cfg(feature = "cli")]
 pub(crate) const BANNER_NAMES: usize = 3;

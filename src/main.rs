@@ -37,6 +37,10 @@ fn main() -> ExitCode {
             end(&log, &sources, runtime().and_then(|runtime| runtime.block_on(run(config))))
         }
         Task::Check(check) => check.run().print(),
+        Task::Health(health) => {
+            let log = Log::start(LogFormat::Text);
+            end(&log, &Sources::default(), health.ask())
+        }
         #[cfg(feature = "auth")]
         Task::Invite(invite) => {
             let log = Log::start(LogFormat::Text);

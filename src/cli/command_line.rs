@@ -10,6 +10,7 @@ use super::environment;
 use super::failure::Failure;
 use super::file::SettingsFile;
 use super::flags::{self, Flags};
+use super::health::Health;
 #[cfg(feature = "auth")]
 use super::invite::Invite;
 use super::log::LogFormat;
@@ -24,6 +25,8 @@ pub enum Task {
     Serve(Box<Start>),
     /// To look for mistakes in the settings.
     Check(Check),
+    /// To ask whether a relay answers.
+    Health(Health),
     /// To print an invite link.
     #[cfg(feature = "auth")]
     Invite(Invite),
@@ -65,7 +68,10 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString>>) 
         let help = asked.err().filter(|error| !error.use_stderr());
         return help.map_or_else(|| Ok(Task::Check(Check::new(flags.to_vec()))), |help| Err(help.into()));
     }
-    let plain = environment::without_empty(command());
+    let mut plain = environment::without_empty(command());
+    if arguments.iter().any(|argument| argument == "-h") {
+        plain = environment::without_names(plain);
+    }
     let mut built = plain.clone();
     // The texts of arguments are known once it is built.
     built.build();
@@ -75,9 +81,11 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString>>) 
         environment::name_variable(error, &built, alone.is_ok())
     })?;
     let line = Line::from_arg_matches(&matches)?;
-    #[cfg(feature = "auth")]
-    if let Some(Subcommand::Invite(invite)) = line.command {
-        return Ok(Task::Invite(invite));
+    match line.command {
+        None => {}
+        Some(Subcommand::Health(health)) => return Ok(Task::Health(health)),
+        #[cfg(feature = "auth")]
+        Some(Subcommand::Invite(invite)) => return Ok(Task::Invite(invite)),
     }
     let mut sources = Sources::default();
     sources.add_variables(&built, &matches);
@@ -132,7 +140,6 @@ Ctrl-C or SIGTERM tells the clients and then ends the relay; a second one ends i
     args_conflicts_with_subcommands = true
 )]
 struct Line {
-    #[cfg(feature = "auth")]
     #[command(subcommand)]
     command: Option<Subcommand>,
 
@@ -141,10 +148,12 @@ struct Line {
 }
 
 /// What the program does other than to serve, and to check its settings.
-#[cfg(feature = "auth")]
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
+    /// Say by the exit code whether a relay answers: 0 if it does.
+    Health(Health),
     /// Print a link that lets somebody into a room of a relay with --token-secret-file.
+    #[cfg(feature = "auth")]
     Invite(Invite),
 }
 

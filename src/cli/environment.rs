@@ -56,6 +56,11 @@ pub(super) fn names() -> impl Iterator<Item = String> {
 }
 
 /// `command` with each of its arguments, and those of its subcommands, changed.
+/// `command` whose help does not name the variables: so the short one is read at a glance.
+pub(super) fn without_names(command: Command) -> Command {
+    each_argument(command, &|arg| arg.hide_env(true))
+}
+
 fn each_argument(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
     command.mut_args(change).mut_subcommands(|subcommand| each_argument(subcommand, change))
 }

@@ -8,6 +8,7 @@ mod environment;
 pub mod failure;
 pub mod file;
 pub mod flags;
+pub mod health;
 #[cfg(feature = "auth")]
 pub mod invite;
 pub mod log;

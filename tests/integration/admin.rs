@@ -160,7 +160,7 @@ async fn another_address_needs_a_token_and_has_the_tls_of_the_relay_or_a_warning
     for (arguments, code, sentence) in [
         (&["--admin-listen", "*:0"][..], 2, "needs --admin-token-file"),
         (&["--admin-listen", "relay.example:9090"], 2, "needs --admin-token-file"),
-        (&["--admin-listen", "9090"], 2, "such as localhost:8080"),
+        (&["--admin-listen", "9090"], 2, "write localhost:PORT"),
         (&["--admin-listen", "systemd"], 2, "cannot be systemd"),
         (&["--admin-token-file", text(&token)], 2, "needs --admin-listen"),
         (&["--admin-listen", "localhost:0", "--admin-token-file", text(&none)], 1, "none"),

@@ -247,7 +247,8 @@ fn flags_of(page: &mut String, title: &str, command: &Command) {
 
 fn flag(arg: &Arg) -> String {
     let values = arg.get_value_names().filter(|_| arg.get_action().takes_values()).unwrap_or_default();
-    let words = std::iter::once(format!("--{}", arg.get_long().unwrap())).chain(values.iter().map(ToString::to_string));
+    let long = arg.get_long().map(|name| format!("--{name}"));
+    let words = long.into_iter().chain(values.iter().map(ToString::to_string));
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -445,6 +445,32 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
     }
 }
 
+#[test]
+fn the_short_help_is_short() {
+    let help = |flag: &str| String::from_utf8(program(&[flag]).output().unwrap().stdout).unwrap();
+    let (short, long) = (help("-h"), help("--help"));
+    assert!(!short.contains("SIGNALING_RELAY_") && short.contains("--listen <HOST:PORT>"), "{short}");
+    assert!(short.lines().count() * 3 < long.lines().count(), "{} lines", short.lines().count());
+    assert!(short.contains("Examples:"), "{short}");
+}
+
+#[test]
+fn health_says_by_its_exit_code_whether_a_relay_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let lan_dir = folder.path().to_str().unwrap();
+    for arguments in [&[][..], &["--lan", "--lan-dir", lan_dir]] {
+        let relay = Program::start(&[&["--listen", "localhost:0"], arguments].concat());
+        let (_, address) = relay.url.trim_end_matches('/').split_once("://").unwrap();
+        assert_eq!(failure(&["health", address], &[]), (Some(0), String::new()));
+    }
+    let (code, said) = failure(&["health", "127.0.0.1:1"], &[]);
+    assert!(code == Some(1) && said.contains("127.0.0.1:1: "), "{said}");
+    // Somebody else, who listens and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (code, said) = failure(&["health", &silent.local_addr().unwrap().to_string()], &[]);
+    assert!(code == Some(1) && said.contains("no answer"), "{said}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn systemd_is_told_that_the_relay_is_ready_lives_reloads_and_ends() {
