@@ -283,3 +283,30 @@ async fn prometheus_scrapes_it_with_its_token() {
     let version = tokio::time::timeout(Duration::from_secs(60), scraped).await.expect("a scrape");
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
 }
+
+#[test]
+fn the_alerts_come_when_they_should_and_nothing_is_asked_that_the_relay_does_not_count() {
+    for arguments in
+        [["check", "rules", "scripts/deploy/alerts.yml"], ["test", "rules", "scripts/deploy/alerts.test.yml"]]
+    {
+        let (is_good, said) = tool("promtool", &arguments, "");
+        assert!(is_good, "{said}");
+    }
+    let counted: BTreeSet<String> = page("src/admin/README.md")
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    for name in ["scripts/deploy/alerts.yml", "scripts/deploy/grafana.json"] {
+        let text = page(name);
+        let is_of_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        let words = text.split(|char| !is_of_name(char));
+        let asked: BTreeSet<&str> = words
+            .filter(|word| word.starts_with("signaling_relay_") || word.starts_with("process_"))
+            .map(|word| word.trim_end_matches("_bucket"))
+            .collect();
+        assert!(asked.len() > 5, "{asked:?}");
+        for metric in asked {
+            assert!(counted.contains(metric), "{name} asks for {metric}");
+        }
+    }
+}
