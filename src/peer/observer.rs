@@ -58,7 +58,7 @@ pub enum RelayEvent {
         /// The client's display name.
         name: Option<PeerName>,
     },
-    /// A client was not let into a room: at once, or after it had waited at a locked one.
+    /// A client was not let into a room: at once, or after it had waited at a locked one. Not of one that is in a room already.
     JoinRefused {
         /// The number of its connection.
         connection: u64,

@@ -38,6 +38,9 @@ async fn each_join_is_one_line_of_the_log_with_its_address_and_why_it_was_refuse
     let mut host = dial(&relay, "/ws", "192.0.2.1").await;
     host.say(json!({"type": "join", "room": "r", "id": "host", "password": "sesame"})).await;
     host.expect_joined().await;
+    // Who is there already was not refused: `signaling.js` asks so whether the relay still answers.
+    host.say(json!({"type": "join", "room": "r"})).await;
+    host.expect_error("already_joined").await;
     let mut guesses = dial(&relay, "/ws", "2001:db8::7").await;
     guesses.say(json!({"type": "join", "room": "r", "password": "secret"})).await;
     guesses.expect_error("wrong_password").await;

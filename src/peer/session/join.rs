@@ -79,6 +79,10 @@ impl Session {
 
     /// Says in the log, and tells the observer, that the client was not let in.
     pub(super) fn note_refused_join(&self, refusal: &Refusal, room: Option<&RoomName>) {
+        // A client that is in its room asks so whether the relay is still there, as `signaling.js` does.
+        if refusal.code == ErrorCode::AlreadyJoined {
+            return;
+        }
         if self.may_log() {
             // What a client may have written comes last, quoted and escaped: programs that read the log stop before it.
             info!(
