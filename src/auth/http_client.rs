@@ -17,7 +17,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::limits;
-use crate::net::certificate::read_file;
+use crate::net::authorities;
 
 /// What the relay says that it is.
 pub(super) const USER_AGENT: &str = concat!("signaling-relay/", env!("CARGO_PKG_VERSION"));
@@ -65,33 +65,7 @@ impl Client {
 /// When they cannot be used.
 pub(super) fn trusted_roots(authorities: Option<&Path>) -> anyhow::Result<RootCertStore> {
     match authorities {
-        Some(file) => read_authorities(file).context("--auth-ca"),
-        None => system_authorities(),
+        Some(file) => authorities::of_file(file).context("--auth-ca"),
+        None => authorities::of_system("--auth-ca"),
     }
-}
-
-fn read_authorities(file: &Path) -> anyhow::Result<RootCertStore> {
-    let path = file.display();
-    let content = read_file(file).with_context(|| format!("cannot read {path}"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in rustls_pemfile::certs(&mut content.as_slice()) {
-        let certificate = certificate.with_context(|| format!("{path} is not PEM"))?;
-        roots.add(certificate).with_context(|| format!("{path} has a certificate that cannot be used"))?;
-    }
-    ensure!(!roots.is_empty(), "{path} has no certificate in PEM (BEGIN CERTIFICATE)");
-    Ok(roots)
-}
-
-fn system_authorities() -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    // Systems have a few that rustls cannot use.
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    let why = found.errors.first().map_or(String::new(), |error| format!(" ({error})"));
-    ensure!(
-        !roots.is_empty(),
-        "this system has no certificate authorities by which https can be trusted{why}: install them (the package \
-         ca-certificates), or give --auth-ca FILE"
-    );
-    Ok(roots)
 }

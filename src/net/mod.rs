@@ -25,6 +25,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod address;
+#[cfg(feature = "auth")]
+pub(crate) mod authorities;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 #[cfg(feature = "tls")]
