@@ -29,7 +29,7 @@ use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
 use crate::harness::{self, Process, TestRelay, binary, file, run, secret_file, soon, text, tool};
 
-const SECRET: &str = "correct horse battery staple";
+pub(super) const SECRET: &str = "correct horse battery staple";
 
 /// The part of a token that encodes `bytes` (RFC 4648 section 5, without padding).
 fn base64url(bytes: impl AsRef<[u8]>) -> String {
@@ -42,12 +42,12 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().chunks(3).map(encode).collect()
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// Claims that let somebody into the room `r`, with `more`.
-fn claims(more: Value) -> Value {
+pub(super) fn claims(more: Value) -> Value {
     let mut claims = json!({"exp": now() + 600, "room": "r"});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
@@ -59,7 +59,7 @@ fn signed_by(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>
     format!("{body}.{}", base64url(signature))
 }
 
-fn hs256(secret: impl AsRef<[u8]>, claims: &Value) -> String {
+pub(super) fn hs256(secret: impl AsRef<[u8]>, claims: &Value) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref());
     signed_by(&json!({"alg": "HS256", "typ": "JWT"}), claims, |body| hmac::sign(&key, body).as_ref().to_vec())
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -146,11 +147,12 @@ async fn the_page_explains_how_to_trust_the_authority_also_to_those_who_do_not_y
 }
 
 /// A machine of its own, as far as the network goes, with one LAN address; it goes when the test ends.
-struct Machine(String);
+pub(super) struct Machine(pub(super) String);
 
 impl Machine {
-    fn new(address: &str) -> Self {
-        let machine = Self(format!("lan-test-{}", std::process::id()));
+    pub(super) fn new(address: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let machine = Self(format!("lan-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         ip(&["netns", "add", &machine.0]);
         machine.ip(&["link", "set", "lo", "up"]);
         machine.ip(&["link", "add", "lan0", "type", "veth", "peer", "name", "lan1"]);

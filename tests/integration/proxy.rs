@@ -106,14 +106,14 @@ async fn only_a_trusted_proxy_is_believed_on_host_and_scheme() {
 }
 
 /// Debian's nginx, with the configuration that we give away.
-struct Nginx {
-    address: SocketAddr,
+pub(super) struct Nginx {
+    pub(super) address: SocketAddr,
     _process: tokio::process::Child,
 }
 
 impl Nginx {
     /// TLS in front of the relay at `relay`, by `scripts/deploy/nginx.conf` with each of these lines replaced.
-    async fn start(pki: &Pki, relay: impl Display, changes: &[(&str, &str)]) -> Self {
+    pub(super) async fn start(pki: &Pki, relay: impl Display, changes: &[(&str, &str)]) -> Self {
         let (cert, key) = pki.renew(1);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
