@@ -68,6 +68,7 @@
 //! | `lan` | `tls`, with a local certificate authority |
 //! | `admin` | an address for operators: whether the relay lives and is ready, and its metrics |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join |
+//! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 
 // # Modules
 // Each uses mainly those above it.

@@ -1,10 +1,12 @@
 //! Every number of the relay, with its unit and its reason.
 
+mod doctor;
 mod entry;
 mod memory;
 
 use std::time::Duration;
 
+pub use doctor::*;
 pub use entry::*;
 pub use memory::*;
 

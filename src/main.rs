@@ -1,4 +1,5 @@
-//! The binary: parses the flags, starts the log, serves, and exits. Or checks the settings, or prints an invite link.
+//! The binary: parses the flags, starts the log, serves, and exits. Or checks the settings, prints an invite
+//! link, or looks at a relay.
 
 #[cfg(feature = "auth")]
 use std::io::Write as _;
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
             let printed = link.and_then(|link| writeln!(std::io::stdout(), "{link}").context("cannot print the link"));
             end(&log, &Sources::default(), printed)
         }
+        // Without a log: what it has to say is its report.
+        #[cfg(feature = "doctor")]
+        Task::Doctor(doctor) => doctor.run(),
     }
 }
 

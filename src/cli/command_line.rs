@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::check::{self, Check};
+#[cfg(feature = "doctor")]
+use super::doctor::Doctor;
 use super::environment;
 use super::failure::Failure;
 use super::file::SettingsFile;
@@ -30,6 +32,9 @@ pub enum Task {
     /// To print an invite link.
     #[cfg(feature = "auth")]
     Invite(Invite),
+    /// To look at a relay.
+    #[cfg(feature = "doctor")]
+    Doctor(Doctor),
 }
 
 /// What the relay is started with.
@@ -86,6 +91,8 @@ pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString>>) 
         Some(Subcommand::Health(health)) => return Ok(Task::Health(health)),
         #[cfg(feature = "auth")]
         Some(Subcommand::Invite(invite)) => return Ok(Task::Invite(invite)),
+        #[cfg(feature = "doctor")]
+        Some(Subcommand::Doctor(doctor)) => return Ok(Task::Doctor(doctor)),
     }
     let mut sources = Sources::default();
     sources.add_variables(&built, &matches);
@@ -155,6 +162,9 @@ enum Subcommand {
     /// Print a link that lets somebody into a room of a relay with --token-secret-file.
     #[cfg(feature = "auth")]
     Invite(Invite),
+    /// Look at a relay as a browser would, and say what is wrong and what to do.
+    #[cfg(feature = "doctor")]
+    Doctor(Doctor),
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! The binary: its flags and the file with settings, invite links, banner, log, signals and file descriptors.
+//! The binary: its flags and the file with settings, invite links, the doctor, banner, log, signals and file descriptors.
 
 pub mod banner;
 pub mod check;
 pub mod command_line;
 pub mod descriptors;
+#[cfg(feature = "doctor")]
+pub mod doctor;
 mod environment;
 pub mod failure;
 pub mod file;

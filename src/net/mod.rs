@@ -25,7 +25,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod address;
-#[cfg(feature = "auth")]
+#[cfg(any(feature = "auth", feature = "doctor"))]
 pub(crate) mod authorities;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;

@@ -35,6 +35,8 @@ mod admin;
 mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod authority;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "doctor"))]
+mod doctor;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
