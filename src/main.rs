@@ -9,9 +9,7 @@ use anyhow::Context;
 use signaling_relay::cli::banner::Banner;
 use signaling_relay::cli::command_line::{self, Start, Task};
 use signaling_relay::cli::descriptors;
-use signaling_relay::cli::log::Log;
-#[cfg(feature = "auth")]
-use signaling_relay::cli::log::LogFormat;
+use signaling_relay::cli::log::{Log, LogFormat};
 use signaling_relay::cli::signals::{self, Signals};
 use signaling_relay::cli::sources::Sources;
 use signaling_relay::{BindError, Config, Server, limits};
