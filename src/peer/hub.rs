@@ -1,6 +1,7 @@
 //! What all sessions of a relay share.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -101,10 +102,11 @@ impl Hub {
         })
     }
 
-    /// An outbox for a new connection, whose messages are charged to `purse`.
-    pub(crate) fn new_outbox(&self, purse: &Arc<Purse>) -> Arc<Outbox> {
+    /// An outbox for a new connection of a client at `address`, whose messages are charged to `purse`.
+    pub(crate) fn new_outbox(&self, purse: &Arc<Purse>, address: Option<IpAddr>) -> Arc<Outbox> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Outbox::of(Sender::new(ConnectionId::new(number), Arc::clone(purse)), self.outbox_bytes))
+        let sender = Sender::new(ConnectionId::new(number), Arc::clone(purse));
+        Arc::new(Outbox::of(sender, self.outbox_bytes).at(address))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after

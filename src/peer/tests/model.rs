@@ -401,7 +401,7 @@ impl World {
         let newcomer = |_| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());
-            let session = Session::new(Arc::clone(&hub), outbox, rate, None, Default::default());
+            let session = Session::new(Arc::clone(&hub), outbox, rate, Default::default());
             Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
         };
         let peers = (0..PEERS).map(newcomer).collect();
