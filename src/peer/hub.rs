@@ -54,6 +54,9 @@ pub(crate) struct Hub {
     pub drain: Arc<Drain>,
     /// How much the clients may use, and do.
     pub quotas: Arc<Quotas>,
+    /// The application's own server as the cause of messages. No connection has its number.
+    #[cfg(feature = "admin")]
+    pub server: Sender,
     /// What is counted.
     pub metrics: Metrics,
     /// The largest message in bytes.
@@ -92,6 +95,8 @@ impl Hub {
             ice_servers,
             events,
             drain,
+            #[cfg(feature = "admin")]
+            server: Sender::new(ConnectionId::new(0), quotas.server()),
             quotas,
             metrics: Metrics::default(),
             max_message_bytes,
