@@ -38,7 +38,7 @@ use crate::relay::Relay;
 use crate::secret::Secret;
 use guard::Guard;
 use metrics::Scrape;
-use slots::Slots;
+use slots::{Busy, Slots};
 
 /// What the address for operators needs.
 #[derive(Debug)]
@@ -149,18 +149,13 @@ impl Endpoint {
         }
     }
 
-    async fn serve<S>(self, stream: S, busy: slots::Busy)
+    async fn serve<S>(self, stream: S, busy: Busy)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let answer = |request: Request<Incoming>| {
-            let busy = busy.begin();
-            let answered = self.answer(request);
-            async move {
-                let response = answered.await;
-                drop(busy);
-                Ok::<_, Infallible>(response)
-            }
+            let answered = self.answer(request, &busy);
+            async move { Ok::<_, Infallible>(answered.await) }
         };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -182,16 +177,16 @@ impl Endpoint {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
         let is_head = request.method() == Method::HEAD;
-        let mut response = self.respond(request).await;
+        let mut response = self.respond(request, busy).await;
         if is_head {
             *response.body_mut() = Body::default();
         }
         response
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
         let path = request.uri().path();
         let is_probe = matches!(path, "/livez" | "/readyz");
         let is_api = path.starts_with(api::ROOT);
@@ -199,8 +194,9 @@ impl Endpoint {
             return refusal.response(is_api);
         }
         if is_api {
-            return api::answer(self.relay.hub(), request).await;
+            return api::answer(self.relay.hub(), request, busy).await;
         }
+        let _busy = busy.begin();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported here");
             set(&mut response, header::ALLOW, "GET, HEAD");

@@ -112,6 +112,9 @@ impl Rooms {
         let mut deferred = Deferred::default();
         let room = self.find(name).ok_or(ServerError::NoRoom)?;
         let mut locked = room.lock(&mut deferred);
+        if locked.state.is_closed {
+            return Err(ServerError::NoRoom);
+        }
         let most = NEWCOMER.max(locked.state.change());
         locked.give_up_unread(most);
         locked.carry_out((&PeerId::server(), Rank::new(Role::Host)), server, command)?;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tracing::info;
 
+use super::super::slots::Busy;
 use super::request::{parse, read_body, whole_number, whole_number_or_none};
 use super::rooms;
 use super::{Action, Answer, ApiError, Resource};
@@ -73,10 +74,12 @@ pub(super) async fn carry_out(
     hub: &Arc<Hub>,
     resource: &Resource,
     request: Request<Incoming>,
+    busy: &Busy,
 ) -> Result<Answer, ApiError> {
     let is_message = matches!(resource, Resource::Action(_, Action::Message));
     let most = if is_message { hub.max_message_bytes } else { API_BODY_BYTES };
     let (body, _memory) = read_body(request, most, hub.server.purse()).await?;
+    let _busy = busy.begin();
     match resource {
         Resource::Rooms => create(hub, parse(&body)?),
         Resource::Drain => Ok(drain(hub, &parse(&body)?)),

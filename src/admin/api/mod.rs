@@ -18,6 +18,7 @@ use percent_encoding::percent_decode_str;
 use answer::Answer;
 pub(super) use answer::ApiError;
 
+use super::slots::Busy;
 use crate::http::body::Body;
 use crate::http::response::set;
 use crate::peer::Hub;
@@ -54,23 +55,29 @@ enum Action {
     Message,
 }
 
-/// Answers a request that may be made.
-pub(super) async fn answer(hub: &Arc<Hub>, request: Request<Incoming>) -> Response<Body> {
+/// Answers a request that may be made. The connection is `busy` once the request is there as a whole.
+pub(super) async fn answer(hub: &Arc<Hub>, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
     let answer = match Resource::at(request.uri().path()) {
-        Ok(resource) => respond(hub, &resource, request).await,
+        Ok(resource) => respond(hub, &resource, request, busy).await,
         Err(error) => Err(error),
     };
     answer.map_or_else(ApiError::response, |answer| answer.response(&hub.server))
 }
 
-async fn respond(hub: &Arc<Hub>, resource: &Resource, request: Request<Incoming>) -> Result<Answer, ApiError> {
+async fn respond(
+    hub: &Arc<Hub>,
+    resource: &Resource,
+    request: Request<Incoming>,
+    busy: &Busy,
+) -> Result<Answer, ApiError> {
     let method = request.method().clone();
     if !resource.methods().contains(&method) {
         return Err(ApiError::wrong_method(resource.methods()));
     }
     if method == Method::POST {
-        return commands::carry_out(hub, resource, request).await;
+        return commands::carry_out(hub, resource, request, busy).await;
     }
+    let _busy = busy.begin();
     let query = request.uri().query().unwrap_or_default();
     match resource {
         Resource::Description => Ok(Answer::Description),
