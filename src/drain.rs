@@ -1,6 +1,8 @@
 //! How connections end when the relay shuts down: it tells all clients, waits for their connections, and aborts the
 //! rest.
 
+#[cfg(feature = "admin")]
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -135,6 +137,24 @@ impl Drain {
     /// How many WebSockets are registered.
     pub(crate) fn websockets(&self) -> usize {
         self.websockets.len()
+    }
+
+    /// The first `limit` registered WebSockets whose numbers are above `after`, in the order of these; and whether there are
+    /// more.
+    #[cfg(feature = "admin")]
+    pub(crate) fn websockets_after(&self, after: u64, limit: usize) -> (Vec<Arc<Outbox>>, bool) {
+        // One more, to know whether there are more. The table has no order, so the highest of too many are dropped again.
+        let mut first = BTreeMap::new();
+        for entry in self.websockets.iter().filter(|entry| entry.key().number() > after) {
+            if let Some(outbox) = entry.upgrade() {
+                first.insert(entry.key().number(), outbox);
+            }
+            if first.len() > limit + 1 {
+                first.pop_last();
+            }
+        }
+        let has_more = first.len() > limit;
+        (first.into_values().take(limit).collect(), has_more)
     }
 
     /// What waits for the clients of all registered WebSockets.

@@ -66,7 +66,7 @@
 //! | `page` | the call page at `/`; without it, `/` is a sentence of plain text |
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |
-//! | `admin` | an address for operators: whether the relay lives and is ready, and its metrics |
+//! | `admin` | an address for operators: whether the relay lives and is ready, its metrics, and an API for the application's own server |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join |
 //! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 

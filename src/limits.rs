@@ -146,6 +146,11 @@ pub const WRONG_PASSWORDS_FOR: Duration = Duration::from_secs(60);
 /// guesses is a hash here and no account. Somebody with a /48 of IPv6 has 65,536 addresses.
 pub const GUESSERS: usize = 28 * 1024;
 
+/// Rooms that may be made ahead of time, [`BOOKED_BYTES`] each: all meetings of a day in a company of thousands.
+pub const BOOKED_ROOMS: usize = 1024;
+/// For how long a room may be made ahead of time: what lasts longer is for the application to keep, which makes it again.
+pub const BOOKING_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Messages that one peer may send at once; a broadcast counts once for each receiver. A peer that joins a room of 16
 /// sends 15 offers and about 30 candidates for each (465), and may restart ICE at once when the network changes.
 pub const MESSAGE_BURST: u32 = 2_000;
@@ -222,6 +227,17 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 pub const ADMIN_CONNECTIONS: usize = 32;
 /// How long such a connection may stay open, with all its requests: Prometheus comes back by itself.
 pub const ADMIN_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a request may take that is being answered when that is over.
+pub const ADMIN_LAST_ANSWER: Duration = API_BODY_DEADLINE;
+/// The most bytes of the body of a request that changes something there, but for a message, which has the size of any: the
+/// sentence for a member that is kicked fits, however JSON escapes it.
+pub const API_BODY_BYTES: usize = 16 * 1024;
+/// How long such a body may take: it has a few packets.
+pub const API_BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// The most entries of a page of a list there: [`API_PAGE_USUAL`] unless the request says how many.
+pub const API_PAGE_MAX: usize = 1000;
+/// The entries of a page by default.
+pub const API_PAGE_USUAL: usize = 100;
 /// The bytes of the token for it below which the relay warns: 128 bits as text.
 pub const ADMIN_TOKEN_BYTES: usize = 22;
 /// The mode of its Unix socket: the relay's own user alone.

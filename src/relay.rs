@@ -180,7 +180,7 @@ impl Relay {
         RelayBuilder { config, authorizer: None, observer: None }
     }
 
-    /// How many rooms there are. Each has at least one member.
+    /// How many rooms there are. Each has at least one member, or was made ahead of time.
     pub fn rooms(&self) -> usize {
         self.hub().rooms.len()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::drain::Registration;
@@ -84,8 +84,7 @@ impl Relay {
         let outbox = Arc::clone(session.outbox());
         let connection = Connection::new(stream, read, outbox, self.hub().max_message_bytes);
         let address = client.to_string().into();
-        let opened = Instant::now();
-        WebSocket { connection, session, registration, admission, address, refused, is_misled, opened }
+        WebSocket { connection, session, registration, admission, address, refused, is_misled }
     }
 
     /// The `goaway` before a restart. Each client gets a random delay, so that not all reconnect at once.
@@ -113,7 +112,6 @@ pub(crate) struct WebSocket {
     refused: Option<ErrorCode>,
     /// Whether its URL asks to join a room and cannot.
     is_misled: bool,
-    opened: Instant,
 }
 
 impl WebSocket {
@@ -153,7 +151,7 @@ impl WebSocket {
         self.session.end(end.leave_reason(), end.lost_since(), &end.to_string());
         let (number, place) = (self.registration.id().number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
-        let (address, after_s) = (&self.address, self.opened.elapsed().as_secs());
+        let (address, after_s) = (&self.address, self.session.outbox().opened().elapsed().as_secs());
         if self.admission.may_log() {
             let messages = self.session.messages();
             info!(connection = number, %address, %place, after_s, messages, why = %end, "disconnected");

@@ -11,6 +11,7 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Response, StatusCode};
 use subtle::ConstantTimeEq;
 
+use super::api::ApiError;
 use crate::http::body::Body;
 use crate::http::response::{set, text};
 use crate::net::machine;
@@ -92,21 +93,24 @@ fn shows(headers: &HeaderMap, token: &Secret) -> bool {
 }
 
 impl Refusal {
-    /// What the client is told.
-    pub(super) fn response(self) -> Response<Body> {
-        let (status, sentence) = match self {
-            Self::Foreign => (StatusCode::FORBIDDEN, "pages of other sites may not ask here"),
+    /// What the client is told; as JSON, if it asks the API.
+    pub(super) fn response(self, is_api: bool) -> Response<Body> {
+        let (status, code, sentence) = match self {
+            Self::Foreign => (StatusCode::FORBIDDEN, "forbidden", "pages of other sites may not ask here"),
             Self::Host => (
                 StatusCode::FORBIDDEN,
+                "forbidden",
                 "ask by an address, by localhost or by this machine's name, or start the relay with --admin-token-file and \
                  show the token",
             ),
             Self::Token => (
                 StatusCode::UNAUTHORIZED,
+                "unauthorized",
                 "show the token in the file of --admin-token-file: Authorization: Bearer TOKEN",
             ),
         };
-        let mut response = text(status, sentence);
+        let mut response =
+            if is_api { ApiError::new(status, code, sentence).response() } else { text(status, sentence) };
         if self == Self::Token {
             set(&mut response, header::WWW_AUTHENTICATE, "Bearer");
         }

@@ -64,6 +64,11 @@ impl Scrape {
         to.gauge("connections", "Open connections, those that only load a page too", hub.quotas.open() as f64)?;
         to.gauge("websockets", "Open WebSockets", hub.drain.websockets() as f64)?;
         to.gauge("rooms", "Rooms with members", rooms.rooms as f64)?;
+        to.gauge(
+            "booked_rooms",
+            "Rooms that the API made ahead of time, with members or without",
+            rooms.booked as f64,
+        )?;
         to.gauge("peers", "Members of rooms, those whose places are held too", rooms.peers as f64)?;
         to.gauge("knocks", "Clients that wait at locked rooms", rooms.knocks as f64)?;
         to.gauge(

@@ -1,8 +1,10 @@
-//! The address for operators: whether the relay lives and is ready, and its metrics.
+//! The address for operators: whether the relay lives and is ready, its metrics, and an API by which
+//! the application's own server speaks and acts ([`api`]).
 //!
 //! It is apart from the address for clients: with connections of its own, so that a full relay can be looked at, and with
 //! rules of its own about who may ask ([`guard`]). `--allow-origin` and `--trusted-proxy` do not count here.
 
+mod api;
 mod guard;
 mod metrics;
 mod process;
@@ -12,6 +14,7 @@ mod writer;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -35,7 +38,7 @@ use crate::relay::Relay;
 use crate::secret::Secret;
 use guard::Guard;
 use metrics::Scrape;
-use slots::Slots;
+use slots::{Busy, Slots};
 
 /// What the address for operators needs.
 #[derive(Debug)]
@@ -146,14 +149,13 @@ impl Endpoint {
         }
     }
 
-    async fn serve<S>(self, stream: S, busy: slots::Busy)
+    async fn serve<S>(self, stream: S, busy: Busy)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let answer = |request: Request<Incoming>| {
-            let _busy = busy.begin();
-            let response = self.answer(&request);
-            async move { Ok::<_, Infallible>(response) }
+            let answered = self.answer(request, &busy);
+            async move { Ok::<_, Infallible>(answered.await) }
         };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -161,25 +163,40 @@ impl Endpoint {
             .max_buf_size(limits::HEAD_BYTES)
             .max_headers(limits::HEADERS)
             .serve_connection(TokioIo::new(stream), service_fn(answer));
-        if let Ok(Err(error)) = timeout(limits::ADMIN_DEADLINE, connection).await {
+        let mut connection = pin!(connection);
+        let served = match timeout(limits::ADMIN_DEADLINE, connection.as_mut()).await {
+            Ok(served) => served,
+            // What is being done is done, so that nobody has to guess whether it was.
+            Err(_) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(limits::ADMIN_LAST_ANSWER, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = served {
             debug!(%error, "a request for operators failed");
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        let mut response = self.get(request);
-        if request.method() == Method::HEAD {
+    async fn answer(&self, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        let mut response = self.respond(request, busy).await;
+        if is_head {
             *response.body_mut() = Body::default();
         }
         response
     }
 
-    fn get(&self, request: &Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
         let path = request.uri().path();
         let is_probe = matches!(path, "/livez" | "/readyz");
+        let is_api = path.starts_with(api::ROOT);
         if let Err(refusal) = self.guard.check(request.headers(), self.is_secure, is_probe) {
-            return refusal.response();
+            return refusal.response(is_api);
         }
+        if is_api {
+            return api::answer(self.relay.hub(), request, busy).await;
+        }
+        let _busy = busy.begin();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported here");
             set(&mut response, header::ALLOW, "GET, HEAD");
@@ -190,6 +207,9 @@ impl Endpoint {
             "/readyz" if self.relay.hub().drain.has_begun() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the relay shuts down")
             }
+            "/readyz" if self.relay.hub().rooms.is_draining() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "an operator drains the relay")
+            }
             "/readyz" => text(StatusCode::OK, "ok"),
             "/metrics" => {
                 let scrape = Scrape { relay: Arc::clone(&self.relay), tls: self.tls.clone() };
@@ -198,7 +218,7 @@ impl Endpoint {
                 set(&mut response, header::CONTENT_TYPE, metrics::CONTENT_TYPE);
                 response
             }
-            _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics"),
+            _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /api/openapi.json"),
         }
     }
 }

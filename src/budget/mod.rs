@@ -83,6 +83,13 @@ impl Budget {
         self.account(UNLIMITED, false)
     }
 
+    /// The account of the application's own server: it has no limit of its own, but is not many, so what is left to those who
+    /// use little is not for one that uses much.
+    #[cfg(feature = "admin")]
+    pub(crate) fn server(&self) -> Arc<Account> {
+        self.account(UNLIMITED, true)
+    }
+
     fn account(&self, limit: usize, is_address: bool) -> Arc<Account> {
         Arc::new(Account { all: Arc::clone(&self.all), limit, used: AtomicUsize::new(0), is_address })
     }

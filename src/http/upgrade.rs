@@ -151,12 +151,12 @@ fn open_session(
     said: UpgradeHeaders,
     admission: &Admission,
 ) -> (Session, Registration) {
-    let outbox = hub.new_outbox(admission.purse());
+    let outbox = hub.new_outbox(admission.purse(), address);
     let registration = hub.drain.register(&outbox);
     let connection = outbox.id().number();
     hub.observe(|| RelayEvent::Connected { connection, address });
     let rate = hub.quotas.rate_limiter(admission.address());
-    (Session::new(Arc::clone(hub), outbox, rate, address, said), registration)
+    (Session::new(Arc::clone(hub), outbox, rate, said), registration)
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).

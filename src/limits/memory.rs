@@ -37,5 +37,8 @@ pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 pub const OWN_PLACE_BYTES: usize = 2 * 1024;
 /// Memory of a person whom a room keeps out, in bytes: an id of the largest size, and what is counted about it.
 pub const BANNED_BYTES: usize = 128;
+/// Memory of a room that was made ahead of time, in bytes: the room, its door with a password of the largest size, its name, and
+/// its entries in two tables.
+pub const BOOKED_BYTES: usize = 1024;
 /// Memory of an address that is remembered, in bytes: what is counted about it, and its entry in the table.
 pub const ADDRESS_ENTRY_BYTES: usize = 256;

@@ -65,7 +65,8 @@ impl Outbox {
     pub(crate) fn suspend(&self) -> Option<Self> {
         let mut backlog = self.lock().take_backlog()?;
         backlog.kept.is_away = true;
-        let away = Self::of(self.owner.clone(), self.max_bytes.min(PLACE_BYTES));
+        let of_same = Self::of(self.owner.clone(), self.max_bytes.min(PLACE_BYTES));
+        let away = Self { address: self.address, opened: self.opened, ..of_same };
         away.lock().add_backlog(backlog);
         Some(away)
     }

@@ -54,6 +54,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::DerefMut;
 #[cfg(any(test, fuzzing))]
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,6 +121,10 @@ pub(crate) enum CloseRequest {
 pub(crate) struct Outbox {
     /// The client as the cause of messages.
     owner: Sender,
+    /// The client's address, if it is known.
+    address: Option<IpAddr>,
+    /// When the connection was opened.
+    opened: Instant,
     /// The writing end of the client's stream, once the upgrade is done.
     sink: OnceLock<Box<dyn Sink>>,
     /// Bytes of peers' messages that may be queued here in total. The shares alone are no bound, because senders come
@@ -157,13 +162,20 @@ impl Outbox {
     pub(crate) fn of(owner: Sender, max_bytes: usize) -> Self {
         Self {
             owner,
+            address: None,
+            opened: Instant::now(),
             sink: OnceLock::new(),
             max_bytes: max_bytes.max(SHARE_BYTES),
             state: Mutex::new(State::default()),
         }
     }
 
-    /// The same, for a connection that has a number of its own among all in this process, and any memory.
+    /// The same, for a client at this address.
+    pub(crate) fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// An outbox of a connection that has a number of its own among all in this process, and any memory.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn new(max_bytes: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -179,6 +191,16 @@ impl Outbox {
     /// The connection of this outbox's client; the last one if it has none.
     pub(crate) fn id(&self) -> ConnectionId {
         self.owner.id
+    }
+
+    /// The address of its client, if it is known.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// When its connection was opened.
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Its client as the cause of messages.

@@ -1,6 +1,7 @@
 //! What all sessions of a relay share.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,6 +54,9 @@ pub(crate) struct Hub {
     pub drain: Arc<Drain>,
     /// How much the clients may use, and do.
     pub quotas: Arc<Quotas>,
+    /// The application's own server as the cause of messages. No connection has its number.
+    #[cfg(feature = "admin")]
+    pub server: Sender,
     /// What is counted.
     pub metrics: Metrics,
     /// The largest message in bytes.
@@ -91,6 +95,8 @@ impl Hub {
             ice_servers,
             events,
             drain,
+            #[cfg(feature = "admin")]
+            server: Sender::new(ConnectionId::new(0), quotas.server()),
             quotas,
             metrics: Metrics::default(),
             max_message_bytes,
@@ -101,10 +107,11 @@ impl Hub {
         })
     }
 
-    /// An outbox for a new connection, whose messages are charged to `purse`.
-    pub(crate) fn new_outbox(&self, purse: &Arc<Purse>) -> Arc<Outbox> {
+    /// An outbox for a new connection of a client at `address`, whose messages are charged to `purse`.
+    pub(crate) fn new_outbox(&self, purse: &Arc<Purse>, address: Option<IpAddr>) -> Arc<Outbox> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Outbox::of(Sender::new(ConnectionId::new(number), Arc::clone(purse)), self.outbox_bytes))
+        let sender = Sender::new(ConnectionId::new(number), Arc::clone(purse));
+        Arc::new(Outbox::of(sender, self.outbox_bytes).at(address))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after

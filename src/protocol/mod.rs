@@ -36,6 +36,8 @@ mod scan;
 use std::sync::Arc;
 
 pub use encode::encode;
+#[cfg(feature = "admin")]
+pub(crate) use parse::parse_server_message;
 pub use parse::{Parsed, parse};
 
 pub use crate::ice::{CandidatePolicy, ClientsServers, IceServers, StunUrl, TurnUrl};

@@ -33,6 +33,24 @@ pub fn parse(text: &str) -> Parsed<'_> {
     }
 }
 
+/// Parses what the application's own server says: to whom, if not to all, and the JSON of its `data`.
+///
+/// # Errors
+/// `bad_json` or `bad_message`, as for a client.
+#[cfg(feature = "admin")]
+pub(crate) fn parse_server_message(text: &str) -> Result<(Option<Cow<'_, str>>, &str), Refusal> {
+    let mut envelope = Envelope { fields: Fields::new() };
+    scan::scan(text, NESTING_DEPTH, &mut envelope.fields).map_err(|invalid| why_invalid(text, invalid))?;
+    if let Some(key) = envelope.key_that_stands_twice() {
+        return Err(bad_message(format!("the field {} is present twice", shortened(&key))));
+    }
+    if let Some(other) = envelope.fields.iter().find(|field| !field.is_named("data") && !field.is_named("to")) {
+        return Err(bad_message(format!("there is no field {}, but \"data\" and \"to\"", shortened(&other.name()))));
+    }
+    let data = envelope.get("data").ok_or_else(|| bad_message("the field \"data\" is missing"))?;
+    Ok((envelope.string("to")?, data))
+}
+
 /// The refusal of a text that has no fields.
 fn why_invalid(text: &str, invalid: Invalid) -> Refusal {
     match (serde_json::from_str::<IgnoredAny>(text), invalid) {

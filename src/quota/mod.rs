@@ -206,6 +206,14 @@ impl Quotas {
         self.open.load(Relaxed)
     }
 
+    /// The purse of the application's own server, which counts only among all, and keeps nothing.
+    #[cfg(feature = "admin")]
+    pub(crate) fn server(&self) -> Arc<Purse> {
+        let purse = self.budget.server().purse();
+        purse.close();
+        purse
+    }
+
     /// The bytes of memory that are pinned, and how many may be, if there is a limit.
     #[cfg(feature = "admin")]
     pub(crate) fn memory(&self) -> (usize, Option<usize>) {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use tokio::sync::oneshot;
 
+use super::booking::Booking;
 use super::member::PendingMember;
 use super::names::{PeerId, RoomName};
 use super::password::Password;
@@ -27,6 +28,8 @@ pub(super) struct Door {
     /// Persons who were kicked, in that order, [`BANNED`] at most; each is charged to who kicked it.
     banned: VecDeque<(PeerId, Charge)>,
     pub(super) password: Option<Password>,
+    /// If the room was made ahead of time.
+    pub(super) booking: Option<Booking>,
 }
 
 /// A client that knocks.
@@ -39,6 +42,12 @@ pub(super) struct Knocker {
 }
 
 impl Door {
+    /// The door of a room that is made ahead of time.
+    #[cfg(feature = "admin")]
+    pub(super) fn of_booked(booking: Booking, password: Option<Password>) -> Self {
+        Self { is_locked: booking.is_locked, password, booking: Some(booking), ..Self::default() }
+    }
+
     /// Checks whether `pending` may ask to come in to `room`.
     pub(super) fn check(
         &mut self,
@@ -111,6 +120,13 @@ impl Door {
     pub(super) fn take_if(&mut self, is_it: impl Fn(&Knocker) -> bool) -> Option<Knocker> {
         let position = self.knockers.iter().position(is_it)?;
         Some(self.knockers.remove(position))
+    }
+
+    /// Nobody is in the room any more, which was made ahead of time: the door is as it was made, and those whom members kicked
+    /// may come again.
+    pub(super) fn reset(&mut self) {
+        self.is_locked = self.booking.as_ref().is_some_and(|booking| booking.is_locked);
+        self.banned.clear();
     }
 
     /// Takes all who knock.

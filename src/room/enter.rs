@@ -29,9 +29,9 @@ impl Rooms {
         deferred: &mut Deferred,
     ) -> Result<(Membership, Option<Knock>), JoinError> {
         loop {
-            let room = self.room(name);
+            let room = self.room(name)?;
             let mut locked = room.lock(deferred);
-            if locked.state.is_closed {
+            if locked.close_if_over() {
                 // It is about to be removed, and a new one takes its name.
                 drop(locked);
                 self.remove(&room);
@@ -60,7 +60,7 @@ impl Locked<'_> {
     ) -> Result<(u64, Option<Knock>), JoinError> {
         self.give_up_unread(NEWCOMER);
         if self.state.members.is_empty() {
-            self.close_door(LeaveReason::Timeout);
+            self.clear_door(LeaveReason::Timeout);
         }
         if let Some(door) = &mut self.state.door {
             if let Err(error) = door.check(&pending, &self.room.name, wrong_passwords) {
@@ -77,6 +77,7 @@ impl Locked<'_> {
             checked => checked?,
         }
         if self.state.members.is_empty()
+            && !self.state.is_booked()
             && let Some(secret) = pending.password.take()
         {
             self.state.door.get_or_insert_default().password = Some(Password::new(secret));

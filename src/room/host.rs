@@ -35,19 +35,34 @@ impl Locked<'_> {
             return Err(Refusal::new(ErrorCode::NotHost, "only the host of the room may do that"));
         }
         let (from, rank) = (member.id.clone(), member.rank);
+        self.carry_out((&from, rank), giver, command)
+    }
+
+    /// Carries out a command of `from`, who may give it: the host, or the application's own server.
+    pub(super) fn carry_out(
+        &mut self,
+        (from, rank): (&PeerId, Rank),
+        giver: &Sender,
+        command: &HostCommand<'_>,
+    ) -> Result<(), Refusal> {
         match command {
-            HostCommand::Kick { to, message } => self.kick(&from, giver, to, message.as_deref()),
+            HostCommand::Kick { to, message } => self.kick(from, giver, to, message.as_deref()),
             HostCommand::Lock { is_locked } => self.set_lock(giver, *is_locked),
-            HostCommand::Admit { to } => self.admit(&from, to),
-            HostCommand::Deny { to } => self.deny(&from, to),
-            HostCommand::MakeHost { to } => self.make_host(&from, giver, rank, to),
+            HostCommand::Admit { to } => self.admit(from, to),
+            HostCommand::Deny { to } => self.deny(from, to),
+            HostCommand::MakeHost { to } => self.make_host(from, giver, rank, to),
         }
     }
 
     fn kick(&mut self, from: &PeerId, giver: &Sender, to: &str, message: Option<&str>) -> Result<(), Refusal> {
         let position = self.state.position_of(to).filter(|_| to != from.as_str());
         let position = position.ok_or_else(|| not_found(to, from))?;
-        let message = message.unwrap_or("the host removed you from the room").to_owned();
+        let usual = if from.is_server() {
+            "the server removed you from the room"
+        } else {
+            "the host removed you from the room"
+        };
+        let message = message.unwrap_or(usual).to_owned();
         let member = self.expel(position, CloseRequest::Kicked, message);
         if member.is_identified {
             self.at_no_charge(|room| room.keep_out(&member.id, giver));
@@ -99,7 +114,8 @@ impl Locked<'_> {
 
     fn deny(&mut self, from: &PeerId, to: &str) -> Result<(), Refusal> {
         let knocker = self.state.take_knocker(to).ok_or_else(|| not_found(to, from))?;
-        self.post.refuse(knocker, denied("the host did not let you in"));
+        let message = if from.is_server() { "the server did not let you in" } else { "the host did not let you in" };
+        self.post.refuse(knocker, denied(message));
         Ok(())
     }
 

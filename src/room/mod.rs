@@ -2,7 +2,8 @@
 //!
 //! `table.rs` is the table of all rooms, with the memberships in them, and `room.rs` one room while it is locked. What may
 //! happen there has a file each: clients `enter`, `relay` signals, and come back after a `suspend`; a `host` commands, and
-//! who is outside of a lock `knocks`. Below are `door.rs`, `password.rs` and `wrong_passwords.rs`, which decide who may enter, `rank.rs`, which
+//! who is outside of a lock `knocks`; the application's own `server` does the like, and makes rooms ahead of time (`booking.rs`).
+//! Below are `door.rs`, `password.rs` and `wrong_passwords.rs`, which decide who may enter, `rank.rs`, which
 //! decides who is the host, and `reserve.rs`, which keeps room for the messages about all that.
 //!
 //! A room sends [`Event`]s to its members. An [`Encoder`](event::Encoder) encodes each event once, however many members
@@ -11,7 +12,11 @@
 mod enter;
 mod host;
 mod knocks;
+#[cfg(feature = "admin")]
+mod overview;
 mod relay;
+#[cfg(feature = "admin")]
+mod server;
 mod suspend;
 
 mod reserve;
@@ -20,6 +25,7 @@ mod table;
 #[allow(clippy::module_inception, reason = "one room, in the module of all rooms")]
 mod room;
 
+mod booking;
 mod deferred;
 mod door;
 pub(crate) mod event;
@@ -38,11 +44,15 @@ pub(crate) use deferred::{Deferred, OnRemoved};
 pub use event::{Event, HostCommand, LeaveReason, NoticeCode, Peer, ResumeOffer, Signal, SignalKind, View};
 pub(crate) use knocks::Knock;
 pub(crate) use member::PendingMember;
+#[cfg(feature = "admin")]
+pub(crate) use overview::{Overview, Place};
 pub(crate) use refusal::JoinError;
 pub use refusal::{ErrorCode, Refusal};
 pub(crate) use relay::{Blocked, Relayed};
 pub use role::Role;
 pub(crate) use room::RoomSettings;
+#[cfg(feature = "admin")]
+pub(crate) use server::{NewRoom, ServerError};
 pub(crate) use suspend::Returning;
 pub(crate) use table::{Membership, Rooms};
 

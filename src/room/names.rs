@@ -24,6 +24,8 @@ pub const NAME_BYTES: usize = 1024;
 /// The room that the bare URL `ws://host/` joins.
 pub const LOBBY: &str = "lobby";
 
+/// What stands for the application's own server. `@` is in no id.
+const SERVER: &str = "@server";
 /// How ids begin that stand for a person whose name cannot be one.
 const OF_SUBJECT: &str = "s-";
 /// How ids begin that the relay makes for clients that choose none.
@@ -59,7 +61,7 @@ pub enum NameError {
 
 /// The name of a room: 1 to 64 characters of any script, no control characters. Names that look the same are one, however
 /// they were typed: see [`normalized`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RoomName(Arc<str>);
 
@@ -149,6 +151,17 @@ impl PeerId {
     pub(crate) fn is_reserved(&self) -> bool {
         let rest = self.0.strip_prefix(RANDOM).or_else(|| self.0.strip_prefix(OF_SUBJECT));
         rest.is_some_and(|rest| rest.len() == RANDOM_CHARS)
+    }
+
+    /// What stands in `from` where the application's own server speaks: nobody can have this id.
+    #[cfg(feature = "admin")]
+    pub(crate) fn server() -> Self {
+        Self(SERVER.into())
+    }
+
+    /// Whether it is that of the application's own server.
+    pub(crate) fn is_server(&self) -> bool {
+        &*self.0 == SERVER
     }
 
     /// The id as text.

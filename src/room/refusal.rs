@@ -192,6 +192,9 @@ pub enum JoinError {
     /// There is no memory for what the client would cause.
     #[error("as much memory is in use as --address-memory or --memory allows: try again in a moment")]
     NoMemory,
+    /// The relay is being drained: it makes no new rooms.
+    #[error("the relay makes no new rooms now: try again later")]
+    Draining,
     /// The room has a password, and this is another one or none.
     #[error("the room has a password, and this is not it")]
     WrongPassword,
@@ -211,7 +214,7 @@ impl From<JoinError> for Refusal {
         let code = match error {
             JoinError::Full(_) | JoinError::TooManyKnocks(_) => ErrorCode::RoomFull,
             JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable | JoinError::NoMemory => ErrorCode::Unavailable,
+            JoinError::Unavailable | JoinError::NoMemory | JoinError::Draining => ErrorCode::Unavailable,
             JoinError::WrongPassword => ErrorCode::WrongPassword,
             JoinError::TooManyGuesses => ErrorCode::RateLimited,
             JoinError::Banned => ErrorCode::Denied,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::booking::Booking;
 use super::deferred::Deferred;
 use super::door::{Door, Knocker};
 use super::event::{Encoder, Event, LeaveReason, Peer, ResumeOffer, View};
@@ -280,8 +281,8 @@ impl Locked<'_> {
             self.end_knock(serial);
         }
         let is_closed = self.state.close_if_empty();
-        if is_closed {
-            self.close_door(reason);
+        if self.state.members.is_empty() {
+            self.clear_door(reason);
         }
         is_closed
     }
@@ -292,15 +293,34 @@ impl Locked<'_> {
         knocker.inspect(|knocker| self.tell_knock_gone(knocker)).is_some()
     }
 
-    /// Ends all knocks at a room that is empty.
-    pub(super) fn close_door(&mut self, reason: LeaveReason) {
-        let Some(mut door) = self.state.door.take() else { return };
+    /// Nobody is in the room: ends all knocks, and forgets what the members made of its door. A room that was made ahead of time
+    /// is then as it was made, and if that is locked, those who knock wait on.
+    pub(super) fn clear_door(&mut self, reason: LeaveReason) {
+        let is_booked = self.state.is_booked();
+        let Some(door) = &mut self.state.door else { return };
+        let knockers = if is_booked {
+            door.reset();
+            if door.is_locked { Vec::new() } else { door.take_all() }
+        } else {
+            let knockers = door.take_all();
+            self.state.door = None;
+            knockers
+        };
         // When the relay shuts down, they are told that instead.
         if reason != LeaveReason::Shutdown {
-            for knocker in door.take_all() {
+            for knocker in knockers {
                 self.at_no_charge(|room| room.post.refuse(knocker, denied("everybody has left the room")));
             }
         }
+    }
+
+    /// Closes the room if nobody is in it and the time is over for which it was made; whether it is closed.
+    pub(super) fn close_if_over(&mut self) -> bool {
+        let is_over = self.state.booking().is_some_and(Booking::is_over);
+        if is_over && self.state.close_if_empty() {
+            self.clear_door(LeaveReason::Timeout);
+        }
+        self.state.is_closed
     }
 
     /// Tells everybody who the host is now because of what `cause` did, but not the one with the number `knows`; and the host

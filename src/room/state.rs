@@ -1,5 +1,6 @@
 //! What a room keeps: its members, its door, and the offer that is held for the first peer that joins.
 
+use super::booking::Booking;
 use super::door::{Door, Knocker};
 use super::event::SignalKind;
 use super::held_offer::HeldOffer;
@@ -100,8 +101,19 @@ impl State {
         HeldOffer::note_leave(&mut self.held, of);
     }
 
+    /// What was settled about the room before anybody came, if it was made ahead of time.
+    pub(super) fn booking(&self) -> Option<&Booking> {
+        self.door.as_ref()?.booking.as_ref()
+    }
+
+    /// Whether the room was made ahead of time, and that is not over: then it is there without members.
+    pub(super) fn is_booked(&self) -> bool {
+        self.booking().is_some_and(|booking| !booking.is_over())
+    }
+
+    /// Closes the room if nobody is in it, unless it is booked; whether it is closed.
     pub(super) fn close_if_empty(&mut self) -> bool {
-        self.is_closed |= self.members.is_empty();
+        self.is_closed |= self.members.is_empty() && !self.is_booked();
         self.is_closed
     }
 }

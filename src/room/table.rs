@@ -1,27 +1,38 @@
 //! The table of all rooms, and the memberships in them.
 //!
-//! A room is created when the first client enters, and removed when the last member leaves. Each room has its own lock:
+//! A room is created when the first client enters, and removed when the last member leaves; one that was made ahead of time is
+//! there earlier and longer. Each room has its own lock:
 //! the table is locked only to find, add or remove a room. A [`Membership`] ends when it is left or dropped, so that
 //! exactly one `peer_left` follows each `peer_joined`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 
+#[cfg(feature = "admin")]
+use super::booking::Bookings;
 use super::deferred::Deferred;
 use super::event::{Encoder, LeaveReason};
 use super::names::{PeerId, RoomName};
+use super::refusal::JoinError;
 use super::room::{Room, RoomSettings};
 use super::wrong_passwords::WrongPasswords;
 use crate::ice::{ClientsServers, IceServers};
 use crate::metrics::SetupTimes;
 use crate::outbox::Sender;
 
-/// The rooms by name. Each has at least one member.
+/// The rooms by name. Each has at least one member, or was made ahead of time.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    table: DashMap<RoomName, Arc<Room>>,
-    settings: RoomSettings,
+    pub(super) table: DashMap<RoomName, Arc<Room>>,
+    pub(super) settings: RoomSettings,
+    /// Those that were made ahead of time.
+    #[cfg(feature = "admin")]
+    pub(super) bookings: Bookings,
+    /// Whether no new rooms are made.
+    is_draining: AtomicBool,
     /// The wrong passwords of all rooms.
     pub(super) wrong_passwords: WrongPasswords,
     /// How long calls took to be set up.
@@ -33,6 +44,7 @@ pub(crate) struct Rooms {
 #[derive(Debug, Default)]
 pub(crate) struct RoomCount {
     pub rooms: usize,
+    pub booked: usize,
     pub peers: usize,
     pub knocks: usize,
 }
@@ -57,6 +69,9 @@ impl Rooms {
         Self {
             table: DashMap::new(),
             settings,
+            #[cfg(feature = "admin")]
+            bookings: Bookings::default(),
+            is_draining: AtomicBool::new(false),
             wrong_passwords: WrongPasswords::default(),
             setup_times: SetupTimes::default(),
         }
@@ -76,11 +91,13 @@ impl Rooms {
     /// How many rooms, members and knocks there are. What takes too long in them is counted on the way.
     #[cfg(feature = "admin")]
     pub(crate) fn count(&self) -> RoomCount {
+        self.end_bookings();
         let mut count = RoomCount::default();
         for room in &self.table {
             let mut state = room.state();
             state.setups.sweep(&self.setup_times);
             count.rooms += usize::from(!state.members.is_empty());
+            count.booked += usize::from(state.is_booked());
             count.peers += state.members.len();
             count.knocks += state.knockers().len();
         }
@@ -98,10 +115,30 @@ impl Rooms {
         self.settings.encode
     }
 
+    /// Makes no new rooms from now on, or does so again.
+    #[cfg(feature = "admin")]
+    pub(crate) fn drain(&self, is_draining: bool) {
+        self.is_draining.store(is_draining, Relaxed);
+    }
+
+    /// Whether it makes no new rooms.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+
     /// The room with this name; a new one if there is none.
-    pub(super) fn room(&self, name: &RoomName) -> Arc<Room> {
-        let new = || Arc::new(Room::new(name.clone(), &self.settings));
-        Arc::clone(&*self.table.entry(name.clone()).or_insert_with(new))
+    ///
+    /// # Errors
+    /// [`JoinError::Draining`]
+    pub(super) fn room(&self, name: &RoomName) -> Result<Arc<Room>, JoinError> {
+        match self.table.entry(name.clone()) {
+            Entry::Occupied(entry) => Ok(Arc::clone(entry.get())),
+            Entry::Vacant(_) if self.is_draining() => Err(JoinError::Draining),
+            Entry::Vacant(entry) => {
+                let room = Arc::new(Room::new(name.clone(), &self.settings));
+                Ok(Arc::clone(&*entry.insert(room)))
+            }
+        }
     }
 
     /// Removes a closed room. A new room may have its name by now, and stays.

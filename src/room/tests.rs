@@ -177,7 +177,7 @@ fn whoever_comes_and_goes_there_is_room_for_what_its_coming_may_cause() {
     let _reads_nothing = Coming { reads: 0, ..Coming::new("a") }.enters(&rooms).unwrap();
     // Each says something, so that what is told of it does not cancel out.
     visit(&rooms).unwrap();
-    let (room, mut most) = (rooms.room(&name), 0);
+    let (room, mut most) = (rooms.room(&name).unwrap(), 0);
     for _ in 0..ANNOUNCEMENTS {
         let host = Coming { role: Role::Host, ..Coming::new("host") }.enters(&rooms).unwrap();
         most = most.max(most_waiting(&room));

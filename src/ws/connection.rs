@@ -429,7 +429,7 @@ mod tests {
         let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
         let outbox = Arc::new(Outbox::new(0));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let mut session = Session::new(hub, Arc::clone(&outbox), rate, None, Default::default());
+        let mut session = Session::new(hub, Arc::clone(&outbox), rate, Default::default());
         let mut connection = Connection::new(Opaque(Pings(TURNS * FRAMES_A_TURN)), &[], outbox, 1024);
         let mut polls = 0;
         let mut run = pin!(connection.run(&mut session));

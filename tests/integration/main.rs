@@ -31,6 +31,8 @@ mod wire;
 // The program, where there are signals, files with modes, Unix sockets and tools such as openssl.
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]
 mod admin;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]
+mod api;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]

@@ -11,14 +11,15 @@ use crate::net::address::ListenAddress;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For operators")]
 pub(super) struct OperatorFlags {
-    /// Tell operators on this address how the relay is: /livez, /readyz, and /metrics for Prometheus.
+    /// Tell operators on this address how the relay is, and take their orders: /livez, /readyz, /metrics, and an API at /api/.
     ///
     /// It is a loopback address such as localhost:9090, or `unix:/PATH`, whose socket is for the relay's user alone. Any other
-    /// address needs --admin-token-file, and has TLS if the relay has.
+    /// address needs --admin-token-file, and has TLS if the relay has. Whoever reaches it may remove people from rooms: on a
+    /// machine that others use too, take a token or a socket.
     #[arg(long, value_name = "HOST:PORT", env = "SIGNALING_RELAY_ADMIN_LISTEN")]
     admin_listen: Option<ListenAddress>,
 
-    /// Tell it only those who show the token in this file, as `Authorization: Bearer TOKEN`.
+    /// Answer there only those who show the token in this file, as `Authorization: Bearer TOKEN`.
     ///
     /// /livez and /readyz, which tell nothing else, need no token.
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_ADMIN_TOKEN_FILE")]

@@ -96,7 +96,7 @@ impl Session {
         }
         self.hub.observe(|| RelayEvent::JoinRefused {
             connection: self.connection(),
-            address: self.address,
+            address: self.outbox.address(),
             room: room.cloned(),
             code: refusal.code,
             message: refusal.message.clone().into_owned(),
@@ -113,7 +113,7 @@ impl Session {
             room: join.room.clone(),
             id: join.id.take(),
             name: join.name.take(),
-            address: self.address,
+            address: self.outbox.address(),
             origin: said.and_then(|said| said.origin.clone()),
             headers: said.map(|said| said.named.clone()).unwrap_or_default(),
             token: join.token.take(),
@@ -196,7 +196,7 @@ impl Session {
             name: grant.name.clone(),
             role: grant.role,
             password: join.password.take(),
-            address: self.address,
+            address: self.outbox.address(),
             capacity: grant.capacity,
             ice_servers,
             resume: resumption.as_ref().map(|resumption| resumptions.offer(resumption)),

@@ -17,7 +17,6 @@ mod resume;
 
 use std::cell::Cell;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
@@ -46,8 +45,6 @@ pub(crate) struct Session {
     hub: Arc<Hub>,
     outbox: Arc<Outbox>,
     rate: RateLimiter,
-    /// The client's address, for the authorizer.
-    address: Option<IpAddr>,
     /// What the upgrade said, for the authorizer, unless it said nothing; and its memory.
     upgrade: Option<Box<(UpgradeHeaders, Charge)>>,
     stage: Stage,
@@ -107,14 +104,8 @@ enum Stage {
 pub(crate) struct Flood;
 
 impl Session {
-    /// A session that is in no room yet, for the client of `outbox` at `address`, whose upgrade said `upgrade`.
-    pub(crate) fn new(
-        hub: Arc<Hub>,
-        outbox: Arc<Outbox>,
-        rate: RateLimiter,
-        address: Option<IpAddr>,
-        upgrade: UpgradeHeaders,
-    ) -> Self {
+    /// A session that is in no room yet, for the client of `outbox`, whose upgrade said `upgrade`.
+    pub(crate) fn new(hub: Arc<Hub>, outbox: Arc<Outbox>, rate: RateLimiter, upgrade: UpgradeHeaders) -> Self {
         let upgrade = (upgrade != UpgradeHeaders::default()).then(|| {
             let memory = outbox.sender().purse().charge_anyway(upgrade.bytes());
             Box::new((upgrade, memory))
@@ -123,7 +114,6 @@ impl Session {
             hub,
             outbox,
             rate,
-            address,
             upgrade,
             stage: Stage::Idle,
             is_new: true,
@@ -333,7 +323,7 @@ impl Session {
 
     /// Its address without the port, as programs that read the log want it.
     fn address_for_log(&self) -> impl fmt::Display + use<> {
-        self.address.map_or_else(|| "unix".into(), |address| address.to_string())
+        self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string())
     }
 
     fn become_member(&mut self, membership: Membership, resumable: Option<Box<Resumable>>) {

@@ -1,5 +1,6 @@
 //! One peer after the other, without sockets.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::HubSettings;
@@ -25,25 +26,26 @@ impl Client {
     pub(in crate::peer) fn new(hub: &Arc<Hub>, room: usize) -> Self {
         let (socket, outbox) = MemorySocket::with_outbox(room);
         let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
-        let session = Session::new(Arc::clone(hub), outbox, rate, None, Default::default());
+        let session = Session::new(Arc::clone(hub), outbox, rate, Default::default());
         Self { session, socket, _admission: None }
     }
 
     /// One at this address, within the limits of the hub.
     pub(in crate::peer) fn at(hub: &Arc<Hub>, address: IpAddr) -> Self {
-        let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
+        let outbox = Arc::new(Outbox::new(1024 * 1024).at(Some(address)));
+        let socket = MemorySocket::connected_to(&outbox, usize::MAX);
         let admission = hub.quotas.admit(Some(address)).unwrap();
         let rate = hub.quotas.rate_limiter(admission.address());
-        let session = Session::new(Arc::clone(hub), outbox, rate, Some(address), Default::default());
+        let session = Session::new(Arc::clone(hub), outbox, rate, Default::default());
         Self { session, socket, _admission: Some(admission) }
     }
 
     /// A client whose messages are charged to `purse`.
     fn paying_from(hub: &Arc<Hub>, room: usize, purse: &Arc<Purse>) -> Self {
-        let outbox = hub.new_outbox(purse);
+        let outbox = hub.new_outbox(purse, None);
         let socket = MemorySocket::connected_to(&outbox, room);
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let session = Session::new(Arc::clone(hub), outbox, rate, None, Default::default());
+        let session = Session::new(Arc::clone(hub), outbox, rate, Default::default());
         Self { session, socket, _admission: None }
     }
 
@@ -549,9 +551,9 @@ async fn what_the_upgrade_said_pins_memory_as_long_as_it_is_known() {
     let (client, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
     let before = admission.purse().account().used();
     let said = UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))] };
-    let outbox = hub.new_outbox(admission.purse());
+    let outbox = hub.new_outbox(admission.purse(), None);
     let rate = RateLimiter::new(0, 0, Instant::now());
-    let session = Session::new(Arc::clone(&hub), outbox, rate, None, said);
+    let session = Session::new(Arc::clone(&hub), outbox, rate, said);
     assert!(admission.purse().account().used() >= before + 100_000);
     drop((session, client));
     admission.purse().give_back();

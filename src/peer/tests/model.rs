@@ -22,7 +22,13 @@ use super::super::hub::{Hub, HubSettings};
 use super::super::session::Session;
 use crate::auth::Open;
 use crate::limits::{HELD_BYTES, PAUSE, SHARE_MESSAGES};
+#[cfg(feature = "admin")]
+use crate::outbox::Sender;
 use crate::quota::RateLimiter;
+#[cfg(feature = "admin")]
+use crate::room::HostCommand;
+#[cfg(feature = "admin")]
+use crate::room::names::RoomName;
 use crate::room::{Deferred, LeaveReason, Rooms};
 use crate::testing::MemorySocket;
 
@@ -59,6 +65,13 @@ enum Operation {
         kind: &'static str,
         to: usize,
     },
+    /// The application's own server does what a host may, or closes the room.
+    #[cfg(feature = "admin")]
+    Serve {
+        room: usize,
+        kind: &'static str,
+        to: usize,
+    },
     StopReading {
         peer: usize,
     },
@@ -84,7 +97,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     let count = prop_oneof![6 => Just(1), 1 => 1..2 * SHARE_MESSAGES];
     let ms = prop_oneof![1..20_u64, 90..300_u64];
     let commands = vec!["lock", "lock", "unlock", "admit", "admit", "deny", "make_host", "kick"];
-    prop_oneof![
+    let of_peers = prop_oneof![
         6 => (peer.clone(), 0..ROOMS.len()).prop_map(|(peer, room)| Operation::Join { peer, room }),
         1 => peer.clone().prop_map(|peer| Operation::Leave { peer }),
         1 => peer.clone().prop_map(|peer| Operation::Vanish { peer }),
@@ -97,7 +110,14 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (peer.clone(), 1..20_000_usize).prop_map(|(peer, bytes)| Operation::Read { peer, bytes }),
         1 => peer.prop_map(|peer| Operation::ReadOn { peer }),
         2 => ms.prop_map(|ms| Operation::Wait { ms }),
-    ]
+    ];
+    #[cfg(feature = "admin")]
+    let of_peers = {
+        let kind = prop::sample::select(vec!["lock", "unlock", "admit", "admit", "deny", "kick", "close"]);
+        let serve = (0..ROOMS.len(), kind, 0..PEERS).prop_map(|(room, kind, to)| Operation::Serve { room, kind, to });
+        prop_oneof![33 => of_peers, 3 => serve]
+    };
+    of_peers
 }
 
 /// A simple model of the protocol: the members of each room, and what each peer must have been told.
@@ -307,6 +327,28 @@ impl Model {
         None
     }
 
+    /// Carries out what the server asks for; returns who is removed, if it can be done.
+    #[cfg(feature = "admin")]
+    fn serve(&mut self, room: &'static str, kind: &str, to: usize) -> Option<Vec<usize>> {
+        let members = self.rooms.get(room)?.clone();
+        if kind != "close" {
+            let refusal = self.command_of_host(PEERS, room, &members, kind, to);
+            let removed = if kind == "kick" { vec![to] } else { Vec::new() };
+            return refusal.is_none().then_some(removed);
+        }
+        for member in &members {
+            self.chosen.remove(member);
+            self.refuse(*member, None, "kicked");
+        }
+        self.rooms.remove(room);
+        self.locked.remove(room);
+        self.held.remove(room);
+        for knock in self.knocks.remove(room).unwrap_or_default() {
+            self.refuse(knock, None, "denied");
+        }
+        Some(members)
+    }
+
     fn say(&mut self, peer: usize, kind: &str, to: Option<usize>, number: usize, bytes: usize) {
         let Some((room, members)) = self.room_of(peer) else { return self.refuse(peer, Some(number), "not_joined") };
         let others: Vec<usize> = members.iter().copied().filter(|member| *member != peer).collect();
@@ -357,6 +399,8 @@ struct Peer {
 
 struct World {
     rooms: Arc<Rooms>,
+    #[cfg(feature = "admin")]
+    server: Sender,
     peers: Vec<Peer>,
     model: Model,
     /// Messages that need not arrive, because the sender or the receiver left while the sender was paused.
@@ -401,11 +445,19 @@ impl World {
         let newcomer = |_| {
             let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
             let rate = RateLimiter::new(0, 0, Instant::now());
-            let session = Session::new(Arc::clone(&hub), outbox, rate, None, Default::default());
+            let session = Session::new(Arc::clone(&hub), outbox, rate, Default::default());
             Peer { session, socket, heard: Vec::new(), waits_with: None, ever_stopped: false }
         };
         let peers = (0..PEERS).map(newcomer).collect();
-        Self { rooms, peers, model: Model::default(), excused: HashSet::new(), next: 0 }
+        Self {
+            rooms,
+            #[cfg(feature = "admin")]
+            server: hub.server.clone(),
+            peers,
+            model: Model::default(),
+            excused: HashSet::new(),
+            next: 0,
+        }
     }
 
     /// Ends the connection of `peer`; it may come again.
@@ -453,6 +505,13 @@ impl World {
                     self.end(to, LeaveReason::Kicked);
                 }
             }
+            #[cfg(feature = "admin")]
+            Operation::Serve { room, kind, to } => {
+                let done = self.serve(ROOMS[room], kind, to);
+                let removed = self.model.serve(ROOMS[room], kind, to);
+                assert_eq!(done, removed.is_some(), "{operation:?}");
+                removed.unwrap_or_default().into_iter().for_each(|peer| self.end(peer, LeaveReason::Kicked));
+            }
             Operation::Say { peer, kind, to, bytes, count } => {
                 for _ in 0..count {
                     if !self.peers[peer].session.is_waiting() {
@@ -474,6 +533,20 @@ impl World {
             }
         }
         self.everybody_writes();
+    }
+
+    /// Whether the server can do that.
+    #[cfg(feature = "admin")]
+    fn serve(&self, room: &str, kind: &str, to: usize) -> bool {
+        let (room, to) = (RoomName::parse(room).unwrap(), id(to));
+        let command = match kind {
+            "close" => return self.rooms.close(&room, None).is_ok(),
+            "lock" | "unlock" => HostCommand::Lock { is_locked: kind == "lock" },
+            "admit" => HostCommand::Admit { to: to.into() },
+            "deny" => HostCommand::Deny { to: to.into() },
+            _ => HostCommand::Kick { to: to.into(), message: None },
+        };
+        self.rooms.command(&self.server, &room, &command).is_ok()
     }
 
     fn say(&mut self, peer: usize, kind: &'static str, to: Option<usize>, bytes: usize) {

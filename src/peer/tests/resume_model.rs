@@ -162,7 +162,7 @@ impl World {
         let outbox = Arc::new(Outbox::new(OUTBOX_BYTES));
         outbox.connect(Box::new(socket.clone()));
         let rate = RateLimiter::new(0, 0, Instant::now());
-        let session = Session::new(Arc::clone(&self.hub), outbox, rate, None, Default::default());
+        let session = Session::new(Arc::clone(&self.hub), outbox, rate, Default::default());
         Line { session, socket, up: VecDeque::new() }
     }
 
