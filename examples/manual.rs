@@ -1,6 +1,6 @@
 //! Writes the manual page and the completions of bash, fish and zsh into a folder, for packages.
 //!
-//! `cargo run --example manual target/package`
+//! `cargo run --example manual target/packaging`
 
 use std::path::PathBuf;
 

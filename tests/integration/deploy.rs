@@ -242,3 +242,20 @@ async fn coturn_takes_the_credentials_of_the_relay_until_they_run_out_and_leads_
     let said = coturn.client(username, credential, &["-y"]).await;
     assert!(said.contains("Cannot complete Allocation"), "{said}");
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_containers_side_by_side_have_settings_that_the_relay_knows() {
+    let compose = page("scripts/deploy/compose.yaml");
+    let known: Vec<String> = signaling_relay::cli::command_line::command()
+        .get_arguments()
+        .filter_map(|arg| Some(arg.get_env()?.to_str().unwrap().to_owned()))
+        .collect();
+    let is_of_name = |char: char| char.is_ascii_uppercase() || char == '_';
+    let set: Vec<&str> =
+        compose.split(|char| !is_of_name(char)).filter(|word| word.starts_with("SIGNALING_RELAY_")).collect();
+    assert!(set.len() >= 4, "{set:?}");
+    for name in set {
+        assert!(known.iter().any(|known| known == name), "{name}");
+    }
+}
