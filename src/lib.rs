@@ -87,6 +87,7 @@
 // | `outbox/` | the frames that are queued for one client, and how they get to its socket |
 // | `room/` | rooms: their members, who may enter, what a host may do, and what each member is told |
 // | `protocol/` | parsing and encoding of messages |
+// | `http_client/` | the client for the servers that the relay asks, and what the log says of those that fail |
 // | `auth/` | whether a client may join a room |
 // | `drain.rs` | how connections end when the relay shuts down |
 // | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
@@ -132,6 +133,8 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+#[cfg(feature = "auth")]
+mod http_client;
 mod ice;
 #[cfg(feature = "lan")]
 mod lan;

@@ -21,8 +21,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::http_client::{self, Client};
 use super::key::Key;
+use crate::http_client::{self, Client};
 use crate::limits;
 use crate::net::certificate::read_file;
 

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::{info, warn};
 
-use super::http_client::Client;
 use super::jwks::{Jwks, JwksSource};
 use super::key::{Key, read_keys};
 use super::signature;
+use crate::http_client::Client;
 
 /// The keys of a relay; a token that any of them verifies is good.
 pub(crate) struct KeyRing {

@@ -7,8 +7,6 @@
 #[cfg(feature = "auth")]
 mod fair_queue;
 #[cfg(feature = "auth")]
-mod http_client;
-#[cfg(feature = "auth")]
 pub(crate) mod jwks;
 #[cfg(feature = "auth")]
 pub(crate) mod key;

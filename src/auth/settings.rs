@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::http_client::trusted_roots;
 use super::jwks::JwksSource;
 use super::keys::KeyRing;
 use super::token::{Rules, Tokens};
 use super::token_authorizer::TokenAuthorizer;
 use super::webhook::{AuthUrl, Webhook};
 use super::{Authorizer, Open};
+use crate::http_client::trusted_roots;
 
 /// The settings that say who decides on joins.
 #[derive(Debug)]

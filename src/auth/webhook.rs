@@ -18,8 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::fair_queue::{FairQueue, Ticket};
-use super::http_client::{self, Client};
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest, check_length};
+use crate::http_client::complaints::{Complaint, Complaints};
+use crate::http_client::{self, Client};
 use crate::ice::IceServers;
 use crate::limits;
 use crate::room::Role;
@@ -79,63 +80,6 @@ struct Asker {
     client: Client,
     queue: Arc<FairQueue>,
     complaints: Mutex<Complaints>,
-}
-
-/// What the log said about a webhook that does not decide. Clients can make it fail often, so not every failure is there:
-/// one reason is said again after [`WEBHOOK_COMPLAINTS`](limits::WEBHOOK_COMPLAINTS), or once the webhook has decided in
-/// between, and only [`WEBHOOK_LINES`](limits::WEBHOOK_LINES) a minute in all.
-struct Complaints {
-    /// The reasons of this outage that were said, and when.
-    said: Vec<(String, Instant)>,
-    /// Failures that were not said.
-    left_out: u64,
-    /// Lines that may be written now, as of a moment.
-    lines: (f64, Instant),
-}
-
-/// A line for the log.
-#[derive(Debug, PartialEq, Eq)]
-enum Complaint {
-    /// The webhook fails, and the failures since the last line that have none.
-    Fails { left_out: u64 },
-    /// It decides again.
-    Recovered { left_out: u64 },
-}
-
-impl Complaints {
-    fn new() -> Self {
-        Self { said: Vec::new(), left_out: 0, lines: (f64::from(limits::WEBHOOK_LINES), Instant::now()) }
-    }
-
-    /// What to say of a failure.
-    fn failed(&mut self, reason: &str) -> Option<Complaint> {
-        self.said.retain(|(_, at)| at.elapsed() < limits::WEBHOOK_COMPLAINTS);
-        if self.said.iter().any(|(said, _)| said == reason) || !self.take_line() {
-            self.left_out += 1;
-            return None;
-        }
-        self.said.push((reason.to_owned(), Instant::now()));
-        Some(Complaint::Fails { left_out: std::mem::take(&mut self.left_out) })
-    }
-
-    /// What to say of a decision.
-    fn decided(&mut self) -> Option<Complaint> {
-        if self.said.is_empty() || !self.take_line() {
-            return None;
-        }
-        // The next failure is another outage.
-        self.said.clear();
-        Some(Complaint::Recovered { left_out: std::mem::take(&mut self.left_out) })
-    }
-
-    fn take_line(&mut self) -> bool {
-        let (lines, at) = self.lines;
-        let most = f64::from(limits::WEBHOOK_LINES);
-        let lines = (lines + at.elapsed().as_secs_f64() / 60.0 * most).min(most);
-        let may = lines >= 1.0;
-        self.lines = (if may { lines - 1.0 } else { lines }, Instant::now());
-        may
-    }
 }
 
 /// What the webhook is asked.
@@ -219,7 +163,7 @@ impl Asker {
         };
         match answer.and_then(|answer| answer.decision(request)) {
             Ok(decision) => {
-                if let Some(Complaint::Recovered { left_out }) = self.complaints().decided() {
+                if let Some(Complaint::Recovered { left_out }) = self.complaints().succeeded() {
                     info!(left_out, "the webhook of --auth-url decides again");
                 }
                 decision
@@ -318,10 +262,6 @@ fn unavailable() -> Denial {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::advance;
-
     use super::*;
     use crate::room::names::RoomName;
 
@@ -352,37 +292,5 @@ mod tests {
         // Who gives up makes room.
         waiting.pop();
         assert!(matches!(webhook.authorize(&request), Answer::Later(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_outage_is_said_at_once_and_each_reason_once_a_minute() {
-        let fails = |left_out| Some(Complaint::Fails { left_out });
-        let mut complaints = Complaints::new();
-        assert_eq!(complaints.failed("refused"), fails(0));
-        assert_eq!(complaints.failed("refused"), None);
-        // Another reason is not hidden by the first.
-        assert_eq!(complaints.failed("the status 500"), fails(1));
-        assert_eq!(complaints.failed("refused"), None);
-        assert_eq!(complaints.decided(), Some(Complaint::Recovered { left_out: 1 }));
-        assert_eq!(complaints.decided(), None);
-        // An outage a moment after the first.
-        advance(Duration::from_secs(4)).await;
-        assert_eq!(complaints.failed("refused"), fails(0));
-        advance(limits::WEBHOOK_COMPLAINTS).await;
-        assert_eq!(complaints.failed("refused"), fails(0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_webhook_that_fails_now_and_then_writes_few_lines() {
-        let mut complaints = Complaints::new();
-        let mut lines = 0;
-        for _ in 0..1000 {
-            lines += u32::from(complaints.failed("refused").is_some());
-            lines += u32::from(complaints.decided().is_some());
-        }
-        assert_eq!(lines, limits::WEBHOOK_LINES);
-        // An outage that begins then is said within seconds.
-        advance(Duration::from_secs(120) / limits::WEBHOOK_LINES).await;
-        assert!(complaints.failed("another").is_some());
     }
 }

@@ -1,5 +1,7 @@
-//! The client for the servers that the relay asks about joins: HTTP/1.1, over TLS with an authority of the operator's or
+//! The client for the servers that the relay asks: HTTP/1.1, over TLS with an authority of the operator's or
 //! with those of the system.
+
+pub(crate) mod complaints;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +22,11 @@ use crate::limits;
 use crate::net::authorities;
 
 /// What the relay says that it is.
-pub(super) const USER_AGENT: &str = concat!("signaling-relay/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("signaling-relay/", env!("CARGO_PKG_VERSION"));
 
 /// A client.
 #[derive(Clone)]
-pub(super) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Client {
     /// A client that asks `at_once` servers at a time. With https, their certificates must be of the authorities in the
@@ -32,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// When the authorities cannot be used.
-    pub(super) fn new(is_https: bool, authorities: Option<&Path>, at_once: usize) -> anyhow::Result<Self> {
+    pub(crate) fn new(is_https: bool, authorities: Option<&Path>, at_once: usize) -> anyhow::Result<Self> {
         let is_needed = is_https || authorities.is_some();
         let roots = if is_needed { trusted_roots(authorities)? } else { RootCertStore::empty() };
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -50,7 +52,7 @@ impl Client {
     }
 
     /// The body of the response, which must have the status 200 and `most` bytes at most. Redirects are not followed.
-    pub(super) async fn ask(&self, request: Request<Full<Bytes>>, most: usize) -> anyhow::Result<Bytes> {
+    pub(crate) async fn ask(&self, request: Request<Full<Bytes>>, most: usize) -> anyhow::Result<Bytes> {
         let response = self.0.request(request).await?;
         let status = response.status();
         ensure!(status == StatusCode::OK, "it answered with the status {status}, and must with 200");
@@ -63,7 +65,7 @@ impl Client {
 ///
 /// # Errors
 /// When they cannot be used.
-pub(super) fn trusted_roots(authorities: Option<&Path>) -> anyhow::Result<RootCertStore> {
+pub(crate) fn trusted_roots(authorities: Option<&Path>) -> anyhow::Result<RootCertStore> {
     match authorities {
         Some(file) => authorities::of_file(file).context("--auth-ca"),
         None => authorities::of_system("--auth-ca"),
