@@ -13,6 +13,8 @@ use hyper::header::HeaderName;
 use crate::auth::jwks::JwksSource;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
+#[cfg(feature = "auth")]
+use crate::events::EventsUrl;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
 #[cfg(feature = "auth")]
@@ -131,6 +133,16 @@ pub struct Config {
     pub allow_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
+    /// The application that gets the events of rooms (feature `auth`).
+    #[cfg(feature = "auth")]
+    pub events_url: Option<EventsUrl>,
+    /// Files with the secrets that sign these events (feature `auth`): each of them does.
+    #[cfg(feature = "auth")]
+    pub events_secret_file: Vec<PathBuf>,
+    /// The certificate authorities of `events_url` with https, a PEM file (feature `auth`); without it they are those of the
+    /// system.
+    #[cfg(feature = "auth")]
+    pub events_ca: Option<PathBuf>,
     /// The address for operators (feature `admin`): loopback, a Unix socket, or another one, which needs `admin_token_file`.
     #[cfg(feature = "admin")]
     pub admin_listen: Option<ListenAddress>,
@@ -229,6 +241,12 @@ impl Default for Config {
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
             trusted_proxy: Vec::new(),
+            #[cfg(feature = "auth")]
+            events_url: None,
+            #[cfg(feature = "auth")]
+            events_secret_file: Vec::new(),
+            #[cfg(feature = "auth")]
+            events_ca: None,
             #[cfg(feature = "admin")]
             admin_listen: None,
             #[cfg(feature = "admin")]

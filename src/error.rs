@@ -23,6 +23,9 @@ pub enum BindError {
     /// A key of tokens, or the authority of the webhook, cannot be used.
     #[error("{0:#}")]
     Auth(anyhow::Error),
+    /// A secret that signs events, or the authority of their URL, cannot be used.
+    #[error("{0:#}")]
+    Events(anyhow::Error),
     /// The secret of the TURN servers, or the file with the list of servers, cannot be used.
     #[error("{0:#}")]
     Ice(anyhow::Error),

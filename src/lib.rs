@@ -67,7 +67,7 @@
 //! | `tls` | TLS with a certificate from files |
 //! | `lan` | `tls`, with a local certificate authority |
 //! | `admin` | an address for operators: whether the relay lives and is ready, its metrics, and an API for the application's own server |
-//! | `auth` | `tls`, with tokens and a webhook that decide who may join |
+//! | `auth` | `tls`, with tokens and a webhook that decide who may join, and events for another webhook |
 //! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 
 // # Modules
@@ -89,6 +89,7 @@
 // | `protocol/` | parsing and encoding of messages |
 // | `http_client/` | the client for the servers that the relay asks, and what the log says of those that fail |
 // | `auth/` | whether a client may join a room |
+// | `events/` | the events of rooms, sent to an application |
 // | `drain.rs` | how connections end when the relay shuts down |
 // | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
@@ -130,6 +131,8 @@ pub mod cli;
 mod config;
 mod drain;
 mod error;
+#[cfg(feature = "auth")]
+mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
@@ -170,6 +173,8 @@ pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;
+#[cfg(feature = "auth")]
+pub use events::{EventsUrl, EventsUrlError};
 pub use http::body::Body;
 pub use http::origin::{CustomOrigin, Origin, OriginError, TupleOrigin};
 pub use http::proxy::{TrustedProxy, TrustedProxyError};

@@ -2,12 +2,14 @@
 
 mod doctor;
 mod entry;
+mod events;
 mod memory;
 
 use std::time::Duration;
 
 pub use doctor::*;
 pub use entry::*;
+pub use events::*;
 pub use memory::*;
 
 /// The port that the relay listens on by default: it needs no privileges, as ports below 1024 do, and is easy to

@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "auth")]
+use tokio::time::Instant;
+
 use crate::auth::Authorizer;
 #[cfg(not(feature = "auth"))]
 use crate::auth::Open;
@@ -16,6 +19,8 @@ use crate::auth::token::Rules;
 use crate::config::{Config, ConfigError};
 use crate::drain::Shutdown;
 use crate::error::BindError;
+#[cfg(feature = "auth")]
+use crate::events::{Events, EventsSettings};
 #[cfg(feature = "page")]
 use crate::http::about::About;
 use crate::http::assets::Page;
@@ -27,8 +32,12 @@ use crate::ice::IceServers;
 use crate::ice::settings::{IceError, IceSettings};
 #[cfg(feature = "auth")]
 use crate::ice::turn::TurnSigner;
+#[cfg(feature = "auth")]
+use crate::limits;
 use crate::net::machine;
 use crate::peer::{Hub, HubSettings, Observer, RelayEvent};
+#[cfg(feature = "auth")]
+use crate::room::RoomObserver;
 
 /// One relay: its rooms, its page, and its connections.
 ///
@@ -40,6 +49,9 @@ pub struct Relay {
     /// The keys of tokens, if clients need one.
     #[cfg(feature = "auth")]
     pub(crate) keys: Option<Arc<KeyRing>>,
+    /// The events of rooms, if an application gets them.
+    #[cfg(feature = "auth")]
+    pub(crate) events: Option<Arc<Events>>,
 }
 
 /// Builds a [`Relay`]; made by [`Relay::builder`].
@@ -109,6 +121,12 @@ impl RelayBuilder {
         #[cfg(not(feature = "page"))]
         let page = Page;
         proxy::warn_of_networks(&config.trusted_proxy);
+        #[cfg(feature = "auth")]
+        let events = open_events(&config)?;
+        #[cfg(feature = "auth")]
+        let room_observer = events.clone().map(|events| events as Arc<dyn RoomObserver>);
+        #[cfg(not(feature = "auth"))]
+        let room_observer = None;
         let settings = HubSettings {
             room_capacity: config.room_capacity,
             max_message_bytes: config.max_message_bytes,
@@ -116,6 +134,7 @@ impl RelayBuilder {
             ice_servers: open_ice_servers(&config)?,
             candidate_policy: config.candidate_policy,
             quotas: (&config).into(),
+            room_observer,
         };
         #[cfg(all(feature = "page", feature = "auth"))]
         let needs_token = keys.is_some();
@@ -137,8 +156,19 @@ impl RelayBuilder {
             site: Arc::new(site),
             #[cfg(feature = "auth")]
             keys,
+            #[cfg(feature = "auth")]
+            events,
         })
     }
+}
+
+/// The events of rooms, if the settings name an application that gets them.
+#[cfg(feature = "auth")]
+fn open_events(config: &Config) -> Result<Option<Arc<Events>>, BindError> {
+    let Some(url) = &config.events_url else { return Ok(None) };
+    let (secret_files, authorities) = (config.events_secret_file.as_slice(), config.events_ca.as_deref());
+    let opened = Events::open(&EventsSettings { url, secret_files, authorities });
+    opened.map(|events| Some(Arc::new(events))).map_err(BindError::Events)
 }
 
 /// The STUN and TURN servers by the settings.
@@ -198,10 +228,18 @@ impl Relay {
 
     /// Tells every client that the relay shuts down, and waits until all connections have ended, for
     /// [`DRAIN_DEADLINE`](crate::limits::DRAIN_DEADLINE) at most. Then it aborts those that are left. It refuses later
-    /// WebSockets.
+    /// WebSockets. The events of rooms are sent within that time too, as far as they fit.
     pub async fn shutdown(&self, shutdown: Shutdown) {
+        #[cfg(feature = "auth")]
+        let until = Instant::now() + limits::DRAIN_DEADLINE;
+        #[cfg(feature = "auth")]
+        self.events.iter().for_each(|events| events.hurry());
         self.hub().drain.shut_down(shutdown).await;
         self.hub().quotas.report_left_out();
+        #[cfg(feature = "auth")]
+        if let Some(events) = &self.events {
+            events.finish(until).await;
+        }
     }
 
     /// Reads the files of `token_secret_file` and `token_key_file` again, as [`Reloader`](crate::Reloader) does. If one of
@@ -221,6 +259,13 @@ impl Relay {
     #[cfg(feature = "auth")]
     pub fn reload_turn_secrets(&self) -> bool {
         self.hub().ice_servers.reload()
+    }
+
+    /// Reads the files of `events_secret_file` again, as [`Reloader`](crate::Reloader) does. If one cannot be used, the log says
+    /// why, and the old secrets go on. Returns whether there are any.
+    #[cfg(feature = "auth")]
+    pub fn reload_events_secrets(&self) -> bool {
+        self.events.as_ref().is_some_and(|events| events.reload())
     }
 
     /// What all its sessions share.

@@ -322,7 +322,8 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers.
+    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers and of
+    /// events.
     /// What cannot be used is in the log, and the old one stays.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
@@ -330,19 +331,20 @@ impl Reloader {
         }
         let has_secrets = self.reload_secrets();
         if self.tls.is_none() && !has_secrets {
-            info!("there is no certificate to reload, and no key of tokens or secret of TURN servers");
+            info!("there is no certificate to reload, and no key of tokens or secret of TURN servers or events");
         }
     }
 }
 
 impl Reloader {
-    /// Reads the keys of tokens, and the secrets of TURN servers, again; returns whether there are any.
+    /// Reads the keys of tokens, and the secrets of TURN servers and of events, again; returns whether there are any.
     fn reload_secrets(&self) -> bool {
         #[cfg(feature = "auth")]
         {
             self.relay.reload_token_keys();
             let has_turn = self.relay.reload_turn_secrets();
-            self.relay.keys.is_some() || has_turn
+            let has_events = self.relay.reload_events_secrets();
+            self.relay.keys.is_some() || has_turn || has_events
         }
         #[cfg(not(feature = "auth"))]
         false

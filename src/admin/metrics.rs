@@ -52,6 +52,8 @@ impl Collector for Scrape {
         self.encode_traffic(&mut to)?;
         self.encode_calls(&mut to)?;
         self.encode_ends(&mut to)?;
+        #[cfg(feature = "auth")]
+        self.encode_events(&mut to)?;
         self.encode_resources(&mut to)?;
         process::encode(&mut to)
     }
@@ -148,6 +150,15 @@ impl Scrape {
         to.counters("refusals", "Connections, upgrades and joins that were refused by limit", "limit", limits)?;
         let handshakes = [("ok", metrics.handshakes.get()), ("failed", metrics.failed_handshakes.get())];
         to.counters("tls_handshakes", "TLS handshakes by result", "result", handshakes.into_iter())
+    }
+
+    /// Of a relay whose events nobody gets, they are all 0.
+    #[cfg(feature = "auth")]
+    fn encode_events(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let counts = self.relay.events.as_ref().map(|events| events.counts()).unwrap_or_default();
+        to.gauge("events_queued", "Events that wait for the application, or are on their way", counts.queued as f64)?;
+        to.counter("events_sent", "Events that the application has taken", counts.sent as f64)?;
+        to.counter("events_lost", "Events that were lost, because the application took too few", counts.lost as f64)
     }
 
     fn encode_resources(&self, to: &mut Writer<'_>) -> Result<(), Error> {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::key::Key;
-use crate::http_client::{self, Client};
+use crate::http_client::{self, Client, is_of_this_machine};
 use crate::limits;
 use crate::net::certificate::read_file;
 
@@ -65,12 +65,10 @@ impl FromStr for JwksSource {
         }
         let uri: Uri = text.parse().map_err(|_| JwksSourceError::Url)?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
-        let host = authority.map(|authority| authority.host()).filter(|host| !host.is_empty());
-        let host = host.ok_or(JwksSourceError::Url)?.trim_matches(['[', ']']);
-        let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        authority.filter(|authority| !authority.host().is_empty()).ok_or(JwksSourceError::Url)?;
         match uri.scheme_str() {
             Some("https") => Ok(Self::Url(JwksUrl(uri))),
-            Some("http") if is_here => Ok(Self::Url(JwksUrl(uri))),
+            Some("http") if is_of_this_machine(&uri) => Ok(Self::Url(JwksUrl(uri))),
             Some("http") => Err(JwksSourceError::Plain),
             _ => Err(JwksSourceError::Url),
         }

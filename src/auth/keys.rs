@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::jwks::{Jwks, JwksSource};
 use super::key::{Key, read_keys};
+use super::settings::authorities_in;
 use super::signature;
 use crate::http_client::Client;
 
@@ -38,7 +39,7 @@ impl KeyRing {
         signature::install();
         let keys = RwLock::new(read_keys(&secret_files, &key_files)?.into());
         let is_https = sources.iter().any(JwksSource::is_https);
-        let client = Client::new(is_https, authorities.filter(|_| is_https), 1)?;
+        let client = Client::new(is_https, authorities_in(authorities.filter(|_| is_https)), 1)?;
         let sets = sources.iter().map(|source| Jwks::open(source, &client)).collect::<anyhow::Result<_>>()?;
         Ok(Self { secret_files, key_files, keys, reloading: Mutex::default(), sets })
     }

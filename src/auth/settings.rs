@@ -10,7 +10,7 @@ use super::token::{Rules, Tokens};
 use super::token_authorizer::TokenAuthorizer;
 use super::webhook::{AuthUrl, Webhook};
 use super::{Authorizer, Open};
-use crate::http_client::trusted_roots;
+use crate::http_client::Authorities;
 
 /// The settings that say who decides on joins.
 #[derive(Debug)]
@@ -59,5 +59,10 @@ impl AuthSettings<'_> {
 /// # Errors
 /// When they cannot be used.
 pub(crate) fn check_authorities(file: Option<&Path>) -> anyhow::Result<()> {
-    trusted_roots(file).map(drop)
+    authorities_in(file).trusted_roots().map(drop)
+}
+
+/// The certificate authorities of the webhook and the key sets.
+pub(super) fn authorities_in(file: Option<&Path>) -> Authorities<'_> {
+    Authorities { file, flag: "--auth-ca" }
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::fair_queue::{FairQueue, Ticket};
+use super::settings::authorities_in;
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest, check_length};
 use crate::http_client::complaints::{Complaint, Complaints};
 use crate::http_client::{self, Client};
@@ -115,7 +116,7 @@ impl Webhook {
     /// # Errors
     /// When the authorities cannot be used.
     pub(crate) fn new(url: &AuthUrl, authorities: Option<&Path>) -> anyhow::Result<Self> {
-        let authorities = authorities.filter(|_| url.is_https());
+        let authorities = authorities_in(authorities.filter(|_| url.is_https()));
         Ok(Self(Arc::new(Asker {
             url: url.0.clone(),
             client: Client::new(url.is_https(), authorities, limits::WEBHOOK_REQUESTS)?,

@@ -72,6 +72,8 @@ impl Config {
             ("--web", self.web.as_deref()),
             #[cfg(feature = "auth")]
             ("--auth-ca", self.auth_ca.as_deref()),
+            #[cfg(feature = "auth")]
+            ("--events-ca", self.events_ca.as_deref()),
             #[cfg(feature = "admin")]
             ("--admin-token-file", self.admin_token_file.as_deref()),
             ("--ice-servers", self.ice_servers_file.as_deref()),
@@ -107,6 +109,7 @@ impl Config {
             ("--token-secret-file", &self.token_secret_file),
             ("--token-key-file", &self.token_key_file),
             ("--turn-secret-file", &self.turn_secret_file),
+            ("--events-secret-file", &self.events_secret_file),
         ] {
             if files.iter().any(|file| file.as_os_str().is_empty()) {
                 problems.push(ConfigError::EmptyPath { flag });
@@ -121,7 +124,24 @@ impl Config {
         if self.auth_ca.is_some() && !is_https && !self.token_jwks.iter().any(JwksSource::is_https) {
             problems.push(ConfigError::NoHttps);
         }
+        problems.extend(self.check_events().err());
         problems
+    }
+
+    #[cfg(feature = "auth")]
+    fn check_events(&self) -> Result<(), ConfigError> {
+        let Some(url) = &self.events_url else {
+            let given = [
+                ("--events-secret-file", !self.events_secret_file.is_empty()),
+                ("--events-ca", self.events_ca.is_some()),
+            ];
+            let alone = given.into_iter().find(|(_, is_given)| *is_given);
+            return alone.map_or(Ok(()), |(flag, _)| Err(ConfigError::NoEvents { flag }));
+        };
+        if self.events_secret_file.is_empty() && !url.is_of_this_machine() {
+            return Err(ConfigError::EventsUnsigned);
+        }
+        if self.events_ca.is_some() && !url.is_https() { Err(ConfigError::NoHttpsForEvents) } else { Ok(()) }
     }
 
     #[cfg(feature = "admin")]

@@ -72,6 +72,24 @@ pub enum ConfigError {
     #[cfg(feature = "auth")]
     #[error("--auth-url excludes an authorizer of the program's own")]
     TwoAuthorizers,
+    /// Events would go to another machine without a signature.
+    #[cfg(feature = "auth")]
+    #[error(
+        "--events-url of another machine needs --events-secret-file, so that the application knows who sends the events; without \
+         one, the URL is of this machine, such as http://localhost:3000/events"
+    )]
+    EventsUnsigned,
+    /// There is a setting of events, and they go nowhere.
+    #[cfg(feature = "auth")]
+    #[error("{flag} needs --events-url, such as https://app.example/events")]
+    NoEvents {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is the authority of an https server, and no such server.
+    #[cfg(feature = "auth")]
+    #[error("--events-ca needs --events-url with an https:// URL")]
+    NoHttpsForEvents,
     /// The address for operators can be reached from elsewhere, and there is no token.
     #[cfg(feature = "admin")]
     #[error(

@@ -52,6 +52,8 @@ pub const WEBHOOK_ABANDONED_OF_LINE: usize = 16;
 pub const WEBHOOK_WAITING: usize = 1024;
 /// How long a connection to the webhook is kept for the next question: less than servers keep it (Node's default is 5 s).
 pub const WEBHOOK_IDLE: Duration = Duration::from_secs(4);
+/// How long the body of an answer that does not matter may take until its connection is given up instead of used again.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the log repeats that the webhook does not decide for one and the same reason.
 pub const WEBHOOK_COMPLAINTS: Duration = Duration::from_secs(60);
 /// Lines of the log about the webhook that may be written at once, and as many a minute beyond that: clients can make it

@@ -1,5 +1,8 @@
 //! What is counted of calls: how long they take to be set up, and what clients report of them.
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
 use super::{Counter, Counters, Times};
 
 /// How long calls took to be set up, as far as the relay sees it.
@@ -52,10 +55,39 @@ impl CallReport {
         }
     }
 
+    /// Whether it says what became of the call.
+    pub(crate) fn is_of_outcome(self) -> bool {
+        CALL_STATES.get(self.state).is_some_and(|state| *state != OTHER)
+    }
+
+    /// Its words: the state, the types of both candidates, and the protocol.
+    fn words(self) -> [&'static str; 4] {
+        let Self { state, local, remote, protocol } = self;
+        [
+            word(&CALL_STATES, state),
+            word(&CANDIDATE_TYPES, local),
+            word(&CANDIDATE_TYPES, remote),
+            word(&PROTOCOLS, protocol),
+        ]
+    }
+
+    #[cfg(feature = "admin")]
+    fn of_number(number: usize) -> Self {
+        let (rest, protocol) = (number / PROTOCOLS.len(), number % PROTOCOLS.len());
+        let (rest, remote) = (rest / CANDIDATE_TYPES.len(), rest % CANDIDATE_TYPES.len());
+        let (state, local) = (rest / CANDIDATE_TYPES.len(), rest % CANDIDATE_TYPES.len());
+        Self { state, local, remote, protocol }
+    }
+
     fn number(self) -> usize {
         let Self { state, local, remote, protocol } = self;
         ((state * CANDIDATE_TYPES.len() + local) * CANDIDATE_TYPES.len() + remote) * PROTOCOLS.len() + protocol
     }
+}
+
+/// The word at a position of a list.
+fn word(words: &[&'static str], position: usize) -> &'static str {
+    words.get(position).copied().unwrap_or(OTHER)
 }
 
 /// Where a word stands in a list; that of [`OTHER`] if it stands nowhere.
@@ -74,23 +106,21 @@ impl CallReports {
     #[cfg(feature = "admin")]
     pub(crate) fn get(&self) -> impl Iterator<Item = ([&'static str; 4], u64)> {
         let counts = self.0.get().into_iter().enumerate();
-        counts.filter(|(_, count)| *count > 0).map(|(number, count)| (words(number), count))
+        counts.filter(|(_, count)| *count > 0).map(|(number, count)| (CallReport::of_number(number).words(), count))
     }
 }
 
-/// The words of the report with this number.
-#[cfg(feature = "admin")]
-fn words(number: usize) -> [&'static str; 4] {
-    let (rest, protocol) = (number / PROTOCOLS.len(), number % PROTOCOLS.len());
-    let (rest, remote) = (rest / CANDIDATE_TYPES.len(), rest % CANDIDATE_TYPES.len());
-    let (state, local) = (rest / CANDIDATE_TYPES.len(), rest % CANDIDATE_TYPES.len());
-    let word = |words: &[&'static str], position: usize| words.get(position).copied().unwrap_or(OTHER);
-    [
-        word(&CALL_STATES, state),
-        word(&CANDIDATE_TYPES, local),
-        word(&CANDIDATE_TYPES, remote),
-        word(&PROTOCOLS, protocol),
-    ]
+/// As its words.
+impl Serialize for CallReport {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let [state, local, remote, protocol] = self.words();
+        let mut report = to.serialize_struct("CallReport", 4)?;
+        report.serialize_field("state", state)?;
+        report.serialize_field("local", local)?;
+        report.serialize_field("remote", remote)?;
+        report.serialize_field("protocol", protocol)?;
+        report.end()
+    }
 }
 
 #[cfg(all(test, feature = "admin"))]

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::outbox::{ConnectionId, Outbox, Sender};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
-use crate::room::{RoomSettings, Rooms};
+use crate::room::{RoomObserver, RoomSettings, Rooms};
 
 /// The settings of what all sessions share.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub(crate) struct HubSettings {
     pub candidate_policy: CandidatePolicy,
     /// How much the clients may use.
     pub quotas: QuotaSettings,
+    /// Who hears of the changes of rooms.
+    pub room_observer: Option<Arc<dyn RoomObserver>>,
 }
 
 /// What all sessions of a relay share.
@@ -76,6 +78,7 @@ impl Default for HubSettings {
             ice_servers: IceServers::default(),
             candidate_policy: CandidatePolicy::default(),
             quotas: QuotaSettings::default(),
+            room_observer: None,
         }
     }
 }
@@ -83,9 +86,22 @@ impl Default for HubSettings {
 impl Hub {
     /// A hub without rooms and connections. `authorizer` decides who may join, and `observer` gets the events.
     pub(crate) fn new(settings: HubSettings, authorizer: Arc<dyn Authorizer>, observer: Option<Observer>) -> Arc<Self> {
-        let HubSettings { room_capacity, max_message_bytes, hold, ice_servers, candidate_policy, quotas } = settings;
-        let encode = protocol::encode;
-        let rooms = RoomSettings { capacity: room_capacity, max_message_bytes, candidate_policy, encode };
+        let HubSettings {
+            room_capacity,
+            max_message_bytes,
+            hold,
+            ice_servers,
+            candidate_policy,
+            quotas,
+            room_observer,
+        } = settings;
+        let rooms = RoomSettings {
+            capacity: room_capacity,
+            max_message_bytes,
+            candidate_policy,
+            encode: protocol::encode,
+            observer: room_observer,
+        };
         let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
         let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
         Arc::new(Self {

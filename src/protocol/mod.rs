@@ -33,6 +33,7 @@ mod encode;
 mod parse;
 mod scan;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use encode::encode;
@@ -64,7 +65,12 @@ pub enum Command<'a> {
     /// Relay a signal to one peer or to all others.
     Signal(Signal<'a>),
     /// Count what has become of a call.
-    Report(CallReport),
+    Report {
+        /// What became of it.
+        report: CallReport,
+        /// The peer that the call is with, as it was sent.
+        to: Option<Cow<'a, str>>,
+    },
     /// What only the host of the room may do.
     Host(HostCommand<'a>),
 }
@@ -105,7 +111,7 @@ impl Parsed<'_> {
                 HostCommand::Deny { .. } => 12,
                 HostCommand::MakeHost { .. } => 13,
             },
-            Ok(Command::Report(_)) => 14,
+            Ok(Command::Report { .. }) => 14,
             Err(_) => 15,
         }
     }

@@ -141,13 +141,13 @@ impl<'a> Envelope<'a> {
         if bytes > REPORT_BYTES {
             return Err(bad_message(format!("\"report\" has at most {REPORT_BYTES} bytes")));
         }
-        // Whom the call was with is not counted.
-        self.string("to")?;
+        let to = self.string("to")?;
         let Some(state) = self.string("state")? else {
             return Err(bad_message("\"report\" needs the field \"state\", \"connected\" or \"failed\""));
         };
         let [local, remote, protocol] = [self.optional("local")?, self.optional("remote")?, self.optional("protocol")?];
-        Ok(Command::Report(CallReport::new(&state, local.as_deref(), remote.as_deref(), protocol.as_deref())))
+        let report = CallReport::new(&state, local.as_deref(), remote.as_deref(), protocol.as_deref());
+        Ok(Command::Report { report, to })
     }
 
     fn lock(&self) -> Result<Command<'a>, Refusal> {

@@ -60,6 +60,7 @@ impl Locked<'_> {
     ) -> Result<(u64, Option<Knock>), JoinError> {
         self.give_up_unread(NEWCOMER);
         if self.state.members.is_empty() {
+            self.observe_if_empty();
             self.clear_door(LeaveReason::Timeout);
         }
         if let Some(door) = &mut self.state.door {

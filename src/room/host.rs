@@ -122,9 +122,13 @@ impl Locked<'_> {
     fn make_host(&mut self, from: &PeerId, giver: &Sender, rank: Rank, to: &str) -> Result<(), Refusal> {
         let position = self.state.position_of(to).ok_or_else(|| not_found(to, from))?;
         self.check_room_for_change(giver)?;
+        let before = self.state.host().map(|host| host.serial);
         let latest = self.state.members.iter().map(|member| member.rank.chosen()).max().unwrap_or_default();
         if let Some(member) = self.state.members.get_mut(position) {
             member.rank.choose(rank, latest);
+        }
+        if self.state.host().map(|host| host.serial) != before {
+            self.observe_host();
         }
         self.announce_host(giver, None);
         Ok(())

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::deferred::OnRemoved;
 use super::event::Peer;
 use super::names::{PeerId, PeerName};
+use super::observer::RoomChange;
 use super::rank::Rank;
 use super::role::Role;
 use crate::ice::IceServers;
@@ -98,6 +99,11 @@ impl Member {
     /// As the others see it.
     pub(super) fn as_peer(&self) -> Peer<'_> {
         Peer { id: &self.id, name: self.name.as_ref(), away: self.is_away, verified: self.is_identified }
+    }
+
+    /// What is told of its coming.
+    pub(super) fn as_joined(&self) -> RoomChange<'_> {
+        RoomChange::Joined { id: &self.id, name: self.name.as_ref(), verified: self.is_identified }
     }
 
     /// Whether `pending`, who would have its id, takes its place: it only named itself so, or it is the same person and away.

@@ -4,7 +4,8 @@
 //! happen there has a file each: clients `enter`, `relay` signals, and come back after a `suspend`; a `host` commands, and
 //! who is outside of a lock `knocks`; the application's own `server` does the like, and makes rooms ahead of time (`booking.rs`).
 //! Below are `door.rs`, `password.rs` and `wrong_passwords.rs`, which decide who may enter, `rank.rs`, which
-//! decides who is the host, and `reserve.rs`, which keeps room for the messages about all that.
+//! decides who is the host, and `reserve.rs`, which keeps room for the messages about all that. `observer.rs` tells others than
+//! the members.
 //!
 //! A room sends [`Event`]s to its members. An [`Encoder`](event::Encoder) encodes each event once, however many members
 //! receive it.
@@ -32,6 +33,7 @@ pub(crate) mod event;
 mod held_offer;
 mod member;
 pub mod names;
+mod observer;
 mod password;
 mod rank;
 mod refusal;
@@ -44,6 +46,9 @@ pub(crate) use deferred::{Deferred, OnRemoved};
 pub use event::{Event, HostCommand, LeaveReason, NoticeCode, Peer, ResumeOffer, Signal, SignalKind, View};
 pub(crate) use knocks::Knock;
 pub(crate) use member::PendingMember;
+#[cfg(feature = "auth")]
+pub(crate) use observer::RoomChange;
+pub(crate) use observer::RoomObserver;
 #[cfg(feature = "admin")]
 pub(crate) use overview::{Overview, Place};
 pub(crate) use refusal::JoinError;

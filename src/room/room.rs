@@ -13,6 +13,7 @@ use super::door::{Door, Knocker};
 use super::event::{Encoder, Event, LeaveReason, Peer, ResumeOffer, View};
 use super::member::{Member, PendingMember};
 use super::names::{LOBBY, PeerId, RoomName};
+use super::observer::{RoomChange, RoomObserver};
 use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
 use crate::ice::{CandidatePolicy, ClientsServers};
@@ -33,11 +34,13 @@ pub(super) struct Room {
     /// members of other rooms chose them.
     pub(super) idle_give_way: bool,
     pub(super) encode: Encoder,
+    /// Who hears of its changes.
+    pub(super) observer: Option<Arc<dyn RoomObserver>>,
     state: Mutex<State>,
 }
 
 /// What all rooms of a relay have in common.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RoomSettings {
     /// The most members; `lobby` has two at most.
     pub capacity: usize,
@@ -47,6 +50,8 @@ pub(crate) struct RoomSettings {
     pub candidate_policy: CandidatePolicy,
     /// How events are written.
     pub encode: Encoder,
+    /// Who hears of the changes of all rooms.
+    pub observer: Option<Arc<dyn RoomObserver>>,
 }
 
 /// A room that is locked.
@@ -65,7 +70,7 @@ pub(super) struct Post<'a> {
 impl Room {
     /// An empty room. The lobby has at most two members.
     pub(super) fn new(name: RoomName, settings: &RoomSettings) -> Self {
-        let RoomSettings { capacity, max_message_bytes, candidate_policy, encode } = *settings;
+        let RoomSettings { capacity, max_message_bytes, candidate_policy, encode, ref observer } = *settings;
         let is_lobby = name.as_str() == LOBBY;
         Self {
             name,
@@ -74,6 +79,7 @@ impl Room {
             candidate_policy: candidate_policy.told(),
             idle_give_way: is_lobby,
             encode,
+            observer: observer.clone(),
             state: Mutex::default(),
         }
     }
@@ -175,6 +181,7 @@ impl Locked<'_> {
         self.announce_suspended(None);
         let (member, ice_servers, resume) = pending.into_member(serial);
         self.state.push(member);
+        self.observe(|state| state.member(serial).map(Member::as_joined));
         self.state.note_setup_with(serial);
         let (state, post) = (&*self.state, &mut self.post);
         let ([others @ .., newcomer], Some(host)) = (state.members.as_slice(), state.host()) else { return };
@@ -201,6 +208,7 @@ impl Locked<'_> {
         post.announce(cause, others, Topic::Joined(newcomer.sender), &event);
         if host.serial == serial {
             let newcomer = newcomer.outbox.sender().clone();
+            self.observe_host();
             self.at_no_charge(|room| room.announce_host(&newcomer, Some(serial)));
         }
     }
@@ -255,6 +263,7 @@ impl Locked<'_> {
             self.post.deferred.add_removed(act, reason);
         }
         self.state.forget_offer(&member.id);
+        self.observe(|_| Some(RoomChange::Left { id: &member.id, reason }));
         // When the relay shuts down, all members leave: there is no use in telling them about each other.
         if reason != LeaveReason::Shutdown {
             let left = Event::PeerLeft { id: &member.id, reason };
@@ -262,6 +271,7 @@ impl Locked<'_> {
             let cause = Sender::new(member.sender, Arc::clone(member.outbox.sender().purse()));
             self.post.announce(&cause, &self.state.members, topic, &left);
             if was_host {
+                self.observe_host();
                 self.at_no_charge(|room| room.announce_host(&cause, None));
             }
         }
@@ -280,6 +290,7 @@ impl Locked<'_> {
             // It may have been removed before, when nobody else was there.
             self.end_knock(serial);
         }
+        self.observe_if_empty();
         let is_closed = self.state.close_if_empty();
         if self.state.members.is_empty() {
             self.clear_door(reason);
@@ -318,6 +329,7 @@ impl Locked<'_> {
     pub(super) fn close_if_over(&mut self) -> bool {
         let is_over = self.state.booking().is_some_and(Booking::is_over);
         if is_over && self.state.close_if_empty() {
+            self.observe_if_empty();
             self.clear_door(LeaveReason::Timeout);
         }
         self.state.is_closed

@@ -15,6 +15,7 @@ use super::deferred::Deferred;
 use super::door::Door;
 use super::event::{Event, HostCommand, LeaveReason, Signal, SignalKind};
 use super::names::{PeerId, RoomName};
+use super::observer::RoomChange;
 use super::password::Password;
 use super::rank::Rank;
 use super::refusal::{ErrorCode, JoinError, Refusal, denied, not_found};
@@ -82,7 +83,7 @@ impl Rooms {
         let memory = server.purse().charge(BOOKED_BYTES).ok_or(JoinError::NoMemory)?;
         let capacity = new.capacity.unwrap_or(self.settings.capacity);
         let until = Instant::now() + new.lasts;
-        let room = Arc::new(Room::new(new.name, &RoomSettings { capacity, ..self.settings }));
+        let room = Arc::new(Room::new(new.name, &RoomSettings { capacity, ..self.settings.clone() }));
         let booking = Booking { until, is_locked: new.is_locked, _memory: memory };
         room.state().door = Some(Box::new(Door::of_booked(booking, new.password.map(Password::new))));
         let insert = || match self.table.entry(room.name.clone()) {
@@ -229,7 +230,9 @@ impl Locked<'_> {
                 self.post.note_delivery(&member.outbox);
             }
             member.outbox.request_close(CloseRequest::Kicked);
+            self.observe(|_| Some(RoomChange::Left { id: &member.id, reason: LeaveReason::Kicked }));
         }
+        self.observe_if_empty();
         let knockers = self.state.door.take().map(|mut door| door.take_all());
         for knocker in knockers.into_iter().flatten() {
             self.post.refuse(knocker, denied("the server closed the room"));

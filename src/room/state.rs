@@ -23,6 +23,8 @@ pub(super) struct State {
     entered: u64,
     /// Whether a member was removed, as by a kick: its session may not know it yet.
     pub(super) has_kicked: bool,
+    /// Whether it has members, or had some until a moment ago and the observer does not know that they are gone.
+    pub(super) had_members: bool,
     /// Whether the room is empty and about to be removed: then no client can enter.
     pub(super) is_closed: bool,
 }
@@ -78,6 +80,7 @@ impl State {
             self.members.reserve_exact(self.members.len().max(1));
         }
         self.members.push(member);
+        self.had_members = true;
     }
 
     /// The member `from` sends a signal of this kind to the member `to`, or to all others.

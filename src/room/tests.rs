@@ -151,11 +151,16 @@ pub(in crate::room) fn fill(somebody: &Somebody, count: usize) {
 }
 
 pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
+    rooms_with(capacity, None)
+}
+
+pub(in crate::room) fn rooms_with(capacity: usize, observer: Option<Arc<dyn RoomObserver>>) -> Arc<Rooms> {
     Arc::new(Rooms::new(RoomSettings {
         capacity,
         max_message_bytes: MESSAGE_BYTES,
         candidate_policy: CandidatePolicy::All,
         encode: protocol::encode,
+        observer,
     }))
 }
 

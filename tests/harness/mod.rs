@@ -1,6 +1,7 @@
 //! The relay as its users meet it, inside the test or as a process, and clients that dial it.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
 
+pub mod application;
 pub mod client;
 #[cfg(unix)]
 pub mod coturn;

@@ -41,6 +41,8 @@ mod authority;
 mod doctor;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod environment;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]
+mod events;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod ice;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]

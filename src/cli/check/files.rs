@@ -19,6 +19,8 @@ use crate::auth::settings::check_authorities;
 use crate::auth::webhook::AuthUrl;
 use crate::cli::sources::{Sources, names_any};
 use crate::config::Config;
+#[cfg(feature = "auth")]
+use crate::events;
 #[cfg(feature = "page")]
 use crate::http::assets::Page;
 use crate::http::proxy;
@@ -44,6 +46,8 @@ pub(super) fn check(config: &Config, sources: &Sources, wrong_flags: &[String], 
     files.tls();
     #[cfg(feature = "auth")]
     files.auth();
+    #[cfg(feature = "auth")]
+    files.events();
     files.ice_servers();
     #[cfg(feature = "page")]
     if config.web.is_some() {
@@ -136,6 +140,20 @@ impl Files<'_> {
         // Without https, that there is a file is a mistake which is known already.
         if is_https || config.auth_ca.is_some() {
             self.read(usize::from(config.auth_ca.is_some()), check_authorities(config.auth_ca.as_deref()));
+        }
+    }
+
+    #[cfg(feature = "auth")]
+    fn events(&mut self) {
+        let config = self.config;
+        for file in &config.events_secret_file {
+            self.read(1, events::signature::read_secret(file));
+        }
+        let Some(url) = &config.events_url else { return };
+        self.note("nothing is sent to the URL of --events-url");
+        if url.is_https() {
+            let read = events::check_authorities(config.events_ca.as_deref());
+            self.read(usize::from(config.events_ca.is_some()), read);
         }
     }
 

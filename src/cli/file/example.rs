@@ -22,7 +22,7 @@ const HEAD: &str = "\
 const WIDTH: usize = 120;
 
 /// What a setting without a default may be set to.
-const EXAMPLES: [(&str, &str); 24] = [
+const EXAMPLES: [(&str, &str); 27] = [
     ("cert", r#""/etc/signaling-relay/chain.pem""#),
     ("key", r#""/etc/signaling-relay/key.pem""#),
     ("lan-dir", r#""/var/lib/signaling-relay""#),
@@ -45,6 +45,9 @@ const EXAMPLES: [(&str, &str); 24] = [
     ("trusted-proxy", r#"["127.0.0.1"]"#),
     ("max-connections", "20000"),
     ("memory", "1024"),
+    ("events-url", r#""https://app.example/events""#),
+    ("events-secret-file", r#"["/etc/signaling-relay/events.secret"]"#),
+    ("events-ca", r#""/etc/signaling-relay/ca.pem""#),
     ("admin-listen", r#""localhost:9090""#),
     ("admin-token-file", r#""/etc/signaling-relay/admin.token""#),
 ];

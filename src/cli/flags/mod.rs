@@ -1,6 +1,8 @@
 //! The flags of the relay, and the [`Config`] that they make: one file for each part of `--help`.
 
 mod entry;
+#[cfg(feature = "auth")]
+mod events;
 mod file;
 mod ice;
 mod listen;
@@ -35,6 +37,9 @@ pub struct Flags {
     pages: pages::PageFlags,
     #[command(flatten)]
     usage: usage::UsageFlags,
+    #[cfg(feature = "auth")]
+    #[command(flatten)]
+    events: events::EventFlags,
     #[cfg(feature = "admin")]
     #[command(flatten)]
     operators: operators::OperatorFlags,
@@ -67,6 +72,8 @@ impl From<Flags> for Config {
         flags.ice.set(&mut config);
         flags.pages.set(&mut config);
         flags.usage.set(&mut config);
+        #[cfg(feature = "auth")]
+        flags.events.set(&mut config);
         #[cfg(feature = "admin")]
         flags.operators.set(&mut config);
         config

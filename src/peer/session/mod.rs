@@ -207,8 +207,9 @@ impl Session {
                 Ok(Command::Join(join)) => self.join_by_message(join, reference, deferred),
                 Ok(Command::Leave) => self.leave_on_purpose(deferred),
                 Ok(Command::IceServers) => self.tell_ice_servers(),
-                Ok(Command::Report(report)) => {
-                    self.membership().map(|_| ()).map(|()| self.hub.metrics.reports.add(report))
+                Ok(Command::Report { report, to }) => {
+                    let reported = self.membership().map(|membership| membership.report(report, to.as_deref()));
+                    reported.map(|()| self.hub.metrics.reports.add(report))
                 }
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
