@@ -11,6 +11,7 @@
 )]
 #![allow(unreachable_pub, reason = "the words that tests are told in are public to them")]
 
+mod application;
 mod controls;
 mod crowd;
 mod disk;
