@@ -1,5 +1,6 @@
 //! Every number of the relay, with its unit and its reason.
 
+mod admin;
 mod doctor;
 mod entry;
 mod events;
@@ -7,6 +8,7 @@ mod memory;
 
 use std::time::Duration;
 
+pub use admin::*;
 pub use doctor::*;
 pub use entry::*;
 pub use events::*;
@@ -225,25 +227,6 @@ pub const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
 /// The most bytes of an HTTP request's head (request line and headers): the cookies of an intranet's other pages fit.
 pub const HEAD_BYTES: usize = 16 * 1024;
-/// Connections to the address for operators at a time: a few people and programs, each with a few.
-pub const ADMIN_CONNECTIONS: usize = 32;
-/// How long such a connection may stay open, with all its requests: Prometheus comes back by itself.
-pub const ADMIN_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a request may take that is being answered when that is over.
-pub const ADMIN_LAST_ANSWER: Duration = API_BODY_DEADLINE;
-/// The most bytes of the body of a request that changes something there, but for a message, which has the size of any: the
-/// sentence for a member that is kicked fits, however JSON escapes it.
-pub const API_BODY_BYTES: usize = 16 * 1024;
-/// How long such a body may take: it has a few packets.
-pub const API_BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// The most entries of a page of a list there: [`API_PAGE_USUAL`] unless the request says how many.
-pub const API_PAGE_MAX: usize = 1000;
-/// The entries of a page by default.
-pub const API_PAGE_USUAL: usize = 100;
-/// The bytes of the token for it below which the relay warns: 128 bits as text.
-pub const ADMIN_TOKEN_BYTES: usize = 22;
-/// The mode of its Unix socket: the relay's own user alone.
-pub const ADMIN_UNIX_MODE: u32 = 0o600;
 /// The most headers of a request: browsers send about 20, and proxies add a handful.
 pub const HEADERS: usize = 64;
 /// The longest name of a parameter in a URL that is looked at as a misspelled one, in characters.
