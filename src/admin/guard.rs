@@ -43,15 +43,15 @@ impl Guard {
         Self { token, names: machine::names() }
     }
 
-    /// Whether a request with these headers, over TLS or not, may be answered. A probe tells nothing, and needs neither the
-    /// token nor a certain host.
-    pub(super) fn check(&self, headers: &HeaderMap, is_secure: bool, is_probe: bool) -> Result<(), Refusal> {
+    /// Whether a request with these headers, over TLS or not, may be answered. What is public (a probe, or a file of the
+    /// operators' page) tells nothing of the relay, and needs neither the token nor a certain host.
+    pub(super) fn check(&self, headers: &HeaderMap, is_secure: bool, is_public: bool) -> Result<(), Refusal> {
         let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default().to_ascii_lowercase());
         if is_foreign(headers, host.as_deref(), is_secure) {
             return Err(Refusal::Foreign);
         }
         match &self.token {
-            _ if is_probe => Ok(()),
+            _ if is_public => Ok(()),
             Some(token) if shows(headers, token) => Ok(()),
             Some(_) => Err(Refusal::Token),
             // What sends none is no browser.

@@ -1,5 +1,5 @@
 //! The address for operators: whether the relay lives and is ready, its metrics, and an API by which
-//! the application's own server speaks and acts ([`api`]).
+//! the application's own server speaks and acts ([`api`]), and a page for people that uses it ([`page`]).
 //!
 //! It is apart from the address for clients: with connections of its own, so that a full relay can be looked at, and with
 //! rules of its own about who may ask ([`guard`]). `--allow-origin` and `--trusted-proxy` do not count here.
@@ -7,8 +7,11 @@
 mod api;
 mod guard;
 mod metrics;
+mod page;
 mod process;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::convert::Infallible;
@@ -48,6 +51,7 @@ pub(crate) struct Admin {
     /// The TLS of the relay, if it has any.
     tls: Option<Arc<Tls>>,
     slots: Slots,
+    streams: api::Streams,
 }
 
 /// Answers the requests of one listener.
@@ -56,6 +60,7 @@ struct Endpoint {
     relay: Arc<Relay>,
     guard: Arc<Guard>,
     slots: Slots,
+    streams: api::Streams,
     /// The TLS of the relay, if it has any.
     tls: Option<Arc<Tls>>,
     is_secure: bool,
@@ -73,7 +78,7 @@ impl Admin {
         tls: Option<Arc<Tls>>,
     ) -> anyhow::Result<Self> {
         let guard = Arc::new(Guard::new(token_file.map(read_token).transpose()?));
-        Ok(Self { listeners, guard, tls, slots: Slots::default() })
+        Ok(Self { listeners, guard, tls, slots: Slots::default(), streams: api::Streams::default() })
     }
 
     /// The URLs and the paths of sockets at which it answers.
@@ -108,6 +113,7 @@ impl Admin {
                 relay: Arc::clone(&relay),
                 guard: Arc::clone(&self.guard),
                 slots: self.slots.clone(),
+                streams: self.streams.clone(),
                 tls: self.tls.clone(),
                 is_secure: tls.is_some(),
             };
@@ -169,7 +175,8 @@ impl Endpoint {
             // What is being done is done, so that nobody has to guess whether it was.
             Err(_) => {
                 connection.as_mut().graceful_shutdown();
-                timeout(limits::ADMIN_LAST_ANSWER, connection).await.unwrap_or(Ok(()))
+                let last = if busy.is_streaming() { limits::LIVE_DEADLINE } else { limits::ADMIN_LAST_ANSWER };
+                timeout(last, connection).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = served {
@@ -189,18 +196,22 @@ impl Endpoint {
     async fn respond(&self, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
         let path = request.uri().path();
         let is_probe = matches!(path, "/livez" | "/readyz");
+        let page = page::file(path);
         let is_api = path.starts_with(api::ROOT);
-        if let Err(refusal) = self.guard.check(request.headers(), self.is_secure, is_probe) {
+        if let Err(refusal) = self.guard.check(request.headers(), self.is_secure, is_probe || page.is_some()) {
             return refusal.response(is_api);
         }
         if is_api {
-            return api::answer(self.relay.hub(), request, busy).await;
+            return api::answer(self.relay.hub(), request, busy, &self.streams).await;
         }
         let _busy = busy.begin();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported here");
             set(&mut response, header::ALLOW, "GET, HEAD");
             return response;
+        }
+        if let Some(file) = page {
+            return file.response();
         }
         match path {
             "/livez" => text(StatusCode::OK, "ok"),
@@ -218,7 +229,7 @@ impl Endpoint {
                 set(&mut response, header::CONTENT_TYPE, metrics::CONTENT_TYPE);
                 response
             }
-            _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /api/openapi.json"),
+            _ => text(StatusCode::NOT_FOUND, "there are /, /livez, /readyz, /metrics and /api/openapi.json"),
         }
     }
 }

@@ -28,7 +28,13 @@ struct Slot {
 
 /// Whether a connection has a request that is being answered.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Busy(Arc<AtomicBool>);
+pub(super) struct Busy(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    is_busy: AtomicBool,
+    is_streaming: AtomicBool,
+}
 
 /// A request that is being answered, until this is dropped.
 #[derive(Debug)]
@@ -42,7 +48,8 @@ impl Slots {
     {
         let mut state = self.lock();
         if state.open.len() >= ADMIN_CONNECTIONS {
-            let silent = state.open.iter().find(|(_, slot)| !slot.busy.0.load(Relaxed)).map(|(number, _)| *number);
+            let silent =
+                state.open.iter().find(|(_, slot)| !slot.busy.0.is_busy.load(Relaxed)).map(|(number, _)| *number);
             match silent.and_then(|number| state.open.remove(&number)) {
                 Some(slot) => slot.task.abort(),
                 None => return,
@@ -85,13 +92,27 @@ impl Drop for End {
 impl Busy {
     /// A request has come.
     pub(super) fn begin(&self) -> Request {
-        self.0.store(true, Relaxed);
+        self.0.is_busy.store(true, Relaxed);
         Request(self.clone())
+    }
+
+    /// Whether the answer is one that goes on.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.0.is_streaming.load(Relaxed)
+    }
+}
+
+impl Request {
+    /// The answer goes on for as long as this is there.
+    pub(super) fn goes_on(self) -> Self {
+        self.0.0.is_streaming.store(true, Relaxed);
+        self
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.0.0.store(false, Relaxed);
+        self.0.0.is_busy.store(false, Relaxed);
+        self.0.0.is_streaming.store(false, Relaxed);
     }
 }

@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
+#[cfg(feature = "admin")]
+use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -40,6 +42,9 @@ enum Content {
     /// Bytes that are in memory as a whole.
     Bytes(Full<Bytes>),
     File(FileBody),
+    /// What is made while it is sent.
+    #[cfg(feature = "admin")]
+    Stream(BoxBody<Bytes, io::Error>),
 }
 
 impl Body {
@@ -54,6 +59,15 @@ impl Body {
     /// Text that was made for this response.
     pub(crate) fn of_text(text: String) -> Self {
         Self { bytes: text.len(), ..Self::from(text) }
+    }
+
+    /// What is made while it is sent. It accounts for its memory by itself.
+    #[cfg(feature = "admin")]
+    pub(crate) fn of_stream<S>(stream: S) -> Self
+    where
+        S: HttpBody<Data = Bytes, Error = io::Error> + Send + Sync + 'static,
+    {
+        Self { content: Content::Stream(stream.boxed()), bytes: 0, memory: None }
     }
 
     /// Charges its memory to `purse` until it is sent; whether there is as much.
@@ -86,6 +100,8 @@ impl HttpBody for Body {
         match &mut self.get_mut().content {
             Content::Bytes(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
             Content::File(file) => file.poll_chunk(context).map_ok(Frame::data),
+            #[cfg(feature = "admin")]
+            Content::Stream(stream) => Pin::new(stream).poll_frame(context),
         }
     }
 
@@ -93,6 +109,8 @@ impl HttpBody for Body {
         match &self.content {
             Content::Bytes(bytes) => bytes.is_end_stream(),
             Content::File(file) => file.left == 0,
+            #[cfg(feature = "admin")]
+            Content::Stream(stream) => stream.is_end_stream(),
         }
     }
 
@@ -100,6 +118,8 @@ impl HttpBody for Body {
         match &self.content {
             Content::Bytes(bytes) => bytes.size_hint(),
             Content::File(file) => SizeHint::with_exact(file.left),
+            #[cfg(feature = "admin")]
+            Content::Stream(stream) => stream.size_hint(),
         }
     }
 }

@@ -21,3 +21,11 @@ pub const API_PAGE_USUAL: usize = 100;
 pub const ADMIN_TOKEN_BYTES: usize = 22;
 /// The mode of its Unix socket: the relay's own user alone.
 pub const ADMIN_UNIX_MODE: u32 = 0o600;
+/// How often a stream of changes looks whether something changed: people see it soon, and a look visits each room.
+pub const LIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// The rooms in one event of such a stream, the first by their names.
+pub const LIVE_ROOMS: usize = API_PAGE_USUAL;
+/// Such streams at a time: a few people look, and most [connections](ADMIN_CONNECTIONS) are left to the others.
+pub const LIVE_STREAMS: usize = 4;
+/// How long such a stream lasts. The operators' page then asks for another one; what nobody reads any more ends.
+pub const LIVE_DEADLINE: Duration = Duration::from_secs(10 * 60);

@@ -51,7 +51,7 @@ async fn it_lives_and_is_ready_and_the_main_address_says_nothing_of_it() {
         let main = ask(([127, 0, 0, 1], relay.port()).into(), &format!("GET {path}"), &[HOST]).await;
         assert!(main.starts_with("HTTP/1.1 404 "), "{main}");
     }
-    assert!(ask(operators, "GET /", &[HOST]).await.starts_with("HTTP/1.1 404 "));
+    assert!(ask(operators, "GET /nothing", &[HOST]).await.starts_with("HTTP/1.1 404 "));
     let healthz = ask(([127, 0, 0, 1], relay.port()).into(), "GET /healthz", &[HOST]).await;
     assert!(healthz.starts_with("HTTP/1.1 200 "), "{healthz}");
 }
@@ -80,7 +80,7 @@ async fn pages_of_other_sites_get_nothing_however_they_ask() {
     let shown = "Authorization: Bearer a-token-that-nobody-guesses";
     let (_open, open) = relay(&[]).await;
     let (_closed, closed) = relay(&["--admin-token-file", text(&token)]).await;
-    for path in ["GET /metrics", "GET /", "POST /api/drain", "OPTIONS /metrics"] {
+    for path in ["GET /metrics", "GET /nothing", "POST /api/drain", "OPTIONS /metrics"] {
         for origin in
             ["https://evil.example", "null", "http://localhost:8080", "http://127.0.0.1:9090", "https://localhost:9090"]
         {
@@ -109,7 +109,7 @@ async fn pages_of_other_sites_get_nothing_however_they_ask() {
         assert!(ask(closed, &query, &[HOST]).await.starts_with("HTTP/1.1 401 "));
     }
     // By any name with the token; and a probe needs none.
-    let by_name = ask(closed, "GET /", &["Host: relay.example", shown]).await;
+    let by_name = ask(closed, "GET /nothing", &["Host: relay.example", shown]).await;
     assert!(by_name.starts_with("HTTP/1.1 404 "), "{by_name}");
     assert!(ask(closed, "GET /readyz", &["Host: relay.example"]).await.starts_with("HTTP/1.1 200 "));
     let foreign = ask(closed, "GET /readyz", &[HOST, "Origin: https://evil.example"]).await;

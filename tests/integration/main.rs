@@ -55,6 +55,8 @@ mod local;
 mod log;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]
 mod metrics;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]
+mod operators;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod program;
 #[cfg(all(unix, feature = "cli", feature = "page"))]

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use hyper::{Method, Response, StatusCode, header};
+use hyper::header::{self, HeaderName};
+use hyper::{Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ pub(super) enum Answer {
     Done,
     /// The description of the API.
     Description,
+    /// Events, as they come.
+    Events(Body),
 }
 
 impl Answer {
@@ -47,6 +50,13 @@ impl Answer {
             Self::Done => {
                 let mut response = json(StatusCode::NO_CONTENT, Body::default());
                 response.headers_mut().remove(header::CONTENT_TYPE);
+                response
+            }
+            Self::Events(events) => {
+                let mut response = json(StatusCode::OK, events);
+                set(&mut response, header::CONTENT_TYPE, "text/event-stream");
+                // nginx would keep them until it has many.
+                set(&mut response, HeaderName::from_static("x-accel-buffering"), "no");
                 response
             }
             Self::Description => json(StatusCode::OK, Body::from(include_str!("openapi.json"))),

@@ -86,7 +86,7 @@ pub(super) async fn carry_out(
         Resource::Action(room, Action::Close) => close(hub, room, &parse(&body)?),
         Resource::Action(room, Action::Message) => message(hub, room, &body),
         Resource::Action(room, action) => command(hub, room, *action, &body),
-        Resource::Description | Resource::Room(_) | Resource::Connections => {
+        Resource::Description | Resource::Room(_) | Resource::Connections | Resource::Live => {
             Err(ApiError::wrong_method(resource.methods()))
         }
     }

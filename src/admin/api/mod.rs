@@ -6,6 +6,7 @@
 
 mod answer;
 mod commands;
+mod live;
 mod request;
 mod rooms;
 
@@ -17,6 +18,7 @@ use percent_encoding::percent_decode_str;
 
 use answer::Answer;
 pub(super) use answer::ApiError;
+pub(super) use live::Streams;
 
 use super::slots::Busy;
 use crate::http::body::Body;
@@ -42,6 +44,8 @@ enum Resource {
     Connections,
     /// Whether the relay is drained.
     Drain,
+    /// What changes, as it does.
+    Live,
 }
 
 /// What the server may do in a room.
@@ -56,9 +60,14 @@ enum Action {
 }
 
 /// Answers a request that may be made. The connection is `busy` once the request is there as a whole.
-pub(super) async fn answer(hub: &Arc<Hub>, request: Request<Incoming>, busy: &Busy) -> Response<Body> {
+pub(super) async fn answer(
+    hub: &Arc<Hub>,
+    request: Request<Incoming>,
+    busy: &Busy,
+    streams: &Streams,
+) -> Response<Body> {
     let answer = match Resource::at(request.uri().path()) {
-        Ok(resource) => respond(hub, &resource, request, busy).await,
+        Ok(resource) => respond(hub, &resource, request, busy, streams).await,
         Err(error) => Err(error),
     };
     answer.map_or_else(ApiError::response, |answer| answer.response(&hub.server))
@@ -69,6 +78,7 @@ async fn respond(
     resource: &Resource,
     request: Request<Incoming>,
     busy: &Busy,
+    streams: &Streams,
 ) -> Result<Answer, ApiError> {
     let method = request.method().clone();
     if !resource.methods().contains(&method) {
@@ -77,7 +87,7 @@ async fn respond(
     if method == Method::POST {
         return commands::carry_out(hub, resource, request, busy).await;
     }
-    let _busy = busy.begin();
+    let busy = busy.begin();
     let query = request.uri().query().unwrap_or_default();
     match resource {
         Resource::Description => Ok(Answer::Description),
@@ -85,6 +95,7 @@ async fn respond(
         Resource::Room(name) => rooms::room(hub, name),
         Resource::Connections => rooms::connections(hub, query),
         Resource::Drain => Ok(rooms::drain(hub)),
+        Resource::Live => streams.open(hub, busy),
         Resource::Action(..) => Err(ApiError::wrong_method(resource.methods())),
     }
 }
@@ -103,13 +114,14 @@ impl Resource {
             }
             ["connections"] => Ok(Self::Connections),
             ["drain"] => Ok(Self::Drain),
+            ["live"] => Ok(Self::Live),
             _ => Err(ApiError::nothing_here()),
         }
     }
 
     fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Description | Self::Room(_) | Self::Connections => &[Method::GET, Method::HEAD],
+            Self::Description | Self::Room(_) | Self::Connections | Self::Live => &[Method::GET, Method::HEAD],
             Self::Rooms | Self::Drain => &[Method::GET, Method::HEAD, Method::POST],
             Self::Action(..) => &[Method::POST],
         }
