@@ -25,6 +25,9 @@ pub const ADMIN_UNIX_MODE: u32 = 0o600;
 pub const LIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// The rooms in one event of such a stream, the first by their names.
 pub const LIVE_ROOMS: usize = API_PAGE_USUAL;
+/// The memory of an event is counted in steps of so many bytes. It is part of what the events tell, so each change of it is a
+/// reason for one more event.
+pub const LIVE_MEMORY_STEP: usize = 4 * 1024;
 /// Such streams at a time: a few people look, and most [connections](ADMIN_CONNECTIONS) are left to the others.
 pub const LIVE_STREAMS: usize = 4;
 /// How long such a stream lasts. The operators' page then asks for another one; what nobody reads any more ends.

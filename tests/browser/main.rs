@@ -27,6 +27,7 @@ mod link;
 mod looks;
 mod nat;
 mod number;
+mod operators;
 mod outage;
 mod own_page;
 mod package;

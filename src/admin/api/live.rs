@@ -17,7 +17,7 @@ use super::{Answer, ApiError};
 use crate::admin::slots::Request;
 use crate::budget::Charge;
 use crate::http::body::Body;
-use crate::limits::{LIVE_DEADLINE, LIVE_INTERVAL, LIVE_ROOMS, LIVE_STREAMS};
+use crate::limits::{LIVE_DEADLINE, LIVE_INTERVAL, LIVE_MEMORY_STEP, LIVE_ROOMS, LIVE_STREAMS};
 use crate::peer::Hub;
 use crate::room::Overview;
 use crate::room::names::RoomName;
@@ -122,7 +122,7 @@ impl Live {
         if self.last.as_ref().is_some_and(|(last, _)| *last == event) {
             return None;
         }
-        let memory = self.hub.server.purse().charge(event.len())?;
+        let memory = self.hub.server.purse().charge(event.len().next_multiple_of(LIVE_MEMORY_STEP))?;
         self.last = Some((event.clone(), memory));
         Some(event)
     }

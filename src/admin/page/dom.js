@@ -111,5 +111,5 @@ export function duration(seconds) {
 
 export function size(bytes) {
 	const kibibytes = bytes / 1024;
-	return kibibytes < 1024 ? `${Math.round(kibibytes)} KiB` : `${(kibibytes / 1024).toFixed(1)} MiB`;
+	return kibibytes < 1024 ? `${Math.round(kibibytes)} KiB` : `${Math.round(kibibytes / 102.4) / 10} MiB`;
 }

@@ -6,6 +6,8 @@ import { Room, factsOf } from "./room.js";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 15_000;
+/** Where connections are beside the rooms (page.css). */
+const WIDE = matchMedia("(min-width: 900px)");
 
 const relay = new Relay();
 const rooms = new List($("room-list"), $("rooms-title"), roomEntry);
@@ -80,6 +82,7 @@ function askForToken() {
 function showState(news) {
 	state = news;
 	delete $("token-form").dataset.shown;
+	if ($("content").hidden && WIDE.matches) $("connections-open").open = true;
 	$("content").hidden = false;
 	say($("version"), state.version);
 	for (const key of ["rooms", "peers", "knocks", "connections"]) say($(`count-${key}`), String(state[key]));

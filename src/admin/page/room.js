@@ -139,7 +139,7 @@ function person(peer, buttons, words) {
 	element.dataset.id = peer.id;
 	const show = (now) => {
 		say(name, now.name ?? "without a name");
-		say(state, words(now).filter(Boolean).join(" · "));
+		say(state, words(now).filter(Boolean).map((word) => `· ${word}`).join(" "));
 	};
 	return { element, show };
 }

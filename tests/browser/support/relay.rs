@@ -80,10 +80,16 @@ impl Relay {
 
     /// What its `/metrics` say; it was started with `--admin-listen`.
     pub async fn metrics(&self) -> String {
-        let screen = &self.process.as_ref().expect("a relay that runs").screen;
-        let address = screen.iter().find_map(|line| line.strip_prefix("It tells operators how it is at http://"));
-        let address = address.expect("--admin-listen").trim_end_matches('/').parse().unwrap();
+        let url = self.operators_url();
+        let address = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
         get(connect(address).await, "localhost", "/metrics").await
+    }
+
+    /// The address for operators; it was started with `--admin-listen`.
+    pub fn operators_url(&self) -> String {
+        let screen = &self.process.as_ref().expect("a relay that runs").screen;
+        let url = screen.iter().find_map(|line| line.strip_prefix("It tells operators how it is at "));
+        url.expect("--admin-listen").to_owned()
     }
 
     /// What it has logged.
