@@ -11,7 +11,8 @@ use crate::net::address::ListenAddress;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For operators")]
 pub(super) struct OperatorFlags {
-    /// Tell operators on this address how the relay is, and take their orders: /livez, /readyz, /metrics, and an API at /api/.
+    /// Tell operators on this address how the relay is, and take their orders: a page at /, /livez, /readyz, /metrics, and an
+    /// API at /api/.
     ///
     /// It is a loopback address such as localhost:9090, or `unix:/PATH`, whose socket is for the relay's user alone. Any other
     /// address needs --admin-token-file, and has TLS if the relay has. Whoever reaches it may remove people from rooms: on a
@@ -21,7 +22,7 @@ pub(super) struct OperatorFlags {
 
     /// Answer there only those who show the token in this file, as `Authorization: Bearer TOKEN`.
     ///
-    /// /livez and /readyz, which tell nothing else, need no token.
+    /// /livez, /readyz and the files of the page, which tell nothing else, need no token. The page asks for it.
     #[arg(long, value_name = "FILE", env = "SIGNALING_RELAY_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
 }
