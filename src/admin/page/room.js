@@ -75,13 +75,15 @@ export class Room {
 		say($("room-lock"), room.locked ? "Unlock" : "Lock");
 		$("nobody-there").hidden = room.peers.length > 0;
 		$("nobody-waits").hidden = room.waiting.length > 0;
-		this.#members.show(room.peers, ({ id }) => id);
-		this.#waiting.show(room.waiting, ({ id, connection }) => `${id} ${connection}`);
+		// Somebody else may have the id a moment later.
+		const keyOf = ({ id, connection }) => `${id} ${connection}`;
+		this.#members.show(room.peers, keyOf);
+		this.#waiting.show(room.waiting, keyOf);
 	}
 
 	#member(peer) {
 		const { id } = peer;
-		const remove = button("Remove", peer.name ?? id, "plain", deed(() => this.#remove(id, peer.name ?? id)));
+		const remove = button("Remove", peer.name ?? id, "plain", deed(() => this.#remove(peer)));
 		return person(peer, [remove], ({ verified, away }) => [id === this.#host && "host", verified && "verified", away && "away"]);
 	}
 
@@ -96,9 +98,10 @@ export class Room {
 		await this.refresh();
 	}
 
-	async #remove(id, name) {
+	async #remove({ id, name = id, verified }) {
 		const title = ["Remove ", make("bdi", {}, name), "?"];
-		const text = "Their connection ends. They can come back, unless the room is locked.";
+		const after = verified ? "They are kept out until the room is empty." : "They may come back: lock the room to decide who comes in.";
+		const text = `Their connection ends. ${after}`;
 		const word = await ask({ title, text, yes: "Remove", hasWord: true });
 		if (word !== null) await this.#act("kick", { to: id, message: word || null });
 	}
