@@ -39,16 +39,27 @@ pub fn parse(text: &str) -> Parsed<'_> {
 /// `bad_json` or `bad_message`, as for a client.
 #[cfg(feature = "admin")]
 pub(crate) fn parse_server_message(text: &str) -> Result<(Option<Cow<'_, str>>, &str), Refusal> {
-    let mut envelope = Envelope { fields: Fields::new() };
-    scan::scan(text, NESTING_DEPTH, &mut envelope.fields).map_err(|invalid| why_invalid(text, invalid))?;
-    if let Some(key) = envelope.key_that_stands_twice() {
-        return Err(bad_message(format!("the field {} is present twice", shortened(&key))));
+    let mut fields = Fields::new();
+    scan::scan(text, NESTING_DEPTH, &mut fields).map_err(|invalid| why_invalid(text, invalid))?;
+    let (mut data, mut to) = (None, None);
+    for field in &fields {
+        let place = match &*field.name() {
+            "data" => &mut data,
+            "to" => &mut to,
+            other => {
+                return Err(bad_message(format!("the fields here are \"data\" and \"to\", not {}", shortened(other))));
+            }
+        };
+        if place.replace(field.value).is_some() {
+            return Err(bad_message(format!("the field {} is present twice", field.key)));
+        }
     }
-    if let Some(other) = envelope.fields.iter().find(|field| !field.is_named("data") && !field.is_named("to")) {
-        return Err(bad_message(format!("there is no field {}, but \"data\" and \"to\"", shortened(&other.name()))));
+    let data = data.ok_or_else(|| bad_message("the field \"data\" is missing"))?;
+    let to = to.map(|json| decode_string(json, json.contains('\\')));
+    if to == Some(None) {
+        return Err(bad_message("the field \"to\" must be a string"));
     }
-    let data = envelope.get("data").ok_or_else(|| bad_message("the field \"data\" is missing"))?;
-    Ok((envelope.string("to")?, data))
+    Ok((to.flatten(), data))
 }
 
 /// The refusal of a text that has no fields.
