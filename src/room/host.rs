@@ -114,7 +114,14 @@ impl Locked<'_> {
 
     fn deny(&mut self, from: &PeerId, to: &str) -> Result<(), Refusal> {
         let knocker = self.state.take_knocker(to).ok_or_else(|| not_found(to, from))?;
-        let message = if from.is_server() { "the server did not let you in" } else { "the host did not let you in" };
+        let message = match from.is_server() {
+            true => {
+                // The host does not know it otherwise.
+                self.tell_knock_gone(&knocker);
+                "the server did not let you in"
+            }
+            false => "the host did not let you in",
+        };
         self.post.refuse(knocker, denied(message));
         Ok(())
     }

@@ -217,6 +217,7 @@ async fn the_server_locks_admits_and_denies_as_a_host_does() {
     waiting[0].expect("joined").await;
     assert_eq!(ana.expect("peer_joined").await["id"], "bob");
     relay.does("rooms/r/deny", json!({"to": "cay"})).await;
+    assert_eq!(ana.expect("knock_gone").await["id"], "cay");
     assert!(waiting[1].expect_error("denied").await["message"].as_str().unwrap().contains("the server"));
     relay.refuses("rooms/r/admit", json!({"to": "cay"}), 409, "peer_not_found").await;
     relay.does("rooms/r/lock", json!({"locked": false})).await;

@@ -312,6 +312,9 @@ impl Model {
             }
             "deny" => {
                 self.take_knock(room, to);
+                if peer == PEERS {
+                    self.knock_gone(room, to);
+                }
                 self.refuse(to, None, "denied");
             }
             "make_host" => {

@@ -22,7 +22,7 @@ async fn what_the_operator_does_is_what_clients_see() {
     bob.expect("joined").await;
     window.click(&button("#waiting", "eve", "Deny")).await;
     eve.expect_error("denied").await;
-    for seen in ["knock", "knock", "peer_joined"] {
+    for seen in ["knock", "knock", "peer_joined", "knock_gone"] {
         ana.expect(seen).await;
     }
 
