@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::{info, warn};
 
+use super::authorities::authorities_in;
 use super::jwks::{Jwks, JwksSource};
 use super::key::{Key, read_keys};
-use super::settings::authorities_in;
 use super::signature;
 use crate::http_client::Client;
 

@@ -5,6 +5,8 @@
 //! wait for it, and other clients do not.
 
 #[cfg(feature = "auth")]
+pub(crate) mod authorities;
+#[cfg(feature = "auth")]
 mod fair_queue;
 #[cfg(feature = "auth")]
 pub(crate) mod jwks;

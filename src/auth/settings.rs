@@ -10,7 +10,6 @@ use super::token::{Rules, Tokens};
 use super::token_authorizer::TokenAuthorizer;
 use super::webhook::{AuthUrl, Webhook};
 use super::{Authorizer, Open};
-use crate::http_client::Authorities;
 
 /// The settings that say who decides on joins.
 #[derive(Debug)]
@@ -52,17 +51,4 @@ impl AuthSettings<'_> {
         let tokens = Arc::new(Tokens::new(Arc::clone(&keys), self.token_rules));
         Ok((Arc::new(TokenAuthorizer { tokens, next }), Some(keys)))
     }
-}
-
-/// Checks the certificate authorities of the webhook and the key sets: those in the file, or those of the system.
-///
-/// # Errors
-/// When they cannot be used.
-pub(crate) fn check_authorities(file: Option<&Path>) -> anyhow::Result<()> {
-    authorities_in(file).trusted_roots().map(drop)
-}
-
-/// The certificate authorities of the webhook and the key sets.
-pub(super) fn authorities_in(file: Option<&Path>) -> Authorities<'_> {
-    Authorities { file, flag: "--auth-ca" }
 }

@@ -17,8 +17,8 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use super::authorities::authorities_in;
 use super::fair_queue::{FairQueue, Ticket};
-use super::settings::authorities_in;
 use super::{Answer, Authorizer, Denial, Grant, JoinRequest, check_length};
 use crate::http_client::complaints::{Complaint, Complaints};
 use crate::http_client::{self, Client};

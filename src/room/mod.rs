@@ -2,7 +2,7 @@
 //!
 //! `table.rs` is the table of all rooms, with the memberships in them, and `room.rs` one room while it is locked. What may
 //! happen there has a file each: clients `enter`, `relay` signals, and come back after a `suspend`; a `host` commands, and
-//! who is outside of a lock `knocks`; the application's own `server` does the like, and makes rooms ahead of time (`booking.rs`).
+//! who is outside of a lock `knocks`; the application's own `server` does the like, and makes rooms ahead of time (`bookings.rs`).
 //! Below are `door.rs`, `password.rs` and `wrong_passwords.rs`, which decide who may enter, `rank.rs`, which
 //! decides who is the host, and `reserve.rs`, which keeps room for the messages about all that. `observer.rs` tells others than
 //! the members.
@@ -13,6 +13,7 @@
 mod enter;
 mod host;
 mod knocks;
+mod observe;
 #[cfg(feature = "admin")]
 mod overview;
 mod relay;
@@ -27,6 +28,7 @@ mod table;
 mod room;
 
 mod booking;
+mod bookings;
 mod deferred;
 mod door;
 pub(crate) mod event;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use dashmap::mapref::entry::Entry;
 use tokio::time::Instant;
 
-use super::booking::{Added, Booking};
+use super::booking::Booking;
+use super::bookings::Added;
 use super::deferred::Deferred;
 use super::door::Door;
 use super::event::{Event, HostCommand, LeaveReason, Signal, SignalKind};

@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 #[cfg(feature = "admin")]
-use super::booking::Bookings;
+use super::bookings::Bookings;
 use super::deferred::Deferred;
 use super::event::{Encoder, LeaveReason};
 use super::names::{PeerId, RoomName};

@@ -10,11 +10,11 @@ use anyhow::Context;
 
 use super::report::Report;
 #[cfg(feature = "auth")]
+use crate::auth::authorities::check_authorities;
+#[cfg(feature = "auth")]
 use crate::auth::jwks::{JwksSource, read_key_set};
 #[cfg(feature = "auth")]
 use crate::auth::key::read_keys;
-#[cfg(feature = "auth")]
-use crate::auth::settings::check_authorities;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
 use crate::cli::sources::{Sources, names_any};

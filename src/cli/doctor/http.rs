@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::reach::AnyStream;
+use super::stream::AnyStream;
 use super::target::Target;
 use crate::limits;
 use crate::secret::Secret;

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::ask::ask;
 use super::report::{Check, Report};
-use super::server::{Credentials, Endpoint, Fault, Found, Kind};
+use super::server::{Credentials, Endpoint, Fault, Found, Kind, no_answer};
 use super::tls::Trust;
-use super::{server, stun};
 use crate::limits;
 use crate::net::machine::is_private;
 use crate::secret::Secret;
@@ -87,8 +87,8 @@ pub(super) async fn look(servers: Servers, trust: &Trust, report: &Report, until
         let (kind, tls) = (endpoint.kind, trust.for_ice());
         // A task of its own, so that a fault in one ends no other.
         let task = tokio::spawn(async move {
-            let asked = server::ask(&endpoint, credentials.as_ref(), &tls, until);
-            timeout_at(until, asked).await.unwrap_or_else(|_| Err(stun::no_answer(&endpoint)))
+            let asked = ask(&endpoint, credentials.as_ref(), &tls, until);
+            timeout_at(until, asked).await.unwrap_or_else(|_| Err(no_answer(&endpoint)))
         });
         asked.push((url, kind, task));
     }

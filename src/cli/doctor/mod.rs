@@ -1,6 +1,7 @@
 //! `signaling-relay doctor`: looks at a relay as a user's browser would, and says what is wrong and what to do.
 //! `README.md` beside this file is for its users.
 
+mod ask;
 mod call;
 mod http;
 mod ice;
@@ -10,6 +11,7 @@ mod reach;
 mod report;
 mod room;
 mod server;
+mod stream;
 mod stun;
 mod target;
 mod tls;

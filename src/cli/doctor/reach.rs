@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -13,18 +12,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::http;
 use super::report::{Check, Report, quoted};
+use super::stream::AnyStream;
 use super::target::Target;
 use super::tls::Trust;
 use crate::limits;
 use crate::net::listen::resolve;
-
-/// What is read from and written to.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-/// Any of them.
-pub(super) type AnyStream = Box<dyn Stream>;
 
 /// What comes of a step that may take [`DOCTOR_STEP`](limits::DOCTOR_STEP), and ends at `until` at the latest; none if
 /// it took longer.

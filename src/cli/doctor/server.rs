@@ -3,19 +3,15 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use turn_client_proto::types::TransportType;
 
-use super::reach::{AnyStream, step, what_happened};
-use super::{stun, turn};
+use super::reach::what_happened;
+use super::stream::AnyStream;
 use crate::limits;
-use crate::net::listen::resolve;
 use crate::secret::Secret;
 
 /// What a server is for.
@@ -137,7 +133,7 @@ enum Link {
 }
 
 impl Wire {
-    async fn open(endpoint: &Endpoint, remote: SocketAddr, tls: &TlsConnector) -> io::Result<Self> {
+    pub(super) async fn open(endpoint: &Endpoint, remote: SocketAddr, tls: &TlsConnector) -> io::Result<Self> {
         if endpoint.transport == Transport::Udp {
             let any = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
@@ -196,55 +192,14 @@ impl Wire {
     }
 }
 
-/// Asks a server to do its work.
-///
-/// # Errors
-/// What is wrong with it.
-pub(super) async fn ask(
-    endpoint: &Endpoint,
-    credentials: Option<&Credentials>,
-    tls: &TlsConnector,
-    until: Instant,
-) -> Result<Found, Fault> {
-    if endpoint.transport == Transport::Dtls {
-        return Err(Fault::new(
-            "it is not asked: this command does not speak DTLS",
-            "offer it by TLS as well, over TCP",
-        ));
-    }
-    let addresses = match step(until, resolve(&endpoint.host, endpoint.port)).await {
-        Some(Ok(addresses)) => addresses,
-        Some(Err(error)) => return Err(Fault::new(format!("its name has no address: {error}"), "correct the name")),
-        None => {
-            return Err(Fault::new("the name server did not answer", "see whether this machine's name servers answer"));
-        }
-    };
-    let ask = async |address: SocketAddr| {
-        let wire = match step(until, Wire::open(endpoint, address, tls)).await {
-            Some(Ok(wire)) => wire,
-            Some(Err(error)) => return Err(broken(endpoint, &error)),
-            None => return Err(stun::no_answer(endpoint)),
-        };
-        match (endpoint.kind, credentials) {
-            (Kind::Stun, _) => stun::ask(wire, endpoint).await,
-            (Kind::Turn, Some(credentials)) => turn::allocate(wire, endpoint, credentials).await,
-            (Kind::Turn, None) => {
-                Err(Fault::new("the relay tells no credentials for it", "give username and credential"))
-            }
-        }
-    };
-    let addresses = addresses.into_iter().take(limits::DOCTOR_ADDRESSES);
-    let mut asked: FuturesUnordered<_> = addresses.map(ask).collect();
-    let mut faults = Vec::new();
-    while let Some(result) = asked.next().await {
-        match result {
-            Ok(found) => return Ok(found),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    // What a server has to say is worth more than that there is none at another address of its name.
-    let fault = faults.into_iter().min_by_key(|fault| fault.is_absent);
-    Err(fault.unwrap_or_else(|| Fault::new("its name has no address", "correct the name")))
+/// A server that says nothing.
+pub(super) fn no_answer(endpoint: &Endpoint) -> Fault {
+    let (by, port) = (if endpoint.transport == Transport::Udp { "UDP" } else { "TCP" }, endpoint.port);
+    let advice = format!(
+        "see whether the server runs, and let {by} port {port} through its firewall and that of this network{}",
+        if by == "UDP" { "; for people whose networks block UDP, offer turns: on port 443" } else { "" }
+    );
+    Fault::new(format!("no answer by {by}"), advice)
 }
 
 /// What a connection that fails means.

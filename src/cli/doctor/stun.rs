@@ -8,7 +8,7 @@ use turn_client_proto::types::stun::message::{BINDING, Message, MessageClass, Me
 use turn_client_proto::types::stun::prelude::MessageWrite;
 
 use super::report::quoted;
-use super::server::{Endpoint, Fault, Found, Transport, Wire, broken};
+use super::server::{Endpoint, Fault, Found, Transport, Wire, broken, no_answer};
 use crate::limits;
 
 /// Asks the server at the other end of `wire`.
@@ -67,14 +67,4 @@ fn read(message: &Message<'_>, wire: &Wire) -> Result<Found, Fault> {
 
 fn no_stun() -> Fault {
     Fault::new("what answers there does not speak STUN", "correct the name or the port")
-}
-
-/// A server that says nothing.
-pub(super) fn no_answer(endpoint: &Endpoint) -> Fault {
-    let (by, port) = (if endpoint.transport == Transport::Udp { "UDP" } else { "TCP" }, endpoint.port);
-    let advice = format!(
-        "see whether the server runs, and let {by} port {port} through its firewall and that of this network{}",
-        if by == "UDP" { "; for people whose networks block UDP, offer turns: on port 443" } else { "" }
-    );
-    Fault::new(format!("no answer by {by}"), advice)
 }

@@ -13,8 +13,7 @@ use turn_client_proto::types::{AddressFamily, TransportType, TurnCredentials};
 use turn_client_proto::udp::TurnClientUdp;
 
 use super::report::quoted;
-use super::server::{Credentials, Endpoint, Fault, Found, Wire, broken};
-use super::stun::no_answer;
+use super::server::{Credentials, Endpoint, Fault, Found, Wire, broken, no_answer};
 use crate::limits;
 
 /// A client of the server at the other end of a wire.
