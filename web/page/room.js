@@ -132,6 +132,7 @@ export class Room {
 		call.on("gone", (event) => this.#gone(event));
 		call.on("stream", () => this.#changed());
 		call.on("message", ({ member, data }) => this.#told(member, data));
+		call.on("server", ({ data }) => typeof data === "string" && toast("server_says", { text: data.slice(0, 300) }));
 		call.on("problem", ({ error }) => Log.add(error.code ?? error.name, error.message));
 	}
 

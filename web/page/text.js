@@ -57,6 +57,7 @@ close: Close | 关闭
 send: Send | 发送
 copy: Copy | 复制
 copied: Copied | 已复制
+server_says: The server: {text} | 服务器：{text}
 copy_failed: Copy it by hand | 请手动复制
 send_link: Send the link | 发送链接
 pin: Enlarge | 放大

@@ -233,6 +233,8 @@ export interface CallEvents {
 	/** Their sound and picture (`member.link.stream`) changed. */
 	stream: { member: Member };
 	message: { member: Member; data: any };
+	/** The application's own server speaks, through the relay. */
+	server: { data: any };
 	/** They opened a data channel. */
 	channel: { member: Member; channel: RTCDataChannel };
 	shared: { key: string; value: any };

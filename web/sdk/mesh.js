@@ -252,6 +252,7 @@ export class Mesh {
 
 	/** By the relay. Others may say anything: take what fits. */
 	#message(from, data) {
+		if (from === "@server") return this.#notify("server", { data });
 		if (data?.kind === "hello") return this.#heardHello(from, data);
 		const member = this.#admit(from);
 		if (!member) return;

@@ -55,6 +55,20 @@ async fn what_the_operator_does_is_what_clients_see() {
 }
 
 #[tokio::test]
+async fn what_the_server_says_stands_on_the_call_page() {
+    let relay = relay(&[]).await;
+    let browser = Browser::start().await;
+    let dora = browser.open(&relay.url("?room=team")).await;
+    dora.watch_as("Dora").await;
+    let window = open(&browser, &relay).await;
+    window.click("#room-list .row").await;
+    window.fill("#message", "We begin in five minutes").await;
+    window.press("\u{e007}").await;
+    dora.is_told("The server: We begin in five minutes").await;
+    browser.end().await;
+}
+
+#[tokio::test]
 async fn a_room_is_locked_and_somebody_removed_by_keyboard_alone() {
     let relay = relay(&[]).await;
     let browser = Browser::start().await;
