@@ -41,7 +41,6 @@ export class DevicePickers {
 	}
 }
 
-/** The two buttons say what is sent, or before the call what will be, and what a click does. */
 export function showSending(mic, cam, { microphone, camera }, audio) {
 	setTool(mic, audio ? "mic" : "mic-off", t(microphone ? (audio ? "mute" : "unmute") : audio ? "mic_stop" : "mic_start"));
 	setTool(cam, camera ? "cam" : "cam-off", t(camera ? "cam_stop" : "cam_start"));

@@ -1,5 +1,3 @@
-/** The link that others come by. */
-
 import { $, copyBy, make, toast } from "./dom.js";
 import { Log } from "./log.js";
 import { drawQr, qrCode } from "./qr.js";

@@ -1,5 +1,3 @@
-/** Who is there, and what the host may do with them. */
-
 import { $, icon, make, replaceIfNew } from "./dom.js";
 import { hueOf } from "./names.js";
 import { chime } from "./sounds.js";
