@@ -6,6 +6,7 @@ pub mod client;
 #[cfg(unix)]
 pub mod coturn;
 pub mod dice;
+pub mod operated;
 pub mod pages;
 pub mod pki;
 pub mod places;

@@ -10,12 +10,12 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use signaling_relay::Config;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{connect, file, soon};
 
@@ -75,6 +75,12 @@ impl Pki {
         file(self.folder(), "ca.pem", self.authority.pem())
     }
 
+    /// A server's side of TLS with a certificate that it issues.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let (certificate, key) = self.issue(1, (2020, 2120));
+        acceptor(&certificate, &key)
+    }
+
     /// A client that trusts the authority.
     pub fn client(&self) -> TlsConnector {
         self.client_of(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
@@ -84,6 +90,19 @@ impl Pki {
     pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
         connector(self.authority.der().clone(), versions)
     }
+}
+
+/// A server's side of TLS with these certificates.
+pub fn acceptor(certificates: &str, key: &str) -> TlsAcceptor {
+    let chain = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A client that trusts the authority whose certificate is in this PEM text.

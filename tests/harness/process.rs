@@ -1,6 +1,7 @@
 //! The binary, as a process of its own.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -91,6 +92,17 @@ impl Process {
     pub fn port(&self) -> u16 {
         let url = self.urls()[0].trim_end_matches('/');
         url.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
+    /// Where its first screen says that it tells operators how it is.
+    pub fn operators_url(&self) -> &str {
+        let said = "It tells operators how it is at ";
+        self.screen.iter().find_map(|line| line.strip_prefix(said)).expect("a line for operators: --admin-listen")
+    }
+
+    /// The address in that URL, which has this scheme.
+    pub fn operators(&self, scheme: &str) -> SocketAddr {
+        self.operators_url().strip_prefix(scheme).unwrap().trim_end_matches('/').parse().unwrap()
     }
 
     pub fn signal(&self, name: &str) {

@@ -12,15 +12,8 @@ use crate::harness::{Client, Process, connect, file, run, secret_file, soon, tex
 async fn relay(more: &[&str]) -> (Process, SocketAddr) {
     let arguments = [&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more].concat();
     let relay = Process::start(&arguments).await;
-    let address = address_of(&relay, "http://");
+    let address = relay.operators("http://");
     (relay, address)
-}
-
-/// Where the first screen says that it tells operators how it is.
-fn address_of(relay: &Process, scheme: &str) -> SocketAddr {
-    let said = "It tells operators how it is at ";
-    let line = relay.screen.iter().find_map(|line| line.strip_prefix(said)).expect("a line for operators");
-    line.strip_prefix(scheme).unwrap().trim_end_matches('/').parse().unwrap()
 }
 
 /// The answer to a request with these lines.
@@ -176,7 +169,7 @@ async fn another_address_needs_a_token_and_has_the_tls_of_the_relay_or_a_warning
         Process::start(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--admin-token-file", text(&token)])
             .await;
     relay.expect_log("the address for operators has no TLS").await;
-    let port = address_of(&relay, "http://").port();
+    let port = relay.operators("http://").port();
     let answer = ask(([127, 0, 0, 1], port).into(), "GET /metrics", &[HOST]).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 
@@ -192,7 +185,7 @@ async fn another_address_needs_a_token_and_has_the_tls_of_the_relay_or_a_warning
         text(&token),
     ])
     .await;
-    let port = address_of(&lan, "https://").port();
+    let port = lan.operators("https://").port();
     let mut plain = connect(([127, 0, 0, 1], port).into()).await;
     plain.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();

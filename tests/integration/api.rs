@@ -1,36 +1,16 @@
 //! The API at the address for operators: what it tells, and what clients see of what it does.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::harness::operated::Operated as Relay;
 use crate::harness::pages::{block, page};
-use crate::harness::{Client, Process, connect, soon, tool};
-
-/// A relay with an address for operators on loopback.
-struct Relay {
-    process: Process,
-    main: SocketAddr,
-    operators: SocketAddr,
-}
+use crate::harness::{Client, connect, soon, tool};
 
 impl Relay {
-    async fn start(more: &[&str]) -> Self {
-        let arguments = [&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more].concat();
-        let process = Process::start(&arguments).await;
-        let said = "It tells operators how it is at http://";
-        let line = process.screen.iter().find_map(|line| line.strip_prefix(said)).unwrap();
-        let operators = line.trim_end_matches('/').parse().unwrap();
-        Self { main: ([127, 0, 0, 1], process.port()).into(), operators, process }
-    }
-
-    async fn client(&self) -> Client<TcpStream> {
-        Client::dial(connect(self.main).await, "ws://localhost/ws", &[]).await.unwrap()
-    }
-
     /// Somebody who is in the room under this id.
     async fn member(&self, room: &str, id: &str) -> Client<TcpStream> {
         let mut client = self.client().await;

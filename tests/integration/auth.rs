@@ -19,11 +19,9 @@ use serde_json::{Value, json};
 use signaling_relay::{BindError, Config, Denial, Grant, JoinRequest, Relay};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
+
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
@@ -721,15 +719,7 @@ async fn with_tokens_as_well_the_token_is_looked_at_first_and_wins() {
 
 /// A webhook that answers by TLS with the certificate of `pki`.
 async fn secure_webhook(pki: &Pki) -> String {
-    let (cert, key) = pki.renew(1);
-    let certs = CertificateDer::pem_file_iter(cert).unwrap().map(Result::unwrap).collect();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certs, PrivateKeyDer::from_pem_file(key).unwrap())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = pki.acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     tokio::spawn(async move {

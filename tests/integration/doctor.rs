@@ -1,24 +1,18 @@
 //! `signaling-relay doctor`: what it says about relays that are well, and about those that are not.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 use signaling_relay::{Config, Denial, Grant, JoinRequest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use self::other::{Fake, head, serve, serve_fake, silence, write};
 use super::auth::{SECRET, claims, hs256, now};
 use super::lan::Machine;
 use super::proxy::Nginx;
 use crate::harness::coturn::Coturn;
-use crate::harness::pki::Pki;
+use crate::harness::pki::{Pki, acceptor};
 use crate::harness::{Process, TestRelay, binary, file, free_port, run, secret_file, soon, text, tool};
 
 /// What the doctor said.
@@ -183,19 +177,6 @@ async fn the_addresses_for_other_devices_are_tried_where_the_relay_tells_them() 
     let ask = inside(&["doctor", "http://192.168.78.1:8081/", "--json", "--idle", "0"]);
     let told = Told::of(soon("the doctor", tokio::process::Command::from(ask).output()).await.unwrap());
     told.is_ill().says("page", "wrong", &["camera", "TLS"]);
-}
-
-/// A server's side of TLS with these certificates.
-fn acceptor(certificates: &str, key: &str) -> TlsAcceptor {
-    let chain = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
 }
 
 /// The URL of a server that shows these certificates.

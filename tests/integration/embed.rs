@@ -18,11 +18,6 @@ use signaling_relay::{
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::harness::pki::{self, Pki};
 use crate::harness::{self, Client, TestRelay, connect, refusal, soon};
@@ -111,16 +106,7 @@ async fn the_limit_of_all_connections_holds_for_a_relay_that_is_mounted() {
 async fn a_relay_serves_what_an_owners_listeners_accept_plain_and_by_tls_of_its_own() {
     let relay = Relay::builder(Config::default()).build().unwrap();
     let pki = Pki::new();
-    let (cert, key) = pki.issue(1, (2020, 2120));
-    let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let tls = TlsAcceptor::from(Arc::new(config));
+    let tls = pki.acceptor();
     let ((plain, plain_address), (secure, secure_address)) = (free_port().await, free_port().await);
     tokio::spawn({
         let relay = Arc::clone(&relay);

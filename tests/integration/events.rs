@@ -11,11 +11,6 @@ use serde_json::{Value, json};
 use signaling_relay::{Config, Relay, Shutdown, limits};
 use standardwebhooks::Webhook;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::harness::application::{Application, Does, Request};
 use crate::harness::pki::Pki;
@@ -330,23 +325,10 @@ async fn while_a_secret_is_changed_both_sign() {
     assert!(is_signed_with(&request, SECRET) && is_signed_with(&request, OTHER_SECRET));
 }
 
-/// TLS with a certificate of `pki`.
-fn tls(pki: &Pki) -> TlsAcceptor {
-    let (cert, key) = pki.renew(1);
-    let certs = CertificateDer::pem_file_iter(cert).unwrap().map(Result::unwrap).collect();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certs, PrivateKeyDer::from_pem_file(key).unwrap())
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
 #[tokio::test]
 async fn an_application_by_https_must_be_of_the_authority_that_was_given() {
     let (pki, stranger) = (Pki::new(), Pki::new());
-    let application = Application::secure(tls(&pki)).await;
+    let application = Application::secure(pki.acceptor()).await;
     let url = format!("https://localhost:{}/events", application.address.port());
     let relay = async |authority: PathBuf| {
         let (events_url, events_ca) = (Some(url.parse().unwrap()), Some(authority));
@@ -369,9 +351,7 @@ async fn process(application: &Application, more: &[&str]) -> (Process, std::net
     let url = application.url();
     let usual = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--events-url", &url];
     let process = Process::start(&[&usual, more].concat()).await;
-    let said = "It tells operators how it is at http://";
-    let line = process.screen.iter().find_map(|line| line.strip_prefix(said)).unwrap();
-    let operators = line.trim_end_matches('/').parse().unwrap();
+    let operators = process.operators("http://");
     (process, operators)
 }
 

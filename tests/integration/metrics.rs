@@ -1,35 +1,16 @@
 //! What `/metrics` counts, and that Prometheus takes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use crate::harness::operated::Operated as Relay;
 use crate::harness::pages::page;
-use crate::harness::{Client, Process, connect, file, get, secret_file, soon, text, tool};
-
-struct Relay {
-    _process: Process,
-    main: SocketAddr,
-    operators: SocketAddr,
-}
+use crate::harness::{connect, file, get, secret_file, soon, text, tool};
 
 impl Relay {
-    async fn start(more: &[&str]) -> Self {
-        let arguments = [&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more].concat();
-        let process = Process::start(&arguments).await;
-        let said = "It tells operators how it is at http://";
-        let line = process.screen.iter().find_map(|line| line.strip_prefix(said)).unwrap();
-        let (main, operators) = (([127, 0, 0, 1], process.port()).into(), line.trim_end_matches('/').parse().unwrap());
-        Self { _process: process, main, operators }
-    }
-
-    async fn client(&self) -> Client<TcpStream> {
-        Client::dial(connect(self.main).await, "ws://localhost/ws", &[]).await.unwrap()
-    }
-
     /// The metrics as text.
     async fn scrape(&self) -> String {
         let answer = get(connect(self.operators).await, "localhost", "/metrics").await;

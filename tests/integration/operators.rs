@@ -24,9 +24,7 @@ const FILES: [(&str, &str); 7] = [
 async fn relay(more: &[&str]) -> (Process, SocketAddr) {
     let arguments = [&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more].concat();
     let relay = Process::start(&arguments).await;
-    let said = "It tells operators how it is at http://";
-    let line = relay.screen.iter().find_map(|line| line.strip_prefix(said)).unwrap();
-    let operators = line.trim_end_matches('/').parse().unwrap();
+    let operators = relay.operators("http://");
     (relay, operators)
 }
 

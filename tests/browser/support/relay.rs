@@ -80,16 +80,16 @@ impl Relay {
 
     /// What its `/metrics` say; it was started with `--admin-listen`.
     pub async fn metrics(&self) -> String {
-        let url = self.operators_url();
-        let address = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-        get(connect(address).await, "localhost", "/metrics").await
+        get(connect(self.process().operators("http://")).await, "localhost", "/metrics").await
     }
 
     /// The address for operators; it was started with `--admin-listen`.
     pub fn operators_url(&self) -> String {
-        let screen = &self.process.as_ref().expect("a relay that runs").screen;
-        let url = screen.iter().find_map(|line| line.strip_prefix("It tells operators how it is at "));
-        url.expect("--admin-listen").to_owned()
+        self.process().operators_url().to_owned()
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("a relay that runs")
     }
 
     /// What it has logged.
