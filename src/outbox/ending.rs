@@ -40,7 +40,7 @@ impl Outbox {
         self.lock().close_request
     }
 
-    /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`]).
+    /// Queues the last frame. Later messages are dropped ([`Pushed::Closed`](super::Pushed::Closed)).
     pub(crate) fn close(&self, last: Bytes) {
         let mut state = self.lock();
         if !state.is_closed {
