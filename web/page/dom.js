@@ -1,6 +1,5 @@
 import { nodes, t } from "./text.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const TOAST_MS = 5_000;
 const MOST_TOASTS = 3;
 
@@ -18,14 +17,8 @@ export function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 export const row = (term, ...value) => make("div", {}, make("dt", {}, term), make("dd", {}, ...value));
 
 export function icon(name) {
-	const svg = document.createElementNS(SVG, "svg");
-	const use = document.createElementNS(SVG, "use");
-	svg.setAttribute("class", "icon");
-	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.setAttribute("aria-hidden", "true");
-	use.setAttribute("href", `#i-${name}`);
-	svg.append(use);
-	return svg;
+	const innerHTML = `<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><use href="#i-${name}"/></svg>`;
+	return make("template", { innerHTML }).content.firstChild;
 }
 
 export function tool(iconName, onclick) {
