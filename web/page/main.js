@@ -229,7 +229,6 @@ function speak() {
 const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", "people-invite": "i", full: "f", "help-open": "?" };
 for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
 $("hangup").onclick = $("leave-yes").onclick = hangUp;
-for (const id of ["leave", "remove"]) $(`${id}-no`).onclick = () => $(id).close();
 $("flip").onclick = () => media.flip();
 $("settings-open").onclick = () => $("settings").showModal();
 $("sounds-on").checked = Store.get("sounds") !== "off";

@@ -59,7 +59,7 @@ export class People {
 	#remove(member, name) {
 		$("remove-title").replaceChildren(...nodes("remove_whom", { name }));
 		$("remove-word").value = "";
-		$("remove-form").onsubmit = () => this.#call.kick(member, $("remove-word").value.trim() || undefined);
+		$("remove-yes").onclick = () => this.#call.kick(member, $("remove-word").value.trim() || undefined);
 		$("remove").showModal();
 	}
 
