@@ -17,8 +17,7 @@ const link = new URLSearchParams(location.search);
 const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
-const panels = new Panels({ ontoggle: () => tiles.arrange() });
-panels.chat = { unread: 0, clear() {}, read() {} };
+const panels = new Panels();
 let room = null;
 /** What ended: "refused", before the call; "left" or "out", after it. */
 let ended = "";
@@ -248,7 +247,6 @@ document.onkeydown = onkey;
 // A closed tab should not leave a frozen face behind.
 onpagehide = hangUp;
 media.onchange = onmedia;
-media.ondevices = () => (entry.render(), callPickers.refresh());
 
 speak();
 entry.open();

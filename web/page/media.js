@@ -23,7 +23,6 @@ export class LocalMedia {
 	problems = { microphone: null, camera: null };
 	chosen = { microphone: "", camera: "", speaker: "" };
 	onchange = () => {};
-	ondevices = () => {};
 
 	#meter = null;
 	#size = SIZES[0];
@@ -31,7 +30,7 @@ export class LocalMedia {
 	#facing = "";
 
 	constructor() {
-		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
+		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.onchange());
 	}
 
 	static get canShareScreen() {

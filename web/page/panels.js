@@ -12,10 +12,8 @@ export class Panels {
 	chat = null;
 	#opener = null;
 	#numbers = new Map();
-	#hooks;
 
-	constructor(hooks) {
-		this.#hooks = hooks;
+	constructor() {
 		for (const view of VIEWS) $(`${view}-open`).onclick = () => this.toggle(view);
 		$("panel-close").onclick = () => this.toggle(null);
 		copyBy("log-copy", Log.text);
@@ -40,7 +38,6 @@ export class Panels {
 		}
 		if (this.open === "details") this.#showLog();
 		this.render();
-		this.#hooks.ontoggle();
 	}
 
 	showNumbers({ key, peer, shown, rows, safety }) {
@@ -68,13 +65,13 @@ export class Panels {
 	clear() {
 		if (this.open) this.toggle(null);
 		for (const key of [...this.#numbers.keys()]) this.forget(key);
-		this.chat.clear();
+		this.chat?.clear();
 		this.render();
 	}
 
 	render() {
 		if (this.open) $("panel-title").textContent = t(this.open);
-		const { unread } = this.chat;
+		const unread = this.chat?.unread ?? 0;
 		$("unread").hidden = unread === 0;
 		$("unread").textContent = unread > MOST_UNREAD ? `${MOST_UNREAD}+` : unread;
 		$("chat-list").dataset.empty = t("chat_empty");
