@@ -41,8 +41,9 @@ export function shownNames(members) {
 	return shown;
 }
 
-export function hueOf(key) {
-	return Math.round(key * GOLDEN_DEGREES) % 360;
+/** Each member's own colour; whoever has no key keeps the usual one. */
+export function colour(element, key) {
+	if (key > 0) element.style.setProperty("--hue", Math.round(key * GOLDEN_DEGREES) % 360);
 }
 
 /** 59 bits. */

@@ -1,5 +1,5 @@
 import { $, icon, make, replaceIfNew } from "./dom.js";
-import { hueOf } from "./names.js";
+import { colour } from "./names.js";
 import { chime } from "./sounds.js";
 import { I18n, nodes, t } from "./text.js";
 
@@ -38,7 +38,7 @@ export class People {
 		if (note) words.push(note);
 		const name = make("bdi", {}, shown);
 		const dot = make("i", { className: "dot" });
-		if (member) dot.style.setProperty("--hue", hueOf(key));
+		colour(dot, key);
 		const state = make("span", { className: "hint" }, words.join(" · "));
 		const row = make("li", { dataset: { key } }, dot, make("span", { className: "who" }, name, " ", state));
 		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));

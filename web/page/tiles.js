@@ -1,7 +1,7 @@
 /** The grid: a tile for each person, as large as the screen allows. */
 import { $, icon, make, setTool, tool } from "./dom.js";
 import { Log } from "./log.js";
-import { hueOf } from "./names.js";
+import { colour } from "./names.js";
 import { nodes, t } from "./text.js";
 
 const GAP = 8;
@@ -173,7 +173,7 @@ export class Tiles {
 			tile.tools,
 		);
 		tile.element.ondblclick = () => this.togglePin(key);
-		if (key !== "self") tile.element.style.setProperty("--hue", hueOf(key));
+		colour(tile.element, key);
 		video.onresize = () => {
 			tile.upright = video.videoHeight > video.videoWidth;
 			this.#arrangeSoon();
