@@ -49,7 +49,7 @@ export class Room {
 		this.#people = new People(call);
 		this.#listen(call);
 		this.#send();
-		call.join(room, { name: name || undefined, token, password: password || undefined });
+		call.join(room, { name, token, password });
 	}
 
 	get state() {
@@ -66,7 +66,7 @@ export class Room {
 		if (call.state === "refused") return ["s_apart"];
 		if (call.state === "knocking") return ["s_knocking"];
 		if (state === "reconnecting") return [this.#trouble === "room_full" ? "s_full" : "s_reconnecting"];
-		const names = [...shownNames(call.members).values()].join(", ");
+		const names = [...this.names.values()].join(", ");
 		return [`s_${state}`, { names, n: call.members.length + 1 }];
 	}
 

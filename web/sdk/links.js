@@ -83,7 +83,7 @@ export class Links {
 
 	#link(member, polite) {
 		const { notify, greeting, linkOptions, heard } = this.#hooks;
-		const { configuration, ...options } = linkOptions();
+		const { configuration, ...options } = linkOptions;
 		const link = new PeerLink({
 			...options,
 			configuration: { ...configuration, ...this.#transports },

@@ -24,9 +24,7 @@ export class Member {
 	id;
 	key;
 	name;
-	verified = false;
 	present = true;
-	away = false;
 	state = {};
 	tracks = new Map();
 	link = null;
@@ -37,7 +35,6 @@ export class Member {
 	line = null;
 	token = null;
 	theirToken = null;
-	wasThere = false;
 	pending = [];
 	numbers = new Set();
 
