@@ -62,7 +62,7 @@ export class Room {
 
 	get words() {
 		const { call, state } = this;
-		if (!call.hasEntered) return [call.state === "knocking" ? "s_door" : this.unreachable ? "s_unreachable" : "s_relay"];
+		if (!call.hasEntered) return [call.state === "knocking" ? "p_door" : this.unreachable ? "s_unreachable" : "s_relay"];
 		if (call.state === "refused") return ["s_apart"];
 		if (call.state === "knocking") return ["s_knocking"];
 		if (state === "reconnecting") return [this.#trouble === "room_full" ? "s_full" : "s_reconnecting"];

@@ -79,7 +79,6 @@ s_short: {n} in the call | {n} 人
 s_reconnecting: Disconnected from the server. The call goes on; reconnecting… | 与服务器的连接已断开，通话继续，正在重连…
 s_full: The room is full. The call goes on; trying again… | 房间已满，通话继续，正在重试…
 s_knocking: Asking to be let back in. The call goes on. | 正在请求重新进入，通话继续。
-s_door: Asking to be let in… | 正在请求进入…
 s_apart: Not in the room any more. The call goes on with those who are connected. | 已不在房间内，与已连接的人继续通话。
 s_unreachable: The server cannot be reached. Trying again… | 无法连接服务器，正在重试…
 s_refused: Not joined | 未能加入
@@ -111,7 +110,6 @@ chat_hint: Message to everyone | 发消息给所有人
 chat_alone: Not sent: nobody else is here | 未发送：这里没有别人
 chat_missed: Not sent to {names}: disconnected at the moment | 未发送给 {names}：暂时断开
 chat_empty: No messages yet. They are kept nowhere. | 还没有消息。消息不会保存。
-details_none: Nobody else is here yet. | 还没有其他人。
 log: Log for a bug report | 日志（用于反馈问题）
 log_hint: No pictures, messages or addresses in it. | 其中没有画面、消息和地址。
 copy_log: Copy the log | 复制日志
