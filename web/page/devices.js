@@ -8,7 +8,6 @@ const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 export class DevicePickers {
 	#media;
 	#selects = {};
-	#labels = {};
 
 	constructor(container, media, onchoose) {
 		this.#media = media;
@@ -17,8 +16,8 @@ export class DevicePickers {
 			const id = `${container.id}-${kind}`;
 			const select = make("select", { id, onchange: () => onchoose(kind, select.value) });
 			this.#selects[kind] = select;
-			this.#labels[kind] = make("label", { htmlFor: id });
-			container.append(make("div", {}, this.#labels[kind], select));
+			const label = make("label", { htmlFor: id, dataset: { t: kind } }, t(kind));
+			container.append(make("div", {}, label, select));
 		}
 		this.refresh();
 	}
@@ -26,11 +25,9 @@ export class DevicePickers {
 	async refresh() {
 		const devices = await this.#media.devices();
 		for (const [kind, select] of Object.entries(this.#selects)) {
-			const name = t(kind);
-			this.#labels[kind].textContent = name;
 			const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
 			const options = real.map(({ deviceId, label }, at) =>
-				make("option", { value: deviceId }, label || `${name} ${at + 1}`),
+				make("option", { value: deviceId }, label || `${t(kind)} ${at + 1}`),
 			);
 			select.replaceChildren(make("option", { value: "" }, t("default_device")), ...options);
 			const inUse = this.#media[kind]?.getSettings?.().deviceId;

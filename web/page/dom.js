@@ -16,9 +16,13 @@ export function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 
 export const row = (term, ...value) => make("div", {}, make("dt", {}, term), make("dd", {}, ...value));
 
-export function icon(name) {
+function icon(name) {
 	const innerHTML = `<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><use href="#i-${name}"/></svg>`;
 	return make("template", { innerHTML }).content.firstChild;
+}
+
+export function mutedMark() {
+	return make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen", dataset: { t: "muted" } }, t("muted")));
 }
 
 export function tool(iconName, onclick) {

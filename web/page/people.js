@@ -1,4 +1,4 @@
-import { $, icon, make, replaceIfNew } from "./dom.js";
+import { $, make, mutedMark, replaceIfNew } from "./dom.js";
 import { colour } from "./names.js";
 import { chime } from "./sounds.js";
 import { I18n, nodes, t } from "./text.js";
@@ -21,10 +21,9 @@ export class People {
 		$("lock-line").hidden = call.state !== "joined";
 		$("locked").toggleAttribute("hidden", !call.locked);
 		$("people-count").textContent = people.length;
-		const focused = document.activeElement?.closest("#roster li")?.dataset.key;
-		const which = document.activeElement?.dataset.act;
+		const focused = document.activeElement?.id;
 		const isNew = replaceIfNew($("roster"), ...people.map((person) => this.#row(person, host)));
-		if (isNew && focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
+		if (isNew) $(focused)?.focus();
 		this.#showKnocks();
 	}
 
@@ -41,17 +40,17 @@ export class People {
 		colour(dot, key);
 		const state = make("span", { className: "hint" }, words.join(" · "));
 		const row = make("li", { dataset: { key } }, dot, make("span", { className: "who" }, name, " ", state));
-		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));
+		if (!audio) row.append(mutedMark());
 		if (isHost && member?.id) {
-			const makeHost = this.#button("make-host", "make_host", shown, () => call.makeHost(member));
-			const remove = this.#button("remove", "remove", shown, () => this.#remove(member, shown));
+			const makeHost = this.#button(key, "make_host", shown, () => call.makeHost(member));
+			const remove = this.#button(key, "remove", shown, () => this.#remove(member, shown));
 			row.append(make("span", { className: "actions" }, makeHost, remove));
 		}
 		return row;
 	}
 
-	#button(act, word, name, onclick) {
-		const button = make("button", { className: "plain", type: "button", onclick, dataset: { act } }, t(word));
+	#button(key, word, name, onclick) {
+		const button = make("button", { id: `${word}-${key}`, className: "plain", onclick }, t(word));
 		button.setAttribute("aria-label", t(`${word}_whom`, { name }));
 		return button;
 	}

@@ -1,5 +1,5 @@
 /** The grid: a tile for each person, as large as the screen allows. */
-import { $, icon, make, setTool, tool } from "./dom.js";
+import { $, make, mutedMark, setTool, tool } from "./dom.js";
 import { Log } from "./log.js";
 import { colour } from "./names.js";
 import { nodes, t } from "./text.js";
@@ -39,7 +39,6 @@ export class Tiles {
 		if (tile.label.textContent !== who.shown) tile.label.textContent = who.shown;
 		tile.initial.textContent = [...who.shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
-		tile.mutedText.textContent = t("muted");
 		tile.presents.hidden = who.video !== "screen";
 		tile.presents.replaceChildren(...(who.key === "self" ? nodes("sharing") : nodes("presents", { name: who.shown })));
 		tile.note.textContent = who.note ?? "";
@@ -150,14 +149,13 @@ export class Tiles {
 			initial: make("span", { className: "initial" }),
 			label: make("bdi", { className: "name" }),
 			presents: make("p", { className: "presents", hidden: true }),
-			mutedText: make("span", { className: "offscreen" }),
 			note: make("p", { className: "note" }),
 			signal: make("span", { className: "signal" }, make("i"), make("i"), make("i")),
 			pin: tool("pin", () => this.togglePin(key)),
 			pip: tool("pip", () => pictureInPicture(video)),
 			full: tool("full", () => fullScreen(tile.element)),
 		};
-		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
+		tile.muted = mutedMark();
 		tile.initial.setAttribute("aria-hidden", "true");
 		tile.tools = make("div", { className: "tile-tools" }, tile.pin);
 		if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
