@@ -60,7 +60,7 @@ async fn who_is_removed_reads_why_and_sends_nothing_any_more() {
     bob.is("connected").await;
     alice.sees_only(&["Bob", "Carol"]).await;
     // Without a word from the host there is none to read.
-    alice.click("#roster [aria-label='Remove Bob']").await;
+    alice.click("#roster [aria-label='Remove: Bob']").await;
     alice.click("#remove-yes").await;
     bob.is("refused").await;
     bob.reads("You were removed from the call").await;

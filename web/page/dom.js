@@ -38,12 +38,12 @@ function furnish(button) {
 }
 $$("button[data-icon]").forEach(furnish);
 
-export function setTool(button, iconName, label, name = "") {
+/** `whom` it is about, screen readers say. */
+export function setTool(button, iconName, label, whom) {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
 	const tip = button.querySelector(".tip");
 	if (tip.textContent !== label) tip.textContent = label;
-	if (name) button.setAttribute("aria-label", name);
-	else button.removeAttribute("aria-label");
+	if (whom) button.setAttribute("aria-label", `${label}: ${whom}`);
 }
 
 /** Puts children in place only if their text differs: screen readers read every replacement aloud. */

@@ -51,7 +51,7 @@ export class People {
 
 	#button(key, word, name, onclick) {
 		const button = make("button", { id: `${word}-${key}`, className: "plain", onclick }, t(word));
-		button.setAttribute("aria-label", t(`${word}_whom`, { name }));
+		button.setAttribute("aria-label", `${t(word)}: ${name}`);
 		return button;
 	}
 

@@ -62,11 +62,7 @@ copy_failed: Copy it by hand | 请手动复制
 send_link: Send the link | 发送链接
 pin: Enlarge | 放大
 unpin: Back to the grid | 返回网格
-pin_whom: Enlarge {name} | 放大 {name}
-unpin_whom: Back to the grid from {name} | 从 {name} 返回网格
 pip: Picture in picture | 画中画
-pip_whom: Picture in picture: {name} | {name} 画中画
-full_whom: Full screen: {name} | {name} 全屏
 you: You | 我
 name_you: {name} (you) | {name}（我）
 someone: Guest | 访客
@@ -193,7 +189,6 @@ remove: Remove | 移出
 remove_whom: Remove {name} | 移出 {name}
 remove_text: You may tell them why: | 可以说明原因：
 make_host: Make host | 设为主持人
-make_host_whom: Make host: {name} | 将 {name} 设为主持人
 is_host: {name} is the host now | {name} 现在是主持人
 you_host: You are the host now | 您现在是主持人
 knocks: {name} asks to be let in | {name} 请求进入

@@ -184,10 +184,9 @@ export class Tiles {
 
 	#labels(tile) {
 		const pinned = tile.key === this.pinned;
-		const whom = { name: tile.shown };
-		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"), t(pinned ? "unpin_whom" : "pin_whom", whom));
-		setTool(tile.pip, "pip", t("pip"), t("pip_whom", whom));
-		setTool(tile.full, "full", t("full"), t("full_whom", whom));
+		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"), tile.shown);
+		setTool(tile.pip, "pip", t("pip"), tile.shown);
+		setTool(tile.full, "full", t("full"), tile.shown);
 	}
 
 	async #applySink(video) {
