@@ -152,11 +152,9 @@ export class Entry {
 		const changed = name !== typed.trim().normalize("NFC");
 		const hint = long
 			? nodes("too_long", { n: lengthOf(name) })
-			: typed.trim() && !name
-				? nodes("name_unseen")
-				: changed && name
-					? nodes("name_seen", { name })
-					: [];
+			: changed
+				? nodes(name ? "name_seen" : "name_unseen", { name })
+				: [];
 		replaceIfNew($("name-hint"), ...hint);
 		const roomIsLong = lengthOf(this.#room) > LONGEST;
 		replaceIfNew($("room-hint"), ...(roomIsLong ? nodes("too_long", { n: lengthOf(this.#room) }) : []));
@@ -191,9 +189,8 @@ export class Entry {
 		this.#busy = true;
 		this.trouble = null;
 		this.render();
-		const { problems } = this.#media;
-		const missing = Object.fromEntries(DEVICES.map((device) => [device, this.wanted[device] && !problems[device] && !this.#media[device]]));
 		if (this.#after) {
+			const missing = Object.fromEntries(DEVICES.map((device) => [device, this.#willStart(device)]));
 			if (missing.microphone) this.#media.muted = false;
 			await this.#media.start(missing);
 		}

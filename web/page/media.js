@@ -138,8 +138,7 @@ export class LocalMedia {
 	}
 
 	level() {
-		if (!this.microphone || this.muted) return 0;
-		const meter = this.#listen();
+		const meter = this.microphone && !this.muted && this.#listen();
 		if (!meter) return 0;
 		meter.analyser.getFloatTimeDomainData(meter.samples);
 		let sum = 0;

@@ -23,7 +23,7 @@ export function qrCode(text) {
 		const all = withCorrection(qrData(bytes, capacity), blocks, correction);
 		free.forEach(([x, y], at) => {
 			const bit = (all[at >> 3] >> (7 - (at & 7))) & 1;
-			grid[y][x] = Boolean(bit) !== ((x + y) % 2 === 0);
+			grid[y][x] = bit !== (x + y + 1) % 2;
 		});
 		return grid;
 	}
@@ -61,7 +61,7 @@ function withCorrection(data, count, correction) {
 function qrFrame(size) {
 	const grid = Array.from({ length: size }, () => new Array(size).fill(null));
 	const set = (x, y, dark) => {
-		if (grid[y] && x >= 0 && x < size) grid[y][x] = Boolean(dark);
+		if (grid[y]?.[x] !== undefined) grid[y][x] = dark;
 	};
 	const rings = (cx, cy, reach, light) => {
 		for (let dy = -reach; dy <= reach; dy += 1) {

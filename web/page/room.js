@@ -144,8 +144,9 @@ export class Room {
 	#relayState({ state, retryInMs, code, reason, error }) {
 		Log.add("relay", state, ...(state === "waiting" ? [`code=${code}`, reason, `again in ${retryInMs} ms`] : []));
 		page.relay = state;
-		if (state === "waiting") this.#trouble = error?.code ?? null;
-		if (state === "waiting" && !this.call.hasEntered) this.unreachable = true;
+		if (state !== "waiting") return;
+		this.#trouble = error?.code;
+		this.unreachable = !this.call.hasEntered;
 	}
 
 	#joined({ again }) {
@@ -276,8 +277,8 @@ export class Room {
 		for (const { key, link } of this.call.members) {
 			const receiver = link?.pc.getReceivers().find(({ track }) => track.kind === "audio");
 			const source = receiver?.getSynchronizationSources()[0];
-			const recent = source && performance.timeOrigin + performance.now() - source.timestamp < 1_000;
-			this.#tiles.setSpeaking(key, Boolean(recent) && (source.audioLevel ?? 0) > LOUD);
+			const recent = performance.timeOrigin + performance.now() - source?.timestamp < 1_000;
+			this.#tiles.setSpeaking(key, recent && source.audioLevel > LOUD);
 		}
 	}
 

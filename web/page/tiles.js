@@ -31,7 +31,7 @@ export class Tiles {
 			name: who.name,
 			connection: who.connection,
 			audio: who.audio ? "on" : "off",
-			video: { camera: "on", screen: "screen" }[who.video] ?? "off",
+			video: who.video === "camera" ? "on" : who.video === "screen" ? "screen" : "off",
 			present: who.present ?? true,
 		});
 		tile.shown = who.shown;

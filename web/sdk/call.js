@@ -162,14 +162,13 @@ export class Call {
 		clearTimeout(this.#relockTimer);
 		return this.channel.lock(locked);
 	}
-	admit = (id) => this.#decide(id, "admit");
-	deny = (id) => this.#decide(id, "deny");
+	admit = (id) => this.channel.admit(id);
 	kick = (member, message) => this.channel.kick(member.id, message);
 	makeHost = (member) => this.channel.makeHost(member.id);
 
-	#decide(id, what) {
-		const sent = this.channel[what](id);
-		if (sent && what === "deny") this.#forgetKnock(id);
+	deny(id) {
+		const sent = this.channel.deny(id);
+		if (sent) this.#forgetKnock(id);
 		return sent;
 	}
 
