@@ -1,7 +1,7 @@
 /**
  * What this person sends: microphone, camera, screen. No DOM.
  *
- * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
+ * Failures have one word each, which text.js explains.
  */
 /** Height and frames a second, by the number of others: each costs an encoder. */
 const SIZES = [[1, 720, 30], [3, 540, 24], [5, 360, 20], [Infinity, 270, 15]];

@@ -49,7 +49,7 @@ export function colour(element, key) {
 /** 59 bits. */
 const DIGIT_GROUPS = 6;
 
-/** A room name to say on the telephone, which nobody can guess: syllables such as "lumo-taki-nabu-dori", 48 random bits; in Chinese digits. */
+/** A room name to say on the telephone, which nobody can guess: 48 random bits as syllables; in Chinese digits. */
 export function speakableName(lang = "en") {
 	if (lang === "zh") return digits();
 	// 16 consonants and 4 vowels, so each byte gives one syllable, and all are equally likely.

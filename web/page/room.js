@@ -164,7 +164,6 @@ export class Room {
 		this.#changed();
 	}
 
-	/** Who is host and whether the room is locked is said when it changes. */
 	#roomChanged() {
 		const { host, id, locked, members } = this.call;
 		if (!this.call.hasEntered) return;

@@ -130,7 +130,6 @@ export class Tiles {
 		}
 	}
 
-	/** The one shown large: pinned by hand, a shared screen, or the only other person. */
 	#main(tiles) {
 		for (const tile of tiles) tile.shared = tile.element.dataset.video === "screen" && tile.key !== "self";
 		const pinned = this.#tiles.get(this.pinned);
