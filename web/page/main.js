@@ -14,7 +14,6 @@ import { I18n, nodes, t } from "./text.js";
 import { Tiles, fullScreen } from "./tiles.js";
 
 const link = new URLSearchParams(location.search);
-const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
 const panels = new Panels();
@@ -54,7 +53,7 @@ function join({ room: name, name: person, password }) {
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render, onhangup: hangUp };
-	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, password, token: history.state?.token }, hooks);
+	room = new Room({ media, tiles, panels, room: name, name: person, password, token: history.state?.token }, hooks);
 	render();
 }
 
@@ -122,8 +121,8 @@ function showDoor() {
 	const problem = room.call.state === "knocking" ? "door" : room.unreachable && "unreachable";
 	if (!problem || entry.trouble?.problem === problem) return;
 	page.problem = problem;
-	const retry = problem === "door" ? [] : [["retry", () => room?.retry()]];
-	entry.tell({ device: "relay", problem, url: relayUrl, waits: true, buttons: [...retry, ["cancel", giveUp]] });
+	const retry = problem === "door" ? [] : [["retry", () => room?.call.channel.reconnect()]];
+	entry.tell({ device: "relay", problem, url: SignalingChannel.urlFor(location.href), waits: true, buttons: [...retry, ["cancel", giveUp]] });
 }
 
 function quit() {
@@ -177,7 +176,7 @@ async function choose(kind, deviceId) {
 
 async function toggleShare() {
 	if (media.screen) media.stop("screen");
-	else if (LocalMedia.canShareScreen) await media.shareScreen();
+	else await media.shareScreen();
 }
 
 function more(open = $("more").getAttribute("aria-expanded") !== "true") {

@@ -34,13 +34,13 @@ export class Room {
 	#trouble = null;
 	unreachable = false;
 
-	constructor({ media, tiles, panels, url, room, name, token, password }, hooks) {
+	constructor({ media, tiles, panels, room, name, token, password }, hooks) {
 		this.#media = media;
 		this.#tiles = tiles;
 		this.#panels = panels;
 		this.#hooks = hooks;
 		this.room = room;
-		const call = (this.call = new Call({ url }));
+		const call = (this.call = new Call());
 		this.#chat = panels.chat = new Chat({
 			onsend: (text) => this.#sendChat(text),
 			isOpen: () => panels.open === "chat",
@@ -72,10 +72,6 @@ export class Room {
 
 	get names() {
 		return shownNames(this.call.members);
-	}
-
-	retry() {
-		this.call.channel.reconnect();
 	}
 
 	leave() {
