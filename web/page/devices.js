@@ -3,7 +3,6 @@ import { make, setTool } from "./dom.js";
 import { nodes, t } from "./text.js";
 
 const KINDS = ["microphone", "camera", "speaker"];
-const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 
 export class DevicePickers {
 	#media;
@@ -12,7 +11,7 @@ export class DevicePickers {
 	constructor(container, media, onchoose) {
 		this.#media = media;
 		for (const kind of KINDS) {
-			if (kind === "speaker" && !canChooseSpeaker) continue;
+			if (kind === "speaker" && !("setSinkId" in HTMLMediaElement.prototype)) continue;
 			const id = `${container.id}-${kind}`;
 			const select = make("select", { id, onchange: () => onchoose(kind, select.value) });
 			this.#selects[kind] = select;

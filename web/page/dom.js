@@ -41,8 +41,7 @@ $$("button[data-icon]").forEach(furnish);
 /** `whom` it is about, screen readers say. */
 export function setTool(button, iconName, label, whom) {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
-	const tip = button.querySelector(".tip");
-	if (tip.textContent !== label) tip.textContent = label;
+	button.querySelector(".tip").textContent = label;
 	if (whom) button.setAttribute("aria-label", `${label}: ${whom}`);
 }
 

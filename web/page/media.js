@@ -45,10 +45,7 @@ export class LocalMedia {
 		const front = this.camera?.getSettings().facingMode !== "environment";
 		this.#facing = front ? "environment" : "user";
 		this.chosen.camera = "";
-		if (!this.camera) return;
-		this.#drop("camera");
-		this.problems.camera = await this.#ask(["camera"]);
-		this.onchange();
+		await this.#restart("camera");
 	}
 
 	get tracks() {
@@ -111,6 +108,10 @@ export class LocalMedia {
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
 		if (kind === "camera") this.#facing = "";
+		await this.#restart(kind);
+	}
+
+	async #restart(kind) {
 		if (!this[kind]) return;
 		this.#drop(kind);
 		this.problems[kind] = await this.#ask([kind]);

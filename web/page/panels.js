@@ -64,7 +64,7 @@ export class Panels {
 
 	clear() {
 		if (this.open) this.toggle(null);
-		for (const key of [...this.#numbers.keys()]) this.forget(key);
+		for (const key of this.#numbers.keys()) this.forget(key);
 		this.chat?.clear();
 		this.render();
 	}

@@ -30,11 +30,12 @@ export class People {
 	#row({ key, member, shown, audio, video, note }, isHost) {
 		const call = this.#call;
 		const id = member ? member.id : call.id;
-		const words = [];
-		if (id !== null && id === call.host) words.push(t("host"));
-		if (member?.verified) words.push(t("verified"));
-		if (video === "screen") words.push(t("presenting"));
-		if (note) words.push(note);
+		const words = [
+			id !== null && id === call.host && t("host"),
+			member?.verified && t("verified"),
+			video === "screen" && t("presenting"),
+			note,
+		].filter(Boolean);
 		const name = make("bdi", {}, shown);
 		const dot = make("i", { className: "dot" });
 		colour(dot, key);

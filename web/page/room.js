@@ -110,11 +110,10 @@ export class Room {
 	}
 
 	#sendChat(text) {
-		if (this.call.members.length === 0) return { sent: null, why: nodes("chat_alone") };
+		if (this.call.members.length === 0) return { why: nodes("chat_alone") };
 		const missed = this.call.send({ kind: "chat", text });
-		const all = missed.length === this.call.members.length;
 		const names = missed.map(({ key }) => this.names.get(key)).join(", ");
-		return { sent: all ? null : t("you"), why: missed.length > 0 ? nodes("chat_missed", { names }) : null };
+		return { sent: missed.length < this.call.members.length && t("you"), why: names && nodes("chat_missed", { names }) };
 	}
 
 	#listen(call) {

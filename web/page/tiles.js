@@ -36,11 +36,11 @@ export class Tiles {
 		});
 		tile.shown = who.shown;
 		element.setAttribute("aria-label", who.shown);
-		if (tile.label.textContent !== who.shown) tile.label.textContent = who.shown;
+		tile.label.textContent = who.shown;
 		tile.initial.textContent = [...who.shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
 		tile.presents.hidden = who.video !== "screen";
-		tile.presents.replaceChildren(...(who.key === "self" ? nodes("sharing") : nodes("presents", { name: who.shown })));
+		tile.presents.replaceChildren(...nodes(who.key === "self" ? "sharing" : "presents", { name: who.shown }));
 		tile.note.textContent = who.note ?? "";
 		tile.note.hidden = !who.note;
 		this.#labels(tile);
@@ -61,7 +61,7 @@ export class Tiles {
 	}
 
 	clear() {
-		for (const key of [...this.#tiles.keys()]) this.remove(key);
+		for (const key of this.#tiles.keys()) this.remove(key);
 	}
 
 	setSpeaking(key, speaking) {

@@ -94,7 +94,7 @@ export class Mesh {
 		return [...this.members.values()];
 	}
 
-	/** Tells all, or one, by the data channel or by the relay; never by both. @returns {Member[]} who will not get it */
+	/** By the data channel or by the relay, never by both. @returns {Member[]} who will not get it */
 	tell(data, to) {
 		const n = `${this.#tag}.${(this.#sent += 1)}`;
 		const tellOne = (member) =>
@@ -330,7 +330,7 @@ export class Mesh {
 	}
 
 	#forgetStrangers() {
-		for (const id of [...this.#strangers.keys()]) this.#forgetStranger(id);
+		for (const id of this.#strangers.keys()) this.#forgetStranger(id);
 	}
 
 	#forgetStranger(id) {
