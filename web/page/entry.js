@@ -101,9 +101,7 @@ export class Entry {
 		$("preview").dataset.video = media.camera ? "on" : "off";
 		$("preview-off").textContent = t(this.#asking ? "preview_asking" : this.#willStart("camera") ? "preview_wanted" : "preview_off");
 		const video = $("preview-video");
-		if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
-			video.srcObject = media.camera ? new MediaStream([media.camera]) : null;
-		}
+		if (video.srcObject?.getVideoTracks()[0] !== media.camera) video.srcObject = media.camera && new MediaStream([media.camera]);
 		const shown = { microphone: media.microphone, camera: media.camera || this.#willStart("camera") };
 		showSending($("preview-mic"), $("preview-cam"), shown, media.described.audio || this.#willStart("microphone"));
 		this.#notices();

@@ -212,7 +212,7 @@ export class Room {
 	#showSelf() {
 		const own = this.#media;
 		const picture = own.screen ?? own.camera;
-		if (this.#picture?.getVideoTracks()[0] !== picture) this.#picture = picture ? new MediaStream([picture]) : null;
+		if (this.#picture?.getVideoTracks()[0] !== picture) this.#picture = picture && new MediaStream([picture]);
 		this.#tiles.show({ key: "self", peer: "self", name: this.#selfName, shown: this.#selfName, stream: this.#picture, connection: "connected", ...own.described });
 	}
 

@@ -141,7 +141,7 @@ export class PeerLink {
 		const { pc } = this;
 		const transport = pc.sctp?.transport ?? pc.getSenders().find((sender) => sender.transport)?.transport;
 		const remote = transport?.getRemoteCertificates?.()[0];
-		const local = fingerprintsIn(pc.localDescription?.sdp).find(([name]) => name === "sha-256")?.[1];
+		const local = Object.fromEntries(fingerprintsIn(pc.localDescription?.sdp))["sha-256"];
 		return remote && local ? { local, remote } : null;
 	}
 

@@ -62,6 +62,6 @@ export function safetyNumber(certificates) {
 	const { local, remote } = certificates;
 	const both = [local.replaceAll(":", "").toLowerCase(), sha256(remote)];
 	const hash = sha256(both.sort().join(" "));
-	const group = (_, at) => String(parseInt(hash.slice(at * 3, at * 3 + 3), 16)).padStart(4, "0");
-	return Array.from({ length: GROUPS }, group).join(" ");
+	const groups = hash.match(/.../g).slice(0, GROUPS);
+	return groups.map((group) => String(parseInt(group, 16)).padStart(4, "0")).join(" ");
 }
