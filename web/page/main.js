@@ -234,7 +234,7 @@ $("sounds-on").onchange = () => Store.set("sounds", $("sounds-on").checked ? "on
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 // A tap anywhere else closes the menu.
-document.addEventListener("pointerdown", ({ target }) => target.closest?.("#extras, #more") || more(false));
+onpointerdown = ({ target }) => target.closest?.("#extras, #more") || more(false);
 readyInvite(() => room.room);
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
@@ -242,7 +242,7 @@ $("lang").onclick = () => {
 	I18n.use(lang);
 	speak();
 };
-document.onkeydown = onkey;
+onkeydown = onkey;
 // A closed tab should not leave a frozen face behind.
 onpagehide = hangUp;
 media.onchange = onmedia;
