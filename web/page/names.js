@@ -9,7 +9,6 @@ const GOLDEN_DEGREES = 137.5;
 
 const UNSEEN = /[\p{Default_Ignorable_Code_Point}\p{Bidi_Control}]/u;
 const SHAPING = /[\u200c\u200d\u180b-\u180d\u180f\ufe00-\ufe0f\u{e0020}-\u{e007f}\u{e0100}-\u{e01ef}]/u;
-const SPACE = /\p{White_Space}/u;
 
 /** The name as the relay tells it to others: without what cannot be seen, or would turn words round. */
 export function cleanName(text) {
@@ -19,9 +18,9 @@ export function cleanName(text) {
 		const unseen = UNSEEN.test(char);
 		if (unseen && !(shapes && SHAPING.test(char))) continue;
 		clean += char;
-		if (!unseen) shapes = !SPACE.test(char);
+		if (!unseen) shapes = char.trim() !== "";
 	}
-	return clean.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
+	return clean.trim();
 }
 
 export function lengthOf(text) {

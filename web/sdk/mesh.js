@@ -339,7 +339,6 @@ export class Mesh {
 		this.#strangers.delete(id);
 		return stranger;
 	}
-
 }
 
 function secretOf({ token, theirToken }) {
