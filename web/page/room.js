@@ -3,6 +3,7 @@
 import { Call } from "../sdk/call.js";
 import { safetyNumber } from "../sdk/proof.js";
 import { Chat } from "./chat.js";
+import { isTurn, readyCheck, serversOf } from "./check.js";
 import { notice } from "./devices.js";
 import { $, make, page, toast } from "./dom.js";
 import { Log } from "./log.js";
@@ -47,6 +48,7 @@ export class Room {
 			onchange: () => panels.render(),
 		});
 		this.#people = new People(call);
+		readyCheck(call);
 		this.#listen(call);
 		this.#send();
 		call.join(room, { name, token, password });
@@ -245,11 +247,7 @@ export class Room {
 		if (state === "connected" || state === "closed") return "";
 		if (wasConnected) return t(state === "disconnected" ? "t_disconnected" : "t_silent");
 		if (state !== "failed" && age < PATIENCE_MS) return t("t_new");
-		return `${t("t_failed")} ${t(this.#hasTurn ? "help_turn_has" : "help_turn")}`;
-	}
-
-	get #hasTurn() {
-		return this.call.iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
+		return `${t("t_failed")} ${t(serversOf(this.call).some(isTurn) ? "help_turn_has" : "help_turn")}`;
 	}
 
 	#list(names) {

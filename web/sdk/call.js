@@ -69,6 +69,10 @@ export class Call {
 		return this.#mesh.links.iceServers;
 	}
 
+	get candidatePolicy() {
+		return this.#mesh.links.candidatePolicy;
+	}
+
 	on(type, listener) {
 		return this.#listeners.on(type, listener);
 	}
