@@ -53,13 +53,11 @@ export class Panels {
 		const box = item.querySelector(".safety");
 		// What has the focus stays.
 		if (!box.contains(document.activeElement)) box.replaceChildren(...safety);
-		$("details-none").hidden = true;
 	}
 
 	forget(key) {
 		this.#numbers.get(key)?.remove();
 		this.#numbers.delete(key);
-		$("details-none").hidden = this.#numbers.size > 0;
 	}
 
 	clear() {
