@@ -68,6 +68,7 @@
 //! | `lan` | `tls`, with a local certificate authority |
 //! | `admin` | an address for operators: whether the relay lives and is ready, its metrics, and an API for the application's own server |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join, and events for another webhook |
+//! | `cluster` | `tls`, with other relays that are one with this: Redis says on which of them a room lives |
 //! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 
 // # Modules
@@ -90,6 +91,7 @@
 // | `http_client/` | the client for the servers that the relay asks, and what the log says of those that fail |
 // | `auth/` | whether a client may join a room |
 // | `events/` | the events of rooms, sent to an application |
+// | `cluster/` | many relays as one: where a room lives |
 // | `drain.rs` | how connections end when the relay shuts down |
 // | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
@@ -128,6 +130,8 @@ mod budget_tests;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod config;
 mod drain;
 mod error;

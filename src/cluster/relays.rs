@@ -1,0 +1,194 @@
+//! The relays of a cluster, and where a room lives.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// How many hexadecimal digits a [`ProcessId`] has as text.
+const PROCESS_DIGITS: usize = 16;
+
+/// A process of a relay: 64 random bits, chosen when it starts. It is 16 hexadecimal digits in lower case as text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ProcessId(u64);
+
+/// A text that is no [`ProcessId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoProcessId;
+
+impl ProcessId {
+    /// One that nobody can guess.
+    ///
+    /// # Errors
+    /// When the operating system provides no randomness.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        Ok(Self(getrandom::u64()?))
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0PROCESS_DIGITS$x}", self.0)
+    }
+}
+
+impl fmt::Debug for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ProcessId {
+    type Err = NoProcessId;
+
+    fn from_str(text: &str) -> Result<Self, NoProcessId> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != PROCESS_DIGITS || !text.bytes().all(is_digit) {
+            return Err(NoProcessId);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| NoProcessId)
+    }
+}
+
+/// The SHA-256 of a certificate. It is hexadecimal digits as text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{self:?}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("a fingerprint is 64 hexadecimal digits"))
+    }
+}
+
+/// A relay of the cluster, as it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    /// Its process.
+    pub process: ProcessId,
+    /// Where its port for other relays is reached.
+    pub address: SocketAddr,
+    /// The fingerprint of the certificate that it has there.
+    pub fingerprint: Fingerprint,
+    /// Its version, for the log.
+    pub version: String,
+    /// What stands for the settings that members of a room feel, so that a difference can be told.
+    pub settings: String,
+}
+
+/// Where a room lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At this relay.
+    Here,
+    /// At another relay.
+    At(Arc<Neighbour>),
+    /// Nobody can say now, for this reason.
+    Unknown(Unknown),
+}
+
+/// Why nobody can say where a room lives. Its text is a sentence for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unknown {
+    /// Redis does not answer.
+    #[error("the relay cannot reach its directory of rooms now: try again in a moment")]
+    Away,
+    /// The directory names a relay that does not answer, and may only be slow.
+    #[error("the relay that has this room does not answer now: try again in a moment")]
+    OwnerAway,
+    /// Somebody else has written something under the key of the room.
+    #[error("the relay's directory has something else in the place of this room: tell its operator")]
+    Foreign,
+    /// This relay shuts down.
+    #[error("the relay is shutting down")]
+    Draining,
+}
+
+/// The other relays that are known, also while Redis is away.
+#[derive(Debug, Default)]
+pub(crate) struct Relays(RwLock<HashMap<ProcessId, Arc<Neighbour>>>);
+
+impl Relays {
+    /// The one with this process.
+    pub(crate) fn get(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&process).cloned()
+    }
+
+    /// The one whose certificate has this fingerprint.
+    pub(crate) fn with_fingerprint(&self, fingerprint: Fingerprint) -> Option<Arc<Neighbour>> {
+        let relays = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        relays.values().find(|relay| relay.fingerprint == fingerprint).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Neighbour>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Knows this one from now on. Returns the one that is known from now on: the same as before if nothing has changed.
+    pub(crate) fn learn(&self, relay: Neighbour) -> Arc<Neighbour> {
+        let mut relays = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = relays.get(&relay.process).filter(|known| ***known == relay) {
+            return Arc::clone(known);
+        }
+        let relay = Arc::new(relay);
+        relays.insert(relay.process, Arc::clone(&relay));
+        relay
+    }
+
+    /// Knows the one with this process no more.
+    pub(crate) fn forget(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_16_hexadecimal_digits() {
+        let process = ProcessId::random().unwrap();
+        assert_eq!(process.to_string().parse(), Ok(process));
+        assert_eq!("00000000000000ff".parse::<ProcessId>().unwrap().to_string(), "00000000000000ff");
+        for text in ["", "ff", "00000000000000FF", "+0000000000000ff", "00000000000000fff", "000000000000000\u{e9}"] {
+            assert_eq!(text.parse::<ProcessId>(), Err(NoProcessId), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_relay_is_found_by_its_process_and_by_its_certificate_until_it_is_forgotten() {
+        let relays = Relays::default();
+        let relay = |process| Neighbour {
+            process: ProcessId(process),
+            address: ([127, 0, 0, 1], 4000).into(),
+            fingerprint: Fingerprint([process as u8; 32]),
+            version: "1.0.0".into(),
+            settings: String::new(),
+        };
+        let known = relays.learn(relay(1));
+        assert!(Arc::ptr_eq(&relays.learn(relay(1)), &known), "nothing is new");
+        relays.learn(relay(2));
+        assert_eq!(relays.all().len(), 2);
+        assert_eq!(relays.get(ProcessId(1)), Some(known));
+        assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])).unwrap().process, ProcessId(2));
+        relays.forget(ProcessId(2));
+        assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])), None);
+    }
+}
