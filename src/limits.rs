@@ -1,6 +1,7 @@
 //! Every number of the relay, with its unit and its reason.
 
 mod admin;
+mod cluster;
 mod doctor;
 mod entry;
 mod events;
@@ -9,6 +10,7 @@ mod memory;
 use std::time::Duration;
 
 pub use admin::*;
+pub use cluster::*;
 pub use doctor::*;
 pub use entry::*;
 pub use events::*;

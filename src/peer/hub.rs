@@ -101,6 +101,7 @@ impl Hub {
             candidate_policy,
             encode: protocol::encode,
             observer: room_observer,
+            owned: None,
         };
         let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
         let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));

@@ -51,6 +51,7 @@ impl Session {
             Some(CloseRequest::Kicked) => (LeaveReason::Kicked, None),
             Some(CloseRequest::Displaced) => (LeaveReason::Displaced, None),
             Some(CloseRequest::GaveWay) => (LeaveReason::Idle, None),
+            Some(CloseRequest::RoomMoved) => (LeaveReason::Shutdown, None),
             _ => (reason, lost_since),
         };
         if let Some(since) = lost_since {
