@@ -18,6 +18,14 @@ pub(crate) struct LetGo {
     pub knocks: usize,
 }
 
+impl std::ops::Add for LetGo {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { members: self.members + other.members, knocks: self.knocks + other.knocks }
+    }
+}
+
 impl Rooms {
     /// Lets go of a room: nobody enters it any more, and everybody who is there or waits there is told to come again, which leads
     /// to the relay that has the room.

@@ -51,6 +51,9 @@ mod wrong_passwords;
 pub(crate) use deferred::{Deferred, OnRemoved};
 pub use event::{Event, HostCommand, LeaveReason, NoticeCode, Peer, ResumeOffer, Signal, SignalKind, View};
 pub(crate) use knocks::Knock;
+#[cfg(any(feature = "cluster", test))]
+#[cfg_attr(not(feature = "cluster"), expect(unused_imports, reason = "only a cluster lets go"))]
+pub(crate) use let_go::LetGo;
 pub(crate) use member::PendingMember;
 #[cfg(feature = "auth")]
 pub(crate) use observer::RoomChange;
