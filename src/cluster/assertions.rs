@@ -56,7 +56,10 @@ impl Drop for Lost {
         if self.rooms > 0 {
             let LetGo { members, knocks } = self.gone;
             let rooms = self.rooms;
-            warn!(rooms, members, knocks, "let go of rooms that another relay has: who was there is told to come again");
+            warn!(
+                rooms,
+                members, knocks, "let go of rooms that another relay has: who was there is told to come again"
+            );
         }
     }
 }

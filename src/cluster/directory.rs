@@ -98,6 +98,11 @@ impl Directory {
         &self.relays
     }
 
+    /// The names that this relay owns.
+    pub(crate) fn owned(&self) -> &Arc<Owned> {
+        &self.owned
+    }
+
     /// Where the room lives: here, if it lives nowhere else. It takes [`LOCATE_DEADLINE`] at most.
     pub(crate) fn claim(self: &Arc<Self>, room: &RoomName) -> Locating {
         self.ask(room, Question::Claim)
@@ -271,7 +276,10 @@ impl Directory {
         if foreign.len() < FOREIGN_KEYS && !foreign.iter().any(|(known, _)| *known == key) {
             foreign.push((key, Instant::now()));
             let key = self.store.name_of(key);
-            error!(key, "no relay has written what Redis has under this key, and so its room cannot be opened: delete it");
+            error!(
+                key,
+                "no relay has written what Redis has under this key, and so its room cannot be opened: delete it"
+            );
         }
     }
 }

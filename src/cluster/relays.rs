@@ -223,7 +223,9 @@ mod tests {
         let said = relay(3).to_said();
         assert_eq!(Neighbour::from_said(ProcessId(3), &said), Some(relay(3)));
         assert_eq!(Neighbour::from_said(ProcessId(3), &said.replace('{', r#"{"later":1,"#)), Some(relay(3)));
-        for foreign in ["", "hello", "{}", &said.replace("4000", "400000"), &format!("{said}{}", " ".repeat(RELAY_BYTES))] {
+        for foreign in
+            ["", "hello", "{}", &said.replace("4000", "400000"), &format!("{said}{}", " ".repeat(RELAY_BYTES))]
+        {
             assert_eq!(Neighbour::from_said(ProcessId(3), foreign), None);
         }
         assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])).unwrap().process, ProcessId(2));

@@ -30,12 +30,7 @@ struct Seen {
 }
 
 impl Scan {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        caution: Arc<Caution>,
-        relays: Arc<Relays>,
-        own: Arc<Neighbour>,
-    ) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, caution: Arc<Caution>, relays: Arc<Relays>, own: Arc<Neighbour>) -> Self {
         Self { store, caution, relays, own, seen: HashMap::new() }
     }
 

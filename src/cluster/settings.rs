@@ -33,7 +33,9 @@ pub enum RedisUrlError {
     #[error("it is not a redis:// or rediss:// URL, such as redis://redis.example:6379")]
     NotRedis,
     /// What follows the port is no database.
-    #[error("behind its port there is something else than the number of a database, such as redis://redis.example:6379/2")]
+    #[error(
+        "behind its port there is something else than the number of a database, such as redis://redis.example:6379/2"
+    )]
     Database,
     /// The user or the password is not UTF-8.
     #[error("its user or password is not UTF-8 with % before what has a meaning in URLs; use --redis-password-file")]
@@ -77,7 +79,8 @@ impl FromStr for RedisUrl {
         };
         let path = uri.path().strip_prefix('/').unwrap_or_default();
         let database = if path.is_empty() { Some(0) } else { path.parse().ok() };
-        let database = database.filter(|_| uri.query().is_none() && !text.contains('#')).ok_or(RedisUrlError::Database)?;
+        let database =
+            database.filter(|_| uri.query().is_none() && !text.contains('#')).ok_or(RedisUrlError::Database)?;
         let port = match authority.port() {
             Some(port) => port.as_u16(),
             // Such as `host:`, or a port that is none.

@@ -165,7 +165,8 @@ fn untrusted(error: &std::io::Error) -> Refused {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
     match cause {
         Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => Refused::Unfit(
-            "no authority that the relay trusts vouches for its certificate: give --redis-ca, the authority in PEM".into(),
+            "no authority that the relay trusts vouches for its certificate: give --redis-ca, the authority in PEM"
+                .into(),
         ),
         Some(error @ TlsError::InvalidCertificate(_)) => Refused::Unfit(error.to_string()),
         _ => Refused::Away(format!("no TLS handshake: {error}")),

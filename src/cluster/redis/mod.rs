@@ -22,7 +22,7 @@ use super::notice::{Notice, Notices};
 use super::relays::ProcessId;
 use super::settings::{ClusterSettings, RedisUrl};
 use super::store::{Asking, Claim, Epoch, RoomKey, Store};
-use crate::limits::{LEASE, REDIS_COMMANDS, REDIS_COMPLAINT, ROOM_LEASE, ASSERTIONS_UNDER_WAY};
+use crate::limits::{ASSERTIONS_UNDER_WAY, LEASE, REDIS_COMMANDS, REDIS_COMPLAINT, ROOM_LEASE};
 use dial::{Dialer, Refused, ServerInfo};
 use link::{Link, Listener};
 

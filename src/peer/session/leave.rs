@@ -25,6 +25,9 @@ impl Session {
     pub(crate) fn leave(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
         self.settle_knock();
         match mem::take(&mut self.stage) {
+            // The name stays with this relay for a while if it was claimed, which harms nobody.
+            #[cfg(feature = "cluster")]
+            Stage::Locating(_) => {}
             // A decision is dropped, and a claim withdrawn.
             Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
             Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
