@@ -23,6 +23,9 @@ const FOREIGN_KEYS: usize = 16;
 /// The wait for a place. Whoever drops it waits no more, and what is asked goes on for the others who wait.
 pub(crate) type Locating = Shared<BoxFuture<'static, Place>>;
 
+/// The same, which ends when nobody else waits.
+type WeakLocating = WeakShared<BoxFuture<'static, Place>>;
+
 /// Says where rooms live.
 pub(crate) struct Directory {
     process: ProcessId,
@@ -33,7 +36,7 @@ pub(crate) struct Directory {
     /// The number of the last claim.
     claims: AtomicU64,
     /// What is being asked, each with a number.
-    under_way: DashMap<(RoomName, Question), (u64, WeakShared<BoxFuture<'static, Place>>)>,
+    under_way: DashMap<(RoomName, Question), (u64, WeakLocating)>,
     /// To number what is being asked.
     asked: AtomicU64,
     is_draining: AtomicBool,
@@ -88,12 +91,8 @@ impl Directory {
         }
     }
 
-    /// The process of this relay.
-    pub(crate) fn process(&self) -> ProcessId {
-        self.process
-    }
-
     /// The other relays that are known.
+    #[allow(dead_code, reason = "for the port for other relays")]
     pub(crate) fn relays(&self) -> &Arc<Relays> {
         &self.relays
     }

@@ -162,12 +162,14 @@ impl Relays {
     }
 
     /// The one whose certificate has this fingerprint.
+    #[allow(dead_code, reason = "for the port for other relays")]
     pub(crate) fn with_fingerprint(&self, fingerprint: Fingerprint) -> Option<Arc<Neighbour>> {
         let relays = self.0.read().unwrap_or_else(PoisonError::into_inner);
         relays.values().find(|relay| relay.fingerprint == fingerprint).cloned()
     }
 
     /// All of them.
+    #[allow(dead_code, reason = "for the time in which Redis is away")]
     pub(crate) fn all(&self) -> Vec<Arc<Neighbour>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

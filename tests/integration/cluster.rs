@@ -114,9 +114,9 @@ async fn rooms_go_on_while_redis_is_away_and_are_registered_again_when_it_is_bac
     let other = TestRelay::start_with(redis.config()).await;
     let (mut ana, mut bob) = one.pair("r").await;
     let mut next_of_redis = async move || loop {
-        match soon("an event", heard.recv()).await.unwrap() {
-            event @ (RelayEvent::RedisIsAway { .. } | RelayEvent::RedisIsBack) => return event,
-            _ => {}
+        let event = soon("an event", heard.recv()).await.unwrap();
+        if matches!(event, RelayEvent::RedisIsAway { .. } | RelayEvent::RedisIsBack) {
+            return event;
         }
     };
     redis.kill().await;
@@ -224,9 +224,8 @@ async fn a_room_that_another_relay_has_is_let_go_of_with_all_who_are_there() {
     assert_eq!(first_answer(&one, "r").await["code"], "unavailable");
     host.expect_nothing().await;
     loop {
-        match soon("an event", heard.recv()).await.unwrap() {
-            RelayEvent::LetGo { room } => break assert_eq!(room.as_str(), "r"),
-            _ => {}
+        if let RelayEvent::LetGo { room } = soon("an event", heard.recv()).await.unwrap() {
+            break assert_eq!(room.as_str(), "r");
         }
     }
     assert_eq!(one.relay.rooms(), 1, "and no other room is let go of");
@@ -328,7 +327,7 @@ async fn a_room_that_is_made_ahead_of_time_is_claimed() {
     let make = async |room: &str| {
         let body = json!({"room": room, "expiresIn": 60}).to_string();
         let request = format!(
-            "POST /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+            "POST /api/rooms HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",
             body.len()
         );
@@ -362,12 +361,10 @@ async fn redis_is_reached_by_tls_with_a_user_and_a_password_that_nobody_reads_in
         text(&key),
         "--tls-auth-clients",
         "no",
-        "--user",
-        "relay on >swordfish ~signaling-relay:* -@all +get +set +del +eval +hset +hdel +hgetall +info +ping +select",
-        "--user",
-        "default on nopass ~* &* +@all",
     ])
     .await;
+    let rights = "-@all +get +set +del +eval +hset +hdel +hgetall +info +ping +select";
+    redis.add_user("relay", &format!(">swordfish ~signaling-relay:* {rights}")).await;
     let url = format!("rediss://relay@localhost:{tls_port}/2");
     let password = secret_file(redis.folder(), "password", "swordfish\n");
     let given = ["--redis", &url, "--redis-password-file", text(&password), "--redis-ca", text(&authority)];
@@ -392,17 +389,11 @@ async fn redis_is_reached_by_tls_with_a_user_and_a_password_that_nobody_reads_in
 
 #[tokio::test]
 async fn a_redis_that_will_not_do_is_refused_at_the_start_with_what_would() {
-    let redis = Redis::start_with(&[
-        "--user",
-        "reader on >swordfish ~signaling-relay:* +@read +info +ping",
-        "--user",
-        "writer on >swordfish ~signaling-relay:* +@all -eval",
-        "--user",
-        "elsewhere on >swordfish ~others:* +@all",
-        "--user",
-        "default on >letmein ~* &* +@all",
-    ])
-    .await;
+    let redis = Redis::start_with(&[]).await;
+    redis.add_user("reader", ">swordfish ~signaling-relay:* +@read +info +ping").await;
+    redis.add_user("writer", ">swordfish ~signaling-relay:* +@all -eval").await;
+    redis.add_user("elsewhere", ">swordfish ~others:* +@all").await;
+    redis.add_user("default", "resetpass >letmein").await;
     let replica = Redis::start_with(&["--replicaof", "127.0.0.1 1"]).await;
     let sharded = Redis::start_with(&["--cluster-enabled", "yes"]).await;
     let old = old_redis().await;

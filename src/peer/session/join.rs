@@ -41,7 +41,7 @@ pub(crate) enum JoinRefusal {
     OverLimit(OverLimit),
     /// The room lives at another relay.
     #[cfg(feature = "cluster")]
-    Elsewhere(Arc<Neighbour>),
+    Elsewhere(#[allow(dead_code, reason = "for the relay that will hand the client over")] Arc<Neighbour>),
     /// Another reason.
     Other(Refusal),
 }
