@@ -13,11 +13,8 @@ use ipnet::IpNet;
 use thiserror::Error;
 use tracing::warn;
 
+use crate::net::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::net::info::ConnectionInfo;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A proxy whose `X-Forwarded-` headers the relay believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

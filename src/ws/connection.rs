@@ -3,7 +3,6 @@
 //! Each time the task is polled, it reads what is there (as much as its turn allows), writes the queue, and checks its
 //! deadlines. The next deadline is its only timer.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -23,15 +22,10 @@ use crate::limits::{
     READ_BYTES,
 };
 use crate::metrics;
+use crate::net::buffer;
 use crate::outbox::{Outbox, Status, Topic};
 use crate::peer::Session;
 use crate::room::Deferred;
-
-thread_local! {
-    /// The read buffer of all connections on this thread. A connection keeps only the bytes that it has not handled
-    /// yet, so an idle one needs no buffer.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
 
 /// One WebSocket.
 pub(crate) struct Connection {
@@ -183,7 +177,7 @@ impl Connection {
 
     /// Reads and handles messages, as many as one turn allows.
     fn poll_input(&mut self, pass: &mut Pass<'_, '_>) -> Poll<Disconnect> {
-        let mut buffer = BUFFER.take();
+        let mut buffer = buffer::take();
         let end = loop {
             let now = pass.now;
             if pass.session.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
@@ -226,7 +220,7 @@ impl Connection {
                 break Poll::Ready(end);
             }
         };
-        BUFFER.set(buffer);
+        buffer::put_back(buffer);
         end
     }
 
