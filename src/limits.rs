@@ -2,6 +2,8 @@
 
 mod admin;
 mod doctor;
+#[cfg(feature = "cluster")]
+mod doors;
 mod entry;
 mod events;
 mod memory;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 pub use admin::*;
 pub use doctor::*;
+#[cfg(feature = "cluster")]
+pub use doors::*;
 pub use entry::*;
 pub use events::*;
 pub use memory::*;
