@@ -8,5 +8,9 @@ pub(crate) mod door;
 pub(crate) mod identity;
 mod line;
 pub(crate) mod paths;
+pub(crate) mod port;
 pub(crate) mod relays;
 pub(crate) mod tunnel;
+
+#[cfg(test)]
+mod tests;

@@ -80,19 +80,23 @@ async fn accept<B>(
     let client = site.client(headers, connection);
     let admission = admit(site, &client, admission)?;
     let response = handshake(request)?;
-    site.origins.check(headers, &client).map_err(|error| {
-        let error = error.to_string();
-        if admission.may_log() {
-            // `?` quotes and escapes what the client sent, so that it cannot forge a field of the line.
-            info!(%client, ?error, "refused a page");
-        }
-        text(StatusCode::FORBIDDEN, &error)
-    })?;
+    // A door has judged already, by the names of its own machine.
+    if !connection.is_door() {
+        site.origins.check(headers, &client).map_err(|error| {
+            let error = error.to_string();
+            if admission.may_log() {
+                // `?` quotes and escapes what the client sent, so that it cannot forge a field of the line.
+                info!(%client, ?error, "refused a page");
+            }
+            text(StatusCode::FORBIDDEN, &error)
+        })?;
+    }
     if site.hub.drain.has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
     let said = said(headers, &site.auth_headers);
-    let (mut session, registration) = open_session(&site.hub, client.ip, said, &admission);
+    let (session, registration) = open_session(&site.hub, client.ip, said, &admission);
+    let mut session = session.after(client.hops);
     let mut refused = None;
     let query = request.uri().query().unwrap_or_default();
     if let Some((parameter, meant)) = query::misspelled(query)

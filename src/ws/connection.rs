@@ -131,6 +131,13 @@ impl Connection {
         self.outbox.discard();
     }
 
+    /// What reads the stream, and what was read and not handled yet, in a connection that ended with
+    /// [`Disconnect::HandedOver`].
+    pub(crate) fn hand_over(&mut self) -> (&mut (dyn AsyncRead + Send + Unpin + 'static), Vec<u8>) {
+        self.outbox.sender().purse().unpin(std::mem::take(&mut self.pinned) as usize);
+        (&mut *self.reader, std::mem::take(&mut self.rest))
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -181,7 +188,8 @@ impl Connection {
         let end = loop {
             let now = pass.now;
             if pass.session.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
-                break Poll::Pending;
+                let is_handed_over = pass.session.is_handed_over();
+                break if is_handed_over { Poll::Ready(Disconnect::HandedOver) } else { Poll::Pending };
             }
             if self.has_unread_answers && self.outbox.poll_answered(pass.cx).is_pending() {
                 pass.clock.throttle(now, now + PING_INTERVAL);

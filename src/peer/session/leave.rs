@@ -26,7 +26,7 @@ impl Session {
         self.settle_knock();
         match mem::take(&mut self.stage) {
             // A decision is dropped, and a claim withdrawn.
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::HandedOver(_) => {}
             Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
             Stage::Joined { membership, resumable, .. } => {
                 self.close(resumable);

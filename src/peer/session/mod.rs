@@ -5,10 +5,11 @@
 //!
 //! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` relays
 //! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
-//! connection, which [`super::resume`] keeps meanwhile.
+//! connection, which [`super::resume`] keeps meanwhile. `handover.rs` ends it because the room lives at another relay.
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
+mod handover;
 mod join;
 mod knock;
 mod leave;
@@ -33,6 +34,7 @@ use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
 use crate::secret::Secret;
+pub(crate) use handover::{Handover, Tunnel};
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::Knocking;
@@ -50,6 +52,8 @@ pub(crate) struct Session {
     stage: Stage,
     /// Whether the peer has neither been in a room nor at one that was locked.
     is_new: bool,
+    /// By how many relays the peer has come to this one.
+    hops: u8,
     /// How many messages it has sent, for the log.
     messages: u32,
     /// The room that the peer is in or was in last, and its id there, for the log.
@@ -97,6 +101,8 @@ enum Stage {
         /// The place that survives a lost connection, if the peer asked for one.
         resumable: Option<Box<Resumable>>,
     },
+    /// Its room lives at another relay, which serves the peer from now on.
+    HandedOver(Option<Box<Handover>>),
 }
 
 /// The peer went on sending although it was limited: its connection must end.
@@ -117,11 +123,18 @@ impl Session {
             upgrade,
             stage: Stage::Idle,
             is_new: true,
+            hops: 0,
             messages: 0,
             joined_as: None,
             has_answered: Cell::new(false),
             why: None,
         }
+    }
+
+    /// The same, for a client that has come by so many relays.
+    pub(crate) fn after(mut self, hops: u8) -> Self {
+        self.hops = hops;
+        self
     }
 
     /// The number of its connection.
@@ -156,7 +169,10 @@ impl Session {
 
     /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. })
+        matches!(
+            self.stage,
+            Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. } | Stage::HandedOver(_)
+        )
     }
 
     /// Whether the peer still has to join its first room, and nothing keeps it from that.
@@ -175,7 +191,7 @@ impl Session {
             Stage::Knocking(knocking) => Some(knocking.deadline()),
             Stage::Joined { pause: Some(pause), .. } => Some(pause.next_look()),
             Stage::TakingOver(waiting) => waiting.next_look(),
-            Stage::Idle | Stage::Deciding(_) | Stage::Joined { .. } => None,
+            Stage::Idle | Stage::Deciding(_) | Stage::Joined { .. } | Stage::HandedOver(_) => None,
         }
     }
 
@@ -246,6 +262,7 @@ impl Session {
                 self.poll_knock(cx, now, deferred);
                 Poll::Ready(())
             }
+            Stage::HandedOver(_) => Poll::Pending,
         }
     }
 
@@ -360,7 +377,7 @@ impl Session {
             Stage::Joined { membership, .. } => {
                 format!("you are in the room {:?}: leave it first", membership.room().as_str())
             }
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => return Ok(()),
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::HandedOver(_) => return Ok(()),
         };
         Err(Refusal::new(ErrorCode::AlreadyJoined, message))
     }
