@@ -98,6 +98,7 @@
 // | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
 // | `config.rs` | settings and their checks |
+// | `clustering.rs` | how a relay becomes one of several, from its settings |
 // | `relay.rs` | the relay that a program embeds, built from its settings |
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
 // | `admin/` | the address for operators |
@@ -130,8 +131,10 @@ mod budget_tests;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-#[cfg(feature = "cluster")]
+#[cfg_attr(not(feature = "cluster"), path = "cluster_absent.rs")]
 mod cluster;
+#[cfg(feature = "cluster")]
+mod clustering;
 mod config;
 mod drain;
 mod error;
@@ -174,6 +177,8 @@ pub use auth::jwks::{JwksSource, JwksSourceError, JwksUrl};
 #[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
+#[cfg(feature = "cluster")]
+pub use cluster::settings::{RedisUrl, RedisUrlError};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;

@@ -1,6 +1,7 @@
 //! Every number of the relay, with its unit and its reason.
 
 mod admin;
+mod cluster;
 mod doctor;
 #[cfg(feature = "cluster")]
 mod doors;
@@ -11,6 +12,7 @@ mod memory;
 use std::time::Duration;
 
 pub use admin::*;
+pub use cluster::*;
 pub use doctor::*;
 #[cfg(feature = "cluster")]
 pub use doors::*;

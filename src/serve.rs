@@ -92,9 +92,9 @@ impl Relay {
         WebSocket { connection, session, registration: Some(registration), admission, whence, refused, is_misled }
     }
 
-    /// The `goaway` before a restart. Each client gets a random delay, so that not all reconnect at once.
+    /// The `goaway` before a restart, or when another relay has the room. Each client gets a random delay, so that not all reconnect at once.
     fn goaway(&self, end: &Disconnect) -> Option<Bytes> {
-        if !matches!(end, Disconnect::Told(CloseRequest::Restart)) {
+        if !matches!(end, Disconnect::Told(CloseRequest::Restart | CloseRequest::RoomMoved)) {
             return None;
         }
         let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);

@@ -11,6 +11,8 @@ use tracing::{debug, info};
 
 #[cfg(feature = "admin")]
 use crate::admin::Admin;
+#[cfg(feature = "cluster")]
+use crate::clustering;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
@@ -94,7 +96,13 @@ impl Server {
         let admin = open_admin(config, tls.clone(), &listeners, &redirectors).await?;
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
-        let relay = Arc::new(builder.build_with(trust)?);
+        #[cfg(feature = "cluster")]
+        let cluster = clustering::open(builder.config(), builder.observer_of_events()).await?;
+        #[cfg(not(feature = "cluster"))]
+        let cluster = None;
+        let relay = Arc::new(builder.build_with(trust, cluster)?);
+        #[cfg(feature = "cluster")]
+        relay.cluster.iter().for_each(|cluster| cluster.begin(Arc::clone(&relay.hub().rooms)));
         #[cfg(feature = "page")]
         relay.site.about.listens(&local_addrs, tls.is_some());
         Ok(Self {

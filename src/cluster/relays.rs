@@ -8,6 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::limits::{RELAY_BYTES, RELAYS};
+use crate::room::Ownership;
+
 /// How many hexadecimal digits a [`ProcessId`] has as text.
 const PROCESS_DIGITS: usize = 16;
 
@@ -92,13 +95,41 @@ pub(crate) struct Neighbour {
     pub settings: String,
 }
 
+/// What a relay says of itself, as the directory has it. What is unknown in it is of a later version.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    address: SocketAddr,
+    fingerprint: Fingerprint,
+    version: String,
+    settings: String,
+}
+
+impl Neighbour {
+    /// What it says of itself.
+    pub(crate) fn to_said(&self) -> String {
+        let Self { address, fingerprint, ref version, ref settings, .. } = *self;
+        let said = Said { address, fingerprint, version: version.clone(), settings: settings.clone() };
+        // This cannot fail: every key is a string, and the target is memory.
+        serde_json::to_string(&said).unwrap_or_default()
+    }
+
+    /// What the relay `process` says of itself; none if no relay has written it.
+    pub(crate) fn from_said(process: ProcessId, said: &str) -> Option<Self> {
+        let said = Some(said).filter(|said| said.len() <= RELAY_BYTES)?;
+        let Said { address, fingerprint, version, settings } = serde_json::from_str(said).ok()?;
+        Some(Self { process, address, fingerprint, version, settings })
+    }
+}
+
 /// Where a room lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// At this relay.
-    Here,
+    /// At this relay, as long as that owns it.
+    Here(Arc<Ownership>),
     /// At another relay.
     At(Arc<Neighbour>),
+    /// At no other relay: it was asked about without being claimed.
+    Nowhere,
     /// Nobody can say now, for this reason.
     Unknown(Unknown),
 }
@@ -148,7 +179,9 @@ impl Relays {
             return Arc::clone(known);
         }
         let relay = Arc::new(relay);
-        relays.insert(relay.process, Arc::clone(&relay));
+        if relays.len() < RELAYS || relays.contains_key(&relay.process) {
+            relays.insert(relay.process, Arc::clone(&relay));
+        }
         relay
     }
 
@@ -187,6 +220,14 @@ mod tests {
         relays.learn(relay(2));
         assert_eq!(relays.all().len(), 2);
         assert_eq!(relays.get(ProcessId(1)), Some(known));
+        let said = relay(3).to_said();
+        assert_eq!(Neighbour::from_said(ProcessId(3), &said), Some(relay(3)));
+        assert_eq!(Neighbour::from_said(ProcessId(3), &said.replace('{', r#"{"later":1,"#)), Some(relay(3)));
+        for foreign in
+            ["", "hello", "{}", &said.replace("4000", "400000"), &format!("{said}{}", " ".repeat(RELAY_BYTES))]
+        {
+            assert_eq!(Neighbour::from_said(ProcessId(3), foreign), None);
+        }
         assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])).unwrap().process, ProcessId(2));
         relays.forget(ProcessId(2));
         assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])), None);

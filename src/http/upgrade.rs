@@ -110,7 +110,10 @@ async fn accept<B>(
             // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can show.
             return Err(match refusal {
                 JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
-                JoinRefusal::Other(refusal) => text(status_of(refusal.code), &refusal.message),
+                refusal => {
+                    let refusal = Refusal::from(refusal);
+                    text(status_of(refusal.code), &refusal.message)
+                }
             }
             .into());
         }

@@ -25,7 +25,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod address;
-#[cfg(any(feature = "auth", feature = "doctor"))]
+#[cfg(any(feature = "auth", feature = "cluster", feature = "doctor"))]
 pub(crate) mod authorities;
 pub(crate) mod buffer;
 #[cfg(feature = "tls")]
@@ -40,7 +40,10 @@ pub(crate) mod machine;
 pub(crate) mod reach;
 pub(crate) mod read;
 // Compiled for tests on other systems too, because it only reads texts.
-#[cfg(any(all(windows, any(feature = "lan", feature = "auth", feature = "admin", feature = "cli")), test))]
+#[cfg(any(
+    all(windows, any(feature = "lan", feature = "auth", feature = "admin", feature = "cluster", feature = "cli")),
+    test
+))]
 #[path = "windows/sddl.rs"]
 mod sddl;
 #[cfg_attr(unix, path = "unix/mod.rs")]

@@ -12,6 +12,8 @@ pub(crate) enum CloseRequest {
     Restart,
     /// The relay shuts down for good.
     Shutdown,
+    /// Another relay has the room of the client.
+    RoomMoved,
     /// The client was idle in a full room, and gave way to another one.
     GaveWay,
     /// Another connection of the client took its place.

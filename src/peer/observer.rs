@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::panics;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, LeaveReason};
 
 /// Gets the events of a relay. It is called by the task that causes the event, so it must not block.
-pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
+pub(crate) type Observer = Arc<dyn Fn(&RelayEvent) + Send + Sync>;
 
 /// Where the events of a relay go.
 #[derive(Default)]
@@ -100,6 +101,18 @@ pub enum RelayEvent {
         room: RoomName,
         /// The client's id there.
         id: PeerId,
+    },
+    /// The Redis of the cluster is away: rooms that are open go on, and new ones wait until it is back.
+    RedisIsAway {
+        /// Why, as the log says it.
+        why: String,
+    },
+    /// The Redis of the cluster is there again.
+    RedisIsBack,
+    /// Another relay of the cluster has this room: its members are told to come again.
+    LetGo {
+        /// The room.
+        room: RoomName,
     },
     /// A connection has ended.
     Disconnected {

@@ -82,6 +82,7 @@ impl Disconnect {
         "gave_way",
         "taken_over",
         "removed",
+        "moved",
     ];
 
     /// Where the kind of this one stands in [`KINDS`](Self::KINDS).
@@ -103,6 +104,7 @@ impl Disconnect {
             Self::Told(CloseRequest::GaveWay) => 13,
             Self::Told(CloseRequest::TakenOver) => 14,
             Self::Told(CloseRequest::Kicked | CloseRequest::Displaced) => 15,
+            Self::Told(CloseRequest::RoomMoved) => 16,
         }
     }
 
@@ -117,7 +119,9 @@ impl Disconnect {
             Self::Timeout { .. } => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::NoMemory => LeaveReason::Closed,
-            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
+            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown | CloseRequest::RoomMoved) => {
+                LeaveReason::Shutdown
+            }
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
             Self::Told(CloseRequest::Displaced) => LeaveReason::Displaced,
@@ -176,6 +180,7 @@ impl Disconnect {
             Self::EmptyFrames => (CloseCode::Policy, "too many frames that carry nothing"),
             Self::Unfinished => (CloseCode::Policy, "a message was not finished in time"),
             Self::Told(CloseRequest::Restart) => (CloseCode::Restart, "the relay restarts"),
+            Self::Told(CloseRequest::RoomMoved) => (CloseCode::Restart, "another relay has the room"),
             Self::Told(CloseRequest::Shutdown) => (CloseCode::Away, "the relay goes away"),
             // Not one of the codes on which a client comes back: it would take the place of another.
             Self::Told(CloseRequest::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
@@ -227,8 +232,9 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),
             Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
             Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
+            Self::Told(CloseRequest::RoomMoved) => f.write_str("another relay has its room"),
             Self::Told(CloseRequest::DoorLost) => f.write_str("lost: the relay by which it came does not answer"),
-            Self::Told(_) => f.write_str("the relay shuts down"),
+            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => f.write_str("the relay shuts down"),
             Self::HandedOver => f.write_str("its room lives at another relay"),
         }
     }
@@ -282,6 +288,7 @@ mod tests {
             Disconnect::Unfinished,
             Disconnect::Told(CloseRequest::Restart),
             Disconnect::Told(CloseRequest::Shutdown),
+            Disconnect::Told(CloseRequest::RoomMoved),
             Disconnect::Told(CloseRequest::GaveWay),
             Disconnect::Told(CloseRequest::Kicked),
             Disconnect::Told(CloseRequest::Displaced),

@@ -13,12 +13,16 @@ use super::super::slots::Busy;
 use super::request::{parse, read_body, whole_number, whole_number_or_none};
 use super::rooms;
 use super::{Action, Answer, ApiError, Resource};
+#[cfg(feature = "cluster")]
+use crate::cluster::relays::{Place, Unknown};
 use crate::limits::{
     API_BODY_BYTES, BOOKING_MAX, KICK_MESSAGE_BYTES, PASSWORD_BYTES, ROOM_CAPACITY_MAX, ROOM_CAPACITY_MIN,
 };
 use crate::peer::Hub;
 use crate::protocol::parse_server_message;
 use crate::room::names::{LOBBY, RoomName};
+#[cfg(feature = "cluster")]
+use crate::room::{ErrorCode, Ownership, Refusal};
 use crate::room::{HostCommand, NewRoom};
 use crate::secret::Secret;
 
@@ -81,7 +85,7 @@ pub(super) async fn carry_out(
     let (body, _memory) = read_body(request, most, hub.server.purse()).await?;
     let _busy = busy.begin();
     match resource {
-        Resource::Rooms => create(hub, parse(&body)?),
+        Resource::Rooms => create(hub, parse(&body)?).await,
         Resource::Drain => Ok(drain(hub, &parse(&body)?)),
         Resource::Action(room, Action::Close) => close(hub, room, &parse(&body)?),
         Resource::Action(room, Action::Message) => message(hub, room, &body),
@@ -92,7 +96,7 @@ pub(super) async fn carry_out(
     }
 }
 
-fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
+async fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
     let Create { room, password, capacity, locked, expires_in } = create;
     let out_of_range = |message: String| Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_message", message));
     if !(1..=BOOKING_MAX.as_secs()).contains(&expires_in) {
@@ -112,9 +116,24 @@ fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
     let password = password.filter(|password| !password.is_empty()).map(Secret::new);
     let has_password = password.is_some();
     let lasts = Duration::from_secs(expires_in);
+    #[cfg(feature = "cluster")]
+    let _ownership = claim(hub, &name).await?;
     hub.rooms.book(&hub.server, NewRoom { name: name.clone(), password, capacity, is_locked: locked, lasts })?;
     info!(action = "create", locked, password = has_password, ?capacity, expires_in, room = ?name.as_str(), "by the API");
     Ok(Answer::Created(name))
+}
+
+/// Claims the room, so that it is made on this relay and on no other one.
+#[cfg(feature = "cluster")]
+async fn claim(hub: &Hub, name: &RoomName) -> Result<Option<Arc<Ownership>>, ApiError> {
+    let Some(directory) = &hub.directory else { return Ok(None) };
+    let why = match directory.claim(name).await {
+        Place::Here(ownership) => return Ok(Some(ownership)),
+        Place::At(owner) => format!("another relay has the room, and makes it: the one at {}", owner.address),
+        Place::Nowhere => Unknown::Away.to_string(),
+        Place::Unknown(why) => why.to_string(),
+    };
+    Err(Refusal::new(ErrorCode::Unavailable, why).into())
 }
 
 fn drain(hub: &Hub, drain: &Drain) -> Answer {

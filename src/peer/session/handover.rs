@@ -22,7 +22,7 @@ pub(crate) struct Handover {
 impl Session {
     /// Leaves the client to the relay at the other end of `tunnel`, which hears `first` before what the client sends from now
     /// on. The session receives nothing more.
-    pub(crate) fn hand_over(&mut self, tunnel: Box<Tunnel>, first: Vec<u8>) {
+    pub(crate) fn leave_to(&mut self, tunnel: Box<Tunnel>, first: Vec<u8>) {
         self.is_new = false;
         self.stage = Stage::HandedOver(Some(Box::new(Handover { tunnel, first })));
     }

@@ -9,10 +9,13 @@ use std::task::{self, Poll, ready};
 use tracing::info;
 
 use super::knock::{Knocking, Via};
+use super::locate::Search;
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::budget::Charge;
+#[cfg(feature = "cluster")]
+use crate::cluster::relays::Neighbour;
 use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
 use crate::quota::OverLimit;
@@ -24,6 +27,8 @@ pub(super) struct Deciding {
     /// What the authorizer does not see of it: the room, its password, and whether the client wants to come back.
     join: Join,
     via: Via,
+    /// What is needed if its room turns out to live at another relay.
+    pub(super) search: Option<Box<Search>>,
     decision: Decision,
     /// The memory of what the authorizer sees.
     _memory: Charge,
@@ -34,6 +39,9 @@ pub(super) struct Deciding {
 pub(crate) enum JoinRefusal {
     /// Its address has joined too often.
     OverLimit(OverLimit),
+    /// The room lives at another relay.
+    #[cfg(feature = "cluster")]
+    Elsewhere(Arc<Neighbour>),
     /// Another reason.
     Other(Refusal),
 }
@@ -41,6 +49,19 @@ pub(crate) enum JoinRefusal {
 impl fmt::Debug for Deciding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deciding").field("room", &self.join.room).field("via", &self.via).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl Deciding {
+    /// The room.
+    pub(super) fn room(&self) -> &RoomName {
+        &self.join.room
+    }
+
+    /// The room, and by what the client asked to join. Nobody decides any more.
+    pub(super) fn into_parts(self) -> (RoomName, Via) {
+        (self.join.room, self.via)
     }
 }
 
@@ -61,19 +82,20 @@ impl Session {
 
     async fn join_and_wait(&mut self, join: Join) -> Result<(), JoinRefusal> {
         let mut deferred = Deferred::default();
-        self.join(join, Via::Url, &mut deferred)?;
-        Ok(poll_fn(|cx| self.poll_decision(cx, &mut deferred)).await?)
+        self.join(join, Via::Url, None, &mut deferred)?;
+        poll_fn(|cx| self.poll_join(cx, &mut deferred)).await
     }
 
-    /// Joins because of a message.
+    /// Joins because of a message, which is `text`.
     pub(super) fn join_by_message(
         &mut self,
         join: Result<Join, Refusal>,
+        text: &str,
         reference: Option<&str>,
         deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         let (room, via) = (room_of(&join), Via::Message(reference.map(str::to_owned)));
-        let joined = join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, deferred));
+        let joined = join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, Some(text), deferred));
         joined.map_err(Refusal::from).inspect_err(|refusal| self.note_refused_join(refusal, room.as_ref()))
     }
 
@@ -104,7 +126,13 @@ impl Session {
     }
 
     /// Asks whether the client may join, and then enters the room, or waits for the decision.
-    fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
+    fn join(
+        &mut self,
+        mut join: Join,
+        via: Via,
+        text: Option<&str>,
+        deferred: &mut Deferred,
+    ) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
         self.check_reads()?;
         self.take_join()?;
@@ -118,14 +146,16 @@ impl Session {
             headers: said.map(|said| said.named.clone()).unwrap_or_default(),
             token: join.token.take(),
         };
-        match self.hub.authorize(&request) {
-            Answer::Now(answer) => self.decide(join, via, answer, deferred)?,
+        let answer = self.hub.authorize(&request);
+        let search = self.search(&join.room, text, &answer)?;
+        match answer {
+            Answer::Now(answer) => self.decide(join, via, search, answer, deferred)?,
             Answer::Later(decision) => {
                 let token = request.token.as_ref().map_or(0, |token| token.reveal().len());
                 let bytes = token + self.upgrade.as_deref().map_or(0, |(said, _)| said.bytes());
                 let memory = self.outbox.sender().purse().charge(bytes);
                 let _memory = memory.ok_or_else(|| Refusal::from(JoinError::NoMemory))?;
-                self.stage = Stage::Deciding(Box::new(Deciding { join, via, decision, _memory }));
+                self.await_decision(Box::new(Deciding { join, via, search, decision, _memory }));
             }
         }
         Ok(())
@@ -149,35 +179,61 @@ impl Session {
         Err(Refusal::new(ErrorCode::Unavailable, message))
     }
 
-    /// Goes on once the authorizer has decided. A refusal is only returned to a join by URL: others hear of it as an
-    /// `error`.
-    pub(super) fn poll_decision(
+    /// Goes on with a join that waits. A refusal is only returned to a join by URL: others hear of it as an `error`.
+    pub(super) fn poll_join(
         &mut self,
         cx: &mut task::Context<'_>,
         deferred: &mut Deferred,
-    ) -> Poll<Result<(), Refusal>> {
+    ) -> Poll<Result<(), JoinRefusal>> {
+        loop {
+            match self.stage {
+                Stage::Deciding(_) => ready!(self.poll_decision(cx, deferred))?,
+                #[cfg(feature = "cluster")]
+                Stage::Locating(_) => ready!(self.poll_locating(cx, deferred))?,
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Goes on once the authorizer has decided. A refusal is only returned to a join by URL: others hear of it as an
+    /// `error`.
+    fn poll_decision(&mut self, cx: &mut task::Context<'_>, deferred: &mut Deferred) -> Poll<Result<(), JoinRefusal>> {
         let Stage::Deciding(deciding) = &mut self.stage else { return Poll::Ready(Ok(())) };
         let answer = ready!(deciding.decision.as_mut().poll(cx));
         let Stage::Deciding(deciding) = mem::take(&mut self.stage) else { return Poll::Ready(Ok(())) };
-        Poll::Ready(self.decide(deciding.join, deciding.via, answer, deferred))
+        let Deciding { join, via, search, .. } = *deciding;
+        Poll::Ready(self.decide(join, via, search, answer, deferred))
     }
 
-    /// Enters the room if `answer` is a grant, or knocks if the room is locked.
-    fn decide(
+    /// Enters the room if `answer` is a grant, or knocks if the room is locked; or finds out first where the room lives.
+    pub(super) fn decide(
         &mut self,
         mut join: Join,
         via: Via,
+        search: Option<Box<Search>>,
         answer: Result<Grant, Denial>,
         deferred: &mut Deferred,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), JoinRefusal> {
+        let answer = match (search, answer) {
+            (Some(search), Ok(grant)) if !self.hub.rooms.may_open(&join.room) => {
+                self.claim(search, join, via, grant);
+                return Ok(());
+            }
+            (_, answer) => answer,
+        };
         let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter(&mut join, &via, grant, deferred));
         let Err(refusal) = entered else { return Ok(()) };
         if is_a_guess(refusal.code) {
             self.rate.charge_failed_join();
         }
+        Ok(self.refuse_join(via, &join.room, refusal)?)
+    }
+
+    /// Refuses a join that has waited: a join by URL gets the refusal returned.
+    pub(super) fn refuse_join(&self, via: Via, room: &RoomName, refusal: Refusal) -> Result<(), Refusal> {
         match via {
             Via::Message(reference) => {
-                self.note_refused_join(&refusal, Some(&join.room));
+                self.note_refused_join(&refusal, Some(room));
                 self.refuse(&refusal, reference.as_deref());
                 Ok(())
             }
@@ -253,6 +309,11 @@ impl From<JoinRefusal> for Refusal {
         match refusal {
             JoinRefusal::OverLimit(over) => {
                 Self::new(ErrorCode::RateLimited, format!("{over}: try again in {} s", over.retry_after()))
+            }
+            #[cfg(feature = "cluster")]
+            JoinRefusal::Elsewhere(_) => {
+                let message = "another relay has the room, and this one does not reach it yet: try again in a moment";
+                Self::new(ErrorCode::Unavailable, message)
             }
             JoinRefusal::Other(refusal) => refusal,
         }

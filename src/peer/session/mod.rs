@@ -3,7 +3,8 @@
 //! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
 //! [`Membership`].
 //!
-//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` relays
+//! Its life is one [`Stage`] after the other: `join.rs` enters a room, which `locate.rs` may have to
+//! find first, `knock.rs` waits at a locked one, `pause.rs` relays
 //! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
 //! connection, which [`super::resume`] keeps meanwhile. `handover.rs` ends it because the room lives at another relay.
 //!
@@ -13,6 +14,8 @@ mod handover;
 mod join;
 mod knock;
 mod leave;
+#[cfg_attr(not(feature = "cluster"), path = "locate_absent.rs")]
+mod locate;
 mod pause;
 mod resume;
 
@@ -38,6 +41,8 @@ pub(crate) use handover::{Handover, Tunnel};
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::Knocking;
+#[cfg(feature = "cluster")]
+use locate::Locating;
 use pause::Pause;
 use resume::{Resumable, TakingOver};
 
@@ -89,6 +94,9 @@ enum Stage {
     Idle,
     /// It waits for the decision on a join.
     Deciding(Box<Deciding>),
+    /// It waits for the directory to say where the room of a join lives.
+    #[cfg(feature = "cluster")]
+    Locating(Box<Locating>),
     /// It waits for the place of another connection.
     TakingOver(Box<TakingOver>),
     /// It is outside of a locked room, whose host decides. It is no member yet, and receives texts all the same.
@@ -169,10 +177,14 @@ impl Session {
 
     /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. } | Stage::HandedOver(_)
-        )
+        match self.stage {
+            Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. } | Stage::HandedOver(_) => {
+                true
+            }
+            #[cfg(feature = "cluster")]
+            Stage::Locating(_) => true,
+            Stage::Idle | Stage::Knocking(_) | Stage::Joined { pause: None, .. } => false,
+        }
     }
 
     /// Whether the peer still has to join its first room, and nothing keeps it from that.
@@ -191,7 +203,7 @@ impl Session {
             Stage::Knocking(knocking) => Some(knocking.deadline()),
             Stage::Joined { pause: Some(pause), .. } => Some(pause.next_look()),
             Stage::TakingOver(waiting) => waiting.next_look(),
-            Stage::Idle | Stage::Deciding(_) | Stage::Joined { .. } | Stage::HandedOver(_) => None,
+            _ => None,
         }
     }
 
@@ -220,7 +232,7 @@ impl Session {
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
-                Ok(Command::Join(join)) => self.join_by_message(join, reference, deferred),
+                Ok(Command::Join(join)) => self.join_by_message(join, text, reference, deferred),
                 Ok(Command::Leave) => self.leave_on_purpose(deferred),
                 Ok(Command::IceServers) => self.tell_ice_servers(),
                 Ok(Command::Report { report, to }) => {
@@ -256,7 +268,9 @@ impl Session {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
             Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
             // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
-            Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
+            Stage::Deciding(_) => self.poll_join(cx, deferred).map(|_| ()),
+            #[cfg(feature = "cluster")]
+            Stage::Locating(_) => self.poll_join(cx, deferred).map(|_| ()),
             Stage::TakingOver(_) => self.poll_takeover(cx, now, deferred),
             Stage::Knocking(_) => {
                 self.poll_knock(cx, now, deferred);
@@ -377,7 +391,7 @@ impl Session {
             Stage::Joined { membership, .. } => {
                 format!("you are in the room {:?}: leave it first", membership.room().as_str())
             }
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::HandedOver(_) => return Ok(()),
+            _ => return Ok(()),
         };
         Err(Refusal::new(ErrorCode::AlreadyJoined, message))
     }

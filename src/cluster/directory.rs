@@ -1,0 +1,295 @@
+//! Where a room lives: asked of Redis, once for all who want to know it at the same time.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry as map;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::error;
+
+use super::caution::Caution;
+use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
+use super::store::{Claim, Epoch, Failed, RoomKey, Store};
+use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
+use crate::room::Owned;
+use crate::room::names::RoomName;
+
+/// How many keys that hold something foreign the log names within [`REDIS_COMPLAINT`].
+const FOREIGN_KEYS: usize = 16;
+
+/// The wait for a place. Whoever drops it waits no more, and what is asked goes on for the others who wait.
+pub(crate) type Locating = Shared<BoxFuture<'static, Place>>;
+
+/// Says where rooms live.
+pub(crate) struct Directory {
+    process: ProcessId,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) caution: Arc<Caution>,
+    pub(super) relays: Arc<Relays>,
+    pub(super) owned: Arc<Owned>,
+    /// The number of the last claim.
+    claims: AtomicU64,
+    /// What is being asked, each with a number.
+    under_way: DashMap<(RoomName, Question), (u64, WeakShared<BoxFuture<'static, Place>>)>,
+    /// To number what is being asked.
+    asked: AtomicU64,
+    is_draining: AtomicBool,
+    /// Keys that hold something foreign, and when the log named them.
+    foreign: Mutex<Vec<(RoomKey, Instant)>>,
+}
+
+/// What is asked about a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Question {
+    /// Who has it; if nobody has, this relay.
+    Claim,
+    /// Who has it.
+    Look,
+    /// Who has it instead of a relay that cannot be reached.
+    Replace(ProcessId),
+}
+
+/// Removes what is being asked when that ends.
+struct Entry {
+    directory: Arc<Directory>,
+    key: (RoomName, Question),
+    number: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.directory.under_way.remove_if(&self.key, |_, (number, _)| *number == self.number);
+    }
+}
+
+impl Directory {
+    /// The directory as the relay `process` sees it, which owns the names in `owned`.
+    pub(crate) fn new(
+        process: ProcessId,
+        store: Arc<dyn Store>,
+        caution: Arc<Caution>,
+        relays: Arc<Relays>,
+        owned: Arc<Owned>,
+    ) -> Self {
+        Self {
+            process,
+            store,
+            caution,
+            relays,
+            owned,
+            claims: AtomicU64::new(0),
+            under_way: DashMap::new(),
+            asked: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+            foreign: Mutex::default(),
+        }
+    }
+
+    /// The process of this relay.
+    pub(crate) fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// The other relays that are known.
+    pub(crate) fn relays(&self) -> &Arc<Relays> {
+        &self.relays
+    }
+
+    /// The names that this relay owns.
+    pub(crate) fn owned(&self) -> &Arc<Owned> {
+        &self.owned
+    }
+
+    /// Where the room lives: here, if it lives nowhere else. It takes [`LOCATE_DEADLINE`] at most.
+    pub(crate) fn claim(self: &Arc<Self>, room: &RoomName) -> Locating {
+        self.ask(room, Question::Claim)
+    }
+
+    /// Whether the room lives at another relay, without claiming it.
+    pub(crate) fn look(self: &Arc<Self>, room: &RoomName) -> Locating {
+        self.ask(room, Question::Look)
+    }
+
+    /// Where the room lives, after its relay `dead` could not be reached: here, if its lease is gone. Otherwise it is still
+    /// there, and this may be asked again a moment later.
+    pub(crate) fn replace(self: &Arc<Self>, room: &RoomName, dead: &Neighbour) -> Locating {
+        self.ask(room, Question::Replace(dead.process))
+    }
+
+    /// Claims and asserts nothing from now on.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Relaxed);
+    }
+
+    /// Whether it claims and asserts nothing.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+
+    /// A claim that this process has never used.
+    pub(super) fn new_claim(&self) -> Claim {
+        Claim { process: self.process, number: self.claims.fetch_add(1, Relaxed) + 1 }
+    }
+
+    fn ask(self: &Arc<Self>, room: &RoomName, question: Question) -> Locating {
+        let key = (room.clone(), question);
+        let number = self.asked.fetch_add(1, Relaxed) + 1;
+        let entry = Entry { directory: Arc::clone(self), key: key.clone(), number };
+        let answer = async move {
+            let (room, question) = &entry.key;
+            entry.directory.answer(room, *question).await
+        };
+        let new = answer.boxed().shared();
+        let Some(weak) = new.downgrade() else { return new };
+        let same = match self.under_way.entry(key) {
+            map::Entry::Occupied(mut entry) => match entry.get().1.upgrade() {
+                Some(same) => Some(same),
+                None => {
+                    entry.insert((number, weak));
+                    None
+                }
+            },
+            map::Entry::Vacant(entry) => {
+                entry.insert((number, weak));
+                None
+            }
+        };
+        // The table is not locked any more: an answer that is dropped removes its entry.
+        same.unwrap_or(new)
+    }
+
+    async fn answer(&self, room: &RoomName, question: Question) -> Place {
+        if self.is_draining() {
+            return Place::Unknown(Unknown::Draining);
+        }
+        let (key, begun) = (RoomKey::from(room), Instant::now());
+        let asked = async {
+            let first = self.try_answer(room, key, question).await;
+            match first {
+                // The connection was lost under the question: the next one may be there already.
+                Err(Failed::Away) if begun.elapsed() < REDIS_DEADLINE => self.try_answer(room, key, question).await,
+                answer => answer,
+            }
+        };
+        match timeout(LOCATE_DEADLINE, asked).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(Failed::Foreign)) => {
+                self.complain_of(key);
+                Place::Unknown(Unknown::Foreign)
+            }
+            Ok(Err(Failed::Away)) | Err(_) => Place::Unknown(Unknown::Away),
+        }
+    }
+
+    async fn try_answer(&self, room: &RoomName, key: RoomKey, question: Question) -> Result<Place, Failed> {
+        match question {
+            Question::Claim => self.try_claim(room, key).await,
+            Question::Look => match self.store.read(key).await? {
+                Some(there) => {
+                    let there = Claim::parse(&there).ok_or(Failed::Foreign)?;
+                    if there.process == self.process { Ok(Place::Nowhere) } else { self.neighbour(there).await }
+                }
+                None => Ok(Place::Nowhere),
+            },
+            Question::Replace(dead) => self.try_replace(room, key, dead).await,
+        }
+    }
+
+    /// Where the claim leads; nowhere if its relay is not known and does not live.
+    async fn neighbour(&self, there: Claim) -> Result<Place, Failed> {
+        if let Some(known) = self.relays.get(there.process) {
+            return Ok(Place::At(known));
+        }
+        let Some(said) = self.store.lease(there.process).await? else { return Ok(Place::Nowhere) };
+        let relay = Neighbour::from_said(there.process, &said);
+        // A relay of another version, or something that no relay has written, is in its place.
+        let place = relay.map_or(Place::Unknown(Unknown::OwnerAway), |relay| Place::At(self.relays.learn(relay)));
+        Ok(place)
+    }
+
+    async fn try_claim(&self, room: &RoomName, key: RoomKey) -> Result<Place, Failed> {
+        loop {
+            let on = self.store.connected().await?;
+            // After the connection: it is cautious before anything is asked on a new one.
+            let calm_at = self.caution.until();
+            let there = match calm_at {
+                Some(_) => self.store.read(key).await?,
+                None => self.store.claim(key, self.new_claim(), on).await?,
+            };
+            let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
+            match (there, calm_at) {
+                (Some(there), _) if there.process != self.process => match self.neighbour(there).await? {
+                    Place::Nowhere if calm_at.is_none() => {
+                        if self.takes_over(key, there, on).await? {
+                            return Ok(Place::Here(self.owned.add(room)));
+                        }
+                    }
+                    Place::Nowhere => self.wait_until_calm().await,
+                    place => return Ok(place),
+                },
+                (_, Some(_)) => self.wait_until_calm().await,
+                (None, None) => return Ok(Place::Here(self.owned.add(room))),
+                // It was opened here before. What stands there may be about to expire.
+                (Some(there), None) => {
+                    if self.store.take_over(key, there, self.new_claim(), on).await? {
+                        return Ok(Place::Here(self.owned.add(room)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn try_replace(&self, room: &RoomName, key: RoomKey, dead: ProcessId) -> Result<Place, Failed> {
+        self.wait_until_calm().await;
+        let on = self.store.connected().await?;
+        // It is read before the lease: if its relay comes back after that, its claim has another number.
+        let there = self.store.read(key).await?;
+        let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
+        let Some(there) = there.filter(|there| there.process == dead) else { return self.try_claim(room, key).await };
+        if self.takes_over(key, there, on).await? {
+            return Ok(Place::Here(self.owned.add(room)));
+        }
+        Ok(self.relays.get(dead).map_or(Place::Unknown(Unknown::OwnerAway), Place::At))
+    }
+
+    /// Takes a room over from the relay whose claim stands there, if that does not live any more; whether this relay has it then.
+    pub(super) async fn takes_over(&self, key: RoomKey, there: Claim, on: Epoch) -> Result<bool, Failed> {
+        if self.store.lease(there.process).await?.is_some() || self.caution.until().is_some() {
+            return Ok(false);
+        }
+        self.store.take_over(key, there, self.new_claim(), on).await
+    }
+
+    async fn wait_until_calm(&self) {
+        while let Some(until) = self.caution.until() {
+            sleep_until(until).await;
+        }
+    }
+
+    /// Says in the log that no relay has written what stands in the place of a room.
+    pub(super) fn complain_of(&self, key: RoomKey) {
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        foreign.retain(|(_, at)| at.elapsed() < REDIS_COMPLAINT);
+        if foreign.len() < FOREIGN_KEYS && !foreign.iter().any(|(known, _)| *known == key) {
+            foreign.push((key, Instant::now()));
+            let key = self.store.name_of(key);
+            error!(
+                key,
+                "no relay has written what Redis has under this key, and so its room cannot be opened: delete it"
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+//! Which other relays there are, looked up every few seconds, so that all know all before Redis is away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::caution::Caution;
+use super::relays::{Neighbour, ProcessId, Relays};
+use super::store::{Failed, Store};
+use crate::limits::{RELAY_FORGOTTEN, RELAYS, RELAYS_INTERVAL};
+
+/// What is known of the other relays, beside what they say.
+pub(super) struct Scan {
+    store: Arc<dyn Store>,
+    caution: Arc<Caution>,
+    relays: Arc<Relays>,
+    own: Arc<Neighbour>,
+    /// Since when the lease of a relay is gone, for those where it is.
+    seen: HashMap<ProcessId, Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether the log has said that it is there.
+    is_told: bool,
+    /// Since when its lease is gone, if it is.
+    gone_since: Option<Instant>,
+}
+
+impl Scan {
+    pub(super) fn new(store: Arc<dyn Store>, caution: Arc<Caution>, relays: Arc<Relays>, own: Arc<Neighbour>) -> Self {
+        Self { store, caution, relays, own, seen: HashMap::new() }
+    }
+
+    /// Looks for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            // Redis may be away: what is known stays known.
+            let _ = self.look().await;
+            sleep(RELAYS_INTERVAL).await;
+        }
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&mut self) -> Result<(), Failed> {
+        let registered = self.store.relays().await?;
+        let own = self.own.process.to_string();
+        if !registered.iter().any(|(process, _)| *process == own) {
+            self.store.register(self.own.process, &self.own.to_said()).await?;
+        }
+        for (text, said) in registered.iter().filter(|(process, _)| *process != own).take(RELAYS) {
+            // What no relay has written stays as it is.
+            let relay = text.parse().ok().and_then(|process| Neighbour::from_said(process, said));
+            if let Some(relay) = relay {
+                self.look_at(text, relay).await?;
+            }
+        }
+        // Another one may have taken them out.
+        let is_there = |process: &ProcessId| registered.iter().any(|(text, _)| *text == process.to_string());
+        let gone: Vec<_> = self.seen.keys().filter(|process| !is_there(process)).copied().collect();
+        for process in gone {
+            if self.store.lease(process).await?.is_none() && self.caution.until().is_none() {
+                self.forget(process);
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(&mut self, text: &str, relay: Neighbour) -> Result<(), Failed> {
+        let process = relay.process;
+        let lives = self.store.lease(process).await?.is_some();
+        let seen = self.seen.entry(process).or_default();
+        let relay = self.relays.learn(relay);
+        if lives {
+            seen.gone_since = None;
+            if !std::mem::replace(&mut seen.is_told, true) {
+                greet(&self.own, &relay);
+            }
+            return Ok(());
+        }
+        if self.caution.until().is_some() {
+            return Ok(());
+        }
+        let gone_since = *seen.gone_since.get_or_insert_with(Instant::now);
+        if std::mem::take(&mut seen.is_told) {
+            info!(relay = %process, address = %relay.address, "another relay of the cluster is gone");
+        }
+        if gone_since.elapsed() >= RELAY_FORGOTTEN {
+            self.store.forget(text).await?;
+            self.forget(process);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, process: ProcessId) {
+        self.seen.remove(&process);
+        self.relays.forget(process);
+    }
+}
+
+/// Says in the log that another relay is there, and in what it differs.
+fn greet(own: &Neighbour, relay: &Neighbour) {
+    let Neighbour { process, address, version, .. } = relay;
+    info!(relay = %process, %address, version, "another relay of the cluster is there");
+    if *version != own.version {
+        warn!(relay = %process, %address, "it has the version {version}, and this relay {}", own.version);
+    }
+    if relay.settings != own.settings {
+        warn!(
+            relay = %process,
+            %address,
+            "it was started with other settings for rooms (capacity, rates, --hold-ms, STUN and TURN servers): members feel \
+             those of the relay on which their room lives"
+        );
+    }
+}
