@@ -18,7 +18,7 @@ pub(crate) mod dial;
 pub(crate) mod directory;
 pub(crate) mod door;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub(crate) mod identity;
 mod lease;
 mod line;
@@ -46,7 +46,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::limits::{ASSERTIONS_UNDER_WAY, RELEASE_DEADLINE};
-use crate::room::{Owned, Rooms};
+use crate::room::{Owned, Ownership, Rooms};
 use assertions::Assertions;
 use caution::Caution;
 use directory::Directory;
@@ -142,7 +142,8 @@ impl Cluster {
         let (store, process) = (&self.directory.store, self.own.process);
         let owned = self.directory.owned.all();
         let leaves = async {
-            let rooms = owned.iter().map(|ownership| store.release(RoomKey::from(ownership.room()), process));
+            let release = |ownership: &Arc<Ownership>| store.release(RoomKey::from(ownership.room()), process);
+            let rooms: Vec<_> = owned.iter().map(release).collect();
             let released = stream::iter(rooms).buffer_unordered(ASSERTIONS_UNDER_WAY);
             released.for_each(|_| std::future::ready(())).await;
             let _ = store.forget(&process.to_string()).await;

@@ -83,9 +83,9 @@ impl FromStr for RedisUrl {
             database.filter(|_| uri.query().is_none() && !text.contains('#')).ok_or(RedisUrlError::Database)?;
         let port = match authority.port() {
             Some(port) => port.as_u16(),
+            None if authority.as_str().ends_with(authority.host()) => REDIS_PORT,
             // Such as `host:`, or a port that is none.
-            None if authority.as_str().ends_with(':') => return Err(RedisUrlError::NotRedis),
-            None => REDIS_PORT,
+            None => return Err(RedisUrlError::NotRedis),
         };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         Ok(Self { host, port, is_tls, user, password: password.map(Secret::new), database })

@@ -37,6 +37,8 @@ mod api;
 mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod authority;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod cluster;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "doctor"))]
 mod doctor;
 #[cfg(all(unix, feature = "cli", feature = "page"))]

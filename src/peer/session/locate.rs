@@ -188,3 +188,7 @@ async fn replace_if_dead(directory: &Arc<Directory>, room: &RoomName, place: Pla
         place => place,
     }
 }
+
+#[cfg(test)]
+#[path = "locate_tests.rs"]
+mod tests;

@@ -1,0 +1,528 @@
+//! Several relays that are one, with a real Redis: where a room lives, and what members see when Redis or a relay is away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayEvent, Shutdown};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::harness::pki::Pki;
+use crate::harness::redis::Redis;
+use crate::harness::{Client, Process, TestRelay, connect, get, run, secret_file, soon, text};
+
+/// Two relays of one process that are one.
+async fn two(redis: &Redis) -> (TestRelay, TestRelay) {
+    (TestRelay::start_with(redis.config()).await, TestRelay::start_with(redis.config()).await)
+}
+
+/// What the first answer to a join is.
+async fn first_answer(relay: &TestRelay, room: &str) -> Value {
+    let mut client = relay.dial("/ws").await;
+    client.say(json!({"type": "join", "room": room})).await;
+    client.hear().await
+}
+
+async fn dial(relay: &Process) -> Client<TcpStream> {
+    let stream = connect(([127, 0, 0, 1], relay.port()).into()).await;
+    Client::dial(stream, "ws://localhost/ws", &[]).await.unwrap()
+}
+
+/// Joins again and again until the room takes it, as `signaling.js` does; how long that took.
+async fn join_at_last(relay: &Process, room: &str) -> (Client<TcpStream>, Duration) {
+    let begun = Instant::now();
+    let joins = async {
+        let mut client = dial(relay).await;
+        loop {
+            client.say(json!({"type": "join", "room": room})).await;
+            let answer = client.hear().await;
+            if answer["type"] == "joined" {
+                return client;
+            }
+            assert_eq!(answer["code"], "unavailable", "{answer}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    (soon("a place in the room", joins).await, begun.elapsed())
+}
+
+async fn eventually<F: Future<Output = bool>>(what: &str, is_it: impl Fn() -> F) {
+    let waits = async {
+        while !is_it().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon(what, waits).await;
+}
+
+#[tokio::test]
+async fn a_room_lives_on_one_relay_and_is_unavailable_on_the_other() {
+    let redis = Redis::start().await;
+    let (one, other) = two(&redis).await;
+    let (mut ana, mut bob) = one.pair("r").await;
+    let refused = first_answer(&other, "r").await;
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("unavailable"), &json!(true)), "{refused}");
+    let mut by_url = other.dial("/?room=r").await;
+    by_url.expect_error("unavailable").await;
+    by_url.expect_close_code(1013).await;
+    // Each opens what nobody has, the lobby too.
+    let mut lobby = one.dial("/").await;
+    lobby.expect("joined").await;
+    let (status, says) = other.refusal("/").await;
+    assert_eq!(status, 503, "{says}");
+    other.join("another").await;
+    assert_eq!(first_answer(&one, "another").await["code"], "unavailable");
+    // Names that look the same are one room.
+    assert_eq!(first_answer(&other, " r\u{200b}").await["code"], "unavailable");
+    ana.say(json!({"type": "message", "data": 1})).await;
+    bob.expect("message").await;
+}
+
+#[tokio::test]
+async fn rooms_of_a_relay_that_ends_are_free_at_once_and_of_one_that_is_emptied_too() {
+    let redis = Redis::start().await;
+    let (mut one, other) = two(&redis).await;
+    let ana = one.join("r").await;
+    one.tell_to_stop(Shutdown::Restart);
+    ana.expect_goodbye(1012).await;
+    one.stopped().await;
+    let begun = Instant::now();
+    other.join("r").await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "its lease was not waited for");
+    assert!(!redis.cli(&["keys", "*relay:*"]).await.contains(' '));
+    assert_eq!(redis.cli(&["hlen", "signaling-relay:relays"]).await, "1");
+}
+
+#[tokio::test]
+async fn relays_with_another_prefix_are_another_cluster() {
+    let redis = Redis::start().await;
+    let one = TestRelay::start_with(redis.config()).await;
+    let other = TestRelay::start_with(Config { redis_prefix: "calls:".into(), ..redis.config() }).await;
+    let (_one, _other) = (one.join("r").await, other.join("r").await);
+    assert!(redis.cli(&["keys", "calls:*"]).await.contains("calls:relays"));
+}
+
+#[tokio::test]
+async fn rooms_go_on_while_redis_is_away_and_are_registered_again_when_it_is_back_empty() {
+    let mut redis = Redis::start().await;
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let one =
+        TestRelay::start_as(redis.config(), |builder| builder.observer(move |event| drop(events.send(event.clone()))))
+            .await;
+    let other = TestRelay::start_with(redis.config()).await;
+    let (mut ana, mut bob) = one.pair("r").await;
+    let mut next_of_redis = async move || loop {
+        match soon("an event", heard.recv()).await.unwrap() {
+            event @ (RelayEvent::RedisIsAway { .. } | RelayEvent::RedisIsBack) => return event,
+            _ => {}
+        }
+    };
+    redis.kill().await;
+    assert!(matches!(next_of_redis().await, RelayEvent::RedisIsAway { .. }));
+    let begun = Instant::now();
+    assert_eq!(first_answer(&one, "new").await["code"], "unavailable");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "it waits for a second whether Redis is back");
+    // The room goes on, with joins and leaves.
+    let mut cai = one.dial("/ws").await;
+    cai.join("r").await;
+    ana.say(json!({"type": "message", "data": 1})).await;
+    for member in [&mut bob, &mut cai] {
+        while member.hear().await["type"] != "message" {}
+    }
+    redis.restart().await;
+    // Somebody asks for the room at the other relay before its owner has come back perhaps.
+    assert_eq!(first_answer(&other, "r").await["code"], "unavailable");
+    assert!(matches!(next_of_redis().await, RelayEvent::RedisIsBack));
+    redis.expect_room("r", |there| !there.is_empty()).await;
+    assert_eq!(first_answer(&other, "r").await["code"], "unavailable");
+    cai.close().await;
+    while ana.hear().await["type"] != "peer_left" {}
+    ana.expect_nothing().await;
+    one.join("new").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_is_away_and_a_late_answer_is_never_used() {
+    let redis = Redis::start().await;
+    let (one, other) = two(&redis).await;
+    one.join("warm").await;
+    redis.pause(2_500).await;
+    let begun = Instant::now();
+    assert_eq!(first_answer(&one, "r").await["code"], "unavailable");
+    assert!((900..4_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    // Its claim may be carried out now: the command was in the kernel. It is this relay's own, if so.
+    eventually("Redis to be back", || async { first_answer(&one, "r").await["type"] == "joined" }).await;
+    let _stays = one.join("r").await;
+    assert_eq!(first_answer(&other, "r").await["code"], "unavailable");
+    assert_eq!(first_answer(&other, "warm").await["code"], "unavailable");
+}
+
+#[tokio::test]
+async fn a_relay_whose_connections_are_killed_loses_no_room() {
+    let redis = Redis::start().await;
+    let (one, other) = two(&redis).await;
+    let mut ana = one.join("r").await;
+    for _ in 0..3 {
+        redis.cli(&["client", "kill", "type", "normal"]).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(first_answer(&other, "r").await["code"], "unavailable");
+    // A new name waits until the relay is not cautious any more.
+    one.join("new").await;
+    ana.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_becomes_a_replica_is_away_until_it_is_a_primary_again() {
+    let redis = Redis::start().await;
+    let one = TestRelay::start_with(redis.config()).await;
+    let mut ana = one.join("r").await;
+    redis.cli(&["replicaof", "127.0.0.1", "1"]).await;
+    assert_eq!(first_answer(&one, "new").await["code"], "unavailable");
+    redis.cli(&["replicaof", "no", "one"]).await;
+    eventually("a primary", || async { first_answer(&one, "new").await["type"] == "joined" }).await;
+    ana.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_room_that_another_relay_has_is_let_go_of_with_all_who_are_there() {
+    let redis = Redis::start().await;
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let one =
+        TestRelay::start_as(redis.config(), |builder| builder.observer(move |event| drop(events.send(event.clone()))))
+            .await;
+    let other = TestRelay::start_with(redis.config()).await;
+    let mut host = one.join("r").await;
+    let mut away = one.dial("/ws").await;
+    away.say(json!({"type": "join", "room": "r", "id": "away", "resume": true})).await;
+    let token = away.expect("joined").await["resume"]["token"].as_str().unwrap().to_owned();
+    drop(away);
+    while host.hear().await["type"] != "peer_away" {}
+    host.say(json!({"type": "lock", "locked": true})).await;
+    let mut knocks = one.dial("/ws").await;
+    knocks.say(json!({"type": "join", "room": "r", "id": "knocks"})).await;
+    knocks.expect("waiting").await;
+    let stays = one.join("stays").await;
+    // As if Redis had lost a few seconds, in which the other one got it.
+    let claims = redis.cli(&["hkeys", "signaling-relay:relays"]).await;
+    let own = redis.room("r").await;
+    let others = claims.lines().find(|process| !own.starts_with(process)).unwrap().to_owned();
+    redis.cli(&["set", &redis.key("r"), &format!("{others}:1"), "px", "180000"]).await;
+    for member in [&mut host, &mut knocks] {
+        while member.hear().await["type"] != "goaway" {}
+        member.expect_close_code(1012).await;
+    }
+    assert!(redis.room("r").await.starts_with(&others));
+    // The place of the one who is away has ended, and nobody is brought back into a dead room.
+    let mut back = one.dial("/ws").await;
+    back.say(json!({"type": "resume", "token": token, "received": 1})).await;
+    back.expect_error("resume_failed").await;
+    // They are together again where the room is now.
+    let (mut host, _knocks) = other.pair("r").await;
+    assert_eq!(first_answer(&one, "r").await["code"], "unavailable");
+    host.expect_nothing().await;
+    loop {
+        match soon("an event", heard.recv()).await.unwrap() {
+            RelayEvent::LetGo { room } => break assert_eq!(room.as_str(), "r"),
+            _ => {}
+        }
+    }
+    assert_eq!(one.relay.rooms(), 1, "and no other room is let go of");
+    stays.close().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_killed_loses_its_rooms_to_others_within_its_lease() {
+    let redis = Redis::start().await;
+    let (one, other) = (redis.relay(&[]).await, redis.relay(&[]).await);
+    let (ana, _) = join_at_last(&one, "r").await;
+    one.kill().await;
+    ana.expect_cut().await;
+    let (_ana, after) = join_at_last(&other, "r").await;
+    assert!(after < Duration::from_secs(10), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_relay_that_sleeps_and_wakes_lets_go_of_what_others_have_got() {
+    let redis = Redis::start().await;
+    let (mut one, other) = (redis.relay(&[]).await, redis.relay(&[]).await);
+    let (mut ana, _) = join_at_last(&one, "r").await;
+    let (mut eve, _) = join_at_last(&one, "kept").await;
+    one.signal("STOP");
+    let (mut bob, _) = join_at_last(&other, "r").await;
+    // Its client does not know, and sends on.
+    ana.say(json!({"type": "message", "data": 1})).await;
+    one.signal("CONT");
+    while ana.hear().await["type"] != "goaway" {}
+    ana.expect_close_code(1012).await;
+    one.expect_log("let go of rooms that another relay has").await;
+    bob.expect_nothing().await;
+    eve.expect_nothing().await;
+    assert_eq!(redis.cli(&["exists", &redis.key("kept")]).await, "1");
+}
+
+#[tokio::test]
+async fn what_no_relay_has_written_is_left_alone_and_named_in_the_log() {
+    let redis = Redis::start().await;
+    let mut one = redis.relay(&[]).await;
+    redis.cli(&["set", &redis.key("r"), "hello"]).await;
+    redis.cli(&["rpush", &redis.key("list"), "hello"]).await;
+    for room in ["r", "list"] {
+        let mut client = dial(&one).await;
+        client.say(json!({"type": "join", "room": room})).await;
+        client.expect_error("unavailable").await;
+        one.expect_log(&redis.key(room)).await;
+    }
+    assert_eq!(redis.room("r").await, "hello");
+    assert_eq!(redis.cli(&["lrange", &redis.key("list"), "0", "-1"]).await, "hello");
+    assert_eq!(redis.cli(&["ttl", &redis.key("r")]).await, "-1");
+    join_at_last(&one, "fine").await;
+}
+
+#[tokio::test]
+async fn a_relay_waits_for_redis_serves_its_page_meanwhile_and_is_not_ready() {
+    let mut redis = Redis::later();
+    let mut one = redis.relay(&["--admin-listen", "127.0.0.1:0"]).await;
+    one.expect_log("Redis is away").await;
+    let (main, operators) = (([127, 0, 0, 1], one.port()).into(), one.operators("http://"));
+    let status = async |address, path| get(connect(address).await, "localhost", path).await[9..12].to_owned();
+    assert_eq!(status(main, "/").await, "200");
+    assert_eq!(status(main, "/healthz").await, "200");
+    assert_eq!(status(operators, "/readyz").await, "503");
+    assert_eq!(status(operators, "/livez").await, "200");
+    let mut client = dial(&one).await;
+    client.say(json!({"type": "join", "room": "r"})).await;
+    client.expect_error("unavailable").await;
+    redis.restart().await;
+    one.expect_log("Redis is there again").await;
+    assert_eq!(status(operators, "/readyz").await, "200");
+    let (_client, _) = join_at_last(&one, "r").await;
+    redis.kill().await;
+    one.expect_log("Redis is away").await;
+    assert_eq!(status(operators, "/readyz").await, "200", "rooms that are open go on");
+}
+
+#[tokio::test]
+async fn nobody_whom_the_authorizer_refuses_reaches_redis() {
+    let redis = Redis::start().await;
+    async fn nobody(request: JoinRequest) -> Result<Grant, Denial> {
+        match request.room.as_str() {
+            "open" => Ok(Grant::from(&request)),
+            _ => Err(Denial::Unauthorized("no".into())),
+        }
+    }
+    let one = TestRelay::start_as(redis.config(), |builder| builder.authorizer(nobody)).await;
+    one.join("open").await;
+    for number in 0..5 {
+        assert_eq!(first_answer(&one, &format!("guess-{number}")).await["code"], "unauthorized");
+    }
+    assert_eq!(redis.cli(&["--scan", "--pattern", "signaling-relay:room:*"]).await.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_room_that_is_made_ahead_of_time_is_claimed() {
+    let redis = Redis::start().await;
+    let (one, other) = (redis.relay(&["--admin-listen", "127.0.0.1:0"]).await, redis.relay(&[]).await);
+    let make = async |room: &str| {
+        let body = json!({"room": room, "expiresIn": 60}).to_string();
+        let request = format!(
+            "POST /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = connect(one.operators("http://")).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let made = make("r").await;
+    assert!(made.contains(" 201 "), "{made}");
+    let mut client = dial(&other).await;
+    client.say(json!({"type": "join", "room": "r"})).await;
+    client.expect_error("unavailable").await;
+    let _there = join_at_last(&other, "theirs").await;
+    let refused = make("theirs").await;
+    assert!(refused.contains(" 503 ") && refused.contains("another relay has the room"), "{refused}");
+}
+
+#[tokio::test]
+async fn redis_is_reached_by_tls_with_a_user_and_a_password_that_nobody_reads_in_the_log() {
+    let pki = Pki::new();
+    let (certificate, key) = pki.renew(1);
+    let (authority, tls_port) = (pki.authority_file(), crate::harness::free_port().to_string());
+    let redis = Redis::start_with(&[
+        "--tls-port",
+        &tls_port,
+        "--tls-cert-file",
+        text(&certificate),
+        "--tls-key-file",
+        text(&key),
+        "--tls-auth-clients",
+        "no",
+        "--user",
+        "relay on >swordfish ~signaling-relay:* -@all +get +set +del +eval +hset +hdel +hgetall +info +ping +select",
+        "--user",
+        "default on nopass ~* &* +@all",
+    ])
+    .await;
+    let url = format!("rediss://relay@localhost:{tls_port}/2");
+    let password = secret_file(redis.folder(), "password", "swordfish\n");
+    let given = ["--redis", &url, "--redis-password-file", text(&password), "--redis-ca", text(&authority)];
+    let mut command = crate::harness::binary();
+    command.args(["--listen", "127.0.0.1:0"]).args(given).env("RUST_LOG", "trace");
+    let log = redis.folder().join("relay.log");
+    let one = Process::from_command(command, Some(&log)).await;
+    let (_client, _) = join_at_last(&one, "r").await;
+    assert_eq!(redis.cli(&["-n", "2", "exists", &redis.key("r")]).await, "1");
+    one.signal("TERM");
+    assert_eq!(one.end().await, Some(0));
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(!said.contains("swordfish"), "{said}");
+    // An authority that does not vouch for it.
+    let stranger = Pki::new();
+    let authority = stranger.authority_file();
+    let given = ["--redis", &url, "--redis-password-file", text(&password), "--redis-ca", text(&authority)];
+    let refused = run(&[&["--listen", "127.0.0.1:0"], &given[..]].concat()).await;
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && said.contains("--redis-ca"), "{said}");
+}
+
+#[tokio::test]
+async fn a_redis_that_will_not_do_is_refused_at_the_start_with_what_would() {
+    let redis = Redis::start_with(&[
+        "--user",
+        "reader on >swordfish ~signaling-relay:* +@read +info +ping",
+        "--user",
+        "writer on >swordfish ~signaling-relay:* +@all -eval",
+        "--user",
+        "elsewhere on >swordfish ~others:* +@all",
+        "--user",
+        "default on >letmein ~* &* +@all",
+    ])
+    .await;
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1 1"]).await;
+    let sharded = Redis::start_with(&["--cluster-enabled", "yes"]).await;
+    let old = old_redis().await;
+    let password = secret_file(redis.folder(), "password", "wrong");
+    let at = |user: &str| format!("redis://{user}127.0.0.1:{}", redis.port);
+    for (url, more, sentence) in [
+        (at(""), &[][..], "it wants a password: give --redis-password-file"),
+        (at(""), &["--redis-password-file", text(&password)], "does not take the password"),
+        (at("reader:wrong@"), &[], "does not take the password of the user \"reader\""),
+        (at("reader:swordfish@"), &[], "may not do what the relay needs"),
+        (at("writer:swordfish@"), &[], "may not do what the relay needs"),
+        (at("elsewhere:swordfish@"), &[], "may not do what the relay needs"),
+        (at("default:letmein@") + "/99", &[], "DB index is out of range"),
+        (replica.url(), &[], "it is a replica: give the URL of its primary, 127.0.0.1:1"),
+        (sharded.url(), &[], "Redis Cluster"),
+        (format!("redis://127.0.0.1:{old}"), &[], "needs Redis 7.0 or later"),
+    ] {
+        let refused = run(&[&["--listen", "127.0.0.1:0", "--redis", &url], more].concat()).await;
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{url}: {said}");
+        assert!(said.contains(sentence), "{url}: {said}");
+        assert!(!said.contains("swordfish") && !said.contains("letmein"), "{said}");
+        // Nobody is asked.
+        assert!(run(&[&["check", "--redis", &url], more].concat()).await.status.success());
+    }
+    let (url, default) = (at("default:letmein@"), "--redis");
+    let fine = Process::start(&["--listen", "127.0.0.1:0", default, &url]).await;
+    let (_client, _) = join_at_last(&fine, "r").await;
+}
+
+/// The port of something that says that it is a Redis 6.
+async fn old_redis() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let info = "redis_version:6.0.16\r\nrole:master\r\nrun_id:abc\r\nuptime_in_seconds:100\r\n";
+            let mut asked = [0; 1024];
+            while stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                let answer = format!("${}\r\n{info}\r\n", info.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_redis_that_throws_keys_away_is_warned_of_and_one_that_is_full_opens_no_room() {
+    let redis = Redis::start_with(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let mut one = redis.relay(&[]).await;
+    one.expect_log("maxmemory-policy noeviction").await;
+    let (_client, _) = join_at_last(&one, "r").await;
+    redis.cli(&["config", "set", "maxmemory-policy", "noeviction", "maxmemory", "1"]).await;
+    let mut client = dial(&one).await;
+    client.say(json!({"type": "join", "room": "new"})).await;
+    client.expect_error("unavailable").await;
+    one.expect_log("its memory is full").await;
+    redis.cli(&["config", "set", "maxmemory", "0"]).await;
+    let (_client, _) = join_at_last(&one, "new").await;
+}
+
+#[tokio::test]
+async fn each_wrong_setting_is_refused_with_a_sentence_that_has_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = |name: &str, content: &str| secret_file(folder.path(), name, content);
+    let (good, open, empty) = (secret("good", "swordfish"), secret("open", "swordfish"), secret("empty", "\n"));
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let none = folder.path().join("none");
+    let here = ["--redis", "redis://127.0.0.1:1"];
+    let by_tls = ["--redis", "rediss://127.0.0.1:1"];
+    let and = |more: &[&'static str]| [&here[..], more].concat();
+    for (arguments, code, sentence) in [
+        (vec!["--redis", "localhost:6379"], 2, "redis:// or rediss:// URL"),
+        (vec!["--redis", "http://:swordfish@localhost"], 2, "redis:// or rediss:// URL"),
+        (vec!["--redis", "redis://:swordfish@localhost/x"], 2, "number of a database"),
+        (vec!["--cluster-listen", "*:7000"], 2, "--cluster-listen needs --redis"),
+        (vec!["--cluster-advertise", "10.0.0.5:7000"], 2, "--cluster-advertise needs --redis"),
+        (vec!["--redis-prefix", "calls:"], 2, "--redis-prefix needs --redis"),
+        (vec!["--redis-ca", text(&good)], 2, "--redis-ca needs --redis"),
+        (vec!["--redis-password-file", text(&good)], 2, "--redis-password-file needs --redis"),
+        (
+            vec!["--redis", "redis://:swordfish@localhost", "--redis-password-file", text(&good)],
+            2,
+            "excludes a password in the URL",
+        ),
+        ([&here[..], &["--redis-ca", text(&good)]].concat(), 2, "needs --redis with a rediss:// URL"),
+        (and(&["--redis-prefix", "a b"]), 2, "--redis-prefix has 1 to 64 characters"),
+        (and(&["--cluster-listen", "unix:/run/relay.sock"]), 2, "an address that other relays reach"),
+        (and(&["--cluster-listen", "7000"]), 2, "HOST:PORT"),
+        (and(&["--cluster-advertise", "0.0.0.0:7000"]), 2, "the address at which other relays reach"),
+        (and(&["--cluster-advertise", "10.0.0.5"]), 2, "--cluster-advertise"),
+        ([&here[..], &["--redis-password-file", text(&none)]].concat(), 1, "cannot read"),
+        ([&here[..], &["--redis-password-file", text(&open)]].concat(), 1, "chmod 600"),
+        ([&here[..], &["--redis-password-file", text(&empty)]].concat(), 1, "has no password"),
+        ([&by_tls[..], &["--redis-ca", text(&none)]].concat(), 1, "--redis-ca"),
+        ([&by_tls[..], &["--redis-ca", text(&good)]].concat(), 1, "no certificate in PEM"),
+    ] {
+        let refused = run(&[&["--listen", "127.0.0.1:0"], &arguments[..]].concat()).await;
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(sentence) && !said.contains("swordfish"), "{arguments:?}: {said}");
+        let checked = run(&[&["check"], &arguments[..]].concat()).await;
+        assert_eq!(checked.status.code(), Some(1), "{arguments:?}");
+        assert!(!String::from_utf8(checked.stdout).unwrap().contains("swordfish"));
+    }
+    let mut by_environment = crate::harness::binary();
+    by_environment.env("SIGNALING_RELAY_REDIS", "redis://:swordfish@localhost/x");
+    let refused = tokio::process::Command::from(by_environment).output().await.unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("SIGNALING_RELAY_REDIS") && !said.contains("swordfish"), "{said}");
+    let checked = run(&[&["check"], &here[..]].concat()).await;
+    assert!(String::from_utf8(checked.stdout).unwrap().contains("the Redis of --redis is not asked"));
+}
+
+#[tokio::test]
+async fn a_relay_without_a_server_cannot_be_one_of_several() {
+    let config = Config { redis: Some("redis://127.0.0.1:1".parse().unwrap()), ..Config::default() };
+    let error = signaling_relay::Relay::builder(config).build().unwrap_err();
+    assert!(error.to_string().contains("RelayBuilder::bind"), "{error}");
+    let relay = TestRelay::start().await;
+    assert!(Arc::strong_count(&relay.relay) > 0 && first_answer(&relay, "r").await["type"] == "joined");
+}
