@@ -207,13 +207,6 @@ pub(crate) struct Registration {
     id: ConnectionId,
 }
 
-impl Registration {
-    /// The connection.
-    pub(crate) fn id(&self) -> ConnectionId {
-        self.id
-    }
-}
-
 impl Drop for Registration {
     fn drop(&mut self) {
         self.drain.websockets.remove(&self.id);

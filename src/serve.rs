@@ -173,7 +173,7 @@ impl WebSocket {
     #[cfg(feature = "cluster")]
     async fn go_on_elsewhere(&mut self, relay: &Relay, handover: Handover) {
         self.registration = None;
-        let Handover { mut tunnel, mut first } = handover;
+        let Handover { mut tunnel, mut first, .. } = handover;
         let (number, address, room_at) = (self.number(), self.whence.address(), tunnel.at());
         if self.admission.may_log() {
             info!(connection = number, %address, %room_at, "handed over");

@@ -18,14 +18,12 @@ use super::dial::{Dialer, RelayStream};
 use super::line::Line;
 use super::paths::{ALIVE, question};
 use super::relays::{Neighbour, ProcessId};
-use crate::drain::Drain;
 use crate::limits::{ALIVE_DEADLINE, ALIVE_INTERVAL, ALIVE_PATIENCE};
 use crate::outbox::{CloseRequest, ConnectionId, Outbox};
 
 /// The relays with which this one shares tunnels.
 pub(crate) struct Links {
     dialer: Arc<Dialer>,
-    drain: Arc<Drain>,
     by_process: DashMap<ProcessId, Weak<Link>>,
 }
 
@@ -50,8 +48,8 @@ pub(crate) struct LinkedGuest {
 
 impl Links {
     /// None yet.
-    pub(crate) fn new(dialer: Arc<Dialer>, drain: Arc<Drain>) -> Self {
-        Self { dialer, drain, by_process: DashMap::new() }
+    pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
+        Self { dialer, by_process: DashMap::new() }
     }
 
     /// The link with `neighbour`. From the first one until the last one is dropped, this relay asks whether the other one is
@@ -71,7 +69,7 @@ impl Links {
         *entry = Arc::downgrade(&link);
         drop(entry);
         let (unused, watch) = (link.unused.clone(), watch(Arc::downgrade(&link), Arc::clone(&self.dialer)));
-        self.drain.spawn_listener(async move {
+        tokio::spawn(async move {
             tokio::select! {
                 () = watch => {}
                 () = unused.cancelled() => {}

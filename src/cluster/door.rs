@@ -27,7 +27,7 @@ use super::relays::Neighbour;
 use super::tunnel::{ClientEnds, TunnelEnd, copy};
 use crate::budget::{Charge, Purse};
 use crate::drain::Drain;
-use crate::limits::{AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, RETRY_AFTER_MAX, TLS_BYTES};
+use crate::limits::{AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, TLS_BYTES};
 use crate::net::headers::{RELAY_HOPS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::secret::Secret;
 
@@ -69,16 +69,30 @@ pub(crate) struct Guest {
 }
 
 /// What a client's request says besides, if it names the room.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestOfGuest<'a> {
-    /// Its headers.
-    pub headers: &'a HeaderMap,
+#[derive(Debug, Clone)]
+pub(crate) struct UrlRequest {
+    /// Its headers for the WebSocket.
+    pub headers: HeaderMap,
     /// Its query.
-    pub query: &'a str,
+    pub query: String,
     /// The scheme of the URL, as the client sees it.
-    pub scheme: &'a str,
+    pub scheme: &'static str,
     /// The host of the URL, as the client sees it.
-    pub host: Option<&'a str>,
+    pub host: Option<String>,
+}
+
+impl UrlRequest {
+    /// The same with these of the `headers` of the request that are for the WebSocket.
+    pub(crate) fn new(headers: &HeaderMap, query: &str, scheme: &'static str, host: Option<String>) -> Self {
+        let of_websocket = |(name, _): &(&HeaderName, &HeaderValue)| name.as_str().starts_with("sec-websocket-");
+        let of_websocket = headers.iter().filter(of_websocket).map(|(name, value)| (name.clone(), value.clone()));
+        // Not collected: that would keep one of several with the same name.
+        let mut headers = HeaderMap::new();
+        of_websocket.for_each(|(name, value)| {
+            headers.append(name, value);
+        });
+        Self { headers, query: query.to_owned(), scheme, host }
+    }
 }
 
 /// What the relay of the room has answered.
@@ -125,16 +139,14 @@ impl Guest {
     }
 
     /// The client's own request.
-    fn request_by_url(&self, own: RequestOfGuest<'_>) -> Request<Empty<Bytes>> {
+    fn request_by_url(&self, own: &UrlRequest) -> Request<Empty<Bytes>> {
         let mut request = self.request_for(&format!("/?{}", own.query));
         let headers = request.headers_mut();
-        for (name, value) in own.headers {
-            if name.as_str().starts_with("sec-websocket-") {
-                headers.append(name, value.clone());
-            }
+        for (name, value) in &own.headers {
+            headers.append(name, value.clone());
         }
         headers.insert(X_FORWARDED_PROTO, value(own.scheme));
-        if let Some(host) = own.host.and_then(|host| HeaderValue::from_str(host).ok()) {
+        if let Some(host) = own.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok()) {
             headers.insert(X_FORWARDED_HOST, host);
         }
         request
@@ -188,13 +200,13 @@ fn secret_value(secret: &Secret) -> Option<HeaderValue> {
 }
 
 impl Doors {
-    /// Doors of a relay that is `identity`, whose connections `drain` ends.
+    /// Doors of a relay that is `identity`.
     ///
     /// # Errors
     /// When the key cannot be used.
-    pub(crate) fn new(identity: &Identity, drain: &Arc<Drain>) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
         let dialer = Arc::new(Dialer::new(identity)?);
-        let links = Arc::new(Links::new(Arc::clone(&dialer), Arc::clone(drain)));
+        let links = Arc::new(Links::new(Arc::clone(&dialer)));
         Ok(Self { dialer, links })
     }
 
@@ -211,48 +223,51 @@ impl Doors {
         &self.links
     }
 
-    /// Opens `/ws` at `neighbour`: no room is joined by that. What the tunnel needs is charged to `purse`.
+    /// Opens `/ws` at `neighbour` over `stream`: no room is joined by that. What the tunnel needs is charged to `purse`.
     ///
     /// # Errors
     /// [`Failure`]: nothing was handed over.
     pub(crate) async fn open(
         &self,
+        stream: RelayStream,
         neighbour: &Arc<Neighbour>,
         guest: &Guest,
         purse: &Arc<Purse>,
     ) -> Result<Opened, Failure> {
-        let opened = self.open_with(neighbour, guest.request(), DOOR_ANSWER_DEADLINE, purse).await;
+        let opened = self.open_with(stream, neighbour, guest.request(), DOOR_ANSWER_DEADLINE, purse).await;
         opened.map_err(|failure| match failure {
             Failure::Lost => Failure::Unreachable(Unreachable::from(io::ErrorKind::TimedOut)),
             failure => failure,
         })
     }
 
-    /// Sends the client's own request to `neighbour`, by which it joins there. The answer may take as long as whoever decides
+    /// Sends the client's own request to `neighbour` over `stream`, by which it joins there. The answer may take as long as whoever decides
     /// on joins. What the tunnel needs is charged to `purse`.
     ///
     /// # Errors
     /// [`Failure`].
     pub(crate) async fn open_by_url(
         &self,
+        stream: RelayStream,
         neighbour: &Arc<Neighbour>,
         guest: &Guest,
-        request: RequestOfGuest<'_>,
+        request: &UrlRequest,
         purse: &Arc<Purse>,
     ) -> Result<Opened, Failure> {
-        let patience = AUTHORIZE_DEADLINE + DOOR_ANSWER_DEADLINE;
-        self.open_with(neighbour, guest.request_by_url(request), patience, purse).await
+        // It may have to ask the directory itself, and then whoever decides on joins.
+        let patience = LOCATE_DEADLINE + AUTHORIZE_DEADLINE + DOOR_ANSWER_DEADLINE;
+        self.open_with(stream, neighbour, guest.request_by_url(request), patience, purse).await
     }
 
     async fn open_with(
         &self,
+        stream: RelayStream,
         neighbour: &Arc<Neighbour>,
         request: Request<Empty<Bytes>>,
         patience: Duration,
         purse: &Arc<Purse>,
     ) -> Result<Opened, Failure> {
         let memory = purse.charge(TLS_BYTES).ok_or(Failure::NoMemory)?;
-        let stream = self.dialer.dial(neighbour).await.map_err(Failure::Unreachable)?;
         let asks = async {
             let mut line = Line::new(stream).await?;
             let answer = line.ask(request).await?;

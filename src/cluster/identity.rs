@@ -136,8 +136,11 @@ impl ClientCertVerifier for KnownClient {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let known = self.relays.with_fingerprint(fingerprint_of(certificate));
-        known.map(|_| ClientCertVerified::assertion()).ok_or_else(refused)
+        if self.relays.with_fingerprint(fingerprint_of(certificate)).is_some() {
+            return Ok(ClientCertVerified::assertion());
+        }
+        self.relays.miss();
+        Err(refused())
     }
 
     fn verify_tls12_signature(

@@ -25,6 +25,7 @@ use tracing::{debug, info};
 
 use super::alive::Links;
 use super::dial::set_buffers;
+use super::directory::Directory;
 use super::identity::{Identity, fingerprint_of};
 use super::paths::{ALIVE, PREFIX, ROOMS};
 use super::relays::{Neighbour, Relays};
@@ -54,6 +55,16 @@ pub(crate) trait Residence: fmt::Debug + Send + Sync {
 
     /// Whether this relay gives its rooms away.
     fn is_draining(&self) -> bool;
+}
+
+impl Residence for Directory {
+    fn has_room(&self, hash: &str) -> bool {
+        self.has(hash)
+    }
+
+    fn is_draining(&self) -> bool {
+        Self::is_draining(self)
+    }
 }
 
 /// The port for other relays.

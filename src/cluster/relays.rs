@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize, Serializer};
+use tokio::sync::Notify;
 
 use crate::limits::{RELAY_BYTES, RELAYS};
 use crate::room::Ownership;
@@ -153,28 +154,42 @@ pub(crate) enum Unknown {
 
 /// The other relays that are known, also while Redis is away.
 #[derive(Debug, Default)]
-pub(crate) struct Relays(RwLock<HashMap<ProcessId, Arc<Neighbour>>>);
+pub(crate) struct Relays {
+    known: RwLock<HashMap<ProcessId, Arc<Neighbour>>>,
+    /// Woken when somebody shows a certificate that is not known.
+    missed: Notify,
+}
 
 impl Relays {
     /// The one with this process.
     pub(crate) fn get(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&process).cloned()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&process).cloned()
     }
 
     /// The one whose certificate has this fingerprint.
     pub(crate) fn with_fingerprint(&self, fingerprint: Fingerprint) -> Option<Arc<Neighbour>> {
-        let relays = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let relays = self.known.read().unwrap_or_else(PoisonError::into_inner);
         relays.values().find(|relay| relay.fingerprint == fingerprint).cloned()
+    }
+
+    /// Says that somebody has shown a certificate that is not known: it may be of a relay that has just started.
+    pub(crate) fn miss(&self) {
+        self.missed.notify_one();
+    }
+
+    /// Waits until somebody is [missed](Self::miss).
+    pub(crate) async fn missed(&self) {
+        self.missed.notified().await;
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Arc<Neighbour>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Knows this one from now on. Returns the one that is known from now on: the same as before if nothing has changed.
     pub(crate) fn learn(&self, relay: Neighbour) -> Arc<Neighbour> {
-        let mut relays = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut relays = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = relays.get(&relay.process).filter(|known| ***known == relay) {
             return Arc::clone(known);
         }
@@ -187,7 +202,7 @@ impl Relays {
 
     /// Knows the one with this process no more.
     pub(crate) fn forget(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
     }
 }
 

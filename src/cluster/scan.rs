@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::caution::Caution;
 use super::relays::{Neighbour, ProcessId, Relays};
 use super::store::{Failed, Store};
-use crate::limits::{RELAY_FORGOTTEN, RELAYS, RELAYS_INTERVAL};
+use crate::limits::{MISSED_RELAY_PAUSE, RELAY_FORGOTTEN, RELAYS, RELAYS_INTERVAL};
 
 /// What is known of the other relays, beside what they say.
 pub(super) struct Scan {
@@ -39,7 +39,12 @@ impl Scan {
         loop {
             // Redis may be away: what is known stays known.
             let _ = self.look().await;
-            sleep(RELAYS_INTERVAL).await;
+            sleep(MISSED_RELAY_PAUSE).await;
+            // Strangers must not make it ask more often.
+            tokio::select! {
+                () = sleep(RELAYS_INTERVAL - MISSED_RELAY_PAUSE) => {}
+                () = self.relays.missed() => {}
+            }
         }
     }
 

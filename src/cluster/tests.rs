@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::door::{Doors, Failure, Guest, Opened, RequestOfGuest, Tunnel};
+use super::door::{Doors, Failure, Guest, Opened, Tunnel, UrlRequest};
 use super::identity::Identity;
 use super::port::{Port, Residence, listen};
 use super::relays::{Neighbour, ProcessId, Relays};
@@ -68,7 +68,7 @@ impl Member {
     async fn start_with(config: Config) -> Self {
         let relay = Relay::builder(config).build().unwrap();
         let (identity, relays) = (Identity::new().unwrap(), Arc::new(Relays::default()));
-        let doors = Arc::new(Doors::new(&identity, &relay.hub().drain).unwrap());
+        let doors = Arc::new(Doors::new(&identity).unwrap());
         let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
         let itself = Neighbour {
             process: ProcessId::random().unwrap(),
@@ -99,9 +99,10 @@ impl Member {
         headers.insert("sec-websocket-key", HeaderValue::try_from(generate_key()).unwrap());
         headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
         headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.66"));
-        let request = RequestOfGuest { headers: &headers, query, scheme: "http", host: Some("door.example") };
+        let request = UrlRequest::new(&headers, query, "http", Some("door.example".to_owned()));
         let neighbour = self.knows(owner);
-        soon("an answer", self.doors.open_by_url(&neighbour, &guest(ip), request, &boundless())).await
+        let stream = self.doors.dial(&neighbour).await.map_err(Failure::Unreachable)?;
+        soon("an answer", self.doors.open_by_url(stream, &neighbour, &guest(ip), &request, &boundless())).await
     }
 
     /// A client of this relay, whose URL names a room of `owner`.
@@ -126,11 +127,16 @@ impl Member {
 
     /// A client of this relay that joins by the message `text`.
     async fn join(&self, owner: &Self, text: &Value, ip: &str) -> Visitor {
-        let neighbour = self.knows(owner);
-        match soon("a way", self.doors.open(&neighbour, &guest(ip), &boundless())).await.unwrap() {
+        match soon("a way", self.open(&self.knows(owner), ip)).await.unwrap() {
             Opened::Tunnel(_, tunnel) => Visitor::by(self, tunnel, frame(&text.to_string())).await,
             Opened::Refused(answer) => panic!("refused: {answer:?}"),
         }
+    }
+
+    /// A way to `neighbour`, by which nobody has joined yet.
+    async fn open(&self, neighbour: &Arc<Neighbour>, ip: &str) -> Result<Opened, Failure> {
+        let stream = self.doors.dial(neighbour).await.map_err(Failure::Unreachable)?;
+        self.doors.open(stream, neighbour, &guest(ip), &boundless()).await
     }
 
     /// It dies.
@@ -311,7 +317,7 @@ async fn a_relay_that_drains_takes_nobody_and_says_that_it_is_alive() {
     owner.knows(&door);
     owner.is_draining.0.store(true, Ordering::Relaxed);
     assert!(matches!(door.ask(&owner, "room=r", "198.51.100.1").await, Err(Failure::Draining)));
-    let opened = door.doors.open(&door.knows(&owner), &guest("198.51.100.1"), &boundless()).await;
+    let opened = door.open(&door.knows(&owner), "198.51.100.1").await;
     assert!(matches!(opened, Err(Failure::Draining)));
 }
 
@@ -333,13 +339,13 @@ async fn a_relay_that_has_ended_is_unreachable_and_so_is_one_that_has_its_addres
     other.knows(&door);
     let taken = Neighbour { address: other.itself.address, ..owner.itself.clone() };
     let known = door.relays.learn(taken);
-    let opened = door.doors.open(&known, &guest("198.51.100.1"), &boundless()).await;
+    let opened = door.open(&known, "198.51.100.1").await;
     assert!(matches!(opened, Err(Failure::Unreachable(_))), "another certificate");
     let known = door.relays.learn(owner.itself.clone());
     owner.die();
     soon("nobody", async {
         loop {
-            match door.doors.open(&known, &guest("198.51.100.1"), &boundless()).await {
+            match door.open(&known, "198.51.100.1").await {
                 Err(Failure::Unreachable(_)) => return,
                 _ => sleep(Duration::from_millis(10)).await,
             }

@@ -50,3 +50,5 @@ pub const STRANGERS: usize = 512;
 /// How long the relay reads on from whom it has refused there: what comes to a closed socket is answered with a reset, which may
 /// overtake the alert that says why.
 pub const STRANGER_LINGER: Duration = Duration::from_secs(1);
+/// How soon a relay looks again which others there are, when one knocks at its port that it does not know.
+pub const MISSED_RELAY_PAUSE: Duration = Duration::from_secs(1);

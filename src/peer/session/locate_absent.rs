@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::join::Deciding;
+use super::join::{Asked, Deciding};
 use super::knock::Via;
 use super::{Session, Stage};
 use crate::auth::{Answer, Grant};
@@ -14,7 +14,7 @@ use crate::room::names::RoomName;
 pub(super) type Search = Infallible;
 
 impl Session {
-    pub(super) fn search(&self, _: &RoomName, _: Option<&str>, _: &Answer) -> Result<Option<Box<Search>>, Refusal> {
+    pub(super) fn search(&self, _: &RoomName, _: Asked<'_>, _: &Answer) -> Result<Option<Box<Search>>, Refusal> {
         Ok(None)
     }
 

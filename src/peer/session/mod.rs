@@ -37,7 +37,7 @@ use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
 use crate::secret::Secret;
-pub(crate) use handover::{Handover, Tunnel};
+pub(crate) use handover::{Handover, UrlRequest};
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::Knocking;
@@ -268,9 +268,9 @@ impl Session {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
             Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
             // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
-            Stage::Deciding(_) => self.poll_join(cx, deferred).map(|_| ()),
+            Stage::Deciding(_) => self.poll_join_by_message(cx, deferred),
             #[cfg(feature = "cluster")]
-            Stage::Locating(_) => self.poll_join(cx, deferred).map(|_| ()),
+            Stage::Locating(_) => self.poll_join_by_message(cx, deferred),
             Stage::TakingOver(_) => self.poll_takeover(cx, now, deferred),
             Stage::Knocking(_) => {
                 self.poll_knock(cx, now, deferred);
