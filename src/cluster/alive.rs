@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::Context;
 use dashmap::DashMap;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -18,7 +18,8 @@ use super::dial::{Dialer, RelayStream};
 use super::line::Line;
 use super::paths::{ALIVE, question};
 use super::relays::{Neighbour, ProcessId};
-use crate::limits::{ALIVE_DEADLINE, ALIVE_INTERVAL, ALIVE_PATIENCE};
+use crate::drain::Drain;
+use crate::limits::{ALIVE_DEADLINE, ALIVE_INTERVAL, ALIVE_PATIENCE, LINKS_LOOK, RETRY_AFTER_MAX};
 use crate::outbox::{CloseRequest, ConnectionId, Outbox};
 
 /// The relays with which this one shares tunnels.
@@ -50,6 +51,18 @@ impl Links {
     /// None yet.
     pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
         Self { dialer, by_process: DashMap::new() }
+    }
+
+    /// Waits until the relay shuts down and no tunnel is left, for [`RETRY_AFTER_MAX`] at most after the former: by then it has
+    /// ended its own.
+    pub(crate) async fn outlive(&self, drain: &Drain) {
+        drain.wait().await;
+        let empty = async {
+            while self.by_process.iter().any(|link| link.strong_count() > 0) {
+                sleep(LINKS_LOOK).await;
+            }
+        };
+        let _ = timeout(RETRY_AFTER_MAX, empty).await;
     }
 
     /// The link with `neighbour`. From the first one until the last one is dropped, this relay asks whether the other one is

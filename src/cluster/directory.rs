@@ -138,6 +138,11 @@ impl Directory {
         self.owned.all().iter().any(|ownership| RoomKey::from(ownership.room()).to_string() == key)
     }
 
+    /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does.
+    pub(crate) async fn is_dead(&self, process: ProcessId) -> bool {
+        self.store.lease(process).await.is_ok_and(|lease| lease.is_none()) && self.caution.until().is_none()
+    }
+
     /// Claims and asserts nothing from now on.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Relaxed);

@@ -29,6 +29,7 @@ use super::directory::Directory;
 use super::identity::{Identity, fingerprint_of};
 use super::paths::{ALIVE, PREFIX, ROOMS};
 use super::relays::{Neighbour, Relays};
+use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::metered::Payer;
 use crate::http::response::text;
@@ -75,6 +76,9 @@ pub(crate) struct Port {
     residence: Arc<dyn Residence>,
     /// What those use who have shown no certificate yet.
     strangers: Arc<Quotas>,
+    /// The end of this port: later than that of the relay, which other relays must not take for dead while its own clients are
+    /// with them.
+    end: Drain,
 }
 
 /// Listens on `address`. The buffers are set before: the windows that the sockets offer follow from them.
@@ -111,17 +115,22 @@ impl Port {
             ..QuotaSettings::default()
         });
         let tls = TlsAcceptor::from(Arc::new(identity.server(Arc::clone(&relays))?));
-        Ok(Self { tls, relays, links, residence, strangers })
+        Ok(Self { tls, relays, links, residence, strangers, end: Drain::new() })
     }
 
-    /// Serves what comes to `listener` for `relay`, until that shuts down.
-    pub(crate) async fn serve(self: Arc<Self>, mut listener: TcpListener, relay: Arc<Relay>) {
+    /// Serves what comes to `listener` for `relay`, until that has shut down and its clients are with no other relay any more.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, relay: Arc<Relay>) {
+        tokio::select! {
+            () = Arc::clone(&self).accept(listener, &relay) => {}
+            () = self.links.outlive(&relay.hub().drain) => {}
+        }
+        self.end.begin();
+    }
+
+    async fn accept(self: Arc<Self>, mut listener: TcpListener, relay: &Arc<Relay>) {
         let drain = Arc::clone(&relay.hub().drain);
         loop {
-            let (stream, connection) = tokio::select! {
-                accepted = Accept::accept(&mut listener) => accepted,
-                _ = drain.wait() => return,
-            };
+            let (stream, connection) = Accept::accept(&mut listener).await;
             let Some(stranger) = self.admit(connection) else { continue };
             let quotas = &relay.hub().quotas;
             // The address of a relay does not count, but its connections do.
@@ -132,7 +141,7 @@ impl Port {
                     None => continue,
                 },
             };
-            let (port, relay) = (Arc::clone(&self), Arc::clone(&relay));
+            let (port, relay) = (Arc::clone(&self), Arc::clone(relay));
             drain.spawn(port.serve_one(relay, stream, connection, stranger, admitted));
         }
     }
@@ -176,7 +185,7 @@ impl Port {
             let memory = admitted.as_ref().ok().map(|admission| admission.purse().charge_anyway(TLS_BYTES));
             let (stream, neighbour) = tokio::select! {
                 shaken = self.shake_hands(stream, connection, stranger) => shaken?,
-                _ = relay.hub().drain.wait() => return None,
+                _ = self.end.wait() => return None,
             };
             let info = ConnectionInfo::door(neighbour.address);
             let admission = match admitted {
@@ -260,7 +269,7 @@ impl Port {
             upgrade: Arc::default(),
         };
         // What is sent to a relay counts for no address.
-        let served = serve_requests(stream, Payer::new(None), router, &relay.hub().drain).await?;
+        let served = serve_requests(stream, Payer::new(None), router, &self.end).await?;
         let Served { mut stream, read, service } = served;
         let upgrade = service.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(upgrade) = upgrade else {
@@ -294,7 +303,8 @@ impl DoorRouter {
         let Some(path) = request.uri().path().strip_prefix(PREFIX) else {
             return Some(text(StatusCode::NOT_FOUND, "this port is for other relays of the cluster"));
         };
-        if self.residence.is_draining() {
+        let asks_for_life = path == ALIVE && request.method() == Method::HEAD;
+        if !asks_for_life && (self.residence.is_draining() || self.site.hub.drain.has_begun()) {
             return Some(text(StatusCode::MISDIRECTED_REQUEST, "the relay is shutting down"));
         }
         let is_here = match path {

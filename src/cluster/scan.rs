@@ -38,7 +38,9 @@ impl Scan {
     pub(super) async fn run(mut self) {
         loop {
             // Redis may be away: what is known stays known.
-            let _ = self.look().await;
+            if self.look().await.is_ok() {
+                self.relays.note_look();
+            }
             sleep(MISSED_RELAY_PAUSE).await;
             // Strangers must not make it ask more often.
             tokio::select! {

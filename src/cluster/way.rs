@@ -12,9 +12,9 @@ use hyper::Response;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::dial::RelayStream;
-use super::directory::Directory;
+use super::directory::{Directory, Locating};
 use super::door::{Failure, Guest, Opened, Tunnel, UrlRequest};
-use super::relays::{Neighbour, Place, Unknown};
+use super::relays::{Neighbour, Place, ProcessId, Unknown};
 use crate::budget::Purse;
 use crate::limits::{HOPS, LEASE_LOOK};
 use crate::room::names::RoomName;
@@ -23,16 +23,25 @@ use crate::room::names::RoomName;
 pub(crate) struct Seeker {
     /// Says where it lives.
     pub directory: Arc<Directory>,
-    /// The room.
-    pub room: RoomName,
-    /// Whether the room is to be opened here if it lives nowhere.
-    pub claims: bool,
+    /// What it looks for.
+    pub goal: Goal,
     /// The client.
     pub guest: Guest,
     /// Its own request, if that names the room.
     pub request: Option<Arc<UrlRequest>>,
     /// What pays for the tunnel.
     pub purse: Arc<Purse>,
+}
+
+/// What a client looks for.
+#[derive(Debug, Clone)]
+pub(crate) enum Goal {
+    /// A room, which is to be opened here if it lives nowhere.
+    Claim(RoomName),
+    /// The relay of a room, if it has one.
+    Look(RoomName),
+    /// The relay that holds its place.
+    Process(ProcessId),
 }
 
 /// What a client has found.
@@ -47,6 +56,8 @@ pub(crate) enum Found {
     Failed(Failure),
     /// The room lives at another relay, and the client has come by too many already.
     TooFar,
+    /// The relay that held its place does not live any more.
+    Gone,
 }
 
 /// How far the search has come.
@@ -54,6 +65,7 @@ enum Reached {
     Place(Place),
     Relay(Arc<Neighbour>, RelayStream),
     TooFar,
+    Gone,
 }
 
 impl Seeker {
@@ -67,6 +79,7 @@ impl Seeker {
                 Ok(Reached::Relay(owner, stream)) => (owner, stream),
                 Ok(Reached::Place(place)) => return Found::Place(place),
                 Ok(Reached::TooFar) => return Found::TooFar,
+                Ok(Reached::Gone) => return Found::Gone,
                 Err(_) if is_elsewhere => return Found::Place(Place::Unknown(Unknown::OwnerAway)),
                 Err(_) => return Found::Place(Place::Unknown(Unknown::Away)),
             };
@@ -87,32 +100,60 @@ impl Seeker {
         }
     }
 
-    /// Asks and dials until it is known where the room lives, and if it lives elsewhere, that relay is reached.
+    /// Asks and dials until it is known where the client has to go, and if that is another relay, until that is reached.
     async fn reach(&self, is_elsewhere: &mut bool) -> Reached {
-        let asked = if self.claims { self.directory.claim(&self.room) } else { self.directory.look(&self.room) };
+        match &self.goal {
+            Goal::Claim(room) => self.reach_room(room, self.directory.claim(room), is_elsewhere).await,
+            Goal::Look(room) => self.reach_room(room, self.directory.look(room), is_elsewhere).await,
+            Goal::Process(process) => self.reach_process(*process, is_elsewhere).await,
+        }
+    }
+
+    async fn reach_room(&self, room: &RoomName, asked: Locating, is_elsewhere: &mut bool) -> Reached {
         let mut place = asked.await;
         loop {
             let Place::At(owner) = place else { return Reached::Place(place) };
             *is_elsewhere = true;
-            if self.guest.hops > HOPS {
-                return Reached::TooFar;
-            }
-            if let Some(doors) = self.directory.doors()
-                && let Ok(stream) = doors.dial(&owner).await
-            {
-                return Reached::Relay(owner, stream);
+            if let Some(reached) = self.dial(&owner).await {
+                return reached;
             }
             // Only now: a lease that is late by a moment must not take a room from a relay that is well.
-            place = self.directory.replace(&self.room, &owner).await;
+            place = self.directory.replace(room, &owner).await;
             if matches!(&place, Place::At(again) if again.process == owner.process) {
+                if self.directory.doors().is_none() {
+                    return Reached::Place(place);
+                }
                 sleep(LEASE_LOOK).await;
             }
         }
+    }
+
+    async fn reach_process(&self, process: ProcessId, is_elsewhere: &mut bool) -> Reached {
+        let Some(relay) = self.directory.relays().find(process).await else { return Reached::Gone };
+        *is_elsewhere = true;
+        loop {
+            if let Some(reached) = self.dial(&relay).await {
+                return reached;
+            }
+            if self.directory.is_dead(process).await {
+                return Reached::Gone;
+            }
+            sleep(LEASE_LOOK).await;
+        }
+    }
+
+    /// Goes to another relay; none if it is not reached.
+    async fn dial(&self, relay: &Arc<Neighbour>) -> Option<Reached> {
+        if self.guest.hops > HOPS {
+            return Some(Reached::TooFar);
+        }
+        let stream = self.directory.doors()?.dial(relay).await.ok()?;
+        Some(Reached::Relay(Arc::clone(relay), stream))
     }
 }
 
 impl fmt::Debug for Seeker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seeker").field("room", &self.room).finish_non_exhaustive()
+        f.debug_struct("Seeker").field("goal", &self.goal).finish_non_exhaustive()
     }
 }

@@ -52,3 +52,5 @@ pub const STRANGERS: usize = 512;
 pub const STRANGER_LINGER: Duration = Duration::from_secs(1);
 /// How soon a relay looks again which others there are, when one knocks at its port that it does not know.
 pub const MISSED_RELAY_PAUSE: Duration = Duration::from_secs(1);
+/// How often a relay that shuts down looks whether its clients are with other relays still.
+pub const LINKS_LOOK: Duration = Duration::from_millis(50);

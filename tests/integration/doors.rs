@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use signaling_relay::{Config, Shutdown, TrustedProxy};
 use tokio::io::AsyncWriteExt;
 
@@ -127,7 +127,7 @@ async fn host_lock_knock_kick_and_password_work_by_a_door() {
     let mut ben = third.dial("/?room=r").await;
     ben.expect_joined().await;
     ana.expect("peer_joined").await;
-    ana.say(json!({"type": "lock"})).await;
+    ana.say(json!({"type": "lock", "locked": true})).await;
     for member in [&mut ana, &mut ben] {
         assert_eq!(member.expect("room").await["locked"], true);
     }
@@ -208,4 +208,143 @@ async fn a_door_that_drains_cuts_its_clients_within_5_s_and_their_places_are_hel
     ben.say(json!({"type": "resume", "token": token, "received": 1})).await;
     ben.expect("resumed").await;
     assert_eq!(ben.expect("message").await["data"], "meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_taken_again_by_any_door_while_the_old_connection_hangs_at_another() {
+    let redis = Redis::start().await;
+    let [one, other, third] = relays(&redis, Config::default).await;
+    let mut ana = one.join("r").await;
+    let mut old = other.dial("/?room=r&resume=1").await;
+    let token = old.expect_joined().await["resume"]["token"].clone();
+    ana.expect("peer_joined").await;
+    assert_eq!(token.as_str().unwrap().len(), 16 + 1 + 32, "{token}");
+    // By a third relay, by the one where it was, and by the one that has it: each ends the one before.
+    for relay in [&third, &other, &one] {
+        ana.say(json!({"type": "message", "data": "next"})).await;
+        let mut new = relay.dial("/ws").await;
+        new.say(json!({"type": "resume", "token": token, "received": 1})).await;
+        let resumed = new.expect("resumed").await;
+        assert_eq!(resumed["id"], old.id.as_str(), "{resumed}");
+        old.expect_close_code(4001).await;
+        new.id = old.id.clone();
+        old = new;
+    }
+    ana.expect_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_nobody_knows_is_refused_and_redis_is_asked_once_a_second_at_most() {
+    let redis = Redis::start().await;
+    let [one, mut other] = relays(&redis, Config::default).await;
+    let digits = "0123456789abcdef";
+    let mut client = one.dial("/ws").await;
+    for token in
+        [format!("{digits}-{digits}{digits}"), format!("{digits}-{digits}"), digits.repeat(2), "x".repeat(10_000)]
+    {
+        client.say(json!({"type": "resume", "token": token, "received": 1})).await;
+        client.expect_error("resume_failed").await;
+    }
+    // One of a process that has just ended.
+    let mut ben = other.dial("/?room=r&resume=1").await;
+    let token = ben.expect_joined().await["resume"]["token"].clone();
+    other.tell_to_stop(Shutdown::Restart);
+    ben.expect_goodbye(1012).await;
+    other.stopped().await;
+    let mut client = one.dial("/ws").await;
+    client.say(json!({"type": "resume", "token": token, "received": 1})).await;
+    client.expect_error("resume_failed").await;
+    client.join("r").await;
+    // Many at once are one question.
+    let asked = async || -> u64 {
+        let stats = redis.cli(&["info", "commandstats"]).await;
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_hgetall:")).unwrap_or_default().to_owned();
+        let calls = line.split("calls=").nth(1).and_then(|rest| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse().unwrap())
+    };
+    let (before, begun) = (asked().await, Instant::now());
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        let mut client = one.dial("/ws").await;
+        let token = format!("{number:016x}-{digits}{digits}");
+        client.say(json!({"type": "resume", "token": token, "received": 1})).await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.expect_error("resume_failed").await;
+    }
+    let most = begun.elapsed().as_secs() + 2;
+    let questions = asked().await - before;
+    assert!(questions <= most, "{questions} questions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_together_again_when_a_door_or_the_relay_of_the_room_is_killed() {
+    let redis = Redis::start().await;
+    let (one, mut other) = (redis.relay(&[]).await, redis.relay(&[]).await);
+    let [third] = relays(&redis, Config::default).await;
+    let dial = async |relay: &crate::harness::Process| {
+        let stream = crate::harness::connect(([127, 0, 0, 1], relay.port()).into()).await;
+        Client::dial(stream, "ws://localhost/?room=r&resume=1", &[]).await.unwrap()
+    };
+    let mut ana = dial(&one).await;
+    ana.expect_joined().await;
+    let mut ben = dial(&other).await;
+    let token = ben.expect_joined().await["resume"]["token"].clone();
+    let mut cai = third.dial("/?room=r").await;
+    cai.expect_joined().await;
+    // The door by which Ben came.
+    other.signal("KILL");
+    ben.expect_cut().await;
+    let mut ben = third.dial("/ws").await;
+    ben.say(json!({"type": "resume", "token": token, "received": 1})).await;
+    ben.expect("resumed").await;
+    // The relay of the room.
+    let (begun, mut one) = (Instant::now(), one);
+    one.signal("KILL");
+    ben.expect_cut().await;
+    cai.expect_cut().await;
+    let mut ben = third.dial("/ws").await;
+    loop {
+        ben.say(json!({"type": "join", "room": "r"})).await;
+        let answer = ben.hear().await;
+        if answer["type"] == "joined" {
+            break;
+        }
+        assert_eq!(answer["code"], "unavailable", "{answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_stopped_loses_its_clients_elsewhere_within_5_s_and_its_rooms() {
+    let redis = Redis::start().await;
+    let mut one = redis.relay(&[]).await;
+    let [other] = relays(&redis, Config::default).await;
+    let stream = crate::harness::connect(([127, 0, 0, 1], one.port()).into()).await;
+    let mut ana = Client::dial(stream, "ws://localhost/?room=r", &[]).await.unwrap();
+    ana.expect_joined().await;
+    let mut ben = other.dial("/?room=r").await;
+    ben.expect_joined().await;
+    let begun = Instant::now();
+    one.signal("STOP");
+    ben.expect_cut().await;
+    let cut = begun.elapsed();
+    let mut ben = other.dial("/ws").await;
+    loop {
+        ben.say(json!({"type": "join", "room": "r"})).await;
+        let answer = ben.hear().await;
+        if answer["type"] == "joined" {
+            break;
+        }
+        assert_eq!(answer["code"], "unavailable", "{answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let together = begun.elapsed();
+    one.signal("CONT");
+    // It sees that it was given up.
+    ana.expect("peer_joined").await;
+    ana.expect_close_code(1012).await;
+    assert!(cut < Duration::from_secs(8) && together < Duration::from_secs(12), "{cut:?}, {together:?}");
 }

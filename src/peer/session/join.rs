@@ -70,6 +70,11 @@ impl Deciding {
         &self.join.room
     }
 
+    /// By what the client asked to join.
+    pub(super) fn via(&self) -> &Via {
+        &self.via
+    }
+
     /// The room, and by what the client asked to join. Nobody decides any more.
     pub(super) fn into_parts(self) -> (RoomName, Via) {
         (self.join.room, self.via)

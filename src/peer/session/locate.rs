@@ -19,13 +19,15 @@ use crate::auth::{Answer, Grant};
 use crate::budget::Charge;
 use crate::cluster::directory::Directory;
 use crate::cluster::door::{Failure, Guest};
-use crate::cluster::relays::{Place, Unknown};
-use crate::cluster::way::{Found, Seeker};
+use crate::cluster::relays::{Place, ProcessId, Unknown};
+use crate::cluster::way::{Found, Goal, Seeker};
 use crate::limits::LOCATE_DEADLINE;
 use crate::outbox::{CloseRequest, frame};
+use crate::peer::resume::resume_failed;
 use crate::protocol::Join;
 use crate::room::names::RoomName;
 use crate::room::{Deferred, ErrorCode, JoinError, Refusal};
+use crate::secret::Secret;
 
 /// What a join needs until it is known where its room lives.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ enum Next {
     Decide(Box<Deciding>),
     /// It has decided, and the client enters.
     Enter(Box<(Join, Via, Grant)>),
+    /// The client, whose message had this `ref`, hears that its place is gone.
+    Resume(Option<String>),
 }
 
 impl fmt::Debug for Locating {
@@ -91,7 +95,7 @@ impl Session {
         let room = deciding.room().clone();
         match deciding.search.take_if(|_| !self.hub.rooms.may_open(&room)) {
             Some(search) => {
-                let seeker = self.seeker(&search, room, false);
+                let seeker = self.seeker(&search, Goal::Look(room));
                 self.locate(search, seeker, Next::Decide(deciding));
             }
             None => self.stage = Stage::Deciding(deciding),
@@ -100,17 +104,17 @@ impl Session {
 
     /// Enters the room once it is known to live here.
     pub(super) fn claim(&mut self, search: Box<Search>, join: Join, via: Via, grant: Grant) {
-        let seeker = self.seeker(&search, join.room.clone(), true);
+        let seeker = self.seeker(&search, Goal::Claim(join.room.clone()));
         self.locate(search, seeker, Next::Enter(Box::new((join, via, grant))));
     }
 
-    /// The client, as it looks for `room`, which is to be opened here if it `claims` it and it lives nowhere.
-    fn seeker(&self, search: &Search, room: RoomName, claims: bool) -> Seeker {
+    /// The client, as it looks for its `goal`.
+    fn seeker(&self, search: &Search, goal: Goal) -> Seeker {
         let said = self.upgrade.as_deref().map(|(said, _)| said.clone()).unwrap_or_default();
         let hops = self.hops.saturating_add(1);
         let guest = Guest { ip: self.outbox.address(), origin: said.origin, named: said.named, hops };
         let (directory, request) = (Arc::clone(&search.directory), search.request.clone());
-        Seeker { directory, room, claims, guest, request, purse: Arc::clone(self.outbox.sender().purse()) }
+        Seeker { directory, goal, guest, request, purse: Arc::clone(self.outbox.sender().purse()) }
     }
 
     fn locate(&mut self, search: Box<Search>, seeker: Seeker, next: Next) {
@@ -146,53 +150,90 @@ impl Session {
                 self.decide(join, via, None, Ok(grant), deferred)
             }
             (Place::At(_), next) => self.refuse_for(Unknown::OwnerAway, next),
-            (Place::Nowhere, next) => self.refuse_for(Unknown::Away, next),
+            (Place::Here(_) | Place::Nowhere, next) => self.refuse_for(Unknown::Away, next),
             (Place::Unknown(why), next) => self.refuse_for(why, next),
         };
         Poll::Ready(went_on)
     }
 
     fn refuse_for(&mut self, why: Unknown, next: Next) -> Result<(), JoinRefusal> {
-        let (room, via) = next.into_parts();
-        let refusal = Refusal::new(ErrorCode::Unavailable, why.to_string());
+        self.refuse_next(next, Refusal::new(ErrorCode::Unavailable, why.to_string()))
+    }
+
+    fn refuse_next(&mut self, next: Next, refusal: Refusal) -> Result<(), JoinRefusal> {
+        let (room, via) = match next {
+            Next::Decide(deciding) => deciding.into_parts(),
+            Next::Enter(entering) => {
+                let (join, via, _) = *entering;
+                (join.room, via)
+            }
+            Next::Resume(reference) => {
+                self.refuse(&refusal, reference.as_deref());
+                return Ok(());
+            }
+        };
         Ok(self.refuse_join(via, &room, refusal)?)
+    }
+
+    /// Goes to the relay that holds the place of this token, if that is another one; whether it is.
+    ///
+    /// # Errors
+    /// When there is no memory for the message, which is `text`.
+    pub(super) fn resume_elsewhere(
+        &mut self,
+        token: &Secret,
+        text: &str,
+        reference: Option<&str>,
+    ) -> Result<bool, Refusal> {
+        let Some(directory) = &self.hub.directory else { return Ok(false) };
+        let process = ProcessId::of_token(token.reveal()).filter(|process| *process != directory.process());
+        let Some(process) = process else { return Ok(false) };
+        let memory = self.outbox.sender().purse().charge(text.len());
+        let _memory = memory.ok_or_else(|| Refusal::from(JoinError::NoMemory))?;
+        let (directory, text) = (Arc::clone(directory), Some(text.into()));
+        let search = Box::new(Search { directory, text, request: None, left: LOCATE_DEADLINE, _memory });
+        let seeker = self.seeker(&search, Goal::Process(process));
+        self.locate(search, seeker, Next::Resume(reference.map(str::to_owned)));
+        Ok(true)
     }
 
     /// Leaves the client to the relay that has the room, or tells it why that does not take it. What it has sent by a message is
     /// `text`.
     fn go_elsewhere(&mut self, found: Found, text: Option<Box<str>>, next: Next) -> Result<(), JoinRefusal> {
-        let (room, via) = next.into_parts();
         let refusal = match found {
             Found::Tunnel(response, tunnel) => {
                 let first = text.map(|text| frame::masked_text(&text)).unwrap_or_default();
                 self.leave_to(Handover { tunnel, first, response: Some(response) });
                 return Ok(());
             }
-            Found::Refused(answer) if matches!(via, Via::Url) => return Err(JoinRefusal::Answered(Box::new(answer))),
+            Found::Refused(answer) if next.is_by_url() => return Err(JoinRefusal::Answered(Box::new(answer))),
             Found::Refused(answer) => refusal_of(&answer),
             Found::Failed(Failure::NoMemory) => JoinError::NoMemory.into(),
             Found::Failed(failure) => Refusal::new(ErrorCode::Unavailable, format!("{failure}: try again in a moment")),
             Found::TooFar => {
-                if matches!(via, Via::Message(_)) {
+                if !next.is_by_url() {
                     self.outbox.request_close(CloseRequest::RoomMoved);
                 }
                 let message = "you have come to this relay by too many others: connect again, and join then";
                 Refusal::new(ErrorCode::Unavailable, message)
             }
+            Found::Gone => {
+                self.rate.charge_failed_join();
+                resume_failed()
+            }
             Found::Place(_) => Refusal::new(ErrorCode::Unavailable, Unknown::OwnerAway.to_string()),
         };
-        Ok(self.refuse_join(via, &room, refusal)?)
+        self.refuse_next(next, refusal)
     }
 }
 
 impl Next {
-    fn into_parts(self) -> (RoomName, Via) {
+    /// Whether the URL of the connection names the room.
+    fn is_by_url(&self) -> bool {
         match self {
-            Self::Decide(deciding) => deciding.into_parts(),
-            Self::Enter(entering) => {
-                let (join, via, _) = *entering;
-                (join.room, via)
-            }
+            Self::Decide(deciding) => matches!(deciding.via(), Via::Url),
+            Self::Enter(entering) => matches!(entering.1, Via::Url),
+            Self::Resume(_) => false,
         }
     }
 }

@@ -241,7 +241,7 @@ impl Session {
                 }
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
-                    resume.and_then(|resume| self.resume(&resume, reference, now, waker, deferred))
+                    resume.and_then(|resume| self.resume(&resume, text, reference, now, waker, deferred))
                 }
                 Err(refusal) => Err(refusal),
             },
