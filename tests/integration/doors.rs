@@ -135,11 +135,11 @@ async fn host_lock_knock_kick_and_password_work_by_a_door() {
     cai.say(json!({"type": "join", "room": "r", "name": "Cai"})).await;
     cai.expect("waiting").await;
     let knock = ana.expect("knock").await;
-    ana.say(json!({"type": "admit", "id": knock["id"]})).await;
+    ana.say(json!({"type": "admit", "to": knock["id"]})).await;
     cai.expect_joined().await;
     let gone = ana.hear().await;
     assert!(gone["type"] == "knock_gone" || gone["type"] == "peer_joined", "{gone}");
-    ana.say(json!({"type": "kick", "id": ben.id})).await;
+    ana.say(json!({"type": "kick", "to": ben.id})).await;
     ben.expect_close_code(1008).await;
 }
 
