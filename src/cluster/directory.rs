@@ -24,6 +24,9 @@ const FOREIGN_KEYS: usize = 16;
 /// The wait for a place. Whoever drops it waits no more, and what is asked goes on for the others who wait.
 pub(crate) type Locating = Shared<BoxFuture<'static, Place>>;
 
+/// The same, which ends when nobody else waits.
+type WeakLocating = WeakShared<BoxFuture<'static, Place>>;
+
 /// Says where rooms live.
 pub(crate) struct Directory {
     process: ProcessId,
@@ -34,7 +37,7 @@ pub(crate) struct Directory {
     /// The number of the last claim.
     claims: AtomicU64,
     /// What is being asked, each with a number.
-    under_way: DashMap<(RoomName, Question), (u64, WeakShared<BoxFuture<'static, Place>>)>,
+    under_way: DashMap<(RoomName, Question), (u64, WeakLocating)>,
     /// To number what is being asked.
     asked: AtomicU64,
     is_draining: AtomicBool,

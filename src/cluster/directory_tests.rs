@@ -269,7 +269,8 @@ async fn a_cautious_relay_does_not_take_a_room_from_one_that_has_not_said_yet_th
     assert!(!ownership.is_lost());
     assert_eq!(world.room("r"), Some(claim.to_string()));
     for _ in 0..6 {
-        (one.renews().await, other.renews().await);
+        one.renews().await;
+        other.renews().await;
         sleep(LEASE_RENEWAL).await;
     }
     assert!(ownership.is_lost());

@@ -60,7 +60,10 @@ pub(crate) use observer::RoomChange;
 pub(crate) use observer::RoomObserver;
 #[cfg(feature = "admin")]
 pub(crate) use overview::{Overview, Place};
-pub(crate) use owned::{Owned, Ownership};
+#[cfg(any(feature = "cluster", test))]
+pub(crate) use owned::Owned;
+#[cfg(feature = "cluster")]
+pub(crate) use owned::Ownership;
 pub(crate) use refusal::JoinError;
 pub use refusal::{ErrorCode, Refusal};
 pub(crate) use relay::{Blocked, Relayed};

@@ -97,6 +97,12 @@ impl Redis {
         assert_eq!(self.cli(&["client", "pause", &ms.to_string(), "all"]).await, "OK");
     }
 
+    /// Adds a user, or changes it.
+    pub async fn add_user(&self, name: &str, rules: &str) {
+        let command: Vec<&str> = ["acl", "setuser", name, "on"].into_iter().chain(rules.split(' ')).collect();
+        assert_eq!(self.cli(&command).await, "OK");
+    }
+
     /// What it answers to a command.
     pub async fn cli(&self, command: &[&str]) -> String {
         let mut cli = Command::new("redis-cli");

@@ -164,11 +164,13 @@ pub(super) fn no_permission(error: &RedisError) -> String {
 fn untrusted(error: &std::io::Error) -> Refused {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
     match cause {
-        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => Refused::Unfit(
-            "no authority that the relay trusts vouches for its certificate: give --redis-ca, the authority in PEM"
-                .into(),
-        ),
-        Some(error @ TlsError::InvalidCertificate(_)) => Refused::Unfit(error.to_string()),
+        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            Refused::Unfit(
+                "no authority that the relay trusts vouches for its certificate: give --redis-ca, the authority in PEM"
+                    .into(),
+            )
+        }
+        Some(TlsError::InvalidCertificate(error)) => Refused::Unfit(format!("its certificate is not good: {error}")),
         _ => Refused::Away(format!("no TLS handshake: {error}")),
     }
 }

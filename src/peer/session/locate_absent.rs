@@ -27,6 +27,7 @@ impl Session {
         self.stage = Stage::Deciding(deciding);
     }
 
+    #[allow(clippy::boxed_local, reason = "as where there is a cluster")]
     pub(super) fn claim(&mut self, search: Box<Search>, _: Join, _: Via, _: Grant) {
         match *search {}
     }
