@@ -279,7 +279,9 @@ impl Doors {
         };
         match timeout(patience, asks).await {
             Err(_) => Err(Failure::Lost),
-            Ok(Err(error)) if is_refused_handshake(&error) => Err(Failure::Unreachable(io::Error::other(error).into())),
+            Ok(Err(error)) if is_refused_handshake(&error) => {
+                Err(Failure::Unreachable(io::Error::other("it does not know this relay yet").into()))
+            }
             Ok::<Result<_, hyper::Error>, _>(Err(_)) => Err(Failure::Lost),
             Ok(Ok((answer, None))) if answer.status() == StatusCode::MISDIRECTED_REQUEST => Err(Failure::Draining),
             Ok(Ok((answer, None))) => Ok(Opened::Refused(answer)),

@@ -146,11 +146,6 @@ impl Cluster {
         self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How the other relays know this one.
-    pub(crate) fn own(&self) -> &Neighbour {
-        &self.own
-    }
-
     /// Says where rooms live.
     pub(crate) fn directory(&self) -> &Arc<Directory> {
         &self.directory

@@ -184,7 +184,6 @@ impl Relays {
     }
 
     /// The one whose certificate has this fingerprint.
-    #[allow(dead_code, reason = "for the port for other relays")]
     pub(crate) fn with_fingerprint(&self, fingerprint: Fingerprint) -> Option<Arc<Neighbour>> {
         let relays = self.known.read().unwrap_or_else(PoisonError::into_inner);
         relays.values().find(|relay| relay.fingerprint == fingerprint).cloned()
@@ -227,7 +226,6 @@ impl Relays {
     }
 
     /// All of them.
-    #[allow(dead_code, reason = "for the time in which Redis is away")]
     pub(crate) fn all(&self) -> Vec<Arc<Neighbour>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

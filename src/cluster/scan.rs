@@ -42,10 +42,15 @@ impl Scan {
                 self.relays.note_look();
             }
             sleep(MISSED_RELAY_PAUSE).await;
+            // While a relay is cautious, the others are about to register themselves.
+            if self.caution.until().is_some() {
+                continue;
+            }
             // Strangers must not make it ask more often.
             tokio::select! {
                 () = sleep(RELAYS_INTERVAL - MISSED_RELAY_PAUSE) => {}
                 () = self.relays.missed() => {}
+                () = self.caution.looks() => {}
             }
         }
     }

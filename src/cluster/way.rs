@@ -93,6 +93,8 @@ impl Seeker {
                 Ok(Opened::Refused(answer)) => return Found::Refused(answer),
                 // Nothing was handed over: its relay frees the room, or does not know this relay yet.
                 Err(Failure::Draining | Failure::Unreachable(_)) if Instant::now() + LEASE_LOOK < until => {
+                    // Perhaps this relay is not registered any more.
+                    self.directory.relays().miss();
                     sleep(LEASE_LOOK).await;
                 }
                 Err(failure) => return Found::Failed(failure),

@@ -281,7 +281,7 @@ async fn a_token_that_nobody_knows_is_refused_and_redis_is_asked_once_a_second_a
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_together_again_when_a_door_or_the_relay_of_the_room_is_killed() {
     let redis = Redis::start().await;
-    let (one, mut other) = (redis.relay(&[]).await, redis.relay(&[]).await);
+    let (one, other) = (redis.relay(&[]).await, redis.relay(&[]).await);
     let [third] = relays(&redis, Config::default).await;
     let dial = async |relay: &crate::harness::Process| {
         let stream = crate::harness::connect(([127, 0, 0, 1], relay.port()).into()).await;
@@ -300,7 +300,7 @@ async fn members_are_together_again_when_a_door_or_the_relay_of_the_room_is_kill
     ben.say(json!({"type": "resume", "token": token, "received": 1})).await;
     ben.expect("resumed").await;
     // The relay of the room.
-    let (begun, mut one) = (Instant::now(), one);
+    let begun = Instant::now();
     one.signal("KILL");
     ben.expect_cut().await;
     cai.expect_cut().await;
@@ -320,7 +320,7 @@ async fn members_are_together_again_when_a_door_or_the_relay_of_the_room_is_kill
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_stopped_loses_its_clients_elsewhere_within_5_s_and_its_rooms() {
     let redis = Redis::start().await;
-    let mut one = redis.relay(&[]).await;
+    let one = redis.relay(&[]).await;
     let [other] = relays(&redis, Config::default).await;
     let stream = crate::harness::connect(([127, 0, 0, 1], one.port()).into()).await;
     let mut ana = Client::dial(stream, "ws://localhost/?room=r", &[]).await.unwrap();
@@ -347,4 +347,62 @@ async fn a_relay_that_is_stopped_loses_its_clients_elsewhere_within_5_s_and_its_
     ana.expect("peer_joined").await;
     ana.expect_close_code(1012).await;
     assert!(cut < Duration::from_secs(8) && together < Duration::from_secs(12), "{cut:?}, {together:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_behind_a_door_is_not_closed_earlier_than_without_one() {
+    let redis = Redis::start().await;
+    let [one, mut other] = relays(&redis, Config::default).await;
+    other.buffers = Some(4 * 1024);
+    let mut ana = one.join("r").await;
+    let mut ben = other.dial("/?room=r").await;
+    ben.expect_joined().await;
+    ana.expect("peer_joined").await;
+    let ben_id = ben.id.clone();
+    // As much as Ben's outbox takes, again and again.
+    let floods = tokio::spawn(async move {
+        let data = "x".repeat(8_000);
+        loop {
+            ana.say(json!({"type": "message", "data": data, "to": ben_id})).await;
+            let _ = tokio::time::timeout(Duration::from_millis(100), ana.socket.next()).await;
+        }
+    });
+    let (begun, mut read) = (Instant::now(), 0);
+    let mut stream = ben.socket.into_inner();
+    let mut bytes = [0; 1024];
+    while begun.elapsed() < Duration::from_secs(40) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let got = soon("bytes", tokio::io::AsyncReadExt::read(&mut stream, &mut bytes)).await.unwrap();
+        assert!(got > 0, "closed after {:?} and {read} bytes", begun.elapsed());
+        read += got;
+    }
+    assert!(!floods.is_finished());
+    floods.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_by_which_relay_a_client_comes_and_at_which_one_its_room_is() {
+    let redis = Redis::start().await;
+    let (mut one, mut other) = (redis.relay(&[]).await, redis.relay(&[]).await);
+    let dial = async |port: u16, path: &str| {
+        let stream = crate::harness::connect(([127, 0, 0, 1], port).into()).await;
+        Client::dial(stream, &format!("ws://localhost{path}"), &[]).await.unwrap()
+    };
+    let _ana = dial(one.port(), "/?room=r").await;
+    for path in ["/?room=r", "/ws"] {
+        let mut ben = dial(other.port(), path).await;
+        if path == "/ws" {
+            ben.say(json!({"type": "join", "room": "r"})).await;
+        }
+        ben.expect_joined().await;
+        let at = other.expect_log("handed over").await;
+        assert!(at.contains("address=127.0.0.1:") && at.contains("room_at=127.0.0.1:"), "{at}");
+        let via = one.expect_log("via=127.0.0.1:").await;
+        assert!(via.contains("connected") && via.contains("address=127.0.0.1 "), "{via}");
+        ben.close().await;
+        let end = other.expect_log("disconnected").await;
+        assert!(end.contains("room_at=127.0.0.1:") && end.contains("why="), "{end}");
+        let end = one.expect_log("disconnected").await;
+        assert!(end.contains("via=127.0.0.1:") && end.contains("closed by the peer"), "{end}");
+    }
 }
