@@ -1,7 +1,7 @@
 //! Where a room lives: asked of Redis, once for all who want to know it at the same time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
@@ -12,11 +12,12 @@ use tracing::error;
 
 use super::caution::Caution;
 use super::door::Doors;
+use super::recent::Recent;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
 use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
-use crate::room::Owned;
 use crate::room::names::RoomName;
+use crate::room::{Owned, Ownership};
 
 /// How many keys that hold something foreign the log names within [`REDIS_COMPLAINT`].
 const FOREIGN_KEYS: usize = 16;
@@ -34,6 +35,10 @@ pub(crate) struct Directory {
     pub(super) caution: Arc<Caution>,
     pub(super) relays: Arc<Relays>,
     pub(super) owned: Arc<Owned>,
+    /// The same names by their keys.
+    owned_keys: DashMap<RoomKey, Weak<Ownership>>,
+    /// Where rooms were last, at other relays.
+    recent: Recent,
     /// The number of the last claim.
     claims: AtomicU64,
     /// What is being asked, each with a number.
@@ -86,6 +91,8 @@ impl Directory {
             caution,
             relays,
             owned,
+            owned_keys: DashMap::new(),
+            recent: Recent::default(),
             claims: AtomicU64::new(0),
             under_way: DashMap::new(),
             asked: AtomicU64::new(0),
@@ -136,9 +143,22 @@ impl Directory {
         self.ask(room, Question::Replace(dead.process))
     }
 
-    /// Whether this relay has the room whose key is written so.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.owned.all().iter().any(|ownership| RoomKey::from(ownership.room()).to_string() == key)
+    /// Whether this relay has the room with this key.
+    pub(super) fn has(&self, key: RoomKey) -> bool {
+        let ownership = self.owned_keys.get(&key).and_then(|ownership| ownership.upgrade());
+        ownership.is_some_and(|ownership| !ownership.is_lost())
+    }
+
+    /// Forgets the keys of rooms that nobody has a use for any more.
+    pub(super) fn forget_unused(&self) {
+        self.owned_keys.retain(|_, ownership| ownership.strong_count() > 0);
+    }
+
+    /// This relay owns the name from now on.
+    fn own(&self, room: &RoomName, key: RoomKey) -> Place {
+        let ownership = self.owned.add(room);
+        self.owned_keys.insert(key, Arc::downgrade(&ownership));
+        Place::Here(ownership)
     }
 
     /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does.
@@ -201,14 +221,30 @@ impl Directory {
                 answer => answer,
             }
         };
-        match timeout(LOCATE_DEADLINE, asked).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(Failed::Foreign)) => {
-                self.complain_of(key);
-                Place::Unknown(Unknown::Foreign)
+        let answers = async {
+            match asked.await {
+                Ok(place) => place,
+                Err(Failed::Foreign) => {
+                    self.complain_of(key);
+                    Place::Unknown(Unknown::Foreign)
+                }
+                Err(Failed::Away) => self.ask_relays(key, question).await,
             }
-            Ok(Err(Failed::Away)) | Err(_) => Place::Unknown(Unknown::Away),
+        };
+        let place = timeout(LOCATE_DEADLINE, answers).await.unwrap_or(Place::Unknown(Unknown::Away));
+        if let Place::At(owner) = &place {
+            self.recent.note(key, owner.process);
         }
+        place
+    }
+
+    /// Where the room lives, as the other relays say, since Redis is away.
+    async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
+        let (Some(doors), mut relays) = (self.doors(), self.relays.all()) else { return Place::Unknown(Unknown::Away) };
+        doors.survey().keep(&relays);
+        relays.retain(|relay| question != Question::Replace(relay.process));
+        let found = doors.survey().find(key, self.recent.get(key), relays).await;
+        found.map_or(Place::Unknown(Unknown::Away), Place::At)
     }
 
     async fn try_answer(&self, room: &RoomName, key: RoomKey, question: Question) -> Result<Place, Failed> {
@@ -230,11 +266,24 @@ impl Directory {
         if let Some(known) = self.relays.get(there.process) {
             return Ok(Place::At(known));
         }
-        let Some(said) = self.store.lease(there.process).await? else { return Ok(Place::Nowhere) };
+        // Its lease may only be late. Whoever was ever registered is dialled before it counts as dead.
+        let said = match self.store.lease(there.process).await? {
+            Some(said) => said,
+            None => match self.registered(there.process).await? {
+                Some(said) => said,
+                None => return Ok(Place::Nowhere),
+            },
+        };
         let relay = Neighbour::from_said(there.process, &said);
         // A relay of another version, or something that no relay has written, is in its place.
         let place = relay.map_or(Place::Unknown(Unknown::OwnerAway), |relay| Place::At(self.relays.learn(relay)));
         Ok(place)
+    }
+
+    /// What the relay `process` said of itself when it registered; none if it did not, or has been gone for long.
+    async fn registered(&self, process: ProcessId) -> Result<Option<String>, Failed> {
+        let (process, relays) = (process.to_string(), self.store.relays().await?);
+        Ok(relays.into_iter().find_map(|(other, said)| (other == process).then_some(said)))
     }
 
     async fn try_claim(&self, room: &RoomName, key: RoomKey) -> Result<Place, Failed> {
@@ -251,18 +300,18 @@ impl Directory {
                 (Some(there), _) if there.process != self.process => match self.neighbour(there).await? {
                     Place::Nowhere if calm_at.is_none() => {
                         if self.takes_over(key, there, on).await? {
-                            return Ok(Place::Here(self.owned.add(room)));
+                            return Ok(self.own(room, key));
                         }
                     }
                     Place::Nowhere => self.wait_until_calm().await,
                     place => return Ok(place),
                 },
                 (_, Some(_)) => self.wait_until_calm().await,
-                (None, None) => return Ok(Place::Here(self.owned.add(room))),
+                (None, None) => return Ok(self.own(room, key)),
                 // It was opened here before. What stands there may be about to expire.
                 (Some(there), None) => {
                     if self.store.take_over(key, there, self.new_claim(), on).await? {
-                        return Ok(Place::Here(self.owned.add(room)));
+                        return Ok(self.own(room, key));
                     }
                 }
             }
@@ -277,7 +326,7 @@ impl Directory {
         let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
         let Some(there) = there.filter(|there| there.process == dead) else { return self.try_claim(room, key).await };
         if self.takes_over(key, there, on).await? {
-            return Ok(Place::Here(self.owned.add(room)));
+            return Ok(self.own(room, key));
         }
         Ok(self.relays.get(dead).map_or(Place::Unknown(Unknown::OwnerAway), Place::At))
     }

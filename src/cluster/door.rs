@@ -24,6 +24,7 @@ use super::identity::Identity;
 use super::line::Line;
 use super::paths;
 use super::relays::Neighbour;
+use super::survey::Survey;
 use super::tunnel::{ClientEnds, TunnelEnd, copy};
 use crate::budget::{Charge, Purse};
 use crate::drain::Drain;
@@ -53,6 +54,7 @@ const OWN_HEADERS: [&str; 12] = [
 pub(crate) struct Doors {
     dialer: Arc<Dialer>,
     links: Arc<Links>,
+    survey: Survey,
 }
 
 /// A client whose room lives at another relay, as its door tells of it.
@@ -207,7 +209,7 @@ impl Doors {
     pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
         let dialer = Arc::new(Dialer::new(identity)?);
         let links = Arc::new(Links::new(Arc::clone(&dialer)));
-        Ok(Self { dialer, links })
+        Ok(Self { survey: Survey::new(Arc::clone(&dialer)), dialer, links })
     }
 
     /// A connection to `neighbour`, over which nothing was said yet.
@@ -221,6 +223,11 @@ impl Doors {
     /// What is shared with other relays.
     pub(crate) fn links(&self) -> &Arc<Links> {
         &self.links
+    }
+
+    /// Asks other relays while Redis is away.
+    pub(super) fn survey(&self) -> &Survey {
+        &self.survey
     }
 
     /// Opens `/ws` at `neighbour` over `stream`: no room is joined by that. What the tunnel needs is charged to `purse`.

@@ -25,11 +25,13 @@ mod line;
 pub(crate) mod notice;
 pub(crate) mod paths;
 pub(crate) mod port;
+mod recent;
 mod redis;
 pub(crate) mod relays;
 mod scan;
 pub(crate) mod settings;
 mod store;
+mod survey;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tunnel;

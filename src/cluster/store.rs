@@ -3,7 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
 use super::relays::ProcessId;
@@ -21,6 +23,19 @@ impl From<&RoomName> for RoomKey {
     fn from(name: &RoomName) -> Self {
         let hash = digest(&SHA256, name.as_str().as_bytes());
         Self(hash.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// A text that is no [`RoomKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRoomKey;
+
+impl FromStr for RoomKey {
+    type Err = NoRoomKey;
+
+    fn from_str(text: &str) -> Result<Self, NoRoomKey> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(NoRoomKey)
     }
 }
 
@@ -131,6 +146,10 @@ mod tests {
         assert_eq!(key("team"), "ca8b22d0db83a22db163b560b3e4e515");
         assert_eq!(key(" team "), key("team"), "as rooms are compared");
         assert_ne!(key("Team"), key("team"));
+        assert_eq!(key("team").parse(), Ok(RoomKey::from(&RoomName::parse("team").unwrap())));
+        for text in ["", "ca8b22d0", &key("team").to_uppercase(), &(key("team") + "00"), "../alive"] {
+            assert_eq!(text.parse::<RoomKey>(), Err(NoRoomKey), "{text:?}");
+        }
     }
 
     #[test]

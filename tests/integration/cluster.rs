@@ -349,6 +349,41 @@ async fn a_room_that_is_made_ahead_of_time_is_claimed() {
     let _there = join_at_last(&other, "theirs").await;
     let refused = make("theirs").await;
     assert!(refused.contains(" 503 ") && refused.contains("another relay has the room"), "{refused}");
+    // Whose relay has just died: its lease is waited for.
+    other.kill().await;
+    eventually("a room of a dead relay", || async { make("theirs").await.contains(" 201 ") }).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_rights_or_the_password_away_later_is_said_in_the_log_and_is_away() {
+    let redis = Redis::start().await;
+    redis.add_user("relay", ">swordfish ~signaling-relay:* +@all").await;
+    let url = format!("redis://relay:swordfish@127.0.0.1:{}", redis.port);
+    let mut one = Process::start(&["--listen", "127.0.0.1:0", "--redis", &url]).await;
+    let (ana, _) = join_at_last(&one, "r").await;
+    let refused = async |relay: &Process| {
+        let mut client = dial(relay).await;
+        client.say(json!({"type": "join", "room": "new"})).await;
+        client.expect_error("unavailable").await;
+    };
+    redis.add_user("relay", "-set").await;
+    refused(&one).await;
+    let said = one.expect_log("its user may not do what the relay needs").await;
+    assert!(said.contains("WARN") && !said.contains("swordfish"), "{said}");
+    redis.add_user("relay", "+set").await;
+    join_at_last(&one, "new").await;
+    redis.add_user("relay", "resetpass >another").await;
+    redis.cli(&["client", "kill", "user", "relay"]).await;
+    let said = one.expect_log("does not take the password").await;
+    assert!(said.contains("Redis is away") && !said.contains("swordfish"), "{said}");
+    refused(&one).await;
+    // Who is there is told nothing of all this.
+    let mut bob = dial(&one).await;
+    bob.join("r").await;
+    redis.add_user("relay", "resetpass >swordfish").await;
+    one.expect_log("Redis is there again").await;
+    join_at_last(&one, "new").await;
+    drop(ana);
 }
 
 #[tokio::test]

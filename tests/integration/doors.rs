@@ -234,6 +234,40 @@ async fn a_place_is_taken_again_by_any_door_while_the_old_connection_hangs_at_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rooms_are_found_by_any_door_while_redis_is_away() {
+    let mut redis = Redis::start().await;
+    let [one, other, third] = relays(&redis, Config::default).await;
+    let mut ana = one.join("r").await;
+    let mut ben = other.dial("/?room=r&resume=1").await;
+    let token = ben.expect_joined().await["resume"]["token"].clone();
+    expect_peer(&mut ana, "peer_joined", &ben.id).await;
+    redis.kill().await;
+    // One has been there before, the other one has never heard of the room.
+    let mut cai = other.dial("/ws").await;
+    cai.join("r").await;
+    expect_peer(&mut ana, "peer_joined", &cai.id).await;
+    let mut dan = third.dial("/?room=r").await;
+    dan.expect_joined().await;
+    expect_peer(&mut ana, "peer_joined", &dan.id).await;
+    drop(ben);
+    while ana.hear().await["type"] != "peer_away" {}
+    let mut ben = third.dial("/ws").await;
+    ben.say(json!({"type": "resume", "token": token, "received": 2})).await;
+    ben.expect("resumed").await;
+    // Twice: over the connections by which the relays were asked before.
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let mut eve = third.dial("/ws").await;
+        eve.say(json!({"type": "join", "room": "new"})).await;
+        let refused = eve.expect_error("unavailable").await;
+        assert_eq!(refused["retryable"], true, "{refused}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+    let mut eve = other.dial("/ws").await;
+    eve.join("r").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_nobody_knows_is_refused_and_redis_is_asked_once_a_second_at_most() {
     let redis = Redis::start().await;
     let [one, mut other] = relays(&redis, Config::default).await;

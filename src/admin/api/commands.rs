@@ -15,6 +15,8 @@ use super::rooms;
 use super::{Action, Answer, ApiError, Resource};
 #[cfg(feature = "cluster")]
 use crate::cluster::relays::{Place, Unknown};
+#[cfg(feature = "cluster")]
+use crate::cluster::way;
 use crate::limits::{
     API_BODY_BYTES, BOOKING_MAX, KICK_MESSAGE_BYTES, PASSWORD_BYTES, ROOM_CAPACITY_MAX, ROOM_CAPACITY_MIN,
 };
@@ -127,7 +129,7 @@ async fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
 #[cfg(feature = "cluster")]
 async fn claim(hub: &Hub, name: &RoomName) -> Result<Option<Arc<Ownership>>, ApiError> {
     let Some(directory) = &hub.directory else { return Ok(None) };
-    let why = match directory.claim(name).await {
+    let why = match way::claim(directory, name).await {
         Place::Here(ownership) => return Ok(Some(ownership)),
         Place::At(owner) => format!("another relay has the room, and makes it: the one at {}", owner.address),
         Place::Nowhere => Unknown::Away.to_string(),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::dial::{Dialer, Dialled, ServerInfo, no_permission};
+use super::dial::{Dialer, Dialled, Refused, ServerInfo, no_permission};
 use crate::cluster::store::{Epoch, Failed};
 use crate::limits::{REDIS_COMPLAINT, REDIS_DEADLINE, REDIS_PAUSE_MAX, REDIS_PAUSE_MIN, REDIS_PING};
 
@@ -23,7 +23,7 @@ pub(super) trait Listener: Send + Sync {
     fn connects(&self, server: &ServerInfo, is_again: bool);
 
     /// It is connected no more, or could not connect. This is called each time that it is tried.
-    fn is_away(&self, why: &str);
+    fn is_away(&self, why: &Refused);
 }
 
 /// One connection to Redis.
@@ -90,7 +90,7 @@ impl Link {
                     }
                     why
                 }
-                Err(refused) => refused.to_string(),
+                Err(refused) => refused,
             };
             self.listener.is_away(&why);
             // By chance a little longer, so that relays that lost it together do not come back together.
@@ -101,7 +101,7 @@ impl Link {
     }
 
     /// Keeps the connection until it ends; returns why.
-    async fn live(&self, dialled: Dialled) -> String {
+    async fn live(&self, dialled: Dialled) -> Refused {
         let Dialled { connection, mut driver, server } = dialled;
         let number = self.epochs.fetch_add(1, Relaxed) + 1;
         let broken = Broken::default();
@@ -121,7 +121,7 @@ impl Link {
         self.live.send_replace(None);
         broken.token.cancel();
         let why = broken.why.lock().unwrap_or_else(PoisonError::into_inner).take();
-        why.unwrap_or_default()
+        Refused::Away(why.unwrap_or_default())
     }
 
     /// The number of the connection, once there is one.

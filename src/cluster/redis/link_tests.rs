@@ -68,8 +68,8 @@ struct Notes(mpsc::UnboundedSender<String>);
 impl Listener for Notes {
     fn connects(&self, _: &ServerInfo, _: bool) {}
 
-    fn is_away(&self, why: &str) {
-        let _ = self.0.send(why.to_owned());
+    fn is_away(&self, why: &Refused) {
+        let _ = self.0.send(why.to_string());
     }
 }
 
