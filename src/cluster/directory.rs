@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
@@ -14,7 +14,7 @@ use super::caution::Caution;
 use super::door::Doors;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
-use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
+use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE, ROOM_QUESTIONS};
 use crate::room::Owned;
 use crate::room::names::RoomName;
 
@@ -207,8 +207,19 @@ impl Directory {
                 self.complain_of(key);
                 Place::Unknown(Unknown::Foreign)
             }
-            Ok(Err(Failed::Away)) | Err(_) => Place::Unknown(Unknown::Away),
+            Ok(Err(Failed::Away)) | Err(_) => self.ask_relays(key, question).await,
         }
+    }
+
+    /// Where the room lives while Redis is away: at the relay that says so, of all that were known.
+    async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
+        let Some(doors) = self.doors() else { return Place::Unknown(Unknown::Away) };
+        let is_dead = |relay: &Arc<Neighbour>| matches!(question, Question::Replace(dead) if relay.process == dead);
+        let relays = self.relays.all().into_iter().filter(|relay| !is_dead(relay));
+        let asked = stream::iter(relays).map(async |relay| doors.has_room(&relay, key).await.then_some(relay));
+        let found = asked.buffer_unordered(ROOM_QUESTIONS).filter_map(std::future::ready);
+        let found = std::pin::pin!(found).next().await;
+        found.map_or(Place::Unknown(Unknown::Away), Place::At)
     }
 
     async fn try_answer(&self, room: &RoomName, key: RoomKey, question: Question) -> Result<Place, Failed> {
