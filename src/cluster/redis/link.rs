@@ -180,10 +180,8 @@ impl Link {
             Some("NOPERM") => self.complain(&no_permission(error)),
             Some("OOM") => self.complain("its memory is full: give it more (maxmemory)"),
             // It is no primary any more, or has been told that it needs a password, or loads: another one may be in its place.
-            Some(_) => live.broken.set(error.to_string()),
-            None if error.is_io_error() || error.is_unrecoverable_error() => live.broken.set(error.to_string()),
-            // What it said is not what a relay has written.
-            None => return Failed::Foreign,
+            // Or what it says is none of the answers that there are.
+            _ => live.broken.set(error.to_string()),
         }
         Failed::Away
     }
@@ -199,3 +197,7 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;
