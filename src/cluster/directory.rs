@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
@@ -244,6 +244,17 @@ impl Directory {
         doors.survey().keep(&relays);
         relays.retain(|relay| question != Question::Replace(relay.process));
         let found = doors.survey().find(key, self.recent.get(key), relays).await;
+        found.map_or(Place::Unknown(Unknown::Away), Place::At)
+    }
+
+    /// Where the room lives while Redis is away: at the relay that says so, of all that were known.
+    async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
+        let Some(doors) = self.doors() else { return Place::Unknown(Unknown::Away) };
+        let is_dead = |relay: &Arc<Neighbour>| matches!(question, Question::Replace(dead) if relay.process == dead);
+        let relays = self.relays.all().into_iter().filter(|relay| !is_dead(relay));
+        let asked = stream::iter(relays).map(async |relay| doors.has_room(&relay, key).await.then_some(relay));
+        let found = asked.buffer_unordered(ROOM_QUESTIONS).filter_map(std::future::ready);
+        let found = std::pin::pin!(found).next().await;
         found.map_or(Place::Unknown(Unknown::Away), Place::At)
     }
 
