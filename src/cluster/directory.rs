@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
@@ -242,19 +242,8 @@ impl Directory {
     async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
         let (Some(doors), mut relays) = (self.doors(), self.relays.all()) else { return Place::Unknown(Unknown::Away) };
         doors.survey().keep(&relays);
-        relays.retain(|relay| question != Question::Replace(relay.process));
+        relays.retain(|relay| relay.is_understood() && question != Question::Replace(relay.process));
         let found = doors.survey().find(key, self.recent.get(key), relays).await;
-        found.map_or(Place::Unknown(Unknown::Away), Place::At)
-    }
-
-    /// Where the room lives while Redis is away: at the relay that says so, of all that were known.
-    async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
-        let Some(doors) = self.doors() else { return Place::Unknown(Unknown::Away) };
-        let is_dead = |relay: &Arc<Neighbour>| matches!(question, Question::Replace(dead) if relay.process == dead);
-        let relays = self.relays.all().into_iter().filter(|relay| !is_dead(relay));
-        let asked = stream::iter(relays).map(async |relay| doors.has_room(&relay, key).await.then_some(relay));
-        let found = asked.buffer_unordered(ROOM_QUESTIONS).filter_map(std::future::ready);
-        let found = std::pin::pin!(found).next().await;
         found.map_or(Place::Unknown(Unknown::Away), Place::At)
     }
 
@@ -274,27 +263,23 @@ impl Directory {
 
     /// Where the claim leads; nowhere if its relay is not known and does not live.
     async fn neighbour(&self, there: Claim) -> Result<Place, Failed> {
-        if let Some(known) = self.relays.get(there.process) {
+        let process = there.process;
+        if let Some(known) = self.relays.get(process).filter(|relay| relay.is_understood()) {
             return Ok(Place::At(known));
         }
-        // Its lease may only be late. Whoever was ever registered is dialled before it counts as dead.
-        let said = match self.store.lease(there.process).await? {
-            Some(said) => said,
-            None => match self.registered(there.process).await? {
-                Some(said) => said,
-                None => return Ok(Place::Nowhere),
-            },
+        let Some(said) = self.store.lease(process).await? else {
+            // Its lease may only be late. Whoever was ever registered is dialled before it counts as dead.
+            let registered = self.store.relays().await?;
+            let said = registered.iter().find(|(other, _)| *other == process.to_string()).map(|(_, said)| said);
+            let relay = said.and_then(|said| Neighbour::from_said(process, said)).filter(Neighbour::is_understood);
+            return Ok(relay.map_or(Place::Nowhere, |relay| Place::At(self.relays.learn(relay))));
         };
-        let relay = Neighbour::from_said(there.process, &said);
-        // A relay of another version, or something that no relay has written, is in its place.
-        let place = relay.map_or(Place::Unknown(Unknown::OwnerAway), |relay| Place::At(self.relays.learn(relay)));
-        Ok(place)
-    }
-
-    /// What the relay `process` said of itself when it registered; none if it did not, or has been gone for long.
-    async fn registered(&self, process: ProcessId) -> Result<Option<String>, Failed> {
-        let (process, relays) = (process.to_string(), self.store.relays().await?);
-        Ok(relays.into_iter().find_map(|(other, said)| (other == process).then_some(said)))
+        Ok(match Neighbour::from_said(process, &said) {
+            Some(relay) if relay.is_understood() => Place::At(self.relays.learn(relay)),
+            Some(_) => Place::Unknown(Unknown::Apart),
+            // No relay has written it.
+            None => Place::Unknown(Unknown::OwnerAway),
+        })
     }
 
     async fn try_claim(&self, room: &RoomName, key: RoomKey) -> Result<Place, Failed> {

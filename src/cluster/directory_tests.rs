@@ -380,6 +380,7 @@ async fn all_relays_know_of_all_and_forget_who_has_been_gone_for_a_minute() {
             Arc::clone(&relay.caution),
             Arc::clone(relay.directory.relays()),
             Arc::clone(&relay.own),
+            Notices::new(|_| {}),
         )
     };
     let (mut ones, mut others) = (scan(&one), scan(&other));

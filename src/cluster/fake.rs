@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::caution::Caution;
 use super::directory::Directory;
-use super::relays::{Fingerprint, Neighbour, ProcessId, Relays};
+use super::relays::{Fingerprint, Neighbour, PROTOCOL, ProcessId, Relays};
 use super::store::{Asking, Claim, Epoch, Failed, RoomKey, Store};
 use crate::limits::{LEASE, REDIS_DEADLINE, ROOM_LEASE};
 use crate::room::Owned;
@@ -281,6 +281,7 @@ impl FakeRelay {
             process,
             address: ([127, 0, 0, 1], 7000).into(),
             fingerprint: Fingerprint([0; 32]),
+            protocol: PROTOCOL,
             version: "1".into(),
             settings: String::new(),
         };

@@ -152,6 +152,9 @@ impl Seeker {
 
     async fn reach_process(&self, process: ProcessId, is_elsewhere: &mut bool) -> Reached {
         let Some(relay) = self.directory.relays().find(process).await else { return Reached::Gone };
+        if !relay.is_understood() {
+            return Reached::Place(Place::Unknown(Unknown::Apart));
+        }
         *is_elsewhere = true;
         loop {
             if let Some(reached) = self.dial(&relay).await {

@@ -54,6 +54,11 @@ pub const RELAY_FORGOTTEN: Duration = Duration::from_secs(60);
 pub const RELAYS: usize = 1_000;
 /// See [`RELAYS`].
 pub const RELAY_BYTES: usize = 1_024;
+/// How often a relay tries to reach those that it has not tried yet: by then they have looked which relays there are, and let it
+/// in.
+pub const TRIAL_INTERVAL: Duration = Duration::from_secs(6);
+/// Relays that are tried at a time.
+pub const TRIALS_AT_ONCE: usize = 8;
 /// How often a trouble with Redis that goes on is said in the log.
 pub const REDIS_COMPLAINT: Duration = Duration::from_secs(60);
 /// How long the relay that had a room last may take to say whether it has it, while Redis is away, and then all others together.

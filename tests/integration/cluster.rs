@@ -307,6 +307,83 @@ async fn a_relay_waits_for_redis_serves_its_page_meanwhile_and_is_not_ready() {
 }
 
 #[tokio::test]
+async fn the_log_says_which_relays_come_and_go_and_in_what_they_differ() {
+    let redis = Redis::start().await;
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let embedded =
+        TestRelay::start_as(redis.config(), |builder| builder.observer(move |event| drop(events.send(event.clone()))))
+            .await;
+    let mut one = redis.relay(&[]).await;
+    let other = redis.relay(&["--room-capacity", "3"]).await;
+    let says_where = |line: &&String| line.starts_with("Other relays of its cluster reach it at 127.0.0.1:");
+    assert_eq!(one.screen.iter().filter(says_where).count(), 1, "{:?}", one.screen);
+    one.expect_log("another relay of the cluster is there").await;
+    one.expect_log("it was started with other settings for rooms").await;
+    drop(other);
+    one.expect_log("another relay of the cluster is gone").await;
+    let (mut came, mut went) = (0, 0);
+    while went == 0 {
+        match soon("an event", heard.recv()).await.unwrap() {
+            RelayEvent::RelayIsThere { .. } => came += 1,
+            RelayEvent::RelayIsGone { address } => {
+                assert!(address.ip().is_loopback());
+                went += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(came, 2);
+    drop(embedded);
+    // Others, as if they were written by relays of later versions. No machine has this address (RFC 5737).
+    let settings = "0".repeat(16);
+    let register = async |process: &str, protocol: u32| {
+        let said = json!({
+            "address": "192.0.2.1:7000", "fingerprint": "0".repeat(64), "protocol": protocol, "version": "99.0.0",
+            "settings": settings, "later": true,
+        });
+        let (said, lease) = (said.to_string(), format!("signaling-relay:relay:{process}"));
+        redis.cli(&["set", &lease, &said, "px", "60000"]).await;
+        redis.cli(&["hset", "signaling-relay:relays", process, &said]).await;
+    };
+    register("0000000000000002", 2).await;
+    let said = one.expect_log("another relay of the cluster is there").await;
+    assert!(said.contains("192.0.2.1:7000"), "{said}");
+    one.expect_log("it has the version 99.0.0, and this relay").await;
+    one.expect_log("only one of the two is on the machine of Redis").await;
+    let said = one.expect_log("does not reach another one").await;
+    assert!(said.contains("relay=0000000000000002") && said.contains("--cluster-advertise"), "{said}");
+    register("0000000000000003", 3).await;
+    one.expect_log("they do not understand each other").await;
+    redis.cli(&["set", &redis.key("r"), "0000000000000003:1"]).await;
+    let mut client = dial(&one).await;
+    client.say(json!({"type": "join", "room": "r"})).await;
+    let refused = client.expect_error("unavailable").await;
+    assert!(refused["message"].as_str().unwrap().contains("another version"), "{refused}");
+    // When it is gone, its rooms are free.
+    redis.cli(&["del", "signaling-relay:relay:0000000000000003"]).await;
+    join_at_last(&one, "r").await;
+}
+
+#[tokio::test]
+async fn an_address_for_other_relays_that_does_not_lead_back_is_warned_of_and_no_other() {
+    let redis = Redis::start().await;
+    let mut one = redis.relay(&["--cluster-advertise", "127.0.0.1:1"]).await;
+    let said = one.expect_log("this relay is not reached at the address").await;
+    assert!(said.contains("127.0.0.1:1") && said.contains("set --cluster-advertise"), "{said}");
+    let log = redis.folder().join("relay.log");
+    let mut command = crate::harness::binary();
+    command.args(["--listen", "127.0.0.1:0", "--redis", &redis.url()]);
+    let fine = Process::from_command(command, Some(&log)).await;
+    let other = redis.relay(&[]).await;
+    let reads = || std::fs::read_to_string(&log).unwrap();
+    eventually("the others to be tried", || async { reads().contains("does not reach another one") }).await;
+    let said = reads();
+    assert_eq!(said.matches("WARN").count(), 1, "only the one that is not there: {said}");
+    assert!(said.contains("127.0.0.1:1") && !said.contains("no known relay"), "{said}");
+    drop((fine, other));
+}
+
+#[tokio::test]
 async fn nobody_whom_the_authorizer_refuses_reaches_redis() {
     let redis = Redis::start().await;
     async fn nobody(request: JoinRequest) -> Result<Grant, Denial> {

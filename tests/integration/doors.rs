@@ -440,29 +440,3 @@ async fn the_log_says_by_which_relay_a_client_comes_and_at_which_one_its_room_is
         assert!(end.contains("via=127.0.0.1:") && end.contains("closed by the peer"), "{end}");
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rooms_are_joined_by_every_relay_while_redis_is_away_and_their_places_taken_again() {
-    let mut redis = Redis::start().await;
-    let [one, other, third] = relays(&redis, Config::default).await;
-    let mut ana = one.join("r").await;
-    // So that each has heard of each.
-    for relay in [&other, &third] {
-        relay.join("r").await.close().await;
-    }
-    redis.kill().await;
-    let mut ben = other.dial("/?room=r&resume=1").await;
-    let token = ben.expect_joined().await["resume"]["token"].clone();
-    let mut cai = third.join("r").await;
-    cai.expect_nothing().await;
-    drop(ben);
-    let mut ben = third.dial("/ws").await;
-    ben.say(json!({"type": "resume", "token": token, "received": 1})).await;
-    ben.expect("resumed").await;
-    ben.say(json!({"type": "message", "data": "without Redis"})).await;
-    while ana.hear().await["type"] != "message" {}
-    // A new name has to wait.
-    let mut dan = other.dial("/ws").await;
-    dan.say(json!({"type": "join", "room": "new"})).await;
-    dan.expect_error("unavailable").await;
-}
