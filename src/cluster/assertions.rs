@@ -137,6 +137,7 @@ impl Assertions {
 
     fn let_go(&self, ownership: &Arc<Ownership>) -> LetGo {
         let let_go = self.rooms.let_go(ownership);
+        self.directory.counts.let_go.add(1);
         let room = ownership.room();
         debug!(room = ?room.as_str(), members = let_go.members, "let go of a room that another relay has");
         self.notices.tell(&Notice::LetGo { room: room.clone() });

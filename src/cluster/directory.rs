@@ -16,6 +16,7 @@ use super::recent::Recent;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
 use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
+use crate::metrics::{Counter, Counters};
 use crate::room::names::RoomName;
 use crate::room::{Owned, Ownership};
 
@@ -30,7 +31,7 @@ type WeakLocating = WeakShared<BoxFuture<'static, Place>>;
 
 /// Says where rooms live.
 pub(crate) struct Directory {
-    process: ProcessId,
+    own: Arc<Neighbour>,
     pub(super) store: Arc<dyn Store>,
     pub(super) caution: Arc<Caution>,
     pub(super) relays: Arc<Relays>,
@@ -50,7 +51,22 @@ pub(crate) struct Directory {
     doors: OnceLock<Arc<Doors>>,
     /// Keys that hold something foreign, and when the log named them.
     foreign: Mutex<Vec<(RoomKey, Instant)>>,
+    pub(super) counts: DirectoryCounts,
 }
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub(super) struct DirectoryCounts {
+    /// What came of claims: see [`CLAIM_RESULTS`].
+    pub(super) claims: Counters<{ CLAIM_RESULTS.len() }>,
+    /// Rooms that were taken over from dead relays.
+    pub(super) taken_over: Counter,
+    /// Rooms that this relay let go of.
+    pub(super) let_go: Counter,
+}
+
+/// What may come of a claim: the room lives here or at another relay, or nobody can say.
+pub(crate) const CLAIM_RESULTS: [&str; 3] = ["here", "elsewhere", "unavailable"];
 
 /// What is asked about a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,16 +93,16 @@ impl Drop for Entry {
 }
 
 impl Directory {
-    /// The directory as the relay `process` sees it, which owns the names in `owned`.
+    /// The directory as the relay `own` sees it, which owns the names in `owned`.
     pub(crate) fn new(
-        process: ProcessId,
+        own: Arc<Neighbour>,
         store: Arc<dyn Store>,
         caution: Arc<Caution>,
         relays: Arc<Relays>,
         owned: Arc<Owned>,
     ) -> Self {
         Self {
-            process,
+            own,
             store,
             caution,
             relays,
@@ -99,12 +115,19 @@ impl Directory {
             is_draining: AtomicBool::new(false),
             doors: OnceLock::new(),
             foreign: Mutex::default(),
+            counts: DirectoryCounts::default(),
         }
     }
 
     /// The process of this relay.
     pub(crate) fn process(&self) -> ProcessId {
-        self.process
+        self.own.process
+    }
+
+    /// What this relay says of itself.
+    #[cfg(feature = "admin")]
+    pub(crate) fn own(&self) -> &Neighbour {
+        &self.own
     }
 
     /// The other relays that are known.
@@ -155,7 +178,7 @@ impl Directory {
     }
 
     /// This relay owns the name from now on.
-    fn own(&self, room: &RoomName, key: RoomKey) -> Place {
+    fn take(&self, room: &RoomName, key: RoomKey) -> Place {
         let ownership = self.owned.add(room);
         self.owned_keys.insert(key, Arc::downgrade(&ownership));
         Place::Here(ownership)
@@ -178,7 +201,7 @@ impl Directory {
 
     /// A claim that this process has never used.
     pub(super) fn new_claim(&self) -> Claim {
-        Claim { process: self.process, number: self.claims.fetch_add(1, Relaxed) + 1 }
+        Claim { process: self.process(), number: self.claims.fetch_add(1, Relaxed) + 1 }
     }
 
     fn ask(self: &Arc<Self>, room: &RoomName, question: Question) -> Locating {
@@ -235,6 +258,13 @@ impl Directory {
         if let Place::At(owner) = &place {
             self.recent.note(key, owner.process);
         }
+        if question != Question::Look {
+            self.counts.claims.add(match place {
+                Place::Here(_) => 0,
+                Place::At(_) => 1,
+                Place::Nowhere | Place::Unknown(_) => 2,
+            });
+        }
         place
     }
 
@@ -253,7 +283,7 @@ impl Directory {
             Question::Look => match self.store.read(key).await? {
                 Some(there) => {
                     let there = Claim::parse(&there).ok_or(Failed::Foreign)?;
-                    if there.process == self.process { Ok(Place::Nowhere) } else { self.neighbour(there).await }
+                    if there.process == self.process() { Ok(Place::Nowhere) } else { self.neighbour(there).await }
                 }
                 None => Ok(Place::Nowhere),
             },
@@ -293,21 +323,21 @@ impl Directory {
             };
             let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
             match (there, calm_at) {
-                (Some(there), _) if there.process != self.process => match self.neighbour(there).await? {
+                (Some(there), _) if there.process != self.process() => match self.neighbour(there).await? {
                     Place::Nowhere if calm_at.is_none() => {
                         if self.takes_over(key, there, on).await? {
-                            return Ok(self.own(room, key));
+                            return Ok(self.take(room, key));
                         }
                     }
                     Place::Nowhere => self.wait_until_calm().await,
                     place => return Ok(place),
                 },
                 (_, Some(_)) => self.wait_until_calm().await,
-                (None, None) => return Ok(self.own(room, key)),
+                (None, None) => return Ok(self.take(room, key)),
                 // It was opened here before. What stands there may be about to expire.
                 (Some(there), None) => {
                     if self.store.take_over(key, there, self.new_claim(), on).await? {
-                        return Ok(self.own(room, key));
+                        return Ok(self.take(room, key));
                     }
                 }
             }
@@ -322,7 +352,7 @@ impl Directory {
         let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
         let Some(there) = there.filter(|there| there.process == dead) else { return self.try_claim(room, key).await };
         if self.takes_over(key, there, on).await? {
-            return Ok(self.own(room, key));
+            return Ok(self.take(room, key));
         }
         Ok(self.relays.get(dead).map_or(Place::Unknown(Unknown::OwnerAway), Place::At))
     }
@@ -332,7 +362,9 @@ impl Directory {
         if self.store.lease(there.process).await?.is_some() || self.caution.until().is_some() {
             return Ok(false);
         }
-        self.store.take_over(key, there, self.new_claim(), on).await
+        let is_taken = self.store.take_over(key, there, self.new_claim(), on).await?;
+        self.counts.taken_over.add(is_taken.into());
+        Ok(is_taken)
     }
 
     async fn wait_until_calm(&self) {
@@ -358,7 +390,7 @@ impl Directory {
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Directory").field("process", &self.process).finish_non_exhaustive()
+        f.debug_struct("Directory").field("own", &self.own).finish_non_exhaustive()
     }
 }
 

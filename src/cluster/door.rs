@@ -29,6 +29,7 @@ use super::tunnel::{ClientEnds, TunnelEnd, copy};
 use crate::budget::{Charge, Purse};
 use crate::drain::Drain;
 use crate::limits::{AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, TLS_BYTES};
+use crate::metrics::Counter;
 use crate::net::headers::{RELAY_HOPS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::secret::Secret;
 
@@ -55,6 +56,16 @@ pub(crate) struct Doors {
     dialer: Arc<Dialer>,
     links: Arc<Links>,
     survey: Survey,
+    counts: Arc<TunnelCounts>,
+}
+
+/// How many tunnels there were.
+#[derive(Debug, Default)]
+pub(super) struct TunnelCounts {
+    /// Those that were opened.
+    pub(super) opened: Counter,
+    /// Those that have ended.
+    pub(super) ended: Counter,
 }
 
 /// A client whose room lives at another relay, as its door tells of it.
@@ -126,6 +137,7 @@ pub(crate) struct Tunnel {
     at: SocketAddr,
     /// As long as there is one, the relay is asked whether it is alive.
     link: Arc<Link>,
+    counts: Arc<TunnelCounts>,
     _memory: Charge,
 }
 
@@ -209,7 +221,7 @@ impl Doors {
     pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
         let dialer = Arc::new(Dialer::new(identity)?);
         let links = Arc::new(Links::new(Arc::clone(&dialer)));
-        Ok(Self { survey: Survey::new(Arc::clone(&dialer)), dialer, links })
+        Ok(Self { survey: Survey::new(Arc::clone(&dialer)), dialer, links, counts: Arc::default() })
     }
 
     /// A connection to `neighbour`, over which nothing was said yet.
@@ -223,6 +235,12 @@ impl Doors {
     /// What is shared with other relays.
     pub(crate) fn links(&self) -> &Arc<Links> {
         &self.links
+    }
+
+    /// How many tunnels there were.
+    #[cfg(feature = "admin")]
+    pub(super) fn counts(&self) -> &TunnelCounts {
+        &self.counts
     }
 
     /// Asks other relays while Redis is away.
@@ -294,7 +312,9 @@ impl Doors {
             Ok(Ok((answer, None))) => Ok(Opened::Refused(answer)),
             Ok(Ok((answer, Some((stream, read))))) => {
                 let (at, link) = (neighbour.address, self.links.with(neighbour));
-                let tunnel = Tunnel { stream, read, at, link, _memory: memory };
+                let counts = Arc::clone(&self.counts);
+                counts.opened.add(1);
+                let tunnel = Tunnel { stream, read, at, link, counts, _memory: memory };
                 Ok(Opened::Tunnel(answer.map(drop), Box::new(tunnel)))
             }
         }
@@ -316,6 +336,12 @@ impl Tunnel {
             () = self.link.silent() => TunnelEnd::Silent,
             () = leave(drain) => TunnelEnd::Shutdown,
         }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.counts.ended.add(1);
     }
 }
 

@@ -287,8 +287,9 @@ impl FakeRelay {
         };
         let (store, caution) = (Arc::new(FakeStore::new(world)), Arc::<Caution>::default());
         let (relays, owned) = (Arc::<Relays>::default(), Arc::<Owned>::default());
-        let directory = Directory::new(process, Arc::clone(&store) as _, Arc::clone(&caution), relays, owned);
-        let relay = Self { own: Arc::new(own), store, caution, directory: Arc::new(directory) };
+        let own = Arc::new(own);
+        let directory = Directory::new(Arc::clone(&own), Arc::clone(&store) as _, Arc::clone(&caution), relays, owned);
+        let relay = Self { own, store, caution, directory: Arc::new(directory) };
         relay.renews().await;
         relay
     }

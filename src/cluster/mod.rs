@@ -15,6 +15,8 @@
 pub(crate) mod alive;
 mod assertions;
 mod caution;
+#[cfg(feature = "admin")]
+pub(crate) mod counts;
 pub(crate) mod dial;
 pub(crate) mod directory;
 pub(crate) mod door;
@@ -129,9 +131,10 @@ impl Cluster {
         let (caution, links) = (Arc::new(Caution::default()), Tasks::default());
         let redis = Redis::open(settings, Arc::clone(&caution), notices.clone(), |task| links.spawn(task)).await?;
         let store: Arc<dyn Store> = Arc::clone(&redis) as _;
-        let directory = Directory::new(own.process, store, caution, Arc::default(), owned);
+        let own = Arc::new(own);
+        let directory = Directory::new(Arc::clone(&own), store, caution, Arc::default(), owned);
         directory.open_doors(Arc::new(Doors::new(&entrance.identity)?));
-        let (directory, own, entrance) = (Arc::new(directory), Arc::new(own), Mutex::new(Some(entrance)));
+        let (directory, entrance) = (Arc::new(directory), Mutex::new(Some(entrance)));
         Ok(Self { directory, redis, own, entrance, notices, links, speakers: Tasks::default() })
     }
 

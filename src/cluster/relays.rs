@@ -1,6 +1,6 @@
 //! The relays of a cluster, and where a room lives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -184,6 +184,8 @@ pub(crate) enum Unknown {
 #[derive(Debug, Default)]
 pub(crate) struct Relays {
     known: RwLock<HashMap<ProcessId, Arc<Neighbour>>>,
+    /// Those that lived when they were last looked at.
+    alive: RwLock<HashSet<ProcessId>>,
     /// Woken when somebody is missed.
     missed: Notify,
     /// How often it was looked which relays there are.
@@ -243,6 +245,22 @@ impl Relays {
         self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Whether the relay `process` lives, as far as is known.
+    pub(crate) fn note_alive(&self, process: ProcessId, is_alive: bool) {
+        let mut alive = self.alive.write().unwrap_or_else(PoisonError::into_inner);
+        if is_alive {
+            alive.insert(process);
+        } else {
+            alive.remove(&process);
+        }
+    }
+
+    /// Those that lived when they were last looked at.
+    #[cfg(feature = "admin")]
+    pub(crate) fn alive(&self) -> HashSet<ProcessId> {
+        self.alive.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Knows this one from now on. Returns the one that is known from now on: the same as before if nothing has changed.
     pub(crate) fn learn(&self, relay: Neighbour) -> Arc<Neighbour> {
         let mut relays = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -258,6 +276,7 @@ impl Relays {
 
     /// Knows the one with this process no more.
     pub(crate) fn forget(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
+        self.note_alive(process, false);
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
     }
 }

@@ -99,6 +99,7 @@ impl Scan {
         let seen = self.seen.entry(process).or_default();
         let relay = self.relays.learn(relay);
         if lives {
+            self.relays.note_alive(process, true);
             seen.gone_since = None;
             if !std::mem::replace(&mut seen.is_told, true) {
                 greet(&self.own, &relay);
@@ -122,6 +123,7 @@ impl Scan {
 
     fn part_from(&self, relay: &Neighbour) {
         let Neighbour { process, address, .. } = *relay;
+        self.relays.note_alive(process, false);
         info!(relay = %process, %address, "another relay of the cluster is gone");
         self.notices.tell(&Notice::RelayIsGone { address });
     }

@@ -425,10 +425,84 @@ async fn a_room_that_is_made_ahead_of_time_is_claimed() {
     assert!(listed.contains(&client.id), "she is in the room that was made: {listed}");
     let _there = join_at_last(&other, "theirs").await;
     let refused = make("theirs").await;
-    assert!(refused.contains(" 503 ") && refused.contains("another relay has the room"), "{refused}");
+    assert!(refused.contains(" 421 ") && refused.contains("another relay has the room"), "{refused}");
     // Whose relay has just died: its lease is waited for.
     other.kill().await;
     eventually("a room of a dead relay", || async { make("theirs").await.contains(" 201 ") }).await;
+}
+
+#[tokio::test]
+async fn operators_hear_which_relays_there_are_and_at_which_one_a_room_lives() {
+    let mut redis = Redis::start().await;
+    let one = redis.relay(&["--admin-listen", "127.0.0.1:0"]).await;
+    let other = redis.relay(&["--room-capacity", "3"]).await;
+    let (ana, _) = join_at_last(&one, "r").await;
+    let (bob, _) = join_at_last(&other, "r").await;
+    let _theirs = join_at_last(&other, "theirs").await;
+    let told = async |path: &str| {
+        let answer = get(connect(one.operators("http://")).await, "localhost", path).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].to_owned(), serde_json::from_str::<Value>(body).unwrap())
+    };
+    eventually("both", || async { told("/api/relays").await.1["relays"].as_array().unwrap().len() == 2 }).await;
+    let (_, told_of) = told("/api/relays").await;
+    let [own, neighbour] = told_of["relays"].as_array().unwrap().as_slice() else { panic!("{told_of}") };
+    assert_eq!((&own["own"], &own["alive"], &own["sameSettings"]), (&json!(true), &json!(true), &json!(true)));
+    assert_eq!((&neighbour["own"], &neighbour["sameSettings"]), (&json!(false), &json!(false)));
+    assert_eq!(neighbour["version"], env!("CARGO_PKG_VERSION"));
+    let says_where = |screen: &[String]| {
+        let said = "Other relays of its cluster reach it at ";
+        screen.iter().find_map(|line| line.strip_prefix(said)).unwrap().to_owned()
+    };
+    assert_eq!(neighbour["address"], says_where(&other.screen));
+    let (status, here) = told("/api/rooms/r").await;
+    assert_eq!((status.as_str(), here["peers"].as_array().map(Vec::len)), ("200", Some(2)), "{here}");
+    let (status, there) = told("/api/rooms/theirs").await;
+    assert_eq!((status.as_str(), &there["code"]), ("421", &json!("room_elsewhere")), "{there}");
+    assert_eq!(there["relay"], says_where(&other.screen));
+    let request = "POST /api/rooms/theirs/close HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                   Content-Length: 2\r\nConnection: close\r\n\r\n{}";
+    let mut stream = connect(one.operators("http://")).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(" 421 "), "{answer}");
+    assert_eq!(told("/api/rooms/nobodys").await.0, "404");
+    // What is counted.
+    let sample = async |name: &str| -> f64 {
+        let scraped = get(connect(one.operators("http://")).await, "localhost", "/metrics").await;
+        let value = scraped.lines().find_map(|line| line.strip_prefix("signaling_relay_")?.strip_prefix(name));
+        value.unwrap_or_else(|| panic!("{name}: {scraped}")).trim().parse().unwrap()
+    };
+    for (name, value) in [
+        ("cluster_relays ", 1.0),
+        ("guests ", 1.0),
+        ("tunnels ", 0.0),
+        ("redis_up ", 1.0),
+        ("rooms_let_go_total ", 0.0),
+        (r#"room_claims_total{result="here"}"#, 1.0),
+    ] {
+        assert_eq!(sample(name).await, value, "{name}");
+    }
+    assert!(sample("redis_latency_seconds_count ").await > 0.0);
+    let mut cai = dial(&one).await;
+    cai.join("theirs").await;
+    assert_eq!((sample("tunnels ").await, sample("tunnels_opened_total ").await), (1.0, 1.0));
+    assert_eq!(sample(r#"room_claims_total{result="elsewhere"}"#).await, 1.0);
+    drop(cai);
+    eventually("the end of the tunnel", || async { sample("tunnels ").await == 0.0 }).await;
+    redis.kill().await;
+    eventually("Redis to be away", || async { sample("redis_up ").await == 0.0 }).await;
+    assert_eq!(told("/api/rooms/nobodys").await.0, "503", "nobody can say");
+    redis.restart().await;
+    eventually("Redis to be back", || async { sample("redis_reconnects_total ").await >= 1.0 }).await;
+    redis.expect_room("theirs", |there| !there.is_empty()).await;
+    other.kill().await;
+    bob.expect_cut().await;
+    eventually("the other one to be dead", || async { sample("cluster_relays ").await == 0.0 }).await;
+    let _theirs = join_at_last(&one, "theirs").await;
+    assert_eq!(sample("rooms_taken_over_total ").await, 1.0);
+    drop(ana);
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use super::relays::ProcessId;
 use super::settings::{ClusterSettings, RedisUrl};
 use super::store::{Asking, Claim, Epoch, RoomKey, Store};
 use crate::limits::{ASSERTIONS_UNDER_WAY, LEASE, REDIS_COMMANDS, REDIS_COMPLAINT, ROOM_LEASE};
+#[cfg(feature = "admin")]
+use crate::metrics::Times;
 use dial::{Dialer, Refused, ServerInfo};
 use link::{Link, Listener};
 
@@ -183,6 +185,25 @@ impl Redis {
     /// Whether Redis has ever been reached.
     pub(super) fn was_reached(&self) -> bool {
         self.status.outage.lock().unwrap_or_else(PoisonError::into_inner).was_reached
+    }
+
+    /// Whether Redis is there now.
+    #[cfg(feature = "admin")]
+    pub(super) fn is_there(&self) -> bool {
+        let outage = self.status.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        outage.was_reached && outage.since.is_none()
+    }
+
+    /// How often it was connected again.
+    #[cfg(feature = "admin")]
+    pub(super) fn reconnects(&self) -> u64 {
+        self.main.reconnects.get()
+    }
+
+    /// How long its answers took, but for those about the lease of this relay.
+    #[cfg(feature = "admin")]
+    pub(super) fn latency(&self) -> &Times {
+        &self.main.latency
     }
 
     /// Tries what the relay will need, on keys that nobody has.
