@@ -3,6 +3,8 @@
 mod check;
 mod error;
 
+#[cfg(feature = "cluster")]
+use std::net::SocketAddr;
 use std::path::PathBuf;
 #[cfg(feature = "auth")]
 use std::time::Duration;
@@ -13,6 +15,8 @@ use hyper::header::HeaderName;
 use crate::auth::jwks::JwksSource;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
+#[cfg(feature = "cluster")]
+use crate::cluster::settings::RedisUrl;
 #[cfg(feature = "auth")]
 use crate::events::EventsUrl;
 use crate::http::origin::{Origin, TupleOrigin};
@@ -149,6 +153,27 @@ pub struct Config {
     /// The file with the token that operators show there (feature `admin`).
     #[cfg(feature = "admin")]
     pub admin_token_file: Option<PathBuf>,
+    /// The Redis by which several relays are one (feature `cluster`). It needs a [`Server`](crate::Server).
+    #[cfg(feature = "cluster")]
+    pub redis: Option<RedisUrl>,
+    /// The file with the password of `redis` (feature `cluster`), which nobody else can read, unless it is in the URL.
+    #[cfg(feature = "cluster")]
+    pub redis_password_file: Option<PathBuf>,
+    /// The certificate authorities of `redis` with `rediss://`, a PEM file (feature `cluster`); without it they are those of the
+    /// system.
+    #[cfg(feature = "cluster")]
+    pub redis_ca: Option<PathBuf>,
+    /// What the keys in `redis` begin with (feature `cluster`), [64 bytes](limits::REDIS_PREFIX_BYTES) at most. Relays with another
+    /// one are another cluster.
+    #[cfg(feature = "cluster")]
+    pub redis_prefix: String,
+    /// Where to listen for the other relays of the cluster (feature `cluster`); without it, on a free port of the address by which
+    /// the relay reaches `redis`.
+    #[cfg(feature = "cluster")]
+    pub cluster_listen: Option<ListenAddress>,
+    /// Where the other relays reach that port (feature `cluster`), if that is another address.
+    #[cfg(feature = "cluster")]
+    pub cluster_advertise: Option<SocketAddr>,
     /// The STUN servers for clients that join.
     pub stun: Vec<StunUrl>,
     /// The TURN servers for which each client that joins gets credentials of its own, which run out (feature `auth`). They
@@ -251,6 +276,18 @@ impl Default for Config {
             admin_listen: None,
             #[cfg(feature = "admin")]
             admin_token_file: None,
+            #[cfg(feature = "cluster")]
+            redis: None,
+            #[cfg(feature = "cluster")]
+            redis_password_file: None,
+            #[cfg(feature = "cluster")]
+            redis_ca: None,
+            #[cfg(feature = "cluster")]
+            redis_prefix: limits::REDIS_PREFIX.to_owned(),
+            #[cfg(feature = "cluster")]
+            cluster_listen: None,
+            #[cfg(feature = "cluster")]
+            cluster_advertise: None,
             stun: Vec::new(),
             #[cfg(feature = "auth")]
             turn: Vec::new(),

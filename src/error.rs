@@ -29,6 +29,9 @@ pub enum BindError {
     /// The secret of the TURN servers, or the file with the list of servers, cannot be used.
     #[error("{0:#}")]
     Ice(anyhow::Error),
+    /// Redis, or what the settings say of it, cannot be used.
+    #[error("{0:#}")]
+    Cluster(anyhow::Error),
     /// The folder of the page cannot be used.
     #[error("{0:#}")]
     Page(anyhow::Error),

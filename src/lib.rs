@@ -68,6 +68,7 @@
 //! | `lan` | `tls`, with a local certificate authority |
 //! | `admin` | an address for operators: whether the relay lives and is ready, its metrics, and an API for the application's own server |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join, and events for another webhook |
+//! | `cluster` | `tls`, with other relays that are one with this: Redis says on which of them a room lives |
 //! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 
 // # Modules
@@ -90,12 +91,14 @@
 // | `http_client/` | the client for the servers that the relay asks, and what the log says of those that fail |
 // | `auth/` | whether a client may join a room |
 // | `events/` | the events of rooms, sent to an application |
+// | `cluster/` | many relays as one: where a room lives |
 // | `drain.rs` | how connections end when the relay shuts down |
 // | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
 // | `config.rs` | settings and their checks |
+// | `clustering.rs` | how a relay becomes one of several, from its settings |
 // | `relay.rs` | the relay that a program embeds, built from its settings |
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
 // | `admin/` | the address for operators |
@@ -128,6 +131,10 @@ mod budget_tests;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg_attr(not(feature = "cluster"), path = "cluster_absent.rs")]
+mod cluster;
+#[cfg(feature = "cluster")]
+mod clustering;
 mod config;
 mod drain;
 mod error;
@@ -170,6 +177,8 @@ pub use auth::jwks::{JwksSource, JwksSourceError, JwksUrl};
 #[cfg(feature = "auth")]
 pub use auth::webhook::{AuthUrl, AuthUrlError};
 pub use auth::{Answer, Authorizer, Decision, Denial, Grant, JoinRequest, Open};
+#[cfg(feature = "cluster")]
+pub use cluster::settings::{RedisUrl, RedisUrlError};
 pub use config::{Config, ConfigError};
 pub use drain::Shutdown;
 pub use error::BindError;

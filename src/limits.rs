@@ -1,7 +1,10 @@
 //! Every number of the relay, with its unit and its reason.
 
 mod admin;
+mod cluster;
 mod doctor;
+#[cfg(feature = "cluster")]
+mod doors;
 mod entry;
 mod events;
 mod memory;
@@ -9,7 +12,10 @@ mod memory;
 use std::time::Duration;
 
 pub use admin::*;
+pub use cluster::*;
 pub use doctor::*;
+#[cfg(feature = "cluster")]
+pub use doors::*;
 pub use entry::*;
 pub use events::*;
 pub use memory::*;

@@ -21,7 +21,7 @@ pub(crate) const MESSAGE_TYPES: usize = 16;
 /// How many codes of errors there are.
 pub(crate) const ERROR_CODES: usize = 20;
 /// How many reasons there are for the end of a connection.
-pub(crate) const CLOSE_REASONS: usize = 16;
+pub(crate) const CLOSE_REASONS: usize = 17;
 /// How many limits refuse something.
 pub(crate) const LIMITS: usize = 6;
 /// How many threads count apart from each other; those of larger machines share.

@@ -16,6 +16,7 @@ use crate::auth::keys::KeyRing;
 use crate::auth::settings::AuthSettings;
 #[cfg(feature = "auth")]
 use crate::auth::token::Rules;
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError};
 use crate::drain::Shutdown;
 use crate::error::BindError;
@@ -52,6 +53,8 @@ pub struct Relay {
     /// The events of rooms, if an application gets them.
     #[cfg(feature = "auth")]
     pub(crate) events: Option<Arc<Events>>,
+    /// Its part in a cluster, if it is one of several.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// Builds a [`Relay`]; made by [`Relay::builder`].
@@ -74,7 +77,7 @@ impl RelayBuilder {
     /// Calls `observer` for each event. The task that causes the event calls it, so it must not block: send the event
     /// into a channel if handling it takes time.
     pub fn observer(mut self, observer: impl Fn(&RelayEvent) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
+        self.observer = Some(Arc::new(observer));
         self
     }
 
@@ -83,14 +86,28 @@ impl RelayBuilder {
     /// # Errors
     /// When a setting is wrong, the folder of the page has no `index.html`, or a key of tokens cannot be used.
     pub fn build(self) -> Result<Arc<Relay>, BindError> {
-        self.build_with(None).map(Arc::new)
+        #[cfg(feature = "cluster")]
+        if self.config.redis.is_some() {
+            return Err(ConfigError::ClusterWithoutServer.into());
+        }
+        self.build_with(None, None).map(Arc::new)
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    pub(crate) fn build_with(self, trust: Option<Arc<TrustPages>>) -> Result<Relay, BindError> {
+    /// Who hears of the events.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn observer_of_events(&self) -> Option<Observer> {
+        self.observer.clone()
+    }
+
+    pub(crate) fn build_with(
+        self,
+        trust: Option<Arc<TrustPages>>,
+        cluster: Option<Cluster>,
+    ) -> Result<Relay, BindError> {
         let config = self.config;
         config.check()?;
         #[cfg(feature = "auth")]
@@ -135,6 +152,8 @@ impl RelayBuilder {
             candidate_policy: config.candidate_policy,
             quotas: (&config).into(),
             room_observer,
+            #[cfg(feature = "cluster")]
+            directory: cluster.as_ref().map(|cluster| Arc::clone(cluster.directory())),
         };
         #[cfg(all(feature = "page", feature = "auth"))]
         let needs_token = keys.is_some();
@@ -158,6 +177,7 @@ impl RelayBuilder {
             keys,
             #[cfg(feature = "auth")]
             events,
+            cluster,
         })
     }
 }
@@ -230,6 +250,11 @@ impl Relay {
     /// [`DRAIN_DEADLINE`](crate::limits::DRAIN_DEADLINE) at most. Then it aborts those that are left. It refuses later
     /// WebSockets. The events of rooms are sent within that time too, as far as they fit.
     pub async fn shutdown(&self, shutdown: Shutdown) {
+        // First, so that its rooms are free for the others when its clients look for them.
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.cluster {
+            cluster.leave().await;
+        }
         #[cfg(feature = "auth")]
         let until = Instant::now() + limits::DRAIN_DEADLINE;
         #[cfg(feature = "auth")]

@@ -1,5 +1,7 @@
 //! The server: binds, accepts, serves until it is told to shut down, and drains.
 
+mod reloader;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use tracing::{debug, info};
 
 #[cfg(feature = "admin")]
 use crate::admin::Admin;
+#[cfg(feature = "cluster")]
+use crate::clustering;
 use crate::config::Config;
 use crate::drain::Shutdown;
 use crate::error::BindError;
@@ -25,6 +29,7 @@ use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::quota::{Admission, RefusalPermit};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
+pub use reloader::Reloader;
 
 /// A relay with its listeners. It serves in [`serve`](Self::serve).
 #[derive(Debug)]
@@ -94,7 +99,13 @@ impl Server {
         let admin = open_admin(config, tls.clone(), &listeners, &redirectors).await?;
         let addresses = |of: &[Listener]| of.iter().filter_map(Listener::local_addr).collect::<Vec<_>>();
         let (local_addrs, redirect_addrs) = (addresses(&listeners), addresses(&redirectors));
-        let relay = Arc::new(builder.build_with(trust)?);
+        #[cfg(feature = "cluster")]
+        let cluster = clustering::open(builder.config(), builder.observer_of_events()).await?;
+        #[cfg(not(feature = "cluster"))]
+        let cluster = None;
+        let relay = Arc::new(builder.build_with(trust, cluster)?);
+        #[cfg(feature = "cluster")]
+        relay.cluster.iter().for_each(|cluster| cluster.begin(Arc::clone(&relay.hub().rooms)));
         #[cfg(feature = "page")]
         relay.site.about.listens(&local_addrs, tls.is_some());
         Ok(Self {
@@ -138,6 +149,12 @@ impl Server {
         self.admin.as_ref().map_or_else(Vec::new, Admin::addresses)
     }
 
+    /// Where other relays of its cluster reach it, if it is in one.
+    #[cfg(feature = "cluster")]
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.relay.cluster.as_ref().map(crate::cluster::Cluster::address)
+    }
+
     /// Whether its TCP addresses use TLS: then its URLs begin with `https://` and `wss://`.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
@@ -157,11 +174,7 @@ impl Server {
 
     /// A handle that reloads the certificate and the keys of tokens while the server serves.
     pub fn reloader(&self) -> Reloader {
-        Reloader {
-            tls: self.tls.clone(),
-            #[cfg(feature = "auth")]
-            relay: Arc::clone(&self.relay),
-        }
+        Reloader::new(self.tls.clone(), &self.relay)
     }
 
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
@@ -173,6 +186,8 @@ impl Server {
             let endpoint = Endpoint { tls: self.tls.clone(), app: App::Relay, relay: Arc::clone(&self.relay) };
             endpoint.open(listener);
         }
+        #[cfg(feature = "cluster")]
+        clustering::serve_other_relays(&self.relay);
         for listener in self.redirectors {
             let endpoint = Endpoint { tls: None, app: redirect.clone(), relay: Arc::clone(&self.relay) };
             endpoint.open(listener);
@@ -310,44 +325,6 @@ impl Endpoint {
                 Either::Right(async move { redirect.serve(stream, admission, &relay.hub().drain).await }.boxed())
             }
         }
-    }
-}
-
-/// Reloads the certificate and the keys of tokens of a [`Server`] while it serves.
-#[derive(Debug, Clone)]
-pub struct Reloader {
-    tls: Option<Arc<Tls>>,
-    #[cfg(feature = "auth")]
-    relay: Arc<Relay>,
-}
-
-impl Reloader {
-    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers and of
-    /// events.
-    /// What cannot be used is in the log, and the old one stays.
-    pub fn reload(&self) {
-        if let Some(tls) = &self.tls {
-            tls.reload();
-        }
-        let has_secrets = self.reload_secrets();
-        if self.tls.is_none() && !has_secrets {
-            info!("there is no certificate to reload, and no key of tokens or secret of TURN servers or events");
-        }
-    }
-}
-
-impl Reloader {
-    /// Reads the keys of tokens, and the secrets of TURN servers and of events, again; returns whether there are any.
-    fn reload_secrets(&self) -> bool {
-        #[cfg(feature = "auth")]
-        {
-            self.relay.reload_token_keys();
-            let has_turn = self.relay.reload_turn_secrets();
-            let has_events = self.relay.reload_events_secrets();
-            self.relay.keys.is_some() || has_turn || has_events
-        }
-        #[cfg(not(feature = "auth"))]
-        false
     }
 }
 

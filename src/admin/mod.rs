@@ -221,6 +221,10 @@ impl Endpoint {
             "/readyz" if self.relay.hub().rooms.is_draining() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "an operator drains the relay")
             }
+            #[cfg(feature = "cluster")]
+            "/readyz" if self.relay.cluster.as_ref().is_some_and(|cluster| !cluster.was_reached()) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "Redis has not been reached yet")
+            }
             "/readyz" => text(StatusCode::OK, "ok"),
             "/metrics" => {
                 let scrape = Scrape { relay: Arc::clone(&self.relay), tls: self.tls.clone() };

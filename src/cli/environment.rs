@@ -17,11 +17,17 @@ pub(super) fn without_empty(command: Command) -> Command {
     each_argument(command, &|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
 }
 
+/// The flags whose values may hold a password: an error does not repeat them.
+const SECRET_FLAGS: [&str; 1] = ["--redis"];
+
 /// `error` with the name of the variable that it is about, rather than that of its flag. `is_good_alone` says whether the
 /// arguments parse without any variable.
 pub(super) fn name_variable(mut error: Error, command: &Command, is_good_alone: bool) -> Error {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
-    let variable = command.get_arguments().find(|arg| arg.to_string() == *flag).and_then(variable_of);
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
+    if SECRET_FLAGS.iter().any(|secret| flag.split(' ').next() == Some(secret)) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("...".to_owned()));
+    }
+    let variable = command.get_arguments().find(|arg| arg.to_string() == flag).and_then(variable_of);
     if let (Some(variable), true) = (variable, is_good_alone) {
         error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
     }

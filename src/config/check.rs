@@ -1,5 +1,7 @@
 //! The checks of the settings. Each error names its flag, and says what is allowed.
 
+#[cfg(feature = "cluster")]
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -40,6 +42,8 @@ impl Config {
         problems.extend(self.auth_problems());
         #[cfg(feature = "admin")]
         problems.extend(self.check_admin().err());
+        #[cfg(feature = "cluster")]
+        problems.extend(self.cluster_problems());
         let capacities = limits::ROOM_CAPACITY_MIN..=limits::ROOM_CAPACITY_MAX;
         problems.extend(check_range("--room-capacity", self.room_capacity, capacities).err());
         let sizes = limits::MESSAGE_BYTES_MIN..=limits::MESSAGE_BYTES_MAX;
@@ -76,6 +80,10 @@ impl Config {
             ("--events-ca", self.events_ca.as_deref()),
             #[cfg(feature = "admin")]
             ("--admin-token-file", self.admin_token_file.as_deref()),
+            #[cfg(feature = "cluster")]
+            ("--redis-password-file", self.redis_password_file.as_deref()),
+            #[cfg(feature = "cluster")]
+            ("--redis-ca", self.redis_ca.as_deref()),
             ("--ice-servers", self.ice_servers_file.as_deref()),
         ];
         let is_empty = |path: Option<&Path>| path.is_some_and(|path| path.as_os_str().is_empty());
@@ -156,6 +164,44 @@ impl Config {
             address if address.is_of_this_machine() || self.admin_token_file.is_some() => Ok(()),
             _ => Err(ConfigError::AdminWithoutToken),
         }
+    }
+
+    #[cfg(feature = "cluster")]
+    fn cluster_problems(&self) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
+        let Some(redis) = &self.redis else {
+            let given = [
+                ("--redis-password-file", self.redis_password_file.is_some()),
+                ("--redis-ca", self.redis_ca.is_some()),
+                ("--redis-prefix", self.redis_prefix != limits::REDIS_PREFIX),
+                ("--cluster-listen", self.cluster_listen.is_some()),
+                ("--cluster-advertise", self.cluster_advertise.is_some()),
+            ];
+            let alone = given.into_iter().filter(|(_, is_given)| *is_given);
+            return alone.map(|(flag, _)| ConfigError::NoRedis { flag }).collect();
+        };
+        if self.redis_password_file.is_some() && redis.has_password() {
+            problems.push(ConfigError::TwoRedisPasswords);
+        }
+        if self.redis_ca.is_some() && !redis.is_tls() {
+            problems.push(ConfigError::NoTlsToRedis);
+        }
+        let is_prefix = (1..=limits::REDIS_PREFIX_BYTES).contains(&self.redis_prefix.len());
+        if !is_prefix || !self.redis_prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            problems.push(ConfigError::RedisPrefix);
+        }
+        match &self.cluster_listen {
+            None => {}
+            Some(address @ ListenAddress::Tcp { .. }) => {
+                problems.extend(check_addresses("--cluster-listen", std::slice::from_ref(address)).err());
+            }
+            Some(ListenAddress::Unix(_) | ListenAddress::Systemd) => problems.push(ConfigError::ClusterListen),
+        }
+        let is_reachable = |address: &SocketAddr| address.port() > 0 && !address.ip().is_unspecified();
+        if self.cluster_advertise.as_ref().is_some_and(|address| !is_reachable(address)) {
+            problems.push(ConfigError::ClusterAdvertise);
+        }
+        problems
     }
 
     #[cfg(feature = "auth")]

@@ -105,6 +105,42 @@ pub enum ConfigError {
     #[cfg(feature = "admin")]
     #[error("--admin-listen cannot be systemd, whose sockets are for clients: give an address such as localhost:9090")]
     AdminBySystemd,
+    /// There is a setting of a cluster, and no Redis.
+    #[cfg(feature = "cluster")]
+    #[error("{flag} needs --redis, such as redis://redis.example:6379")]
+    NoRedis {
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// There is the authority of a Redis that is reached without TLS.
+    #[cfg(feature = "cluster")]
+    #[error("--redis-ca needs --redis with a rediss:// URL")]
+    NoTlsToRedis,
+    /// There are two passwords of Redis.
+    #[cfg(feature = "cluster")]
+    #[error(
+        "--redis-password-file excludes a password in the URL of --redis: leave out that one, which others may see"
+    )]
+    TwoRedisPasswords,
+    /// A beginning that the keys in Redis cannot have.
+    #[cfg(feature = "cluster")]
+    #[error(
+        "--redis-prefix has 1 to {max} characters, none of which is a space or is not ASCII, such as calls:",
+        max = limits::REDIS_PREFIX_BYTES
+    )]
+    RedisPrefix,
+    /// Other relays cannot reach such an address.
+    #[cfg(feature = "cluster")]
+    #[error("--cluster-listen is an address that other relays reach, such as *:7000 or 10.0.0.5:0")]
+    ClusterListen,
+    /// Nobody can be told to come to such an address.
+    #[cfg(feature = "cluster")]
+    #[error("--cluster-advertise is the address at which other relays reach this one, such as 10.0.0.5:7000")]
+    ClusterAdvertise,
+    /// A relay that is built without a server is to be one of several.
+    #[cfg(feature = "cluster")]
+    #[error("a relay with redis needs a server: build it with RelayBuilder::bind")]
+    ClusterWithoutServer,
     /// There are TURN servers to sign for, and no secret.
     #[cfg(feature = "auth")]
     #[error(

@@ -25,12 +25,14 @@
 
 pub(crate) mod accept;
 pub(crate) mod address;
-#[cfg(any(feature = "auth", feature = "doctor"))]
+#[cfg(any(feature = "auth", feature = "cluster", feature = "doctor"))]
 pub(crate) mod authorities;
+pub(crate) mod buffer;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 #[cfg(feature = "tls")]
 pub(crate) mod counted;
+pub(crate) mod headers;
 pub(crate) mod info;
 pub(crate) mod listen;
 pub(crate) mod machine;
@@ -38,7 +40,10 @@ pub(crate) mod machine;
 pub(crate) mod reach;
 pub(crate) mod read;
 // Compiled for tests on other systems too, because it only reads texts.
-#[cfg(any(all(windows, any(feature = "lan", feature = "auth", feature = "admin", feature = "cli")), test))]
+#[cfg(any(
+    all(windows, any(feature = "lan", feature = "auth", feature = "admin", feature = "cluster", feature = "cli")),
+    test
+))]
 #[path = "windows/sddl.rs"]
 mod sddl;
 #[cfg_attr(unix, path = "unix/mod.rs")]

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-#[cfg(any(feature = "auth", feature = "admin"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster"))]
 use crate::limits::KEY_FILE_BYTES;
 use crate::net::system::open_file;
-#[cfg(any(feature = "auth", feature = "admin"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster"))]
 use crate::net::system::open_secret;
 
 /// The text of a file of at most `most` bytes.
@@ -25,7 +25,7 @@ pub(crate) fn text(path: &Path, most: u64) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When it cannot be read, or others can read or write it.
-#[cfg(any(feature = "auth", feature = "admin"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster"))]
 pub(crate) fn secret(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(whole(open_secret(path)?, path, KEY_FILE_BYTES)?.trim_ascii().to_vec())
 }

@@ -12,6 +12,8 @@ pub(crate) enum CloseRequest {
     Restart,
     /// The relay shuts down for good.
     Shutdown,
+    /// Another relay has the room of the client.
+    RoomMoved,
     /// The client was idle in a full room, and gave way to another one.
     GaveWay,
     /// Another connection of the client took its place.
@@ -20,6 +22,8 @@ pub(crate) enum CloseRequest {
     Kicked,
     /// The client chose its id, and another one came for whose id the authorizer vouches.
     Displaced,
+    /// The relay by which the client came does not answer any more.
+    DoorLost,
     /// The client waited at a locked room that its URL names, and does not come in.
     Denied {
         /// Whether it may try again.

@@ -12,6 +12,8 @@ use super::observer::{Events, Observer, RelayEvent};
 use super::resume::Resumptions;
 use crate::auth::{Answer, Authorizer, Denial, JoinRequest};
 use crate::budget::Purse;
+#[cfg(feature = "cluster")]
+use crate::cluster::directory::Directory;
 use crate::drain::Drain;
 use crate::ice::{CandidatePolicy, IceServers};
 use crate::limits::{self, AUTHORIZE_DEADLINE};
@@ -38,6 +40,9 @@ pub(crate) struct HubSettings {
     pub quotas: QuotaSettings,
     /// Who hears of the changes of rooms.
     pub room_observer: Option<Arc<dyn RoomObserver>>,
+    /// Says where rooms live, if this relay is one of several.
+    #[cfg(feature = "cluster")]
+    pub directory: Option<Arc<Directory>>,
 }
 
 /// What all sessions of a relay share.
@@ -52,6 +57,9 @@ pub(crate) struct Hub {
     pub ice_servers: IceServers,
     /// Where the relay's events go.
     events: Arc<Events>,
+    /// Says where rooms live, if this relay is one of several.
+    #[cfg(feature = "cluster")]
+    pub directory: Option<Arc<Directory>>,
     /// The connections, and the signal that ends them.
     pub drain: Arc<Drain>,
     /// How much the clients may use, and do.
@@ -79,6 +87,8 @@ impl Default for HubSettings {
             candidate_policy: CandidatePolicy::default(),
             quotas: QuotaSettings::default(),
             room_observer: None,
+            #[cfg(feature = "cluster")]
+            directory: None,
         }
     }
 }
@@ -94,22 +104,36 @@ impl Hub {
             candidate_policy,
             quotas,
             room_observer,
+            #[cfg(feature = "cluster")]
+            directory,
         } = settings;
+        #[cfg(feature = "cluster")]
+        let owned = directory.as_ref().map(|directory| Arc::clone(directory.owned()));
+        #[cfg(not(feature = "cluster"))]
+        let owned = None;
         let rooms = RoomSettings {
             capacity: room_capacity,
             max_message_bytes,
             candidate_policy,
             encode: protocol::encode,
             observer: room_observer,
+            owned,
         };
         let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
         let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
+        #[cfg(feature = "cluster")]
+        let resumptions = match &directory {
+            Some(directory) => resumptions.with_prefix(format!("{}-", directory.process())),
+            None => resumptions,
+        };
         Arc::new(Self {
             rooms: Arc::new(Rooms::new(rooms)),
             resumptions: Arc::new(resumptions),
             authorizer,
             ice_servers,
             events,
+            #[cfg(feature = "cluster")]
+            directory,
             drain,
             #[cfg(feature = "admin")]
             server: Sender::new(ConnectionId::new(0), quotas.server()),

@@ -8,6 +8,8 @@ mod session;
 pub(crate) mod tests;
 
 pub(crate) use hub::{Hub, HubSettings};
+#[cfg(feature = "cluster")]
+pub(crate) use observer::Events;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use session::{JoinRefusal, Session, UpgradeHeaders};
+pub(crate) use session::{Handover, JoinRefusal, Session, UpgradeHeaders, UrlRequest};

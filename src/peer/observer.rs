@@ -1,14 +1,15 @@
 //! The events of a relay, for the program that embeds it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::panics;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, LeaveReason};
 
 /// Gets the events of a relay. It is called by the task that causes the event, so it must not block.
-pub(crate) type Observer = Box<dyn Fn(&RelayEvent) + Send + Sync>;
+pub(crate) type Observer = Arc<dyn Fn(&RelayEvent) + Send + Sync>;
 
 /// Where the events of a relay go.
 #[derive(Default)]
@@ -100,6 +101,28 @@ pub enum RelayEvent {
         room: RoomName,
         /// The client's id there.
         id: PeerId,
+    },
+    /// The Redis of the cluster is away: rooms that are open go on, and new ones wait until it is back.
+    RedisIsAway {
+        /// Why, as the log says it.
+        why: String,
+    },
+    /// The Redis of the cluster is there again.
+    RedisIsBack,
+    /// Another relay of the cluster is there.
+    RelayIsThere {
+        /// Where other relays reach it.
+        address: SocketAddr,
+    },
+    /// Another relay of the cluster is there no more: its rooms come to those relays where somebody joins them.
+    RelayIsGone {
+        /// Where other relays reached it.
+        address: SocketAddr,
+    },
+    /// Another relay of the cluster has this room: its members are told to come again.
+    LetGo {
+        /// The room.
+        room: RoomName,
     },
     /// A connection has ended.
     Disconnected {

@@ -195,6 +195,9 @@ pub enum JoinError {
     /// The relay is being drained: it makes no new rooms.
     #[error("the relay makes no new rooms now: try again later")]
     Draining,
+    /// This relay is one of several, and does not own the room.
+    #[error("this relay does not have the room now: try again in a moment")]
+    NotOwned,
     /// The room has a password, and this is another one or none.
     #[error("the room has a password, and this is not it")]
     WrongPassword,
@@ -214,7 +217,9 @@ impl From<JoinError> for Refusal {
         let code = match error {
             JoinError::Full(_) | JoinError::TooManyKnocks(_) => ErrorCode::RoomFull,
             JoinError::IdTaken => ErrorCode::IdTaken,
-            JoinError::Unavailable | JoinError::NoMemory | JoinError::Draining => ErrorCode::Unavailable,
+            JoinError::Unavailable | JoinError::NoMemory | JoinError::Draining | JoinError::NotOwned => {
+                ErrorCode::Unavailable
+            }
             JoinError::WrongPassword => ErrorCode::WrongPassword,
             JoinError::TooManyGuesses => ErrorCode::RateLimited,
             JoinError::Banned => ErrorCode::Denied,

@@ -14,6 +14,7 @@ use super::event::{Encoder, Event, LeaveReason, Peer, ResumeOffer, View};
 use super::member::{Member, PendingMember};
 use super::names::{LOBBY, PeerId, RoomName};
 use super::observer::{RoomChange, RoomObserver};
+use super::owned::{Owned, Ownership};
 use super::refusal::{DISPLACED, ErrorCode, JoinError, Refusal, denied, displaced};
 use super::state::State;
 use crate::ice::{CandidatePolicy, ClientsServers};
@@ -36,6 +37,8 @@ pub(super) struct Room {
     pub(super) encode: Encoder,
     /// Who hears of its changes.
     pub(super) observer: Option<Arc<dyn RoomObserver>>,
+    /// That this relay owns the name, where several are one.
+    pub(super) ownership: Option<Arc<Ownership>>,
     state: Mutex<State>,
 }
 
@@ -52,6 +55,8 @@ pub(crate) struct RoomSettings {
     pub encode: Encoder,
     /// Who hears of the changes of all rooms.
     pub observer: Option<Arc<dyn RoomObserver>>,
+    /// Which names this relay owns, if it is one of several: it opens no other room.
+    pub owned: Option<Arc<Owned>>,
 }
 
 /// A room that is locked.
@@ -69,8 +74,8 @@ pub(super) struct Post<'a> {
 
 impl Room {
     /// An empty room. The lobby has at most two members.
-    pub(super) fn new(name: RoomName, settings: &RoomSettings) -> Self {
-        let RoomSettings { capacity, max_message_bytes, candidate_policy, encode, ref observer } = *settings;
+    pub(super) fn new(name: RoomName, settings: &RoomSettings, ownership: Option<Arc<Ownership>>) -> Self {
+        let RoomSettings { capacity, max_message_bytes, candidate_policy, encode, ref observer, .. } = *settings;
         let is_lobby = name.as_str() == LOBBY;
         Self {
             name,
@@ -80,6 +85,7 @@ impl Room {
             idle_give_way: is_lobby,
             encode,
             observer: observer.clone(),
+            ownership,
             state: Mutex::default(),
         }
     }

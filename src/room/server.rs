@@ -84,11 +84,13 @@ impl Rooms {
         let memory = server.purse().charge(BOOKED_BYTES).ok_or(JoinError::NoMemory)?;
         let capacity = new.capacity.unwrap_or(self.settings.capacity);
         let until = Instant::now() + new.lasts;
-        let room = Arc::new(Room::new(new.name, &RoomSettings { capacity, ..self.settings.clone() }));
+        let ownership = self.ownership(&new.name)?;
+        let room = Arc::new(Room::new(new.name, &RoomSettings { capacity, ..self.settings.clone() }, ownership));
         let booking = Booking { until, is_locked: new.is_locked, _memory: memory };
         room.state().door = Some(Box::new(Door::of_booked(booking, new.password.map(Password::new))));
         let insert = || match self.table.entry(room.name.clone()) {
             Entry::Occupied(_) => false,
+            // It was lost a moment ago: then it ends with the next assertion, as a room that somebody enters now does.
             Entry::Vacant(entry) => {
                 entry.insert(Arc::clone(&room));
                 true

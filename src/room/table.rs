@@ -16,6 +16,7 @@ use super::bookings::Bookings;
 use super::deferred::Deferred;
 use super::event::{Encoder, LeaveReason};
 use super::names::{PeerId, RoomName};
+use super::owned::Ownership;
 use super::refusal::JoinError;
 use super::room::{Room, RoomSettings};
 use super::wrong_passwords::WrongPasswords;
@@ -126,16 +127,34 @@ impl Rooms {
         self.is_draining.load(Relaxed)
     }
 
+    /// Whether this relay may open the room with this name: it owns the name, or is not one of several.
+    pub(crate) fn may_open(&self, name: &RoomName) -> bool {
+        self.settings.owned.as_ref().is_none_or(|owned| owned.get(name).is_some())
+    }
+
+    /// That this relay owns the name, if it is one of several.
+    ///
+    /// # Errors
+    /// [`JoinError::NotOwned`]
+    pub(super) fn ownership(&self, name: &RoomName) -> Result<Option<Arc<Ownership>>, JoinError> {
+        let Some(owned) = &self.settings.owned else { return Ok(None) };
+        owned.get(name).map(Some).ok_or(JoinError::NotOwned)
+    }
+
     /// The room with this name; a new one if there is none.
     ///
     /// # Errors
-    /// [`JoinError::Draining`]
+    /// [`JoinError::Draining`], or [`JoinError::NotOwned`] where several relays are one.
     pub(super) fn room(&self, name: &RoomName) -> Result<Arc<Room>, JoinError> {
         match self.table.entry(name.clone()) {
+            // It is about to be removed.
+            Entry::Occupied(entry) if entry.get().ownership.as_ref().is_some_and(|own| own.is_lost()) => {
+                Err(JoinError::NotOwned)
+            }
             Entry::Occupied(entry) => Ok(Arc::clone(entry.get())),
             Entry::Vacant(_) if self.is_draining() => Err(JoinError::Draining),
             Entry::Vacant(entry) => {
-                let room = Arc::new(Room::new(name.clone(), &self.settings));
+                let room = Arc::new(Room::new(name.clone(), &self.settings, self.ownership(name)?));
                 Ok(Arc::clone(&*entry.insert(room)))
             }
         }

@@ -13,7 +13,7 @@ use super::room::Room;
 use super::*;
 use crate::ice::{CandidatePolicy, IceServers};
 use crate::limits::{ANNOUNCEMENTS, HELD_BYTES, LOBBY_IDLE, MESSAGE_BYTES};
-use crate::outbox::Topic;
+use crate::outbox::{Outbox, Topic};
 use crate::protocol::{self, Command};
 use crate::secret::Secret;
 use crate::testing::MemorySocket;
@@ -119,16 +119,20 @@ impl Somebody {
         self.socket.texts()
     }
 
+    /// Its outbox in the room.
+    pub(in crate::room) fn outbox(&self) -> Arc<Outbox> {
+        let state = self.membership.room.state();
+        Arc::clone(&state.member(self.membership.serial).unwrap().outbox)
+    }
+
     pub(in crate::room) fn reads_no_more(&self) {
         self.socket.stop();
     }
 
     pub(in crate::room) fn reads_on(&self) {
         self.socket.make_room(usize::MAX);
-        let outbox =
-            self.membership.room.state().member(self.membership.serial).map(|member| Arc::clone(&member.outbox));
         let mut cx = std::task::Context::from_waker(Waker::noop());
-        let _ = outbox.unwrap().poll_write(&mut cx);
+        let _ = self.outbox().poll_write(&mut cx);
     }
 
     pub(in crate::room) fn leaves(self, reason: LeaveReason) {
@@ -155,13 +159,25 @@ pub(in crate::room) fn rooms(capacity: usize) -> Arc<Rooms> {
 }
 
 pub(in crate::room) fn rooms_with(capacity: usize, observer: Option<Arc<dyn RoomObserver>>) -> Arc<Rooms> {
-    Arc::new(Rooms::new(RoomSettings {
+    Arc::new(Rooms::new(settings(capacity, observer)))
+}
+
+/// Those of a relay that is one of several, and the names that it owns.
+pub(in crate::room) fn owned_rooms() -> (Arc<Rooms>, Arc<Owned>) {
+    let owned = Arc::new(Owned::default());
+    let settings = RoomSettings { owned: Some(Arc::clone(&owned)), ..settings(8, None) };
+    (Arc::new(Rooms::new(settings)), owned)
+}
+
+fn settings(capacity: usize, observer: Option<Arc<dyn RoomObserver>>) -> RoomSettings {
+    RoomSettings {
         capacity,
         max_message_bytes: MESSAGE_BYTES,
         candidate_policy: CandidatePolicy::All,
         encode: protocol::encode,
         observer,
-    }))
+        owned: None,
+    }
 }
 
 fn try_enter(rooms: &Arc<Rooms>, room: &str, id: &str) -> Result<Somebody, JoinError> {

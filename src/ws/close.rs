@@ -59,6 +59,8 @@ pub(crate) enum Disconnect {
     NoMemory,
     /// The relay shuts down, or the client gave way to another one.
     Told(CloseRequest),
+    /// The client's room lives at another relay, which serves it from now on. The connection goes on.
+    HandedOver,
 }
 
 impl Disconnect {
@@ -80,14 +82,15 @@ impl Disconnect {
         "gave_way",
         "taken_over",
         "removed",
+        "moved",
     ];
 
     /// Where the kind of this one stands in [`KINDS`](Self::KINDS).
     pub(crate) fn kind(&self) -> usize {
         match self {
-            Self::Closed(_) => 0,
+            Self::Closed(_) | Self::HandedOver => 0,
             Self::HungUp => 1,
-            Self::Lost(_) => 2,
+            Self::Lost(_) | Self::Told(CloseRequest::DoorLost) => 2,
             Self::BadFrame(_) | Self::Binary | Self::BadUtf8 => 3,
             Self::Timeout { .. } => 4,
             Self::Slow => 5,
@@ -101,17 +104,24 @@ impl Disconnect {
             Self::Told(CloseRequest::GaveWay) => 13,
             Self::Told(CloseRequest::TakenOver) => 14,
             Self::Told(CloseRequest::Kicked | CloseRequest::Displaced) => 15,
+            Self::Told(CloseRequest::RoomMoved) => 16,
         }
     }
 
     /// The reason that the others in the room are told.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
-            Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(CloseRequest::TakenOver) => LeaveReason::Closed,
+            Self::Closed(_)
+            | Self::HungUp
+            | Self::Lost(_)
+            | Self::HandedOver
+            | Self::Told(CloseRequest::TakenOver | CloseRequest::DoorLost) => LeaveReason::Closed,
             Self::Timeout { .. } => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::NoMemory => LeaveReason::Closed,
-            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => LeaveReason::Shutdown,
+            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown | CloseRequest::RoomMoved) => {
+                LeaveReason::Shutdown
+            }
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
             Self::Told(CloseRequest::Displaced) => LeaveReason::Displaced,
@@ -140,7 +150,7 @@ impl Disconnect {
             | Self::Lost(_)
             | Self::Slow
             | Self::NoMemory
-            | Self::Told(CloseRequest::TakenOver) => Some(Instant::now()),
+            | Self::Told(CloseRequest::TakenOver | CloseRequest::DoorLost) => Some(Instant::now()),
             _ => None,
         }
     }
@@ -148,7 +158,7 @@ impl Disconnect {
     /// The close frame for the client; none if it is gone.
     pub(super) fn close_frame(&self) -> Option<Bytes> {
         let (code, reason) = match self {
-            Self::HungUp | Self::Lost(_) => return None,
+            Self::HungUp | Self::Lost(_) | Self::HandedOver | Self::Told(CloseRequest::DoorLost) => return None,
             // The answer repeats the code (RFC 6455 section 5.5.1).
             Self::Closed(close) => return Some(frame::close(close.as_ref().map(|(code, _)| *code), "")),
             Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
@@ -170,6 +180,7 @@ impl Disconnect {
             Self::EmptyFrames => (CloseCode::Policy, "too many frames that carry nothing"),
             Self::Unfinished => (CloseCode::Policy, "a message was not finished in time"),
             Self::Told(CloseRequest::Restart) => (CloseCode::Restart, "the relay restarts"),
+            Self::Told(CloseRequest::RoomMoved) => (CloseCode::Restart, "another relay has the room"),
             Self::Told(CloseRequest::Shutdown) => (CloseCode::Away, "the relay goes away"),
             // Not one of the codes on which a client comes back: it would take the place of another.
             Self::Told(CloseRequest::GaveWay) => (CloseCode::Policy, "idle, and somebody else needed the place"),
@@ -221,7 +232,10 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),
             Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
             Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
-            Self::Told(_) => f.write_str("the relay shuts down"),
+            Self::Told(CloseRequest::RoomMoved) => f.write_str("another relay has its room"),
+            Self::Told(CloseRequest::DoorLost) => f.write_str("lost: the relay by which it came does not answer"),
+            Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => f.write_str("the relay shuts down"),
+            Self::HandedOver => f.write_str("its room lives at another relay"),
         }
     }
 }
@@ -251,6 +265,7 @@ mod tests {
             Disconnect::Timeout { heard: Instant::now() },
             Disconnect::Slow,
             Disconnect::Told(CloseRequest::TakenOver),
+            Disconnect::Told(CloseRequest::DoorLost),
             closed(1002),
             closed(1005),
             closed(1011),
@@ -273,6 +288,7 @@ mod tests {
             Disconnect::Unfinished,
             Disconnect::Told(CloseRequest::Restart),
             Disconnect::Told(CloseRequest::Shutdown),
+            Disconnect::Told(CloseRequest::RoomMoved),
             Disconnect::Told(CloseRequest::GaveWay),
             Disconnect::Told(CloseRequest::Kicked),
             Disconnect::Told(CloseRequest::Displaced),

@@ -11,6 +11,8 @@ pub mod pages;
 pub mod pki;
 pub mod places;
 pub mod process;
+#[cfg(all(unix, feature = "cluster"))]
+pub mod redis;
 pub mod relay;
 pub mod tools;
 
@@ -21,6 +23,8 @@ use tokio::time::timeout;
 pub use client::{AnyStream, Client, connect, get, get_bytes, refusal};
 pub use dice::Dice;
 pub use process::{Process, binary, run};
+#[cfg(all(unix, feature = "cluster"))]
+pub use redis::Redis;
 pub use relay::TestRelay;
 #[cfg(unix)]
 pub use tools::secret_file;

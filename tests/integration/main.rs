@@ -37,8 +37,12 @@ mod api;
 mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod authority;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod cluster;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "doctor"))]
 mod doctor;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod doors;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]

@@ -10,14 +10,22 @@ use serde_json::json;
 use tracing::info;
 
 use super::super::slots::Busy;
+#[cfg(feature = "cluster")]
+use super::cluster;
 use super::request::{parse, read_body, whole_number, whole_number_or_none};
 use super::rooms;
 use super::{Action, Answer, ApiError, Resource};
+#[cfg(feature = "cluster")]
+use crate::cluster::relays::{Place, Unknown};
+#[cfg(feature = "cluster")]
+use crate::cluster::way;
 use crate::limits::{
     API_BODY_BYTES, BOOKING_MAX, KICK_MESSAGE_BYTES, PASSWORD_BYTES, ROOM_CAPACITY_MAX, ROOM_CAPACITY_MIN,
 };
 use crate::peer::Hub;
 use crate::protocol::parse_server_message;
+#[cfg(feature = "cluster")]
+use crate::room::Ownership;
 use crate::room::names::{LOBBY, RoomName};
 use crate::room::{HostCommand, NewRoom};
 use crate::secret::Secret;
@@ -81,18 +89,18 @@ pub(super) async fn carry_out(
     let (body, _memory) = read_body(request, most, hub.server.purse()).await?;
     let _busy = busy.begin();
     match resource {
-        Resource::Rooms => create(hub, parse(&body)?),
+        Resource::Rooms => create(hub, parse(&body)?).await,
         Resource::Drain => Ok(drain(hub, &parse(&body)?)),
         Resource::Action(room, Action::Close) => close(hub, room, &parse(&body)?),
         Resource::Action(room, Action::Message) => message(hub, room, &body),
         Resource::Action(room, action) => command(hub, room, *action, &body),
-        Resource::Description | Resource::Room(_) | Resource::Connections | Resource::Live => {
+        Resource::Description | Resource::Room(_) | Resource::Connections | Resource::Relays | Resource::Live => {
             Err(ApiError::wrong_method(resource.methods()))
         }
     }
 }
 
-fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
+async fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
     let Create { room, password, capacity, locked, expires_in } = create;
     let out_of_range = |message: String| Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_message", message));
     if !(1..=BOOKING_MAX.as_secs()).contains(&expires_in) {
@@ -112,9 +120,23 @@ fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
     let password = password.filter(|password| !password.is_empty()).map(Secret::new);
     let has_password = password.is_some();
     let lasts = Duration::from_secs(expires_in);
+    #[cfg(feature = "cluster")]
+    let _ownership = claim(hub, &name).await?;
     hub.rooms.book(&hub.server, NewRoom { name: name.clone(), password, capacity, is_locked: locked, lasts })?;
     info!(action = "create", locked, password = has_password, ?capacity, expires_in, room = ?name.as_str(), "by the API");
     Ok(Answer::Created(name))
+}
+
+/// Claims the room, so that it is made on this relay and on no other one.
+#[cfg(feature = "cluster")]
+async fn claim(hub: &Hub, name: &RoomName) -> Result<Option<Arc<Ownership>>, ApiError> {
+    let Some(directory) = &hub.directory else { return Ok(None) };
+    match way::claim(directory, name).await {
+        Place::Here(ownership) => Ok(Some(ownership)),
+        Place::At(owner) => Err(cluster::elsewhere(&owner)),
+        Place::Nowhere => Err(cluster::unknown(Unknown::Away)),
+        Place::Unknown(why) => Err(cluster::unknown(why)),
+    }
 }
 
 fn drain(hub: &Hub, drain: &Drain) -> Answer {

@@ -18,6 +18,8 @@ use crate::auth::key::read_keys;
 #[cfg(feature = "auth")]
 use crate::auth::webhook::AuthUrl;
 use crate::cli::sources::{Sources, names_any};
+#[cfg(feature = "cluster")]
+use crate::cluster::settings;
 use crate::config::Config;
 #[cfg(feature = "auth")]
 use crate::events;
@@ -48,6 +50,8 @@ pub(super) fn check(config: &Config, sources: &Sources, wrong_flags: &[String], 
     files.auth();
     #[cfg(feature = "auth")]
     files.events();
+    #[cfg(feature = "cluster")]
+    files.cluster();
     files.ice_servers();
     #[cfg(feature = "page")]
     if config.web.is_some() {
@@ -154,6 +158,20 @@ impl Files<'_> {
         if url.is_https() {
             let read = events::check_authorities(config.events_ca.as_deref());
             self.read(usize::from(config.events_ca.is_some()), read);
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    fn cluster(&mut self) {
+        let config = self.config;
+        if let Some(file) = &config.redis_password_file {
+            self.read(1, settings::read_password(file));
+        }
+        let Some(redis) = &config.redis else { return };
+        self.note("the Redis of --redis is not asked");
+        if redis.is_tls() {
+            let roots = settings::trusted_roots(config.redis_ca.as_deref());
+            self.read(usize::from(config.redis_ca.is_some()), roots);
         }
     }
 

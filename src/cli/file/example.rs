@@ -22,7 +22,7 @@ const HEAD: &str = "\
 const WIDTH: usize = 120;
 
 /// What a setting without a default may be set to.
-const EXAMPLES: [(&str, &str); 27] = [
+const EXAMPLES: [(&str, &str); 32] = [
     ("cert", r#""/etc/signaling-relay/chain.pem""#),
     ("key", r#""/etc/signaling-relay/key.pem""#),
     ("lan-dir", r#""/var/lib/signaling-relay""#),
@@ -48,6 +48,11 @@ const EXAMPLES: [(&str, &str); 27] = [
     ("events-url", r#""https://app.example/events""#),
     ("events-secret-file", r#"["/etc/signaling-relay/events.secret"]"#),
     ("events-ca", r#""/etc/signaling-relay/ca.pem""#),
+    ("redis", r#""redis://redis.example:6379""#),
+    ("redis-password-file", r#""/etc/signaling-relay/redis.password""#),
+    ("redis-ca", r#""/etc/signaling-relay/ca.pem""#),
+    ("cluster-listen", r#""*:7000""#),
+    ("cluster-advertise", r#""10.0.0.5:7000""#),
     ("admin-listen", r#""localhost:9090""#),
     ("admin-token-file", r#""/etc/signaling-relay/admin.token""#),
 ];

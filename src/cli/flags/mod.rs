@@ -1,5 +1,7 @@
 //! The flags of the relay, and the [`Config`] that they make: one file for each part of `--help`.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod entry;
 #[cfg(feature = "auth")]
 mod events;
@@ -40,6 +42,9 @@ pub struct Flags {
     #[cfg(feature = "auth")]
     #[command(flatten)]
     events: events::EventFlags,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    cluster: cluster::ClusterFlags,
     #[cfg(feature = "admin")]
     #[command(flatten)]
     operators: operators::OperatorFlags,
@@ -74,6 +79,8 @@ impl From<Flags> for Config {
         flags.usage.set(&mut config);
         #[cfg(feature = "auth")]
         flags.events.set(&mut config);
+        #[cfg(feature = "cluster")]
+        flags.cluster.set(&mut config);
         #[cfg(feature = "admin")]
         flags.operators.set(&mut config);
         config

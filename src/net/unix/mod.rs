@@ -2,7 +2,7 @@
 
 pub(crate) mod files;
 pub(crate) mod listener;
-#[cfg(any(feature = "lan", feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "lan", feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 pub(crate) mod own;
 #[cfg_attr(not(target_os = "linux"), path = "systemd_absent.rs")]
 pub(crate) mod systemd;
@@ -15,7 +15,7 @@ pub(crate) use files::{file_version, warn_if_others_can_read};
 pub(crate) use listener::UnixListener;
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;
-#[cfg(any(feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 pub(crate) use own::open_secret;
 #[cfg(feature = "lan")]
 pub(crate) use own::{check_own_folder, create_own_folder};

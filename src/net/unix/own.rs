@@ -14,7 +14,7 @@ const OWNER_ONLY: u32 = 0o700;
 /// The permission to write, of users who are not the owner.
 const OTHERS_WRITE: u32 = 0o022;
 /// The permission to read, of users who are neither the owner of a file nor in its group.
-#[cfg(any(feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 const OTHERS_READ: u32 = 0o004;
 /// The user id of root, who can read and write every file.
 const ROOT: u32 = 0;
@@ -53,7 +53,7 @@ pub(crate) fn open_own(path: &Path) -> anyhow::Result<File> {
 ///
 /// # Errors
 /// When it cannot be opened, belongs to another user, or can be written or read by others.
-#[cfg(any(feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 pub(crate) fn open_secret(path: &Path) -> anyhow::Result<File> {
     let file = open_own(path)?;
     let mode = file.metadata()?.mode();

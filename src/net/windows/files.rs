@@ -14,11 +14,11 @@ pub(crate) fn create_for_owner_only(_options: &mut OpenOptions) {}
 
 /// Warns if every user of this machine can read or write the private key in the file `key`.
 pub(crate) fn warn_if_others_can_read(key: &Path) {
-    #[cfg(any(feature = "lan", feature = "auth", feature = "admin", feature = "cli"))]
+    #[cfg(any(feature = "lan", feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
     if let Err(error) = super::own::check_secret(key) {
         tracing::warn!(error = %format_args!("{error:#}"), "others can reach the private key");
     }
-    #[cfg(not(any(feature = "lan", feature = "auth", feature = "admin", feature = "cli")))]
+    #[cfg(not(any(feature = "lan", feature = "auth", feature = "admin", feature = "cluster", feature = "cli")))]
     let _ = key;
 }
 

@@ -1,7 +1,7 @@
 //! The code that needs Windows: addresses of one's own, the owner and the ACL of files; and refusals of what only Unix has.
 
 pub(crate) mod files;
-#[cfg(any(feature = "lan", feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "lan", feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 pub(crate) mod own;
 
 #[cfg(feature = "lan")]
@@ -11,7 +11,7 @@ pub(crate) use files::open_file;
 pub(crate) use files::{file_version, warn_if_others_can_read};
 #[cfg(any(feature = "lan", feature = "auth"))]
 pub(crate) use own::open_own;
-#[cfg(any(feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 pub(crate) use own::open_secret;
 #[cfg(feature = "lan")]
 pub(crate) use own::{check_own_folder, create_own_folder};

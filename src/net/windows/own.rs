@@ -49,7 +49,7 @@ pub(crate) fn open_own(path: &Path) -> anyhow::Result<File> {
 ///
 /// # Errors
 /// When it cannot be opened or examined, belongs to another user, or can be written or read by others.
-#[cfg(any(feature = "auth", feature = "admin", feature = "cli"))]
+#[cfg(any(feature = "auth", feature = "admin", feature = "cluster", feature = "cli"))]
 pub(crate) fn open_secret(path: &Path) -> anyhow::Result<File> {
     let file = open(path)?;
     let access = access(path, &file)?;

@@ -6,9 +6,15 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
+#[cfg(feature = "cluster")]
+use bytes::Bytes;
+#[cfg(feature = "cluster")]
+use hyper::Response;
 use tracing::info;
 
+use super::handover::UrlRequest;
 use super::knock::{Knocking, Via};
+use super::locate::Search;
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
@@ -24,6 +30,8 @@ pub(super) struct Deciding {
     /// What the authorizer does not see of it: the room, its password, and whether the client wants to come back.
     join: Join,
     via: Via,
+    /// What is needed if its room turns out to live at another relay.
+    pub(super) search: Option<Box<Search>>,
     decision: Decision,
     /// The memory of what the authorizer sees.
     _memory: Charge,
@@ -34,8 +42,19 @@ pub(super) struct Deciding {
 pub(crate) enum JoinRefusal {
     /// Its address has joined too often.
     OverLimit(OverLimit),
+    /// The room lives at another relay, which has answered this.
+    #[cfg(feature = "cluster")]
+    Answered(Box<Response<Bytes>>),
     /// Another reason.
     Other(Refusal),
+}
+
+/// How a client asks to join: what another relay is told, if its room lives there.
+pub(super) enum Asked<'a> {
+    /// By this message.
+    Message(&'a str),
+    /// By the URL of its connection, with this request.
+    Url(Option<Box<UrlRequest>>),
 }
 
 impl fmt::Debug for Deciding {
@@ -44,36 +63,60 @@ impl fmt::Debug for Deciding {
     }
 }
 
+#[cfg(feature = "cluster")]
+impl Deciding {
+    /// The room.
+    pub(super) fn room(&self) -> &RoomName {
+        &self.join.room
+    }
+
+    /// By what the client asked to join.
+    pub(super) fn via(&self) -> &Via {
+        &self.via
+    }
+
+    /// The room, and by what the client asked to join. Nobody decides any more.
+    pub(super) fn into_parts(self) -> (RoomName, Via) {
+        (self.join.room, self.via)
+    }
+}
+
 impl Session {
     /// Joins the room that the URL of the connection names, and waits for the decision on that. If the room is locked,
-    /// the session knocks from then on.
+    /// the session knocks from then on. If it lives at another relay, `request` goes there, and the client is left to that.
     ///
     /// # Errors
     /// [`JoinRefusal`]: then nothing is queued for the client.
-    pub(crate) async fn join_by_url(&mut self, join: Result<Join, Refusal>) -> Result<(), JoinRefusal> {
+    pub(crate) async fn join_by_url(
+        &mut self,
+        join: Result<Join, Refusal>,
+        request: Option<Box<UrlRequest>>,
+    ) -> Result<(), JoinRefusal> {
         let room = room_of(&join);
         let joined = match join {
-            Ok(join) => self.join_and_wait(join).await,
+            Ok(join) => self.join_and_wait(join, request).await,
             Err(refusal) => Err(refusal.into()),
         };
         joined.inspect_err(|refusal| self.note_refused_join(&refusal.clone().into(), room.as_ref()))
     }
 
-    async fn join_and_wait(&mut self, join: Join) -> Result<(), JoinRefusal> {
+    async fn join_and_wait(&mut self, join: Join, request: Option<Box<UrlRequest>>) -> Result<(), JoinRefusal> {
         let mut deferred = Deferred::default();
-        self.join(join, Via::Url, &mut deferred)?;
-        Ok(poll_fn(|cx| self.poll_decision(cx, &mut deferred)).await?)
+        self.join(join, Via::Url, Asked::Url(request), &mut deferred)?;
+        poll_fn(|cx| self.poll_join(cx, &mut deferred)).await
     }
 
-    /// Joins because of a message.
+    /// Joins because of a message, which is `text`.
     pub(super) fn join_by_message(
         &mut self,
         join: Result<Join, Refusal>,
+        text: &str,
         reference: Option<&str>,
         deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         let (room, via) = (room_of(&join), Via::Message(reference.map(str::to_owned)));
-        let joined = join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, deferred));
+        let joined =
+            join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, Asked::Message(text), deferred));
         joined.map_err(Refusal::from).inspect_err(|refusal| self.note_refused_join(refusal, room.as_ref()))
     }
 
@@ -104,7 +147,7 @@ impl Session {
     }
 
     /// Asks whether the client may join, and then enters the room, or waits for the decision.
-    fn join(&mut self, mut join: Join, via: Via, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
+    fn join(&mut self, mut join: Join, via: Via, asked: Asked<'_>, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
         self.check_reads()?;
         self.take_join()?;
@@ -118,14 +161,16 @@ impl Session {
             headers: said.map(|said| said.named.clone()).unwrap_or_default(),
             token: join.token.take(),
         };
-        match self.hub.authorize(&request) {
-            Answer::Now(answer) => self.decide(join, via, answer, deferred)?,
+        let answer = self.hub.authorize(&request);
+        let search = self.search(&join.room, asked, &answer)?;
+        match answer {
+            Answer::Now(answer) => self.decide(join, via, search, answer, deferred)?,
             Answer::Later(decision) => {
                 let token = request.token.as_ref().map_or(0, |token| token.reveal().len());
                 let bytes = token + self.upgrade.as_deref().map_or(0, |(said, _)| said.bytes());
                 let memory = self.outbox.sender().purse().charge(bytes);
                 let _memory = memory.ok_or_else(|| Refusal::from(JoinError::NoMemory))?;
-                self.stage = Stage::Deciding(Box::new(Deciding { join, via, decision, _memory }));
+                self.await_decision(Box::new(Deciding { join, via, search, decision, _memory }));
             }
         }
         Ok(())
@@ -149,35 +194,68 @@ impl Session {
         Err(Refusal::new(ErrorCode::Unavailable, message))
     }
 
-    /// Goes on once the authorizer has decided. A refusal is only returned to a join by URL: others hear of it as an
-    /// `error`.
-    pub(super) fn poll_decision(
+    /// Goes on with a join by message that waits; ready when the session may receive the next text.
+    pub(super) fn poll_join_by_message(&mut self, cx: &mut task::Context<'_>, deferred: &mut Deferred) -> Poll<()> {
+        // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
+        let _ = ready!(self.poll_join(cx, deferred));
+        if self.is_handed_over() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Goes on with a join that waits. A refusal is only returned to a join by URL: others hear of it as an `error`.
+    pub(super) fn poll_join(
         &mut self,
         cx: &mut task::Context<'_>,
         deferred: &mut Deferred,
-    ) -> Poll<Result<(), Refusal>> {
+    ) -> Poll<Result<(), JoinRefusal>> {
+        loop {
+            match self.stage {
+                Stage::Deciding(_) => ready!(self.poll_decision(cx, deferred))?,
+                #[cfg(feature = "cluster")]
+                Stage::Locating(_) => ready!(self.poll_locating(cx, deferred))?,
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Goes on once the authorizer has decided. A refusal is only returned to a join by URL: others hear of it as an
+    /// `error`.
+    fn poll_decision(&mut self, cx: &mut task::Context<'_>, deferred: &mut Deferred) -> Poll<Result<(), JoinRefusal>> {
         let Stage::Deciding(deciding) = &mut self.stage else { return Poll::Ready(Ok(())) };
         let answer = ready!(deciding.decision.as_mut().poll(cx));
         let Stage::Deciding(deciding) = mem::take(&mut self.stage) else { return Poll::Ready(Ok(())) };
-        Poll::Ready(self.decide(deciding.join, deciding.via, answer, deferred))
+        let Deciding { join, via, search, .. } = *deciding;
+        Poll::Ready(self.decide(join, via, search, answer, deferred))
     }
 
-    /// Enters the room if `answer` is a grant, or knocks if the room is locked.
-    fn decide(
+    /// Enters the room if `answer` is a grant, or knocks if the room is locked; or finds out first where the room lives.
+    pub(super) fn decide(
         &mut self,
         mut join: Join,
         via: Via,
+        search: Option<Box<Search>>,
         answer: Result<Grant, Denial>,
         deferred: &mut Deferred,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), JoinRefusal> {
+        let answer = match (search, answer) {
+            (Some(search), Ok(grant)) if !self.hub.rooms.may_open(&join.room) => {
+                self.claim(search, join, via, grant);
+                return Ok(());
+            }
+            (_, answer) => answer,
+        };
         let entered = answer.map_err(Refusal::from).and_then(|grant| self.enter(&mut join, &via, grant, deferred));
         let Err(refusal) = entered else { return Ok(()) };
         if is_a_guess(refusal.code) {
             self.rate.charge_failed_join();
         }
+        Ok(self.refuse_join(via, &join.room, refusal)?)
+    }
+
+    /// Refuses a join that has waited: a join by URL gets the refusal returned.
+    pub(super) fn refuse_join(&self, via: Via, room: &RoomName, refusal: Refusal) -> Result<(), Refusal> {
         match via {
             Via::Message(reference) => {
-                self.note_refused_join(&refusal, Some(&join.room));
+                self.note_refused_join(&refusal, Some(room));
                 self.refuse(&refusal, reference.as_deref());
                 Ok(())
             }
@@ -254,6 +332,8 @@ impl From<JoinRefusal> for Refusal {
             JoinRefusal::OverLimit(over) => {
                 Self::new(ErrorCode::RateLimited, format!("{over}: try again in {} s", over.retry_after()))
             }
+            #[cfg(feature = "cluster")]
+            JoinRefusal::Answered(answer) => super::locate::refusal_of(&answer),
             JoinRefusal::Other(refusal) => refusal,
         }
     }

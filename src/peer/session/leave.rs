@@ -25,8 +25,11 @@ impl Session {
     pub(crate) fn leave(&mut self, reason: LeaveReason, deferred: &mut Deferred) {
         self.settle_knock();
         match mem::take(&mut self.stage) {
+            // The name stays with this relay for a while if it was claimed, which harms nobody.
+            #[cfg(feature = "cluster")]
+            Stage::Locating(_) => {}
             // A decision is dropped, and a claim withdrawn.
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::HandedOver(_) => {}
             Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
             Stage::Joined { membership, resumable, .. } => {
                 self.close(resumable);
@@ -51,6 +54,7 @@ impl Session {
             Some(CloseRequest::Kicked) => (LeaveReason::Kicked, None),
             Some(CloseRequest::Displaced) => (LeaveReason::Displaced, None),
             Some(CloseRequest::GaveWay) => (LeaveReason::Idle, None),
+            Some(CloseRequest::RoomMoved) => (LeaveReason::Shutdown, None),
             _ => (reason, lost_since),
         };
         if let Some(since) = lost_since {

@@ -3,15 +3,19 @@
 //! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
 //! [`Membership`].
 //!
-//! Its life is one [`Stage`] after the other: `join.rs` enters a room, `knock.rs` waits at a locked one, `pause.rs` relays
+//! Its life is one [`Stage`] after the other: `join.rs` enters a room, which `locate.rs` may have to
+//! find first, `knock.rs` waits at a locked one, `pause.rs` relays
 //! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
-//! connection, which [`super::resume`] keeps meanwhile.
+//! connection, which [`super::resume`] keeps meanwhile. `handover.rs` ends it because the room lives at another relay.
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
+mod handover;
 mod join;
 mod knock;
 mod leave;
+#[cfg_attr(not(feature = "cluster"), path = "locate_absent.rs")]
+mod locate;
 mod pause;
 mod resume;
 
@@ -33,9 +37,12 @@ use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
 use crate::secret::Secret;
+pub(crate) use handover::{Handover, UrlRequest};
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::Knocking;
+#[cfg(feature = "cluster")]
+use locate::Locating;
 use pause::Pause;
 use resume::{Resumable, TakingOver};
 
@@ -50,6 +57,8 @@ pub(crate) struct Session {
     stage: Stage,
     /// Whether the peer has neither been in a room nor at one that was locked.
     is_new: bool,
+    /// By how many relays the peer has come to this one.
+    hops: u8,
     /// How many messages it has sent, for the log.
     messages: u32,
     /// The room that the peer is in or was in last, and its id there, for the log.
@@ -85,6 +94,9 @@ enum Stage {
     Idle,
     /// It waits for the decision on a join.
     Deciding(Box<Deciding>),
+    /// It waits for the directory to say where the room of a join lives.
+    #[cfg(feature = "cluster")]
+    Locating(Box<Locating>),
     /// It waits for the place of another connection.
     TakingOver(Box<TakingOver>),
     /// It is outside of a locked room, whose host decides. It is no member yet, and receives texts all the same.
@@ -97,6 +109,8 @@ enum Stage {
         /// The place that survives a lost connection, if the peer asked for one.
         resumable: Option<Box<Resumable>>,
     },
+    /// Its room lives at another relay, which serves the peer from now on.
+    HandedOver(Option<Box<Handover>>),
 }
 
 /// The peer went on sending although it was limited: its connection must end.
@@ -117,11 +131,18 @@ impl Session {
             upgrade,
             stage: Stage::Idle,
             is_new: true,
+            hops: 0,
             messages: 0,
             joined_as: None,
             has_answered: Cell::new(false),
             why: None,
         }
+    }
+
+    /// The same, for a client that has come by so many relays.
+    pub(crate) fn after(mut self, hops: u8) -> Self {
+        self.hops = hops;
+        self
     }
 
     /// The number of its connection.
@@ -156,7 +177,14 @@ impl Session {
 
     /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. })
+        match self.stage {
+            Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. } | Stage::HandedOver(_) => {
+                true
+            }
+            #[cfg(feature = "cluster")]
+            Stage::Locating(_) => true,
+            Stage::Idle | Stage::Knocking(_) | Stage::Joined { pause: None, .. } => false,
+        }
     }
 
     /// Whether the peer still has to join its first room, and nothing keeps it from that.
@@ -175,7 +203,7 @@ impl Session {
             Stage::Knocking(knocking) => Some(knocking.deadline()),
             Stage::Joined { pause: Some(pause), .. } => Some(pause.next_look()),
             Stage::TakingOver(waiting) => waiting.next_look(),
-            Stage::Idle | Stage::Deciding(_) | Stage::Joined { .. } => None,
+            _ => None,
         }
     }
 
@@ -204,7 +232,7 @@ impl Session {
         let done = match self.rate.take_message(now) {
             RateDecision::Allowed => match parsed.message {
                 Ok(Command::Signal(signal)) => self.relay(&signal, reference, now, waker, deferred),
-                Ok(Command::Join(join)) => self.join_by_message(join, reference, deferred),
+                Ok(Command::Join(join)) => self.join_by_message(join, text, reference, deferred),
                 Ok(Command::Leave) => self.leave_on_purpose(deferred),
                 Ok(Command::IceServers) => self.tell_ice_servers(),
                 Ok(Command::Report { report, to }) => {
@@ -213,7 +241,7 @@ impl Session {
                 }
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
-                    resume.and_then(|resume| self.resume(&resume, reference, now, waker, deferred))
+                    resume.and_then(|resume| self.resume(&resume, text, reference, now, waker, deferred))
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -240,12 +268,15 @@ impl Session {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
             Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
             // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
-            Stage::Deciding(_) => self.poll_decision(cx, deferred).map(|_| ()),
+            Stage::Deciding(_) => self.poll_join_by_message(cx, deferred),
+            #[cfg(feature = "cluster")]
+            Stage::Locating(_) => self.poll_join_by_message(cx, deferred),
             Stage::TakingOver(_) => self.poll_takeover(cx, now, deferred),
             Stage::Knocking(_) => {
                 self.poll_knock(cx, now, deferred);
                 Poll::Ready(())
             }
+            Stage::HandedOver(_) => Poll::Pending,
         }
     }
 
@@ -360,7 +391,7 @@ impl Session {
             Stage::Joined { membership, .. } => {
                 format!("you are in the room {:?}: leave it first", membership.room().as_str())
             }
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => return Ok(()),
+            _ => return Ok(()),
         };
         Err(Refusal::new(ErrorCode::AlreadyJoined, message))
     }

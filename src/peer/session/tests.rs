@@ -281,7 +281,7 @@ async fn a_peer_that_is_lost_just_after_it_was_kicked_was_kicked() {
             let _ = tell.send(*reason);
         }
     };
-    let hub = Hub::new(HubSettings::default(), Arc::new(Open), Some(Box::new(observer)));
+    let hub = Hub::new(HubSettings::default(), Arc::new(Open), Some(Arc::new(observer)));
     let (mut host, mut bully) = (Client::new(&hub, usize::MAX), Client::new(&hub, usize::MAX));
     host.says(r#"{"type":"join","room":"r"}"#).unwrap();
     bully.says(r#"{"type":"join","room":"r","id":"bully","resume":true}"#).unwrap();

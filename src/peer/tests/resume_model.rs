@@ -148,7 +148,7 @@ impl World {
             }
         };
         let settings = HubSettings { room_capacity: 4 * PEOPLE, hold: HOLD, ..HubSettings::default() };
-        let hub = Hub::new(settings, Arc::new(Open), Some(Box::new(observer)));
+        let hub = Hub::new(settings, Arc::new(Open), Some(Arc::new(observer)));
         let people = (0..PEOPLE).map(|_| Person::default()).collect();
         let mut world = Self { hub, people, next: 0, kicked };
         for who in 0..PEOPLE {

@@ -1,0 +1,220 @@
+//! The settings of a cluster, and the URL of Redis.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, ensure};
+use hyper::Uri;
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+use tokio_rustls::rustls::RootCertStore;
+
+use crate::limits::REDIS_PORT;
+use crate::net::listen::resolve;
+use crate::net::{authorities, read};
+use crate::secret::Secret;
+
+/// The address of Redis: `redis://HOST:PORT`, or `rediss://HOST:PORT` over TLS; before the host there may be a user and a
+/// password, and behind the port `/` and the number of a database.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) is_tls: bool,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Secret>,
+    pub(super) database: u16,
+}
+
+/// What is wrong with such an address. Its text is a sentence for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RedisUrlError {
+    /// It is no URL of Redis.
+    #[error("it is not a redis:// or rediss:// URL, such as redis://redis.example:6379")]
+    NotRedis,
+    /// What follows the port is no database.
+    #[error(
+        "behind its port there is something else than the number of a database, such as redis://redis.example:6379/2"
+    )]
+    Database,
+    /// The user or the password is not UTF-8.
+    #[error("its user or password is not UTF-8 with % before what has a meaning in URLs; use --redis-password-file")]
+    Credentials,
+}
+
+impl RedisUrl {
+    /// Whether the relay reaches it by TLS.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Its addresses.
+    ///
+    /// # Errors
+    /// When its host has none.
+    pub(crate) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        resolve(&self.host, self.port).await
+    }
+
+    /// Whether it has a password.
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+}
+
+impl FromStr for RedisUrl {
+    type Err = RedisUrlError;
+
+    fn from_str(text: &str) -> Result<Self, RedisUrlError> {
+        let uri: Uri = text.parse().map_err(|_| RedisUrlError::NotRedis)?;
+        let is_tls = match uri.scheme_str() {
+            Some("redis") => false,
+            Some("rediss") => true,
+            _ => return Err(RedisUrlError::NotRedis),
+        };
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty());
+        let authority = authority.ok_or(RedisUrlError::NotRedis)?;
+        let written = |text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8().map_err(|_| RedisUrlError::Credentials)?;
+            Ok((!decoded.is_empty()).then(|| decoded.into_owned()))
+        };
+        let (user, password) = match authority.as_str().rsplit_once('@') {
+            None => (None, None),
+            Some((said, _)) => {
+                let (user, password) = said.split_once(':').unwrap_or((said, ""));
+                (written(user)?, written(password)?)
+            }
+        };
+        let path = uri.path().strip_prefix('/').unwrap_or_default();
+        let database = if path.is_empty() { Some(0) } else { path.parse().ok() };
+        let database =
+            database.filter(|_| uri.query().is_none() && !text.contains('#')).ok_or(RedisUrlError::Database)?;
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None if authority.as_str().ends_with(authority.host()) => REDIS_PORT,
+            // Such as `host:`, or a port that is none.
+            None => return Err(RedisUrlError::NotRedis),
+        };
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        Ok(Self { host, port, is_tls, user, password: password.map(Secret::new), database })
+    }
+}
+
+/// As it is said in the log: without the user and the password.
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "rediss" } else { "redis" };
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The settings of a cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterSettings {
+    /// Where Redis is.
+    pub url: RedisUrl,
+    /// The file with its password; it may be in the URL instead.
+    pub password_file: Option<PathBuf>,
+    /// The file with the certificate authorities of Redis; without one, they are the system's.
+    pub authorities: Option<PathBuf>,
+    /// What the keys begin with.
+    pub prefix: String,
+}
+
+impl ClusterSettings {
+    /// The password, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or others can read it.
+    pub(super) fn password(&self) -> anyhow::Result<Option<Secret>> {
+        let Some(file) = &self.password_file else { return Ok(self.url.password.clone()) };
+        read_password(file).map(Some)
+    }
+
+    /// The certificate authorities by which Redis is trusted, if it is reached by TLS.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub(super) fn roots(&self) -> anyhow::Result<Option<RootCertStore>> {
+        self.url.is_tls.then(|| trusted_roots(self.authorities.as_deref())).transpose()
+    }
+}
+
+/// The password in the file.
+///
+/// # Errors
+/// When it cannot be used, or others can read it.
+pub(crate) fn read_password(file: &Path) -> anyhow::Result<Secret> {
+    let read = || {
+        let password = read::secret(file)?;
+        ensure!(!password.is_empty(), "{} has no password", file.display());
+        Ok(Secret::new(String::from_utf8(password).with_context(|| format!("{} is not UTF-8", file.display()))?))
+    };
+    read().context("--redis-password-file")
+}
+
+/// The certificate authorities in the file, or those of the system.
+///
+/// # Errors
+/// When they cannot be used.
+pub(crate) fn trusted_roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
+    match file {
+        Some(file) => authorities::of_file(file).context("--redis-ca"),
+        None => authorities::of_system("--redis-ca"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_redis_is_and_only_that_is_shown() {
+        for (text, shown, database) in [
+            ("redis://localhost", "redis://localhost:6379", 0),
+            ("redis://127.0.0.1:7000/", "redis://127.0.0.1:7000", 0),
+            ("rediss://redis.example/3", "rediss://redis.example:6379", 3),
+            ("redis://[::1]:7000/15", "redis://[::1]:7000", 15),
+            ("redis://relay:p%40ss@redis.example", "redis://redis.example:6379", 0),
+        ] {
+            let url: RedisUrl = text.parse().unwrap();
+            assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str(), url.database), (shown, shown, database));
+        }
+        let url: RedisUrl = "redis://relay:p%40s:s@h".parse().unwrap();
+        assert_eq!((url.user.as_deref(), url.password.unwrap().reveal()), (Some("relay"), "p@s:s"));
+        let url: RedisUrl = "redis://:secret@h".parse().unwrap();
+        assert_eq!((url.user.as_deref(), url.password.unwrap().reveal()), (None, "secret"));
+    }
+
+    #[test]
+    fn what_is_no_url_of_redis_is_answered_with_what_is_one() {
+        use RedisUrlError::{Credentials, Database, NotRedis};
+        for (text, error) in [
+            ("", NotRedis),
+            ("localhost:6379", NotRedis),
+            ("http://localhost", NotRedis),
+            ("redis://", NotRedis),
+            ("redis:///0", NotRedis),
+            ("redis://h:", NotRedis),
+            ("redis://h:port", NotRedis),
+            ("redis://a b", NotRedis),
+            ("redis://h/name", Database),
+            ("redis://h/1/2", Database),
+            ("redis://h/0?db=1", Database),
+            ("redis://h/99999", Database),
+            ("redis://u:%ff@h", Credentials),
+        ] {
+            assert_eq!(text.parse::<RedisUrl>().unwrap_err(), error, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Without the feature `cluster`, a relay stands alone.
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) enum Cluster {}
