@@ -167,7 +167,7 @@ impl Directory {
     }
 
     /// Whether this relay has the room with this key.
-    pub(super) fn has(&self, key: RoomKey) -> bool {
+    pub(crate) fn has(&self, key: RoomKey) -> bool {
         let ownership = self.owned_keys.get(&key).and_then(|ownership| ownership.upgrade());
         ownership.is_some_and(|ownership| !ownership.is_lost())
     }
@@ -195,7 +195,7 @@ impl Directory {
     }
 
     /// Whether it claims and asserts nothing.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
     }
 

@@ -23,12 +23,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info};
 
-use super::alive::Links;
-use super::dial::set_buffers;
-use super::directory::Directory;
-use super::identity::{Identity, fingerprint_of};
-use super::paths::{ALIVE, PREFIX, ROOMS};
-use super::relays::{Fingerprint, Neighbour, Relays};
+use crate::cluster::alive::Links;
+use crate::cluster::dial::set_buffers;
+use crate::cluster::directory::Directory;
+use crate::cluster::identity::{Identity, fingerprint_of};
+use crate::cluster::paths::{ALIVE, PREFIX, ROOMS};
+use crate::cluster::relays::{Fingerprint, Neighbour, Relays};
 use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::metered::Payer;
@@ -360,3 +360,6 @@ impl Service<Request<Incoming>> for DoorRouter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
