@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
 use crate::harness::redis::Redis;
 use crate::harness::{Client, Process, TestRelay, connect, get, run, secret_file, soon, text};
@@ -553,8 +554,10 @@ async fn redis_is_reached_by_tls_with_a_user_and_a_password_that_nobody_reads_in
         "no",
     ])
     .await;
-    let rights = "-@all +get +set +del +eval +hset +hdel +hgetall +info +ping +select";
-    redis.add_user("relay", &format!(">swordfish ~signaling-relay:* {rights}")).await;
+    // As it is printed for operators.
+    let printed = block(&page("src/cluster/README.md"), "conf", "user relay");
+    let rules = printed.strip_prefix("user relay on >PASSWORD ").unwrap().trim_end();
+    redis.add_user("relay", &format!(">swordfish {rules}")).await;
     let url = format!("rediss://relay@localhost:{tls_port}/2");
     let password = secret_file(redis.folder(), "password", "swordfish\n");
     let given = ["--redis", &url, "--redis-password-file", text(&password), "--redis-ca", text(&authority)];
