@@ -150,7 +150,7 @@ fn open(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Sets how much the kernel keeps of what goes between two relays.
-pub(super) fn set_buffers(socket: &Socket) -> io::Result<()> {
+pub(crate) fn set_buffers(socket: &Socket) -> io::Result<()> {
     socket.set_send_buffer_size(DOOR_BUFFER_BYTES)?;
     socket.set_recv_buffer_size(DOOR_BUFFER_BYTES)
 }

@@ -76,7 +76,7 @@ export class SignalingChannel {
 		const page = new URL(pageUrl);
 		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
 		const url = new URL("ws", page);
-		url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
+		url.protocol = page.protocol.replace("http", "ws");
 		return url.href;
 	}
 

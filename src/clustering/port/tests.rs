@@ -18,12 +18,12 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::door::{Doors, Failure, Guest, Opened, Tunnel, UrlRequest};
-use super::identity::Identity;
-use super::port::{Port, Residence, listen};
-use super::relays::{Neighbour, ProcessId, Relays};
-use super::tunnel::{ClientEnds, TunnelEnd};
+use super::{Port, Residence, listen};
 use crate::budget::boundless;
+use crate::cluster::door::{Doors, Failure, Guest, Opened, Tunnel, UrlRequest};
+use crate::cluster::identity::Identity;
+use crate::cluster::relays::{Neighbour, PROTOCOL, ProcessId, Relays};
+use crate::cluster::tunnel::{ClientEnds, TunnelEnd};
 use crate::config::Config;
 use crate::outbox::Outbox;
 use crate::relay::Relay;
@@ -74,6 +74,7 @@ impl Member {
             process: ProcessId::random().unwrap(),
             address: listener.local_addr().unwrap(),
             fingerprint: identity.fingerprint(),
+            protocol: PROTOCOL,
             version: String::new(),
             settings: String::new(),
         };
@@ -413,8 +414,8 @@ async fn a_relay_that_falls_silent_loses_all_tunnels_within_5_s() {
 
 #[tokio::test]
 async fn a_relay_says_which_rooms_it_has() {
-    use super::line::Line;
-    use super::paths::{ROOMS, question};
+    use crate::cluster::line::Line;
+    use crate::cluster::paths::{ROOMS, question};
     let (owner, door) = (Member::start().await, Member::start().await);
     owner.knows(&door);
     let stream = door.doors.dial(&door.knows(&owner)).await.unwrap();
