@@ -14,8 +14,8 @@ use tracing::info;
 
 use super::handover::UrlRequest;
 use super::knock::{Knocking, Via};
-use super::locate::Search;
 use super::resume::Resumable;
+use super::search::Search;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::budget::Charge;
@@ -24,6 +24,24 @@ use crate::protocol::Join;
 use crate::quota::OverLimit;
 use crate::room::names::{PeerId, RoomName};
 use crate::room::{Deferred, ErrorCode, JoinError, PendingMember, Refusal};
+use crate::secret::Secret;
+
+/// What the upgrade of a connection said, for the authorizer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct UpgradeHeaders {
+    /// The origin of the client's page.
+    pub origin: Option<String>,
+    /// The headers that the operator named, with their names in lower case.
+    pub named: Vec<(String, Secret)>,
+}
+
+impl UpgradeHeaders {
+    /// The bytes of the texts.
+    pub(super) fn bytes(&self) -> usize {
+        let named = self.named.iter().map(|(name, value)| name.len() + value.reveal().len());
+        self.origin.as_ref().map_or(0, String::len) + named.sum::<usize>()
+    }
+}
 
 /// A join that the authorizer decides on.
 pub(super) struct Deciding {
@@ -333,7 +351,7 @@ impl From<JoinRefusal> for Refusal {
                 Self::new(ErrorCode::RateLimited, format!("{over}: try again in {} s", over.retry_after()))
             }
             #[cfg(feature = "cluster")]
-            JoinRefusal::Answered(answer) => super::locate::refusal_of(&answer),
+            JoinRefusal::Answered(answer) => super::search::refusal_of(&answer),
             JoinRefusal::Other(refusal) => refusal,
         }
     }

@@ -7,17 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-use bytes::Bytes;
-use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
-use super::handover::{Handover, UrlRequest};
+use super::handover::Handover;
 use super::join::{Asked, Deciding, JoinRefusal};
 use super::knock::Via;
+use super::search::{Search, refusal_of};
 use super::{Session, Stage};
 use crate::auth::{Answer, Grant};
-use crate::budget::Charge;
-use crate::cluster::directory::Directory;
 use crate::cluster::door::{Failure, Guest};
 use crate::cluster::relays::{Place, ProcessId, Unknown};
 use crate::cluster::way::{Found, Goal, Seeker};
@@ -28,20 +25,6 @@ use crate::protocol::Join;
 use crate::room::names::RoomName;
 use crate::room::{Deferred, ErrorCode, JoinError, Refusal};
 use crate::secret::Secret;
-
-/// What a join needs until it is known where its room lives.
-#[derive(Debug)]
-pub(super) struct Search {
-    directory: Arc<Directory>,
-    /// The message, for the relay that has the room; none if the URL named the room.
-    text: Option<Box<str>>,
-    /// The client's own request, if the URL named the room.
-    request: Option<Arc<UrlRequest>>,
-    /// For how long the directory may still be asked.
-    left: tokio::time::Duration,
-    /// The memory of the message.
-    _memory: Charge,
-}
 
 /// A join that waits for the directory.
 pub(super) struct Locating {
@@ -242,19 +225,6 @@ impl Next {
             Self::Resume(_) => false,
         }
     }
-}
-
-/// What another relay has answered, as this one would say it.
-pub(super) fn refusal_of(answer: &Response<Bytes>) -> Refusal {
-    let code = match answer.status() {
-        StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited,
-        StatusCode::CONFLICT => ErrorCode::IdTaken,
-        StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
-        StatusCode::FORBIDDEN => ErrorCode::Denied,
-        StatusCode::BAD_REQUEST => ErrorCode::BadMessage,
-        _ => ErrorCode::Unavailable,
-    };
-    Refusal::new(code, String::from_utf8_lossy(answer.body()).trim_end().to_owned())
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
 //! Without the feature `cluster`, each room lives here.
 
-use std::convert::Infallible;
-
 use super::join::{Asked, Deciding};
 use super::knock::Via;
+use super::search::Search;
 use super::{Session, Stage};
 use crate::auth::{Answer, Grant};
 use crate::protocol::Join;
 use crate::room::Refusal;
 use crate::room::names::RoomName;
 use crate::secret::Secret;
-
-/// There is nothing to search for.
-pub(super) type Search = Infallible;
 
 impl Session {
     pub(super) fn search(&self, _: &RoomName, _: Asked<'_>, _: &Answer) -> Result<Option<Box<Search>>, Refusal> {

@@ -3,10 +3,10 @@
 //! The relay's answers go to the peer's own [`Outbox`], and signals to those of the other members through its
 //! [`Membership`].
 //!
-//! Its life is one [`Stage`] after the other: `join.rs` enters a room, which `locate.rs` may have to
-//! find first, `knock.rs` waits at a locked one, `pause.rs` relays
-//! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
-//! connection, which [`super::resume`] keeps meanwhile. `handover.rs` ends it because the room lives at another relay.
+//! Its life is one [`Stage`] after the other: `join.rs` enters a room, which `locate.rs` may have to find first, `knock.rs`
+//! waits at a locked one, `pause.rs` relays and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a
+//! place that survives a lost connection, which [`super::resume`] keeps meanwhile. `handover.rs` ends it because the room
+//! lives at another relay.
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
@@ -18,6 +18,8 @@ mod leave;
 mod locate;
 mod pause;
 mod resume;
+#[cfg_attr(not(feature = "cluster"), path = "search_absent.rs")]
+mod search;
 
 use std::cell::Cell;
 use std::fmt;
@@ -39,7 +41,7 @@ use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership
 use crate::secret::Secret;
 pub(crate) use handover::{Handover, UrlRequest};
 use join::Deciding;
-pub(crate) use join::JoinRefusal;
+pub(crate) use join::{JoinRefusal, UpgradeHeaders};
 use knock::Knocking;
 #[cfg(feature = "cluster")]
 use locate::Locating;
@@ -67,23 +69,6 @@ pub(crate) struct Session {
     has_answered: Cell<bool>,
     /// Why its connection ended, for the observer.
     why: Option<Box<str>>,
-}
-
-/// What the upgrade of a connection said, for the authorizer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct UpgradeHeaders {
-    /// The origin of the client's page.
-    pub origin: Option<String>,
-    /// The headers that the operator named, with their names in lower case.
-    pub named: Vec<(String, Secret)>,
-}
-
-impl UpgradeHeaders {
-    /// The bytes of the texts.
-    fn bytes(&self) -> usize {
-        let named = self.named.iter().map(|(name, value)| name.len() + value.reveal().len());
-        self.origin.as_ref().map_or(0, String::len) + named.sum::<usize>()
-    }
 }
 
 /// Where a session is in its life.
