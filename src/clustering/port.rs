@@ -157,7 +157,8 @@ impl Port {
             admitted => admitted,
         };
         let refused = match admitted {
-            Ok(admission) if !admission.has_failed_too_often() => return Some(admission),
+            // One that has just started is not known at first, and each of its clients tries until it is.
+            Ok(admission) if !admission.has_failed_too_often() || self.is_relay(connection) => return Some(admission),
             Ok(_) => "too many of its handshakes have failed",
             Err(_) => "too many handshakes are under way",
         };

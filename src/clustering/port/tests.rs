@@ -398,6 +398,27 @@ async fn a_thousand_that_say_nothing_keep_no_relay_out() {
 }
 
 #[tokio::test]
+async fn a_relay_whose_clients_came_before_it_was_known_is_let_in_once_it_is() {
+    let (owner, door) = (Member::start().await, Member::start().await);
+    // More than an address may fail within the time of its burst.
+    for _ in 0..15 {
+        let mut strangers: Vec<_> = Vec::new();
+        for _ in 0..100 {
+            let mut stranger = TcpStream::connect(owner.itself.address).await.unwrap();
+            let _ = stranger.write_all(b"garbage that is no TLS at all").await;
+            let _ = stranger.shutdown().await;
+            strangers.push(stranger);
+        }
+        for stranger in &mut strangers {
+            let _ = soon("the end", stranger.read_to_end(&mut Vec::new())).await;
+        }
+    }
+    assert!(matches!(door.ask(&owner, "room=r", "198.51.100.1").await, Err(Failure::Unreachable(_))));
+    owner.knows(&door);
+    door.visit(&owner, "room=r", "198.51.100.1").await.expect("joined").await;
+}
+
+#[tokio::test]
 async fn a_relay_that_falls_silent_loses_all_tunnels_within_5_s() {
     let (owner, door) = (Member::start().await, Member::start().await);
     // As a process that was stopped: the kernel accepts, and nobody greets.
