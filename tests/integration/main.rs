@@ -49,6 +49,8 @@ mod doors;
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]
 mod events;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin", feature = "cluster"))]
+mod guests;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod ice;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
