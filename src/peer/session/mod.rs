@@ -38,7 +38,6 @@ use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
-use crate::secret::Secret;
 pub(crate) use handover::{Handover, UrlRequest};
 use join::Deciding;
 pub(crate) use join::{JoinRefusal, UpgradeHeaders};
