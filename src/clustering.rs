@@ -1,19 +1,26 @@
 //! How a relay becomes one of several: from its settings.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
+use tracing::{error, warn};
 
-use crate::cluster::Cluster;
+use crate::cluster::identity::Identity;
 use crate::cluster::notice::{Notice, Notices};
-use crate::cluster::relays::{Fingerprint, Neighbour, ProcessId};
-use crate::cluster::settings::ClusterSettings;
+use crate::cluster::port::{self, Port};
+use crate::cluster::relays::{Neighbour, ProcessId};
+use crate::cluster::settings::{ClusterSettings, RedisUrl};
+use crate::cluster::{Cluster, Entrance};
 use crate::config::Config;
 use crate::error::BindError;
+use crate::net::address::ListenAddress;
+use crate::net::listen::resolve;
+use crate::net::machine::Machine;
 use crate::peer::{Events, Observer, RelayEvent};
+use crate::relay::Relay;
 use crate::room::Owned;
 
 /// Bytes of the hash that stands for the settings.
@@ -31,18 +38,73 @@ pub(crate) async fn open(config: &Config, observer: Option<Observer>) -> Result<
         authorities: config.redis_ca.clone(),
         prefix: config.redis_prefix.clone(),
     };
-    let own = own(config).context("--redis").map_err(BindError::Cluster)?;
-    let opened = Cluster::open(&settings, own, Arc::<Owned>::default(), notices(observer)).await;
+    let (entrance, address) = open_entrance(config, &settings.url).await.map_err(BindError::Cluster)?;
+    let own = own(config, &entrance.identity, address).context("--redis").map_err(BindError::Cluster)?;
+    let opened = Cluster::open(&settings, own, entrance, Arc::<Owned>::default(), notices(observer)).await;
     opened.map(Some).map_err(BindError::Cluster)
 }
 
+/// Serves the clients that come by other relays, until the relay shuts down.
+pub(crate) fn serve_other_relays(relay: &Arc<Relay>) {
+    let Some(cluster) = &relay.cluster else { return };
+    let Some(Entrance { identity, listener }) = cluster.take_entrance() else { return };
+    let directory = Arc::clone(cluster.directory());
+    let Some(doors) = directory.doors() else { return };
+    match Port::new(&identity, Arc::clone(directory.relays()), Arc::clone(doors.links()), Arc::clone(&directory) as _) {
+        Ok(port) => relay.hub().drain.spawn_listener(Arc::new(port).serve(listener, Arc::clone(relay))),
+        Err(error) => error!(%error, "cannot serve other relays"),
+    }
+}
+
+/// Listens for other relays; and where they reach that.
+async fn open_entrance(config: &Config, redis: &RedisUrl) -> anyhow::Result<(Entrance, SocketAddr)> {
+    let identity = Identity::new().context("cannot make a certificate for other relays")?;
+    let candidates = match &config.cluster_listen {
+        Some(ListenAddress::Tcp { host, port }) => {
+            resolve(host, *port).await.with_context(|| format!("--cluster-listen {host}:{port}"))?
+        }
+        _ => vec![SocketAddr::new(way_to(redis).await, 0)],
+    };
+    let mut failed = None;
+    for candidate in candidates {
+        match port::listen(candidate) {
+            Ok(listener) => {
+                let bound = listener.local_addr()?;
+                let reached = if bound.ip().is_unspecified() { way_to(redis).await } else { bound.ip() };
+                let address = config.cluster_advertise.unwrap_or(SocketAddr::new(reached, bound.port()));
+                return Ok((Entrance { identity, listener }, address));
+            }
+            Err(error) => failed = Some(anyhow!("cannot listen on {candidate} for other relays: {error}")),
+        }
+    }
+    let failed = failed.unwrap_or_else(|| anyhow!("this machine has no such address"));
+    Err(failed.context("--cluster-listen"))
+}
+
+/// The address of this machine by which it reaches Redis. That need not be there yet: nothing is sent.
+async fn way_to(redis: &RedisUrl) -> IpAddr {
+    let found = redis.addresses().await.unwrap_or_default();
+    let own = found.iter().find_map(|address| {
+        let any: IpAddr =
+            if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(address).ok()?;
+        socket.local_addr().ok()
+    });
+    own.map(|own| own.ip()).unwrap_or_else(|| {
+        let address = Machine::detect().addresses.into_iter().find(|address| !address.is_loopback());
+        let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        warn!(%address, "cannot find out by which address other relays reach this one: --cluster-advertise says it");
+        address
+    })
+}
+
 /// What this relay says of itself.
-fn own(config: &Config) -> anyhow::Result<Neighbour> {
+fn own(config: &Config, identity: &Identity, address: SocketAddr) -> anyhow::Result<Neighbour> {
     Ok(Neighbour {
         process: ProcessId::random().context("cannot choose a number for this process")?,
-        // There is no port for other relays yet.
-        address: config.cluster_advertise.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
-        fingerprint: Fingerprint([0; 32]),
+        address,
+        fingerprint: identity.fingerprint(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: fingerprint_of(config),
     })

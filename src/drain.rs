@@ -170,6 +170,12 @@ impl Drain {
         sum
     }
 
+    /// Gives the signal, and tells nobody.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn begin(&self) {
+        self.shutdown.send_replace(Some(Shutdown::ForGood));
+    }
+
     /// Tells every client, waits until all connections have ended, for [`DRAIN_DEADLINE`] at most, and aborts the rest.
     pub(crate) async fn shut_down(&self, shutdown: Shutdown) {
         info!(websockets = self.websockets.len(), connections = self.open(), "shutting down");
@@ -205,13 +211,6 @@ impl Drop for Task {
 pub(crate) struct Registration {
     drain: Arc<Drain>,
     id: ConnectionId,
-}
-
-impl Registration {
-    /// The connection.
-    pub(crate) fn id(&self) -> ConnectionId {
-        self.id
-    }
 }
 
 impl Drop for Registration {

@@ -3,6 +3,8 @@
 mod admin;
 mod cluster;
 mod doctor;
+#[cfg(feature = "cluster")]
+mod doors;
 mod entry;
 mod events;
 mod memory;
@@ -12,6 +14,8 @@ use std::time::Duration;
 pub use admin::*;
 pub use cluster::*;
 pub use doctor::*;
+#[cfg(feature = "cluster")]
+pub use doors::*;
 pub use entry::*;
 pub use events::*;
 pub use memory::*;

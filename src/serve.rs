@@ -4,20 +4,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::timeout;
+use tracing::field::display;
 use tracing::info;
 
+#[cfg(feature = "cluster")]
+use crate::cluster::tunnel::ClientEnds;
 use crate::drain::Registration;
 use crate::http::over_limit;
-use crate::http::proxy::is_trusted;
+use crate::http::proxy::{Client, is_trusted};
 use crate::http::service::{self, Upgraded};
 use crate::http::upgrade::Upgrade;
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::outbox::CloseRequest;
-use crate::peer::Session;
+use crate::peer::{Handover, Session};
 use crate::quota::{Admission, RefusalPermit};
 use crate::relay::Relay;
+#[cfg(feature = "cluster")]
+use crate::room::LeaveReason;
 use crate::room::{ErrorCode, Event, Refusal};
 use crate::ws::{Connection, Disconnect, Transport};
 
@@ -83,8 +88,8 @@ impl Relay {
         let Upgrade { client, admission, session, registration, refused, is_misled } = upgrade;
         let outbox = Arc::clone(session.outbox());
         let connection = Connection::new(stream, read, outbox, self.hub().max_message_bytes);
-        let address = client.to_string().into();
-        WebSocket { connection, session, registration, admission, address, refused, is_misled }
+        let whence = Whence::of(&client);
+        WebSocket { connection, session, registration: Some(registration), admission, whence, refused, is_misled }
     }
 
     /// The `goaway` before a restart, or when another relay has the room. Each client gets a random delay, so that not all reconnect at once.
@@ -103,11 +108,12 @@ impl Relay {
 pub(crate) struct WebSocket {
     connection: Connection,
     session: Session,
-    registration: Registration,
+    /// None once another relay serves the client: then it is not told when this one shuts down.
+    registration: Option<Registration>,
     /// What the client counts as.
     admission: Arc<Admission>,
-    /// The client's address, for the log.
-    address: Box<str>,
+    /// Whence the client came, for the log.
+    whence: Whence,
     /// Why the client cannot join the room of its URL, if that is so.
     refused: Option<ErrorCode>,
     /// Whether its URL asks to join a room and cannot.
@@ -119,12 +125,17 @@ impl WebSocket {
     pub(crate) async fn serve(&mut self, relay: &Relay) {
         self.session.metrics().websockets.add(1);
         if self.admission.may_log() {
-            info!(connection = self.registration.id().number(), address = %self.address, "connected");
+            let (connection, address, via) = (self.number(), self.whence.address(), self.whence.via());
+            info!(connection, %address, via = via.map(display), "connected");
         }
         let end = match self.refused {
             Some(code) => Disconnect::Refused { retryable: code.is_retryable() },
+            None if self.session.is_handed_over() => Disconnect::HandedOver,
             None => self.run().await,
         };
+        if let Some(handover) = self.session.take_handover() {
+            return Box::pin(self.go_on_elsewhere(relay, *handover)).await;
+        }
         // Boxed, so that an open connection does not reserve the memory that closing needs.
         Box::pin(self.close(relay, end)).await;
     }
@@ -149,13 +160,71 @@ impl WebSocket {
     async fn close(&mut self, relay: &Relay, end: Disconnect) {
         self.session.metrics().closes.add(end.kind());
         self.session.end(end.leave_reason(), end.lost_since(), &end.to_string());
-        let (number, place) = (self.registration.id().number(), place_of(&self.session));
+        let (number, place) = (self.number(), place_of(&self.session));
         self.connection.close(&end, relay.goaway(&end)).await;
-        let (address, after_s) = (&self.address, self.session.outbox().opened().elapsed().as_secs());
+        let (address, via) = (self.whence.address(), self.whence.via().map(display));
         if self.admission.may_log() {
-            let messages = self.session.messages();
-            info!(connection = number, %address, %place, after_s, messages, why = %end, "disconnected");
+            let (after_s, messages) = (self.age_s(), self.session.messages());
+            info!(connection = number, %address, via, %place, after_s, messages, why = %end, "disconnected");
         }
+    }
+
+    /// Copies between the client and the relay on which its room lives, until that ends.
+    #[cfg(feature = "cluster")]
+    async fn go_on_elsewhere(&mut self, relay: &Relay, handover: Handover) {
+        self.registration = None;
+        let Handover { mut tunnel, mut first, .. } = handover;
+        let (number, address, room_at) = (self.number(), self.whence.address(), tunnel.at());
+        if self.admission.may_log() {
+            info!(connection = number, %address, %room_at, "handed over");
+        }
+        let outbox = Arc::clone(self.session.outbox());
+        let (reader, rest) = self.connection.hand_over();
+        first.extend(rest);
+        let Some(sink) = outbox.sink() else { return };
+        let end = tunnel.run(ClientEnds { reader, sink, outbox: &outbox }, first, &relay.hub().drain).await;
+        outbox.discard();
+        self.session.end(LeaveReason::Closed, None, &end.to_string());
+        let (address, via) = (self.whence.address(), self.whence.via().map(display));
+        if self.admission.may_log() {
+            info!(connection = number, %address, via, %room_at, after_s = self.age_s(), why = %end, "disconnected");
+        }
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    async fn go_on_elsewhere(&mut self, _: &Relay, handover: Handover) {
+        match *handover.tunnel {}
+    }
+
+    fn number(&self) -> u64 {
+        self.session.outbox().id().number()
+    }
+
+    /// For how many seconds it has been open.
+    fn age_s(&self) -> u64 {
+        self.session.outbox().opened().elapsed().as_secs()
+    }
+}
+
+/// Whence a client came, as one text, since each open connection has one: its address, and the relay by which it came, if it
+/// came by one.
+struct Whence(Box<str>);
+
+impl Whence {
+    /// What is between the two.
+    const VIA: &str = " via ";
+
+    fn of(client: &Client) -> Self {
+        let via = client.connection.address.filter(|_| client.connection.is_door());
+        Self(via.map_or_else(|| client.to_string(), |via| format!("{client}{}{via}", Self::VIA)).into())
+    }
+
+    fn address(&self) -> &str {
+        self.0.split_once(Self::VIA).map_or(&self.0, |(address, _)| address)
+    }
+
+    fn via(&self) -> Option<&str> {
+        self.0.split_once(Self::VIA).map(|(_, via)| via)
     }
 }
 

@@ -181,6 +181,8 @@ impl Server {
             let endpoint = Endpoint { tls: self.tls.clone(), app: App::Relay, relay: Arc::clone(&self.relay) };
             endpoint.open(listener);
         }
+        #[cfg(feature = "cluster")]
+        clustering::serve_other_relays(&self.relay);
         for listener in self.redirectors {
             let endpoint = Endpoint { tls: None, app: redirect.clone(), relay: Arc::clone(&self.relay) };
             endpoint.open(listener);

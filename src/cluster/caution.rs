@@ -14,6 +14,8 @@ pub(crate) struct Caution {
     state: Mutex<State>,
     /// Woken when all rooms have to be asserted at once.
     asserts: Notify,
+    /// Woken when it has to be looked at once which relays there are.
+    looks: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,7 @@ impl Caution {
     pub(crate) fn begin(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).until = Some(Instant::now() + CAUTION);
         self.asserts.notify_one();
+        self.looks.notify_one();
     }
 
     /// A connection is new, to a Redis that is up for so long; it `is_again` if there was one before. This is called before
@@ -46,6 +49,11 @@ impl Caution {
         if is_again || is_another || up_for < REDIS_FRESH {
             self.begin();
         }
+    }
+
+    /// Waits until it has to be looked at once which relays there are.
+    pub(crate) async fn looks(&self) {
+        self.looks.notified().await;
     }
 
     /// Waits until all rooms have to be asserted at once.

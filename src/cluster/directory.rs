@@ -1,7 +1,7 @@
 //! Where a room lives: asked of Redis, once for all who want to know it at the same time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
 use super::caution::Caution;
+use super::door::Doors;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
 use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
@@ -40,6 +41,8 @@ pub(crate) struct Directory {
     /// To number what is being asked.
     asked: AtomicU64,
     is_draining: AtomicBool,
+    /// The ways to the other relays.
+    doors: OnceLock<Arc<Doors>>,
     /// Keys that hold something foreign, and when the log named them.
     foreign: Mutex<Vec<(RoomKey, Instant)>>,
 }
@@ -87,14 +90,29 @@ impl Directory {
             under_way: DashMap::new(),
             asked: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
+            doors: OnceLock::new(),
             foreign: Mutex::default(),
         }
     }
 
+    /// The process of this relay.
+    pub(crate) fn process(&self) -> ProcessId {
+        self.process
+    }
+
     /// The other relays that are known.
-    #[allow(dead_code, reason = "for the port for other relays")]
     pub(crate) fn relays(&self) -> &Arc<Relays> {
         &self.relays
+    }
+
+    /// The ways to the other relays, once they are open.
+    pub(crate) fn doors(&self) -> Option<&Arc<Doors>> {
+        self.doors.get()
+    }
+
+    /// Goes to other relays by `doors` from now on. Only the first call has an effect.
+    pub(crate) fn open_doors(&self, doors: Arc<Doors>) {
+        let _ = self.doors.set(doors);
     }
 
     /// The names that this relay owns.
@@ -116,6 +134,16 @@ impl Directory {
     /// there, and this may be asked again a moment later.
     pub(crate) fn replace(self: &Arc<Self>, room: &RoomName, dead: &Neighbour) -> Locating {
         self.ask(room, Question::Replace(dead.process))
+    }
+
+    /// Whether this relay has the room whose key is written so.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.owned.all().iter().any(|ownership| RoomKey::from(ownership.room()).to_string() == key)
+    }
+
+    /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does.
+    pub(crate) async fn is_dead(&self, process: ProcessId) -> bool {
+        self.store.lease(process).await.is_ok_and(|lease| lease.is_none()) && self.caution.until().is_none()
     }
 
     /// Claims and asserts nothing from now on.

@@ -11,18 +11,29 @@
 //!
 //! They ask a [`store::Store`], which is [`redis`], or a fake in tests.
 
+pub(crate) mod alive;
 mod assertions;
 mod caution;
+pub(crate) mod dial;
 pub(crate) mod directory;
+pub(crate) mod door;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod identity;
 mod lease;
+mod line;
 pub(crate) mod notice;
+pub(crate) mod paths;
+pub(crate) mod port;
 mod redis;
 pub(crate) mod relays;
 mod scan;
 pub(crate) mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tunnel;
+pub(crate) mod way;
 
 use std::fmt;
 use std::future::Future;
@@ -31,6 +42,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::info;
@@ -40,6 +52,8 @@ use crate::room::{Owned, Ownership, Rooms};
 use assertions::Assertions;
 use caution::Caution;
 use directory::Directory;
+use door::Doors;
+use identity::Identity;
 use notice::Notices;
 use redis::Redis;
 use relays::Neighbour;
@@ -55,11 +69,21 @@ pub(crate) struct Cluster {
     directory: Arc<Directory>,
     redis: Arc<Redis>,
     own: Arc<Neighbour>,
+    /// The certificate of this process, and where it listens for other relays, until that port is opened.
+    entrance: Mutex<Option<Entrance>>,
     notices: Notices,
     /// Those that keep the connections to Redis.
     links: Tasks,
     /// Those that say what is here.
     speakers: Tasks,
+}
+
+/// What other relays meet.
+pub(crate) struct Entrance {
+    /// The certificate of this process.
+    pub identity: Identity,
+    /// Where it listens for other relays.
+    pub listener: TcpListener,
 }
 
 /// Tasks that end when this is dropped.
@@ -85,13 +109,15 @@ impl Drop for Tasks {
 }
 
 impl Cluster {
-    /// Connects to Redis, or waits for it in a task of its own. The relay is known as `own`, and owns the names in `owned`.
+    /// Connects to Redis, or waits for it in a task of its own. The relay is known as `own`, which others
+    /// meet at the `entrance`, and owns the names in `owned`.
     ///
     /// # Errors
     /// When a setting is wrong, or Redis is there and will not do.
     pub(crate) async fn open(
         settings: &ClusterSettings,
         own: Neighbour,
+        entrance: Entrance,
         owned: Arc<Owned>,
         notices: Notices,
     ) -> anyhow::Result<Self> {
@@ -99,8 +125,9 @@ impl Cluster {
         let redis = Redis::open(settings, Arc::clone(&caution), notices.clone(), |task| links.spawn(task)).await?;
         let store: Arc<dyn Store> = Arc::clone(&redis) as _;
         let directory = Directory::new(own.process, store, caution, Arc::default(), owned);
-        let (directory, own) = (Arc::new(directory), Arc::new(own));
-        Ok(Self { directory, redis, own, notices, links, speakers: Tasks::default() })
+        directory.open_doors(Arc::new(Doors::new(&entrance.identity)?));
+        let (directory, own, entrance) = (Arc::new(directory), Arc::new(own), Mutex::new(Some(entrance)));
+        Ok(Self { directory, redis, own, entrance, notices, links, speakers: Tasks::default() })
     }
 
     /// Says from now on that the relay lives and which rooms it has.
@@ -112,6 +139,11 @@ impl Cluster {
         self.speakers.spawn(Box::pin(scan.run()));
         let assertions = Assertions::new(Arc::clone(&self.directory), rooms, self.notices.clone());
         self.speakers.spawn(Box::pin(assertions.run()));
+    }
+
+    /// What other relays meet, for whoever opens that; none if somebody has it already.
+    pub(crate) fn take_entrance(&self) -> Option<Entrance> {
+        self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Says where rooms live.

@@ -7,12 +7,15 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize, Serializer};
+use tokio::sync::{Notify, watch};
 
 use crate::limits::{RELAY_BYTES, RELAYS};
 use crate::room::Ownership;
 
 /// How many hexadecimal digits a [`ProcessId`] has as text.
 const PROCESS_DIGITS: usize = 16;
+/// How many a token of a place has behind that.
+const TOKEN_DIGITS: usize = 32;
 
 /// A process of a relay: 64 random bits, chosen when it starts. It is 16 hexadecimal digits in lower case as text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +32,19 @@ impl ProcessId {
     /// When the operating system provides no randomness.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         Ok(Self(getrandom::u64()?))
+    }
+}
+
+impl ProcessId {
+    /// The process that a token names: it is followed by `-` and the 32 hexadecimal digits of a token of one relay. None if it has
+    /// another form.
+    pub(crate) fn of_token(token: &str) -> Option<Self> {
+        let (process, digits) = token.split_once('-')?;
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if digits.len() != TOKEN_DIGITS || !digits.bytes().all(is_digit) {
+            return None;
+        }
+        process.parse().ok()
     }
 }
 
@@ -153,30 +169,70 @@ pub(crate) enum Unknown {
 
 /// The other relays that are known, also while Redis is away.
 #[derive(Debug, Default)]
-pub(crate) struct Relays(RwLock<HashMap<ProcessId, Arc<Neighbour>>>);
+pub(crate) struct Relays {
+    known: RwLock<HashMap<ProcessId, Arc<Neighbour>>>,
+    /// Woken when somebody is missed.
+    missed: Notify,
+    /// How often it was looked which relays there are.
+    looks: watch::Sender<u64>,
+}
 
 impl Relays {
     /// The one with this process.
     pub(crate) fn get(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&process).cloned()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&process).cloned()
     }
 
     /// The one whose certificate has this fingerprint.
-    #[allow(dead_code, reason = "for the port for other relays")]
     pub(crate) fn with_fingerprint(&self, fingerprint: Fingerprint) -> Option<Arc<Neighbour>> {
-        let relays = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let relays = self.known.read().unwrap_or_else(PoisonError::into_inner);
         relays.values().find(|relay| relay.fingerprint == fingerprint).cloned()
     }
 
+    /// Says that somebody is not known who may be a relay that has just started.
+    pub(crate) fn miss(&self) {
+        self.missed.notify_one();
+    }
+
+    /// Waits until somebody is [missed](Self::miss).
+    pub(crate) async fn missed(&self) {
+        self.missed.notified().await;
+    }
+
+    /// Says that all relays are known that the directory has.
+    pub(crate) fn note_look(&self) {
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    /// The relay `process`, also if it has just started; none if the directory does not have it either. Waits for that.
+    pub(crate) async fn find(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
+        if let Some(known) = self.get(process) {
+            return Some(known);
+        }
+        let mut looks = self.looks.subscribe();
+        let before = *looks.borrow_and_update();
+        self.miss();
+        // One may have begun before this one asked.
+        let is_later = |looks: &u64| *looks >= before + 2;
+        let mut found = None;
+        while found.is_none() && looks.changed().await.is_ok() {
+            found = self.get(process);
+            if is_later(&looks.borrow()) {
+                return found;
+            }
+            self.miss();
+        }
+        found
+    }
+
     /// All of them.
-    #[allow(dead_code, reason = "for the time in which Redis is away")]
     pub(crate) fn all(&self) -> Vec<Arc<Neighbour>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Knows this one from now on. Returns the one that is known from now on: the same as before if nothing has changed.
     pub(crate) fn learn(&self, relay: Neighbour) -> Arc<Neighbour> {
-        let mut relays = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut relays = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = relays.get(&relay.process).filter(|known| ***known == relay) {
             return Arc::clone(known);
         }
@@ -189,7 +245,7 @@ impl Relays {
 
     /// Knows the one with this process no more.
     pub(crate) fn forget(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
     }
 }
 
@@ -205,6 +261,40 @@ mod tests {
         for text in ["", "ff", "00000000000000FF", "+0000000000000ff", "00000000000000fff", "000000000000000\u{e9}"] {
             assert_eq!(text.parse::<ProcessId>(), Err(NoProcessId), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_token_names_the_process_that_has_the_place() {
+        let digits = "0123456789abcdef";
+        let token = format!("{digits}-{digits}{digits}");
+        assert_eq!(ProcessId::of_token(&token).unwrap().to_string(), digits);
+        for other in [
+            String::new(),
+            digits.repeat(2),
+            token.to_uppercase(),
+            format!("{token}0"),
+            format!("0{token}"),
+            token.replace('-', "--"),
+            token.replace('-', "_"),
+            format!("{digits}-{digits}"),
+            "-".repeat(10_000),
+        ] {
+            assert_eq!(ProcessId::of_token(&other), None, "{other:.60}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_not_known_is_looked_for_once() {
+        let relays = Arc::new(Relays::default());
+        let finds = tokio::spawn({
+            let relays = Arc::clone(&relays);
+            async move { relays.find(ProcessId(7)).await }
+        });
+        for _ in 0..2 {
+            relays.missed().await;
+            relays.note_look();
+        }
+        assert_eq!(finds.await.unwrap(), None);
     }
 
     #[test]

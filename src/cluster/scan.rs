@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::caution::Caution;
 use super::relays::{Neighbour, ProcessId, Relays};
 use super::store::{Failed, Store};
-use crate::limits::{RELAY_FORGOTTEN, RELAYS, RELAYS_INTERVAL};
+use crate::limits::{MISSED_RELAY_PAUSE, RELAY_FORGOTTEN, RELAYS, RELAYS_INTERVAL};
 
 /// What is known of the other relays, beside what they say.
 pub(super) struct Scan {
@@ -38,8 +38,20 @@ impl Scan {
     pub(super) async fn run(mut self) {
         loop {
             // Redis may be away: what is known stays known.
-            let _ = self.look().await;
-            sleep(RELAYS_INTERVAL).await;
+            if self.look().await.is_ok() {
+                self.relays.note_look();
+            }
+            sleep(MISSED_RELAY_PAUSE).await;
+            // While a relay is cautious, the others are about to register themselves.
+            if self.caution.until().is_some() {
+                continue;
+            }
+            // Strangers must not make it ask more often.
+            tokio::select! {
+                () = sleep(RELAYS_INTERVAL - MISSED_RELAY_PAUSE) => {}
+                () = self.relays.missed() => {}
+                () = self.caution.looks() => {}
+            }
         }
     }
 

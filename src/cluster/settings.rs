@@ -1,6 +1,8 @@
 //! The settings of a cluster, and the URL of Redis.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -11,6 +13,7 @@ use thiserror::Error;
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::limits::REDIS_PORT;
+use crate::net::listen::resolve;
 use crate::net::{authorities, read};
 use crate::secret::Secret;
 
@@ -46,6 +49,14 @@ impl RedisUrl {
     /// Whether the relay reaches it by TLS.
     pub fn is_tls(&self) -> bool {
         self.is_tls
+    }
+
+    /// Its addresses.
+    ///
+    /// # Errors
+    /// When its host has none.
+    pub(crate) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        resolve(&self.host, self.port).await
     }
 
     /// Whether it has a password.

@@ -7,11 +7,11 @@ pub(crate) mod assets;
 pub(crate) mod body;
 #[cfg(feature = "page")]
 mod classic;
-mod metered;
+pub(crate) mod metered;
 pub(crate) mod origin;
 pub(crate) mod over_limit;
 mod pace;
-mod path;
+pub(crate) mod path;
 pub(crate) mod proxy;
 mod query;
 pub(crate) mod redirect;

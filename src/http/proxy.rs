@@ -3,6 +3,8 @@
 //! A proxy sends its client's address, and the host and the scheme of the client's request, in `X-Forwarded-For`,
 //! `-Host` and `-Proto`. Any client can send these headers too. So the relay believes them only from trusted proxies,
 //! and uses only the last entry of each header, which the proxy wrote; the entries before it may come from the client.
+//!
+//! Another relay of the cluster, by which a client comes (a door), has found out who its client is, and is believed.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,11 +15,8 @@ use ipnet::IpNet;
 use thiserror::Error;
 use tracing::warn;
 
+use crate::net::headers::{RELAY_HOPS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::net::info::ConnectionInfo;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A proxy whose `X-Forwarded-` headers the relay believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +74,8 @@ pub(crate) struct Client {
     /// add and web pages cannot, or over a trusted Unix socket. (The address is not enough: a browser on the proxy's
     /// machine has the same.)
     pub proxy_is_trusted: bool,
+    /// By how many doors it has come.
+    pub hops: u8,
     /// The connection that the request came over.
     pub connection: ConnectionInfo,
 }
@@ -91,8 +92,12 @@ impl Client {
             host: only_host(headers),
             proxied: has_proxy_header,
             proxy_is_trusted: false,
+            hops: 0,
             connection,
         };
+        if connection.is_door() {
+            return Self::behind_door(headers, direct);
+        }
         if !is_trusted(connection.ip(), trusted) {
             return direct;
         }
@@ -106,7 +111,21 @@ impl Client {
             host: last_value(headers, &X_FORWARDED_HOST).map(str::to_owned).or(direct.host),
             proxied: true,
             proxy_is_trusted: has_proxy_header || connection.address.is_none(),
-            connection,
+            ..direct
+        }
+    }
+
+    /// The client of a door: none of its addresses is the door's.
+    fn behind_door(headers: &HeaderMap, direct: Self) -> Self {
+        Self {
+            ip: last_value(headers, &X_FORWARDED_FOR).and_then(parse_hop),
+            secure: matches!(last_value(headers, &X_FORWARDED_PROTO), Some("https")),
+            host: last_value(headers, &X_FORWARDED_HOST).map(str::to_owned),
+            proxied: true,
+            proxy_is_trusted: true,
+            // Without a number, it has come by more than anybody may.
+            hops: last_value(headers, &RELAY_HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(u8::MAX),
+            ..direct
         }
     }
 
@@ -130,7 +149,8 @@ impl Client {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ip {
-            Some(ip) if self.connection.ip() != Some(ip) => ip.fmt(f),
+            Some(ip) if self.connection.is_door() || self.connection.ip() != Some(ip) => ip.fmt(f),
+            None if self.connection.is_door() => f.write_str("unix"),
             _ => self.connection.fmt(f),
         }
     }
@@ -202,7 +222,7 @@ mod tests {
         let trusted: Vec<_> = trusted.split(' ').map(|proxy| proxy.parse().unwrap()).collect();
         let connection = match from.parse() {
             Ok(address) => ConnectionInfo::tcp(address),
-            Err(_) => ConnectionInfo { address: None, tls: false },
+            Err(_) => ConnectionInfo::unix(),
         };
         Client::from_request(&map, connection, &trusted)
     }

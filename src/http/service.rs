@@ -76,8 +76,9 @@ pub(crate) struct Served<S, D> {
     /// The stream.
     pub(crate) stream: S,
     /// The bytes after the last request that have been read already.
-    read: bytes::Bytes,
-    service: D,
+    pub(crate) read: bytes::Bytes,
+    /// What has answered them.
+    pub(crate) service: D,
 }
 
 /// Answers the requests on `stream` with `service`, within the limits for every client, until the stream ends or is

@@ -20,7 +20,7 @@ use super::site::Site;
 use super::{over_limit, path, query};
 use crate::drain::Registration;
 use crate::net::info::ConnectionInfo;
-use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders};
+use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders, UrlRequest};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::quota::Admission;
 use crate::secret::Secret;
@@ -80,19 +80,23 @@ async fn accept<B>(
     let client = site.client(headers, connection);
     let admission = admit(site, &client, admission)?;
     let response = handshake(request)?;
-    site.origins.check(headers, &client).map_err(|error| {
-        let error = error.to_string();
-        if admission.may_log() {
-            // `?` quotes and escapes what the client sent, so that it cannot forge a field of the line.
-            info!(%client, ?error, "refused a page");
-        }
-        text(StatusCode::FORBIDDEN, &error)
-    })?;
+    // A door has judged already, by the names of its own machine.
+    if !connection.is_door() {
+        site.origins.check(headers, &client).map_err(|error| {
+            let error = error.to_string();
+            if admission.may_log() {
+                // `?` quotes and escapes what the client sent, so that it cannot forge a field of the line.
+                info!(%client, ?error, "refused a page");
+            }
+            text(StatusCode::FORBIDDEN, &error)
+        })?;
+    }
     if site.hub.drain.has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
     let said = said(headers, &site.auth_headers);
-    let (mut session, registration) = open_session(&site.hub, client.ip, said, &admission);
+    let (session, registration) = open_session(&site.hub, client.ip, said, &admission);
+    let mut session = session.after(client.hops);
     let mut refused = None;
     let query = request.uri().query().unwrap_or_default();
     if let Some((parameter, meant)) = query::misspelled(query)
@@ -101,7 +105,12 @@ async fn accept<B>(
         info!(%client, ?parameter, "the URL has a parameter that the relay does not know: did it mean {meant:?}?");
     }
     let joins_by_message = path::comparable(request.uri().path()).ends_with("/ws");
-    if !joins_by_message && let Err(refusal) = join(&mut session, query).await {
+    let elsewhere = if joins_by_message { None } else { request_elsewhere(&session, headers, query, &client) };
+    if !joins_by_message && let Err(refusal) = join(&mut session, query, elsewhere).await {
+        #[cfg(feature = "cluster")]
+        if let JoinRefusal::Answered(answer) = refusal {
+            return Err(answered(*answer).into());
+        }
         if !query::has_room(query) {
             // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can show.
             return Err(match refusal {
@@ -118,6 +127,8 @@ async fn accept<B>(
         refused = Some(refusal.code);
     }
     let is_misled = joins_by_message && query::asks_to_join(query);
+    // The relay of the room has answered the key of the client, and selected a subprotocol.
+    let response = session.take_response().map_or(response, |response| response.map(|()| Body::default()));
     Ok((response, Upgrade { client, admission, session, registration, refused, is_misled }))
 }
 
@@ -217,8 +228,30 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, NoToken> {
 }
 
 /// Joins the room that the URL names.
-async fn join(session: &mut Session, query: &str) -> Result<(), JoinRefusal> {
-    session.join_by_url(query::join_of(query)).await
+async fn join(session: &mut Session, query: &str, request: Option<Box<UrlRequest>>) -> Result<(), JoinRefusal> {
+    session.join_by_url(query::join_of(query), request).await
+}
+
+/// What another relay is asked, if the room of the URL may live there.
+#[cfg(feature = "cluster")]
+fn request_elsewhere(session: &Session, headers: &HeaderMap, query: &str, client: &Client) -> Option<Box<UrlRequest>> {
+    let request = || UrlRequest::new(headers, query, client.scheme(), client.host.clone());
+    session.may_be_handed_over().then(|| Box::new(request()))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn request_elsewhere(_: &Session, _: &HeaderMap, _: &str, _: &Client) -> Option<Box<UrlRequest>> {
+    None
+}
+
+/// What another relay has answered, for the client. What belongs to the connection between the two is left out.
+#[cfg(feature = "cluster")]
+fn answered(answer: Response<bytes::Bytes>) -> Response<Body> {
+    let mut answer = answer.map(Body::from);
+    for name in [header::CONNECTION, header::CONTENT_LENGTH, header::DATE, header::TRANSFER_ENCODING] {
+        answer.headers_mut().remove(name);
+    }
+    answer
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

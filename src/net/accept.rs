@@ -84,7 +84,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn set_options(stream: &TcpStream) -> io::Result<()> {
+/// Sets the options of a connection.
+///
+/// # Errors
+/// When the socket is gone already.
+pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
     // Without this, a small message may be delayed by 40 ms, until the previous one is acknowledged.
     stream.set_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -10,17 +10,19 @@ pub struct ConnectionInfo {
     pub address: Option<SocketAddr>,
     /// Whether it uses TLS.
     pub tls: bool,
+    /// Whether another relay of the cluster is at the other end, which has proven that.
+    is_door: bool,
 }
 
 impl ConnectionInfo {
     /// A TCP connection without TLS.
     pub fn tcp(address: SocketAddr) -> Self {
-        Self { address: Some(address), tls: false }
+        Self { address: Some(address), tls: false, is_door: false }
     }
 
     /// A TCP connection over TLS.
     pub fn tls(address: SocketAddr) -> Self {
-        Self { address: Some(address), tls: true }
+        Self { address: Some(address), tls: true, is_door: false }
     }
 
     /// The same connection after a TLS handshake.
@@ -30,7 +32,7 @@ impl ConnectionInfo {
 
     /// A connection over a Unix socket.
     pub fn unix() -> Self {
-        Self { address: None, tls: false }
+        Self { address: None, tls: false, is_door: false }
     }
 
     /// The IP address of the other end. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is returned as IPv4.
@@ -40,6 +42,17 @@ impl ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// A connection from another relay of the cluster, whose port for relays is at `address`: what it says of its client is
+    /// believed.
+    pub(crate) fn door(address: SocketAddr) -> Self {
+        Self { address: Some(address), tls: true, is_door: true }
+    }
+
+    /// Whether another relay of the cluster is at the other end.
+    pub(crate) fn is_door(&self) -> bool {
+        self.is_door
+    }
+
     /// Whether the other end is on this machine.
     pub(crate) fn is_local(&self) -> bool {
         self.ip().is_none_or(|ip| ip.is_loopback())

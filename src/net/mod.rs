@@ -27,10 +27,12 @@ pub(crate) mod accept;
 pub(crate) mod address;
 #[cfg(any(feature = "auth", feature = "cluster", feature = "doctor"))]
 pub(crate) mod authorities;
+pub(crate) mod buffer;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 #[cfg(feature = "tls")]
 pub(crate) mod counted;
+pub(crate) mod headers;
 pub(crate) mod info;
 pub(crate) mod listen;
 pub(crate) mod machine;

@@ -22,6 +22,8 @@ pub(crate) enum CloseRequest {
     Kicked,
     /// The client chose its id, and another one came for whose id the authorizer vouches.
     Displaced,
+    /// The relay by which the client came does not answer any more.
+    DoorLost,
     /// The client waited at a locked room that its URL names, and does not come in.
     Denied {
         /// Whether it may try again.

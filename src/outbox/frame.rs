@@ -18,6 +18,19 @@ pub(crate) fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     frame(OpCode::Data(Data::Text), capacity, write)
 }
 
+/// A text frame as a client sends it. Its mask is zero, since no proxy in between could take it for something else (RFC 6455
+/// section 10.3).
+#[cfg(feature = "cluster")]
+pub(crate) fn masked_text(text: &str) -> Vec<u8> {
+    let header = FrameHeader { opcode: OpCode::Data(Data::Text), mask: Some([0; 4]), ..FrameHeader::default() };
+    let length = text.len() as u64;
+    let mut frame = Vec::with_capacity(header.len(length) + text.len());
+    // This cannot fail: the target is memory.
+    let _ = header.format(length, &mut frame);
+    frame.extend_from_slice(text.as_bytes());
+    frame
+}
+
 /// A ping.
 pub(crate) fn ping(payload: &[u8]) -> Bytes {
     frame(OpCode::Control(Control::Ping), payload.len(), |frame| frame.extend_from_slice(payload))
@@ -76,6 +89,13 @@ mod tests {
         assert_eq!(&of(126)[..5], b"\x81\x7e\x00\x7ex");
         assert_eq!(&of(65_536)[..11], b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00x");
         assert_eq!(of(65_536).len(), 65_546);
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn a_frame_of_a_client_is_masked() {
+        assert_eq!(masked_text("xy"), b"\x81\x82\0\0\0\0xy");
+        assert_eq!(masked_text(&"x".repeat(126))[..9], *b"\x81\xfe\x00\x7e\0\0\0\0x");
     }
 
     #[test]

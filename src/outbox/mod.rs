@@ -168,6 +168,11 @@ impl Outbox {
         let _ = self.sink.set(sink);
     }
 
+    /// Where it writes to, once that is known: whoever writes there must know that nothing waits here.
+    pub(crate) fn sink(&self) -> Option<&(dyn Sink + 'static)> {
+        self.sink.get().map(|sink| &**sink)
+    }
+
     /// The connection of this outbox's client; the last one if it has none.
     pub(crate) fn id(&self) -> ConnectionId {
         self.owner.id

@@ -121,6 +121,11 @@ impl Hub {
         };
         let (drain, quotas, events) = (Arc::new(Drain::new()), Quotas::new(&quotas), Arc::new(Events::new(observer)));
         let resumptions = Resumptions::new(hold, Arc::clone(&drain), Arc::clone(&quotas), Arc::clone(&events));
+        #[cfg(feature = "cluster")]
+        let resumptions = match &directory {
+            Some(directory) => resumptions.with_prefix(format!("{}-", directory.process())),
+            None => resumptions,
+        };
         Arc::new(Self {
             rooms: Arc::new(Rooms::new(rooms)),
             resumptions: Arc::new(resumptions),

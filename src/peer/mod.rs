@@ -12,4 +12,4 @@ pub(crate) use hub::{Hub, HubSettings};
 pub(crate) use observer::Events;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use session::{JoinRefusal, Session, UpgradeHeaders};
+pub(crate) use session::{Handover, JoinRefusal, Session, UpgradeHeaders, UrlRequest};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use tokio::time::Instant;
+
 use super::address::{Address, Network};
 use super::{OverLimit, Quotas};
 use crate::budget::{Charge, Purse};
@@ -63,6 +65,24 @@ impl Admission {
             address.take(&address.handshakes, &address.rules.upgrades, OverLimit::Handshakes)?;
         }
         self.purse.charge(limits::TLS_BYTES).ok_or(OverLimit::Memory)
+    }
+
+    /// Counts a TLS handshake that has failed, where those that succeed do not count.
+    pub(crate) fn charge_failed_handshake(&self) {
+        if let Some(address) = self.address()
+            && let Some(rate) = &address.rules.upgrades
+        {
+            address.handshakes.charge(rate, 1, address.rules.nanos(Instant::now()));
+        }
+    }
+
+    /// Whether more handshakes have failed than may.
+    pub(crate) fn has_failed_too_often(&self) -> bool {
+        let missing = |address: &Arc<Address>| {
+            let rate = address.rules.upgrades.as_ref()?;
+            address.handshakes.missing(rate, address.rules.nanos(Instant::now()))
+        };
+        self.address().and_then(missing).is_some()
     }
 
     pub(super) fn network(&self) -> Option<Network> {

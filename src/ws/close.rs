@@ -59,6 +59,8 @@ pub(crate) enum Disconnect {
     NoMemory,
     /// The relay shuts down, or the client gave way to another one.
     Told(CloseRequest),
+    /// The client's room lives at another relay, which serves it from now on. The connection goes on.
+    HandedOver,
 }
 
 impl Disconnect {
@@ -86,9 +88,9 @@ impl Disconnect {
     /// Where the kind of this one stands in [`KINDS`](Self::KINDS).
     pub(crate) fn kind(&self) -> usize {
         match self {
-            Self::Closed(_) => 0,
+            Self::Closed(_) | Self::HandedOver => 0,
             Self::HungUp => 1,
-            Self::Lost(_) => 2,
+            Self::Lost(_) | Self::Told(CloseRequest::DoorLost) => 2,
             Self::BadFrame(_) | Self::Binary | Self::BadUtf8 => 3,
             Self::Timeout { .. } => 4,
             Self::Slow => 5,
@@ -109,7 +111,11 @@ impl Disconnect {
     /// The reason that the others in the room are told.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
-            Self::Closed(_) | Self::HungUp | Self::Lost(_) | Self::Told(CloseRequest::TakenOver) => LeaveReason::Closed,
+            Self::Closed(_)
+            | Self::HungUp
+            | Self::Lost(_)
+            | Self::HandedOver
+            | Self::Told(CloseRequest::TakenOver | CloseRequest::DoorLost) => LeaveReason::Closed,
             Self::Timeout { .. } => LeaveReason::Timeout,
             Self::Slow => LeaveReason::Slow,
             Self::NoMemory => LeaveReason::Closed,
@@ -144,7 +150,7 @@ impl Disconnect {
             | Self::Lost(_)
             | Self::Slow
             | Self::NoMemory
-            | Self::Told(CloseRequest::TakenOver) => Some(Instant::now()),
+            | Self::Told(CloseRequest::TakenOver | CloseRequest::DoorLost) => Some(Instant::now()),
             _ => None,
         }
     }
@@ -152,7 +158,7 @@ impl Disconnect {
     /// The close frame for the client; none if it is gone.
     pub(super) fn close_frame(&self) -> Option<Bytes> {
         let (code, reason) = match self {
-            Self::HungUp | Self::Lost(_) => return None,
+            Self::HungUp | Self::Lost(_) | Self::HandedOver | Self::Told(CloseRequest::DoorLost) => return None,
             // The answer repeats the code (RFC 6455 section 5.5.1).
             Self::Closed(close) => return Some(frame::close(close.as_ref().map(|(code, _)| *code), "")),
             Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
@@ -227,7 +233,9 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
             Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
             Self::Told(CloseRequest::RoomMoved) => f.write_str("another relay has its room"),
+            Self::Told(CloseRequest::DoorLost) => f.write_str("lost: the relay by which it came does not answer"),
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => f.write_str("the relay shuts down"),
+            Self::HandedOver => f.write_str("its room lives at another relay"),
         }
     }
 }
@@ -257,6 +265,7 @@ mod tests {
             Disconnect::Timeout { heard: Instant::now() },
             Disconnect::Slow,
             Disconnect::Told(CloseRequest::TakenOver),
+            Disconnect::Told(CloseRequest::DoorLost),
             closed(1002),
             closed(1005),
             closed(1011),

@@ -3,7 +3,6 @@
 //! Each time the task is polled, it reads what is there (as much as its turn allows), writes the queue, and checks its
 //! deadlines. The next deadline is its only timer.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -23,15 +22,10 @@ use crate::limits::{
     READ_BYTES,
 };
 use crate::metrics;
+use crate::net::buffer;
 use crate::outbox::{Outbox, Status, Topic};
 use crate::peer::Session;
 use crate::room::Deferred;
-
-thread_local! {
-    /// The read buffer of all connections on this thread. A connection keeps only the bytes that it has not handled
-    /// yet, so an idle one needs no buffer.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
 
 /// One WebSocket.
 pub(crate) struct Connection {
@@ -137,6 +131,13 @@ impl Connection {
         self.outbox.discard();
     }
 
+    /// What reads the stream, and what was read and not handled yet, in a connection that ended with
+    /// [`Disconnect::HandedOver`].
+    pub(crate) fn hand_over(&mut self) -> (&mut (dyn AsyncRead + Send + Unpin + 'static), Vec<u8>) {
+        self.outbox.sender().purse().unpin(std::mem::take(&mut self.pinned) as usize);
+        (&mut *self.reader, std::mem::take(&mut self.rest))
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -183,11 +184,12 @@ impl Connection {
 
     /// Reads and handles messages, as many as one turn allows.
     fn poll_input(&mut self, pass: &mut Pass<'_, '_>) -> Poll<Disconnect> {
-        let mut buffer = BUFFER.take();
+        let mut buffer = buffer::take();
         let end = loop {
             let now = pass.now;
             if pass.session.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
-                break Poll::Pending;
+                let is_handed_over = pass.session.is_handed_over();
+                break if is_handed_over { Poll::Ready(Disconnect::HandedOver) } else { Poll::Pending };
             }
             if self.has_unread_answers && self.outbox.poll_answered(pass.cx).is_pending() {
                 pass.clock.throttle(now, now + PING_INTERVAL);
@@ -226,7 +228,7 @@ impl Connection {
                 break Poll::Ready(end);
             }
         };
-        BUFFER.set(buffer);
+        buffer::put_back(buffer);
         end
     }
 

@@ -41,6 +41,8 @@ mod authority;
 mod cluster;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "doctor"))]
 mod doctor;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod doors;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]

@@ -41,6 +41,8 @@ pub(crate) struct Resumptions {
     /// How many may be held at a time, for an address and in all.
     quotas: Arc<Quotas>,
     events: Arc<Events>,
+    /// What tokens begin with, where several relays are one: it says which of them holds the place.
+    prefix: Box<str>,
     /// The hash of the table is keyed and secret, so the time of a look-up tells nothing about a token.
     by_token: DashMap<Box<str>, Arc<Resumption>>,
 }
@@ -95,7 +97,12 @@ impl Resumptions {
     /// None yet; each place will be held for `hold`, unless the relay shuts down, and as many at a time as `quotas` allows.
     /// `events` hears of those that are given up.
     pub(crate) fn new(hold: Duration, drain: Arc<Drain>, quotas: Arc<Quotas>, events: Arc<Events>) -> Self {
-        Self { hold, drain, quotas, events, by_token: DashMap::new() }
+        Self { hold, drain, quotas, events, prefix: Box::default(), by_token: DashMap::new() }
+    }
+
+    /// The same, with tokens that begin with `prefix`.
+    pub(crate) fn with_prefix(self, prefix: String) -> Self {
+        Self { prefix: prefix.into(), ..self }
     }
 
     /// A new one with a token of 128 random bits for the client of `outbox`, which may come back as long as `way_back` says;
@@ -113,6 +120,7 @@ impl Resumptions {
         }
         let token =
             random_hex().map_err(|error| Refusal::new(ErrorCode::Internal, format!("cannot make a token: {error}")))?;
+        let token = format!("{}{token}", self.prefix);
         let state = State { owner: Arc::downgrade(outbox), ..State::default() };
         let secret = Secret::new(token.as_str());
         let resumption = Arc::new(Resumption { token: secret, way_back, state: Mutex::new(state) });

@@ -6,16 +6,19 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
+#[cfg(feature = "cluster")]
+use bytes::Bytes;
+#[cfg(feature = "cluster")]
+use hyper::Response;
 use tracing::info;
 
+use super::handover::UrlRequest;
 use super::knock::{Knocking, Via};
 use super::locate::Search;
 use super::resume::Resumable;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::budget::Charge;
-#[cfg(feature = "cluster")]
-use crate::cluster::relays::Neighbour;
 use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
 use crate::quota::OverLimit;
@@ -39,11 +42,19 @@ pub(super) struct Deciding {
 pub(crate) enum JoinRefusal {
     /// Its address has joined too often.
     OverLimit(OverLimit),
-    /// The room lives at another relay.
+    /// The room lives at another relay, which has answered this.
     #[cfg(feature = "cluster")]
-    Elsewhere(#[allow(dead_code, reason = "for the relay that will hand the client over")] Arc<Neighbour>),
+    Answered(Box<Response<Bytes>>),
     /// Another reason.
     Other(Refusal),
+}
+
+/// How a client asks to join: what another relay is told, if its room lives there.
+pub(super) enum Asked<'a> {
+    /// By this message.
+    Message(&'a str),
+    /// By the URL of its connection, with this request.
+    Url(Option<Box<UrlRequest>>),
 }
 
 impl fmt::Debug for Deciding {
@@ -59,6 +70,11 @@ impl Deciding {
         &self.join.room
     }
 
+    /// By what the client asked to join.
+    pub(super) fn via(&self) -> &Via {
+        &self.via
+    }
+
     /// The room, and by what the client asked to join. Nobody decides any more.
     pub(super) fn into_parts(self) -> (RoomName, Via) {
         (self.join.room, self.via)
@@ -67,22 +83,26 @@ impl Deciding {
 
 impl Session {
     /// Joins the room that the URL of the connection names, and waits for the decision on that. If the room is locked,
-    /// the session knocks from then on.
+    /// the session knocks from then on. If it lives at another relay, `request` goes there, and the client is left to that.
     ///
     /// # Errors
     /// [`JoinRefusal`]: then nothing is queued for the client.
-    pub(crate) async fn join_by_url(&mut self, join: Result<Join, Refusal>) -> Result<(), JoinRefusal> {
+    pub(crate) async fn join_by_url(
+        &mut self,
+        join: Result<Join, Refusal>,
+        request: Option<Box<UrlRequest>>,
+    ) -> Result<(), JoinRefusal> {
         let room = room_of(&join);
         let joined = match join {
-            Ok(join) => self.join_and_wait(join).await,
+            Ok(join) => self.join_and_wait(join, request).await,
             Err(refusal) => Err(refusal.into()),
         };
         joined.inspect_err(|refusal| self.note_refused_join(&refusal.clone().into(), room.as_ref()))
     }
 
-    async fn join_and_wait(&mut self, join: Join) -> Result<(), JoinRefusal> {
+    async fn join_and_wait(&mut self, join: Join, request: Option<Box<UrlRequest>>) -> Result<(), JoinRefusal> {
         let mut deferred = Deferred::default();
-        self.join(join, Via::Url, None, &mut deferred)?;
+        self.join(join, Via::Url, Asked::Url(request), &mut deferred)?;
         poll_fn(|cx| self.poll_join(cx, &mut deferred)).await
     }
 
@@ -95,7 +115,8 @@ impl Session {
         deferred: &mut Deferred,
     ) -> Result<(), Refusal> {
         let (room, via) = (room_of(&join), Via::Message(reference.map(str::to_owned)));
-        let joined = join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, Some(text), deferred));
+        let joined =
+            join.map_err(JoinRefusal::from).and_then(|join| self.join(join, via, Asked::Message(text), deferred));
         joined.map_err(Refusal::from).inspect_err(|refusal| self.note_refused_join(refusal, room.as_ref()))
     }
 
@@ -126,13 +147,7 @@ impl Session {
     }
 
     /// Asks whether the client may join, and then enters the room, or waits for the decision.
-    fn join(
-        &mut self,
-        mut join: Join,
-        via: Via,
-        text: Option<&str>,
-        deferred: &mut Deferred,
-    ) -> Result<(), JoinRefusal> {
+    fn join(&mut self, mut join: Join, via: Via, asked: Asked<'_>, deferred: &mut Deferred) -> Result<(), JoinRefusal> {
         self.check_is_idle()?;
         self.check_reads()?;
         self.take_join()?;
@@ -147,7 +162,7 @@ impl Session {
             token: join.token.take(),
         };
         let answer = self.hub.authorize(&request);
-        let search = self.search(&join.room, text, &answer)?;
+        let search = self.search(&join.room, asked, &answer)?;
         match answer {
             Answer::Now(answer) => self.decide(join, via, search, answer, deferred)?,
             Answer::Later(decision) => {
@@ -177,6 +192,13 @@ impl Session {
         }
         let message = "read the messages of your earlier joins first: then try again";
         Err(Refusal::new(ErrorCode::Unavailable, message))
+    }
+
+    /// Goes on with a join by message that waits; ready when the session may receive the next text.
+    pub(super) fn poll_join_by_message(&mut self, cx: &mut task::Context<'_>, deferred: &mut Deferred) -> Poll<()> {
+        // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
+        let _ = ready!(self.poll_join(cx, deferred));
+        if self.is_handed_over() { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Goes on with a join that waits. A refusal is only returned to a join by URL: others hear of it as an `error`.
@@ -311,10 +333,7 @@ impl From<JoinRefusal> for Refusal {
                 Self::new(ErrorCode::RateLimited, format!("{over}: try again in {} s", over.retry_after()))
             }
             #[cfg(feature = "cluster")]
-            JoinRefusal::Elsewhere(_) => {
-                let message = "another relay has the room, and this one does not reach it yet: try again in a moment";
-                Self::new(ErrorCode::Unavailable, message)
-            }
+            JoinRefusal::Answered(answer) => super::locate::refusal_of(&answer),
             JoinRefusal::Other(refusal) => refusal,
         }
     }

@@ -29,7 +29,7 @@ impl Session {
             #[cfg(feature = "cluster")]
             Stage::Locating(_) => {}
             // A decision is dropped, and a claim withdrawn.
-            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) => {}
+            Stage::Idle | Stage::Deciding(_) | Stage::TakingOver(_) | Stage::HandedOver(_) => {}
             Stage::Knocking(knocking) => self.stop_knocking(*knocking, reason, deferred),
             Stage::Joined { membership, resumable, .. } => {
                 self.close(resumable);

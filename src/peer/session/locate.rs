@@ -7,19 +7,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-use tokio::time::{Instant, timeout};
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+use tokio::time::Instant;
 
-use super::join::{Deciding, JoinRefusal};
+use super::handover::{Handover, UrlRequest};
+use super::join::{Asked, Deciding, JoinRefusal};
 use super::knock::Via;
 use super::{Session, Stage};
 use crate::auth::{Answer, Grant};
 use crate::budget::Charge;
 use crate::cluster::directory::Directory;
-use crate::cluster::relays::{Neighbour, Place, Unknown};
+use crate::cluster::door::{Failure, Guest};
+use crate::cluster::relays::{Place, ProcessId, Unknown};
+use crate::cluster::way::{Found, Goal, Seeker};
 use crate::limits::LOCATE_DEADLINE;
+use crate::outbox::{CloseRequest, frame};
+use crate::peer::resume::resume_failed;
 use crate::protocol::Join;
 use crate::room::names::RoomName;
 use crate::room::{Deferred, ErrorCode, JoinError, Refusal};
+use crate::secret::Secret;
 
 /// What a join needs until it is known where its room lives.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub(super) struct Search {
     directory: Arc<Directory>,
     /// The message, for the relay that has the room; none if the URL named the room.
     text: Option<Box<str>>,
+    /// The client's own request, if the URL named the room.
+    request: Option<Arc<UrlRequest>>,
     /// For how long the directory may still be asked.
     left: tokio::time::Duration,
     /// The memory of the message.
@@ -37,7 +47,7 @@ pub(super) struct Search {
 pub(super) struct Locating {
     search: Box<Search>,
     since: Instant,
-    wait: Pin<Box<dyn Future<Output = Place> + Send>>,
+    wait: Pin<Box<dyn Future<Output = Found> + Send>>,
     next: Next,
 }
 
@@ -47,20 +57,8 @@ enum Next {
     Decide(Box<Deciding>),
     /// It has decided, and the client enters.
     Enter(Box<(Join, Via, Grant)>),
-}
-
-/// A join whose room lives at another relay.
-#[derive(Debug)]
-pub(super) struct Elsewhere {
-    /// That relay.
-    pub(super) owner: Arc<Neighbour>,
-    /// The room.
-    pub(super) room: RoomName,
-    /// By what the client asked to join.
-    pub(super) via: Via,
-    /// The message by which it did so.
-    #[expect(dead_code, reason = "no relay hands it on yet")]
-    pub(super) text: Option<Box<str>>,
+    /// The client, whose message had this `ref`, hears that its place is gone.
+    Resume(Option<String>),
 }
 
 impl fmt::Debug for Locating {
@@ -70,22 +68,26 @@ impl fmt::Debug for Locating {
 }
 
 impl Session {
-    /// What is needed to find the room of a join that came by this `text`; none if this relay is not one of several, or has the
-    /// room and the authorizer has answered.
+    /// What is needed to find the room of a join that was `asked` for; none if this relay is not one of several, or has the room
+    /// and the authorizer has answered.
     pub(super) fn search(
         &self,
         room: &RoomName,
-        text: Option<&str>,
+        asked: Asked<'_>,
         answer: &Answer,
     ) -> Result<Option<Box<Search>>, Refusal> {
         let Some(directory) = &self.hub.directory else { return Ok(None) };
         if self.hub.rooms.may_open(room) && matches!(answer, Answer::Now(_)) {
             return Ok(None);
         }
+        let (text, request) = match asked {
+            Asked::Message(text) => (Some(text), None),
+            Asked::Url(request) => (None, request.map(Arc::from)),
+        };
         let memory = self.outbox.sender().purse().charge(text.map_or(0, str::len));
         let _memory = memory.ok_or_else(|| Refusal::from(JoinError::NoMemory))?;
         let (directory, text) = (Arc::clone(directory), text.map(Into::into));
-        Ok(Some(Box::new(Search { directory, text, left: LOCATE_DEADLINE, _memory })))
+        Ok(Some(Box::new(Search { directory, text, request, left: LOCATE_DEADLINE, _memory })))
     }
 
     /// Waits for the authorizer, if the room lives here or nowhere.
@@ -93,12 +95,8 @@ impl Session {
         let room = deciding.room().clone();
         match deciding.search.take_if(|_| !self.hub.rooms.may_open(&room)) {
             Some(search) => {
-                let directory = Arc::clone(&search.directory);
-                let looks = async move {
-                    let place = directory.look(&room).await;
-                    replace_if_dead(&directory, &room, place).await
-                };
-                self.locate(search, looks, Next::Decide(deciding));
+                let seeker = self.seeker(&search, Goal::Look(room));
+                self.locate(search, seeker, Next::Decide(deciding));
             }
             None => self.stage = Stage::Deciding(deciding),
         }
@@ -106,18 +104,22 @@ impl Session {
 
     /// Enters the room once it is known to live here.
     pub(super) fn claim(&mut self, search: Box<Search>, join: Join, via: Via, grant: Grant) {
-        let (directory, room) = (Arc::clone(&search.directory), join.room.clone());
-        let claims = async move {
-            let place = directory.claim(&room).await;
-            replace_if_dead(&directory, &room, place).await
-        };
-        self.locate(search, claims, Next::Enter(Box::new((join, via, grant))));
+        let seeker = self.seeker(&search, Goal::Claim(join.room.clone()));
+        self.locate(search, seeker, Next::Enter(Box::new((join, via, grant))));
     }
 
-    fn locate(&mut self, search: Box<Search>, asks: impl Future<Output = Place> + Send + 'static, next: Next) {
-        let left = search.left;
-        let wait = async move { timeout(left, asks).await.unwrap_or(Place::Unknown(Unknown::Away)) };
-        self.stage = Stage::Locating(Box::new(Locating { search, since: Instant::now(), wait: Box::pin(wait), next }));
+    /// The client, as it looks for its `goal`.
+    fn seeker(&self, search: &Search, goal: Goal) -> Seeker {
+        let said = self.upgrade.as_deref().map(|(said, _)| said.clone()).unwrap_or_default();
+        let hops = self.hops.saturating_add(1);
+        let guest = Guest { ip: self.outbox.address(), origin: said.origin, named: said.named, hops };
+        let (directory, request) = (Arc::clone(&search.directory), search.request.clone());
+        Seeker { directory, goal, guest, request, purse: Arc::clone(self.outbox.sender().purse()) }
+    }
+
+    fn locate(&mut self, search: Box<Search>, seeker: Seeker, next: Next) {
+        let wait = Box::pin(seeker.search(search.left));
+        self.stage = Stage::Locating(Box::new(Locating { search, since: Instant::now(), wait, next }));
     }
 
     /// Goes on once it is known where the room lives. A refusal is only returned to a join by URL: others hear of it as an
@@ -128,10 +130,14 @@ impl Session {
         deferred: &mut Deferred,
     ) -> Poll<Result<(), JoinRefusal>> {
         let Stage::Locating(locating) = &mut self.stage else { return Poll::Ready(Ok(())) };
-        let place = ready!(locating.wait.as_mut().poll(cx));
+        let found = ready!(locating.wait.as_mut().poll(cx));
         let Stage::Locating(locating) = mem::take(&mut self.stage) else { return Poll::Ready(Ok(())) };
         let Locating { mut search, since, next, .. } = *locating;
         search.left = search.left.saturating_sub(since.elapsed());
+        let place = match found {
+            Found::Place(place) => place,
+            elsewhere => return Poll::Ready(self.go_elsewhere(elsewhere, search.text, next)),
+        };
         let went_on = match (place, next) {
             (Place::Here(_) | Place::Nowhere, Next::Decide(mut deciding)) => {
                 deciding.search = Some(search);
@@ -143,50 +149,106 @@ impl Session {
                 let (join, via, grant) = *entering;
                 self.decide(join, via, None, Ok(grant), deferred)
             }
-            (Place::At(owner), next) => {
-                let (room, via) = next.into_parts();
-                self.hand_over(Elsewhere { owner, room, via, text: search.text })
-            }
-            (Place::Nowhere, next) => self.refuse_for(Unknown::Away, next),
+            (Place::At(_), next) => self.refuse_for(Unknown::OwnerAway, next),
+            (Place::Here(_) | Place::Nowhere, next) => self.refuse_for(Unknown::Away, next),
             (Place::Unknown(why), next) => self.refuse_for(why, next),
         };
         Poll::Ready(went_on)
     }
 
     fn refuse_for(&mut self, why: Unknown, next: Next) -> Result<(), JoinRefusal> {
-        let (room, via) = next.into_parts();
-        let refusal = Refusal::new(ErrorCode::Unavailable, why.to_string());
+        self.refuse_next(next, Refusal::new(ErrorCode::Unavailable, why.to_string()))
+    }
+
+    fn refuse_next(&mut self, next: Next, refusal: Refusal) -> Result<(), JoinRefusal> {
+        let (room, via) = match next {
+            Next::Decide(deciding) => deciding.into_parts(),
+            Next::Enter(entering) => {
+                let (join, via, _) = *entering;
+                (join.room, via)
+            }
+            Next::Resume(reference) => {
+                self.refuse(&refusal, reference.as_deref());
+                return Ok(());
+            }
+        };
         Ok(self.refuse_join(via, &room, refusal)?)
     }
 
-    /// Hands the client over to the relay that has the room. No relay does that yet.
-    fn hand_over(&mut self, elsewhere: Elsewhere) -> Result<(), JoinRefusal> {
-        let Elsewhere { owner, room, via, .. } = elsewhere;
-        match via {
-            Via::Url => Err(JoinRefusal::Elsewhere(owner)),
-            via => Ok(self.refuse_join(via, &room, JoinRefusal::Elsewhere(owner).into())?),
-        }
+    /// Goes to the relay that holds the place of this token, if that is another one; whether it is.
+    ///
+    /// # Errors
+    /// When there is no memory for the message, which is `text`.
+    pub(super) fn resume_elsewhere(
+        &mut self,
+        token: &Secret,
+        text: &str,
+        reference: Option<&str>,
+    ) -> Result<bool, Refusal> {
+        let Some(directory) = &self.hub.directory else { return Ok(false) };
+        let process = ProcessId::of_token(token.reveal()).filter(|process| *process != directory.process());
+        let Some(process) = process else { return Ok(false) };
+        let memory = self.outbox.sender().purse().charge(text.len());
+        let _memory = memory.ok_or_else(|| Refusal::from(JoinError::NoMemory))?;
+        let (directory, text) = (Arc::clone(directory), Some(text.into()));
+        let search = Box::new(Search { directory, text, request: None, left: LOCATE_DEADLINE, _memory });
+        let seeker = self.seeker(&search, Goal::Process(process));
+        self.locate(search, seeker, Next::Resume(reference.map(str::to_owned)));
+        Ok(true)
+    }
+
+    /// Leaves the client to the relay that has the room, or tells it why that does not take it. What it has sent by a message is
+    /// `text`.
+    fn go_elsewhere(&mut self, found: Found, text: Option<Box<str>>, next: Next) -> Result<(), JoinRefusal> {
+        let refusal = match found {
+            Found::Tunnel(response, tunnel) => {
+                let first = text.map(|text| frame::masked_text(&text)).unwrap_or_default();
+                self.leave_to(Handover { tunnel, first, response: Some(response) });
+                return Ok(());
+            }
+            Found::Refused(answer) if next.is_by_url() => return Err(JoinRefusal::Answered(Box::new(answer))),
+            Found::Refused(answer) => refusal_of(&answer),
+            Found::Failed(Failure::NoMemory) => JoinError::NoMemory.into(),
+            Found::Failed(failure) => Refusal::new(ErrorCode::Unavailable, format!("{failure}: try again in a moment")),
+            Found::TooFar => {
+                if !next.is_by_url() {
+                    self.outbox.request_close(CloseRequest::RoomMoved);
+                }
+                let message = "you have come to this relay by too many others: connect again, and join then";
+                Refusal::new(ErrorCode::Unavailable, message)
+            }
+            Found::Gone => {
+                self.rate.charge_failed_join();
+                resume_failed()
+            }
+            Found::Place(_) => Refusal::new(ErrorCode::Unavailable, Unknown::OwnerAway.to_string()),
+        };
+        self.refuse_next(next, refusal)
     }
 }
 
 impl Next {
-    fn into_parts(self) -> (RoomName, Via) {
+    /// Whether the URL of the connection names the room.
+    fn is_by_url(&self) -> bool {
         match self {
-            Self::Decide(deciding) => deciding.into_parts(),
-            Self::Enter(entering) => {
-                let (join, via, _) = *entering;
-                (join.room, via)
-            }
+            Self::Decide(deciding) => matches!(deciding.via(), Via::Url),
+            Self::Enter(entering) => matches!(entering.1, Via::Url),
+            Self::Resume(_) => false,
         }
     }
 }
 
-/// As long as relays cannot reach each other, the lease alone says whether one lives.
-async fn replace_if_dead(directory: &Arc<Directory>, room: &RoomName, place: Place) -> Place {
-    match place {
-        Place::At(owner) => directory.replace(room, &owner).await,
-        place => place,
-    }
+/// What another relay has answered, as this one would say it.
+pub(super) fn refusal_of(answer: &Response<Bytes>) -> Refusal {
+    let code = match answer.status() {
+        StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited,
+        StatusCode::CONFLICT => ErrorCode::IdTaken,
+        StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
+        StatusCode::FORBIDDEN => ErrorCode::Denied,
+        StatusCode::BAD_REQUEST => ErrorCode::BadMessage,
+        _ => ErrorCode::Unavailable,
+    };
+    Refusal::new(code, String::from_utf8_lossy(answer.body()).trim_end().to_owned())
 }
 
 #[cfg(test)]

@@ -104,8 +104,8 @@ async fn a_room_that_lives_elsewhere_is_unavailable_and_another_one_may_be_joine
         Ok(crate::protocol::Command::Join(join)) => join,
         other => panic!("{other:?}"),
     };
-    let refused = by_url.session.join_by_url(join).await.unwrap_err();
-    assert!(matches!(refused, JoinRefusal::Elsewhere(owner) if owner.process == other.own.process));
+    let refused = by_url.session.join_by_url(join, None).await.unwrap_err();
+    assert!(matches!(refused, JoinRefusal::Other(refusal) if refusal.code == ErrorCode::Unavailable));
 }
 
 #[tokio::test(start_paused = true)]

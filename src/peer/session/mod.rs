@@ -6,10 +6,11 @@
 //! Its life is one [`Stage`] after the other: `join.rs` enters a room, which `locate.rs` may have to
 //! find first, `knock.rs` waits at a locked one, `pause.rs` relays
 //! and waits for slow receivers, `leave.rs` ends that, and `resume.rs` goes on with a place that survives a lost
-//! connection, which [`super::resume`] keeps meanwhile.
+//! connection, which [`super::resume`] keeps meanwhile. `handover.rs` ends it because the room lives at another relay.
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
+mod handover;
 mod join;
 mod knock;
 mod leave;
@@ -36,6 +37,7 @@ use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
 use crate::secret::Secret;
+pub(crate) use handover::{Handover, UrlRequest};
 use join::Deciding;
 pub(crate) use join::JoinRefusal;
 use knock::Knocking;
@@ -55,6 +57,8 @@ pub(crate) struct Session {
     stage: Stage,
     /// Whether the peer has neither been in a room nor at one that was locked.
     is_new: bool,
+    /// By how many relays the peer has come to this one.
+    hops: u8,
     /// How many messages it has sent, for the log.
     messages: u32,
     /// The room that the peer is in or was in last, and its id there, for the log.
@@ -105,6 +109,8 @@ enum Stage {
         /// The place that survives a lost connection, if the peer asked for one.
         resumable: Option<Box<Resumable>>,
     },
+    /// Its room lives at another relay, which serves the peer from now on.
+    HandedOver(Option<Box<Handover>>),
 }
 
 /// The peer went on sending although it was limited: its connection must end.
@@ -125,11 +131,18 @@ impl Session {
             upgrade,
             stage: Stage::Idle,
             is_new: true,
+            hops: 0,
             messages: 0,
             joined_as: None,
             has_answered: Cell::new(false),
             why: None,
         }
+    }
+
+    /// The same, for a client that has come by so many relays.
+    pub(crate) fn after(mut self, hops: u8) -> Self {
+        self.hops = hops;
+        self
     }
 
     /// The number of its connection.
@@ -165,7 +178,9 @@ impl Session {
     /// Whether it waits: then call [`poll_waiting`](Self::poll_waiting), and not [`receive`](Self::receive).
     pub(crate) fn is_waiting(&self) -> bool {
         match self.stage {
-            Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. } => true,
+            Stage::Deciding(_) | Stage::TakingOver(_) | Stage::Joined { pause: Some(_), .. } | Stage::HandedOver(_) => {
+                true
+            }
             #[cfg(feature = "cluster")]
             Stage::Locating(_) => true,
             Stage::Idle | Stage::Knocking(_) | Stage::Joined { pause: None, .. } => false,
@@ -226,7 +241,7 @@ impl Session {
                 }
                 Ok(Command::Host(command)) => self.command(&command, deferred),
                 Ok(Command::Resume(resume)) => {
-                    resume.and_then(|resume| self.resume(&resume, reference, now, waker, deferred))
+                    resume.and_then(|resume| self.resume(&resume, text, reference, now, waker, deferred))
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -253,14 +268,15 @@ impl Session {
             Stage::Idle | Stage::Joined { pause: None, .. } => Poll::Ready(()),
             Stage::Joined { .. } => self.poll_pause(cx, now, deferred),
             // A join by URL is decided before anything is received, and others hear of a refusal as an `error`.
-            Stage::Deciding(_) => self.poll_join(cx, deferred).map(|_| ()),
+            Stage::Deciding(_) => self.poll_join_by_message(cx, deferred),
             #[cfg(feature = "cluster")]
-            Stage::Locating(_) => self.poll_join(cx, deferred).map(|_| ()),
+            Stage::Locating(_) => self.poll_join_by_message(cx, deferred),
             Stage::TakingOver(_) => self.poll_takeover(cx, now, deferred),
             Stage::Knocking(_) => {
                 self.poll_knock(cx, now, deferred);
                 Poll::Ready(())
             }
+            Stage::HandedOver(_) => Poll::Pending,
         }
     }
 

@@ -74,10 +74,11 @@ impl Session {
         self.hub.resumptions.suspend(&resumption, Box::new(suspended), reason, since);
     }
 
-    /// Asks for the place of an earlier connection.
+    /// Asks for the place of an earlier connection, by a message, which is `text`.
     pub(super) fn resume(
         &mut self,
         resume: &Resume,
+        text: &str,
         reference: Option<&str>,
         now: Instant,
         waker: &Waker,
@@ -90,6 +91,9 @@ impl Session {
             return Err(JoinError::NoMemory.into());
         }
         let Resume { token, received } = resume;
+        if self.resume_elsewhere(token, text, reference)? {
+            return Ok(());
+        }
         let takeover =
             self.hub.resumptions.take_over(token, *received, &self.outbox, waker).ok_or_else(resume_failed)?;
         let reference = reference.map(str::to_owned);

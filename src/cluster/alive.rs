@@ -1,0 +1,174 @@
+//! Which of the relays are alive with which this one shares tunnels.
+//!
+//! TCP sees at once that a process has ended, but not that it was stopped, that its machine has lost its power, or that the
+//! network was cut. So each asks the other every second, over one connection that is kept. If one hears nothing for
+//! [`ALIVE_DEADLINE`], it ends all tunnels between the two.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use anyhow::Context;
+use dashmap::DashMap;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::dial::{Dialer, RelayStream};
+use super::line::Line;
+use super::paths::{ALIVE, question};
+use super::relays::{Neighbour, ProcessId};
+use crate::drain::Drain;
+use crate::limits::{ALIVE_DEADLINE, ALIVE_INTERVAL, ALIVE_PATIENCE, LINKS_LOOK, RETRY_AFTER_MAX};
+use crate::outbox::{CloseRequest, ConnectionId, Outbox};
+
+/// The relays with which this one shares tunnels.
+pub(crate) struct Links {
+    dialer: Arc<Dialer>,
+    by_process: DashMap<ProcessId, Weak<Link>>,
+}
+
+/// What this relay shares with another one, as long as there is a tunnel between the two.
+#[derive(Debug)]
+pub(crate) struct Link {
+    neighbour: Arc<Neighbour>,
+    /// Cancelled when the other one does not answer.
+    silent: CancellationToken,
+    /// Cancelled when the last tunnel has ended.
+    unused: CancellationToken,
+    /// The clients that have come by the other one.
+    guests: Mutex<HashMap<ConnectionId, Weak<Outbox>>>,
+}
+
+/// A client that has come by another relay. It is one until this is dropped.
+#[derive(Debug)]
+pub(crate) struct LinkedGuest {
+    link: Arc<Link>,
+    id: ConnectionId,
+}
+
+impl Links {
+    /// None yet.
+    pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
+        Self { dialer, by_process: DashMap::new() }
+    }
+
+    /// Waits until the relay shuts down and no tunnel is left, for [`RETRY_AFTER_MAX`] at most after the former: by then it has
+    /// ended its own.
+    pub(crate) async fn outlive(&self, drain: &Drain) {
+        drain.wait().await;
+        let empty = async {
+            while self.by_process.iter().any(|link| link.strong_count() > 0) {
+                sleep(LINKS_LOOK).await;
+            }
+        };
+        let _ = timeout(RETRY_AFTER_MAX, empty).await;
+    }
+
+    /// The link with `neighbour`. From the first one until the last one is dropped, this relay asks whether the other one is
+    /// alive.
+    pub(crate) fn with(&self, neighbour: &Arc<Neighbour>) -> Arc<Link> {
+        self.by_process.retain(|_, link| link.strong_count() > 0);
+        let mut entry = self.by_process.entry(neighbour.process).or_default();
+        if let Some(link) = entry.upgrade().filter(|link| !link.silent.is_cancelled()) {
+            return link;
+        }
+        let link = Arc::new(Link {
+            neighbour: Arc::clone(neighbour),
+            silent: CancellationToken::new(),
+            unused: CancellationToken::new(),
+            guests: Mutex::default(),
+        });
+        *entry = Arc::downgrade(&link);
+        drop(entry);
+        let (unused, watch) = (link.unused.clone(), watch(Arc::downgrade(&link), Arc::clone(&self.dialer)));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watch => {}
+                () = unused.cancelled() => {}
+            }
+        });
+        link
+    }
+}
+
+impl Link {
+    /// Waits until the other relay does not answer any more.
+    pub(crate) async fn silent(&self) {
+        self.silent.cancelled().await;
+    }
+
+    /// Counts a client that has come by the other relay: when that does not answer any more, its connection is lost.
+    pub(crate) fn guest(self: &Arc<Self>, outbox: &Arc<Outbox>) -> LinkedGuest {
+        let id = outbox.id();
+        self.lock().insert(id, Arc::downgrade(outbox));
+        if self.silent.is_cancelled() {
+            outbox.request_close(CloseRequest::DoorLost);
+        }
+        LinkedGuest { link: Arc::clone(self), id }
+    }
+
+    fn end(&self) {
+        self.silent.cancel();
+        let guests: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        warn!(relay = %self.neighbour.process, address = %self.neighbour.address, "another relay does not answer: ended all tunnels with it");
+        guests.iter().for_each(|outbox| outbox.request_close(CloseRequest::DoorLost));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Weak<Outbox>>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.unused.cancel();
+    }
+}
+
+impl Drop for LinkedGuest {
+    fn drop(&mut self) {
+        self.link.lock().remove(&self.id);
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("count", &self.by_process.len()).finish_non_exhaustive()
+    }
+}
+
+/// Asks until the other relay does not answer any more.
+async fn watch(link: Weak<Link>, dialer: Arc<Dialer>) {
+    let Some(neighbour) = link.upgrade().map(|link| Arc::clone(&link.neighbour)) else { return };
+    let (mut line, mut heard) = (None, Instant::now());
+    let mut next = heard;
+    loop {
+        // A relay that was late itself gives the other one a moment.
+        let until = (heard + ALIVE_DEADLINE).max(Instant::now() + ALIVE_PATIENCE);
+        match timeout_at(until, ask(&dialer, &neighbour, &mut line)).await {
+            Ok(Ok(())) => heard = Instant::now(),
+            Ok(Err(_)) | Err(_) => line = None,
+        }
+        if Instant::now() >= heard + ALIVE_DEADLINE {
+            if let Some(link) = link.upgrade() {
+                link.end();
+            }
+            return;
+        }
+        next = (next + ALIVE_INTERVAL).max(Instant::now());
+        sleep_until(next.min(heard + ALIVE_DEADLINE)).await;
+    }
+}
+
+/// Asks once; any answer is one.
+async fn ask(dialer: &Dialer, neighbour: &Neighbour, kept: &mut Option<Line<RelayStream>>) -> anyhow::Result<()> {
+    if let Some(line) = kept
+        && line.ask(question(ALIVE)).await.is_ok()
+    {
+        return Ok(());
+    }
+    let line = kept.insert(Line::new(dialer.dial(neighbour).await?).await?);
+    line.ask(question(ALIVE)).await.context("it was asked")?;
+    Ok(())
+}
