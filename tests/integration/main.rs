@@ -47,6 +47,8 @@ mod doors;
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]
 mod events;
+#[cfg(all(target_os = "linux", feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod histories;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod ice;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
