@@ -123,9 +123,10 @@ impl<'a> Checker<'a> {
     /// A connection ends for a reason.
     fn check_ways(&mut self, life: &Life) {
         let heard_goaway = life.heard.iter().any(|heard| heard.message["type"] == "goaway");
-        for Way { door, until, .. } in &life.ways {
+        for Way { door, is_straight, until, .. } in &life.ways {
             let Some((at, parting)) = *until else { continue };
             let owner = self.owners.get(life.id.as_str()).copied();
+            let by = is_straight.then_some(*door);
             let (is_fine, what) = match parting {
                 Parting::Own => continue,
                 Parting::Closed(1008) if life.end.is_some_and(|end| end.why == Why::Kicked) => {
@@ -136,15 +137,13 @@ impl<'a> Checker<'a> {
                     (self.may_move(owner, at, at), format!("closed with {code} although its room and Redis were well"))
                 }
                 Parting::Closed(code @ 1013) => {
-                    (self.may_be_cut(*door, owner, at, at), format!("closed with {code} although all were well"))
+                    (self.may_be_cut(by, owner, at, at), format!("closed with {code} although all were well"))
                 }
                 Parting::Closed(code) => (false, format!("closed with {code}")),
-                Parting::Cut => {
-                    (self.may_be_cut(*door, owner, at, at), "cut although both relays were well".to_owned())
-                }
+                Parting::Cut => (self.may_be_cut(by, owner, at, at), "cut although both relays were well".to_owned()),
             };
             if !is_fine {
-                self.fault(life, &format!("{at}: by relay {door}, its room on {owner:?}: {what}"));
+                self.fault(life, &format!("{at}: by relay {by:?}, its room on {owner:?}: {what}"));
             }
         }
     }
@@ -156,7 +155,9 @@ impl<'a> Checker<'a> {
         match why {
             Why::Goodbye(Some(1000)) => {}
             Why::Goodbye(answer) => {
-                if !self.may_be_cut(last.door, owner, at, at) && !self.may_move(owner, at, at) {
+                if !self.may_be_cut(last.is_straight.then_some(last.door), owner, at, at)
+                    && !self.may_move(owner, at, at)
+                {
                     self.fault(life, &format!("{at}: by relay {}: goodbye was answered by {answer:?}", last.door));
                 }
             }
@@ -204,19 +205,21 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Whether a connection by the relay `door` to a room on the relay `owner` may have been cut in that time.
-    fn may_be_cut(&self, door: usize, owner: Option<usize>, from: Ms, until: Ms) -> bool {
+    /// Whether a connection by the relay `door` to a room on the relay `owner` may have been cut in that time. Where one of both
+    /// is not known, it may be any.
+    fn may_be_cut(&self, door: Option<usize>, owner: Option<usize>, from: Ms, until: Ms) -> bool {
+        let is_on_its_way = |relay| match (door, owner) {
+            (Some(door), Some(owner)) => relay == door || relay == owner,
+            _ => true,
+        };
         self.history.faults.iter().any(|fault| {
-            let is_on_its_way = match fault.broken {
-                Broken::Relay(relay) => relay == door || owner.is_none_or(|owner| owner == relay),
-                Broken::Wire(one, other) => {
-                    let is_end = |relay| relay == door || owner.is_none_or(|owner| owner == relay);
-                    is_end(one) && is_end(other)
-                }
+            let concerns_it = match fault.broken {
+                Broken::Relay(relay) => is_on_its_way(relay),
+                Broken::Wire(one, other) => is_on_its_way(one) && is_on_its_way(other),
                 Broken::Machine => true,
                 _ => false,
             };
-            is_on_its_way && is_felt(fault, from, until)
+            concerns_it && is_felt(fault, from, until)
         })
     }
 
@@ -308,7 +311,7 @@ impl<'a> Checker<'a> {
         // It may have been told to come again, or be closed, before.
         if *parting != Some(Parting::Closed(4001)) && !is_excused {
             self.faults.push(format!(
-                "{id}: the connection by relay {door} whose place was taken at {from} ended at {until} by {parting:?}"
+                "{id}: the connection by {door:?} whose place was taken at {from} ended at {until} by {parting:?}"
             ));
         }
     }

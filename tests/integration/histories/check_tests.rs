@@ -17,7 +17,7 @@ fn life(person: usize, id: &str, others: &[&str]) -> Life {
         room: "r".into(),
         token: Some(format!("{ONE}-{id}")),
         heard: vec![Heard { at: 1_000, message: joined }],
-        ways: vec![Way { door: person % 3, from: 1_000, until: None }],
+        ways: vec![Way { door: person % 3, is_straight: true, from: 1_000, until: None }],
         ..Life::default()
     }
 }
@@ -228,7 +228,7 @@ fn ghosts_held_places_and_a_false_directory_are_told() {
         history
     };
     breaks(&with(&|finale| finale.relays[1].held_places = 1), "holds 1 places");
-    breaks(&with(&|finale| drop(finale.relays[2].rooms.insert("old".into(), 1))), "has rooms [\"old\"] of nobody");
+    breaks(&with(&|finale| finale.relays[2].rooms = [("old".into(), 1)].into()), "has rooms [\"old\"] of nobody");
     breaks(&with(&|finale| drop(finale.directory.insert("r".into(), None))), "is on None in the directory");
     breaks(&with(&|finale| finale.relays[0].process = None), "is not among those that live");
     breaks(&with(&|finale| finale.together_after = Some(10_001)), "together only after");
@@ -258,6 +258,12 @@ fn a_cut_connection_needs_a_fault_on_its_way() {
         breaks(&with(&[broken(what, 9_000, 11_000)]), "cut although");
     }
     breaks(&with(&[broken(Broken::Relay(1), 10_500, 11_000)]), "cut although");
+    // It may lead over a third one.
+    let mut winding = with(&[broken(Broken::Relay(2), 9_000, 11_000)]);
+    winding.lives[1].ways[0].is_straight = false;
+    is_good(&winding);
+    winding.faults.clear();
+    breaks(&winding, "cut although");
 }
 
 #[test]
@@ -302,13 +308,14 @@ fn a_goodbye_without_an_answer_a_ghost_that_stays_and_a_lost_join_are_told() {
     breaks(&history(vec![a.clone(), b.clone()]), "goodbye was answered by None");
     let (a, b) = pair();
     let mut ghosts = history(vec![a, b]);
-    let ghost = Ghost { id: "b".into(), door: 1, from: 3_000, until: 3_050, parting: Some(Parting::Closed(4001)) };
+    let ghost =
+        Ghost { id: "b".into(), door: Some(1), from: 3_000, until: 3_050, parting: Some(Parting::Closed(4001)) };
     ghosts.ghosts.push(ghost.clone());
     is_good(&ghosts);
     ghosts.ghosts.push(Ghost { parting: None, until: 8_000, ..ghost });
     breaks(&ghosts, "whose place was taken at 3000");
     ghosts.ghosts.clear();
-    ghosts.losses.push(Loss { person: 1, at: 3_000, since: 2_000, door: 2, parting: Parting::Cut });
+    ghosts.losses.push(Loss { person: 1, at: 3_000, since: 2_000, parting: Parting::Cut });
     breaks(&ghosts, "cut while joining");
     ghosts.faults.push(broken(Broken::Relay(2), 2_500, 2_600));
     is_good(&ghosts);

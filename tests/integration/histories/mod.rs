@@ -125,14 +125,19 @@ async fn play(seed: u64, plan: &Plan, world: Arc<World>, mut relays: Relays) -> 
     let finale = bring_to_an_end(plan, &world, &mut relays, &people).await;
     let tell_all = |command: &Command| people.iter().for_each(|person| drop(person.send(command.clone())));
     tell_all(&Command::End);
-    let mut lives = Vec::new();
+    let (mut lives, mut connections) = (Vec::new(), Vec::new());
     for person in living {
         match person.await {
-            Ok(more) => lives.extend(more),
+            Ok((more, connection)) => {
+                lives.extend(more);
+                // Nobody is to see that others go.
+                connections.push(connection);
+            }
             Err(error) => world.complain(format!("a person: {error}")),
         }
     }
     let (mut faults, processes) = (relays.faults(), relays.processes());
+    drop(connections);
     relays.end().await;
     watching.abort();
     faults.extend(stalls.lock().unwrap().iter().copied());

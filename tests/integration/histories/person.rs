@@ -125,9 +125,18 @@ impl World {
     }
 }
 
-struct Connection {
+/// A connection to a relay.
+pub(super) struct Connection {
     socket: WebSocketStream<TcpStream>,
     door: usize,
+    /// How often something was asked for that may have led it to another relay.
+    asked: usize,
+}
+
+impl Connection {
+    fn way(&self, from: Ms) -> Way {
+        Way { door: self.door, is_straight: self.asked == 1, from, until: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,14 +194,14 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Lives until it is told to end; returns its lives.
+    /// Lives until it is told to end; returns its lives, and the connection that it has then.
     pub(super) async fn live(
         number: usize,
         resumes: bool,
         seed: u64,
         world: Arc<World>,
         commands: mpsc::UnboundedReceiver<Command>,
-    ) -> Vec<Life> {
+    ) -> (Vec<Life>, Option<Connection>) {
         let mut person = Self {
             number,
             resumes,
@@ -219,7 +228,7 @@ impl Person {
         person.parting.shutdown().await;
         let mut lives = person.lives;
         lives.extend(person.life);
-        lives
+        (lives, person.connection)
     }
 
     async fn run(&mut self) {
@@ -477,7 +486,7 @@ impl Person {
         }
         // What comes there from now on, comes again on the new one.
         self.parting.spawn(async move {
-            let Connection { mut socket, door } = old;
+            let Connection { mut socket, door, asked } = old;
             let reads = async {
                 loop {
                     match socket.next().await {
@@ -490,6 +499,7 @@ impl Person {
                 }
             };
             let parting = timeout(ANSWER + PARTING, reads).await.ok();
+            let door = (asked == 1).then_some(door);
             let ghost = Ghost { id, door, from, until: world.now(), parting };
             world.ghosts.lock().unwrap().push(ghost);
         });
@@ -502,10 +512,9 @@ impl Person {
         self.alarm = None;
         if self.stage != Stage::Idle {
             self.note(&format!("{:?}: no answer in time", self.stage));
-            if let (Stage::Joining { .. }, Some(connection)) = (&self.stage, &self.connection) {
-                let (person, at, since, door) = (self.number, self.now(), self.since, connection.door);
-                let parting = Parting::Own;
-                self.world.losses.lock().unwrap().push(Loss { person, at, since, door, parting });
+            if let Stage::Joining { .. } = &self.stage {
+                let (person, at, since) = (self.number, self.now(), self.since);
+                self.world.losses.lock().unwrap().push(Loss { person, at, since, parting: Parting::Own });
             }
             return self.lose(Parting::Own);
         }
@@ -514,6 +523,7 @@ impl Person {
             self.connection = None;
             if self.dial("/ws").await {
                 self.stage = Stage::Resuming;
+                self.count_ask();
                 self.answer_within(ANSWER);
                 self.note("resumes");
                 self.send(&text).await;
@@ -530,6 +540,7 @@ impl Person {
             self.since = self.now();
             if self.dial(&format!("/?room={room}&id={id}{more}")).await {
                 self.stage = stage;
+                self.count_ask();
                 self.answer_within(ANSWER);
                 self.note(&format!("joins {room} by URL as {id}"));
             }
@@ -537,10 +548,15 @@ impl Person {
         }
         if self.connection.is_some() || self.dial("/ws").await {
             self.stage = stage;
+            self.count_ask();
             self.answer_within(ANSWER);
             self.note(&format!("joins {room} as {id}"));
             self.send(&json!({"type": "join", "room": room, "id": id, "resume": resume}).to_string()).await;
         }
+    }
+
+    fn count_ask(&mut self) {
+        self.connection.iter_mut().for_each(|connection| connection.asked += 1);
     }
 
     /// Dials any relay; whether it answered. If not, it is tried again later.
@@ -556,7 +572,7 @@ impl Person {
         let patience = if path == "/ws" { DIAL } else { ANSWER };
         match timeout(patience, dials).await.ok().flatten() {
             Some((socket, _)) => {
-                self.connection = Some(Connection { socket, door });
+                self.connection = Some(Connection { socket, door, asked: 0 });
                 true
             }
             None => {
@@ -575,13 +591,7 @@ impl Person {
         self.alarm = None;
         let has_moved = matches!(parting, Parting::Closed(1001 | 1012));
         if let (Stage::Joining { .. }, true) = (&stage, parting != Parting::Own) {
-            self.world.losses.lock().unwrap().push(Loss {
-                person: self.number,
-                at: now,
-                since: self.since,
-                door,
-                parting,
-            });
+            self.world.losses.lock().unwrap().push(Loss { person: self.number, at: now, since: self.since, parting });
         }
         if let Some(life) = &mut self.life {
             let is_kicked = life.heard.iter().any(|heard| heard.message["code"] == "kicked");
@@ -711,10 +721,9 @@ impl Person {
         if joined["id"] != id || joined["room"] != room {
             self.world.complain(format!("person {} joined as {id} to {room}, and heard {joined}", self.number));
         }
-        let door = self.connection.as_ref().map_or(0, |connection| connection.door);
+        let ways = self.connection.iter().map(|connection| connection.way(at)).collect();
         let token = joined["resume"]["token"].as_str().map(str::to_owned);
         self.view = View::new(&joined);
-        let ways = vec![Way { door, from: at, until: None }];
         let heard = vec![Heard { at, message: joined }];
         self.life = Some(Life { person: self.number, id, room, token, heard, ways, ..Life::default() });
         self.note("is in");
@@ -752,7 +761,7 @@ impl Person {
     async fn hear_of_resume(&mut self, kind: &str, message: Value) {
         match kind {
             "resumed" => {
-                let (now, door) = (self.now(), self.connection.as_ref().map_or(0, |connection| connection.door));
+                let now = self.now();
                 let taken = message["received"].as_u64().unwrap_or_default() as usize;
                 (self.stage, self.alarm) = (Stage::In, None);
                 if let Some(question) = self.last_question {
@@ -768,7 +777,7 @@ impl Person {
                         life.said.len()
                     ));
                 }
-                life.ways.push(Way { door, from: now, until: None });
+                life.ways.extend(self.connection.iter().map(|connection| connection.way(now)));
                 let again: Vec<_> = life.said.iter().skip(taken).map(|said| said.text.clone()).collect();
                 for text in again {
                     self.send(&text).await;

@@ -45,7 +45,9 @@ impl Plan {
     pub(super) fn new(seed: u64) -> Self {
         // Neighbouring seeds begin alike.
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..8).for_each(|_| drop(dice.below(2)));
+        for _ in 0..8 {
+            dice.below(2);
+        }
         let theme = match dice.below(10) {
             0 => Theme::Nothing,
             1 | 2 => Theme::Redis,

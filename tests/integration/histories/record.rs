@@ -84,6 +84,9 @@ pub(super) enum What {
 pub(super) struct Way {
     /// By which relay.
     pub(super) door: usize,
+    /// Whether its client asked for nothing else on it before. Otherwise it may lead over other relays than that and the one
+    /// where the room is.
+    pub(super) is_straight: bool,
     pub(super) from: Ms,
     /// When and how it ended.
     pub(super) until: Option<(Ms, Parting)>,
@@ -158,7 +161,6 @@ pub(super) struct Loss {
     pub(super) at: Ms,
     /// Since when its client had waited for an answer.
     pub(super) since: Ms,
-    pub(super) door: usize,
     pub(super) parting: Parting,
 }
 
@@ -167,7 +169,8 @@ pub(super) struct Loss {
 pub(super) struct Ghost {
     /// Whose.
     pub(super) id: String,
-    pub(super) door: usize,
+    /// By which relay it came, if it leads over no others than that and the one where the room is.
+    pub(super) door: Option<usize>,
     /// When the other one had the place.
     pub(super) from: Ms,
     pub(super) until: Ms,
@@ -279,9 +282,9 @@ impl Life {
         self.token.as_deref()?.split_once('-').map(|(process, _)| process)
     }
 
-    /// Whether it was there from `from` to `until`, on one connection by one relay: which.
+    /// Whether it was there from `from` to `until`, on one connection by one relay that is known: which.
     pub(super) fn door_during(&self, from: Ms, until: Ms) -> Option<usize> {
-        let is_it = |way: &&Way| way.from <= from && way.until.is_none_or(|(end, _)| end > until);
+        let is_it = |way: &&Way| way.is_straight && way.from <= from && way.until.is_none_or(|(end, _)| end > until);
         self.ways.iter().find(is_it).map(|way| way.door)
     }
 }
