@@ -66,6 +66,8 @@ impl<'a> Checker<'a> {
             self.check_ghost(ghost);
         }
         match &self.history.finale {
+            // Nobody could tell who is alive.
+            Some(finale) if finale.is_too_busy => {}
             Some(finale) => self.check_finale(finale),
             None => self.faults.push("the history was not brought to an end".into()),
         }

@@ -22,22 +22,32 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::harness::Dice;
 use check::check;
 use person::{Command, Person, Status, World};
 use plan::{ACTIVE, PEOPLE, Plan, ROOMS, Step, Theme};
-use record::{Finale, History, Ms};
+use record::{Fault, Finale, History, Ms};
 use relays::{Action, CAPACITY, HOLD, RELAYS, Relays, watch_machine};
 
 /// How many histories there are, unless `CLUSTER_TEST_HISTORIES` says otherwise.
 const HISTORIES: u64 = 20;
 /// How many run at a time, unless `CLUSTER_TEST_AT_ONCE` says otherwise: most of their time is waiting.
 const AT_ONCE: usize = 7;
+/// How many messages go through doors, unless `CLUSTER_TEST_MESSAGES` says otherwise; in one history, which is kept in memory;
+/// and how many somebody says at once, less than what makes the relay wait for who reads.
+const MESSAGES: u64 = 5_000;
+/// See [`MESSAGES`].
+const MESSAGES_A_TIME: usize = 50_000;
+/// See [`MESSAGES`].
+const BURST: usize = 40;
 /// How long after the last fault all have to be together.
 const TOGETHER: Ms = 10_000;
 /// How much longer, where Redis has lost what it had: so long rooms may take to be registered again.
 const REGISTERED: Ms = 5_000;
 /// What people add who come again only after a pause.
 const PAUSES: Ms = 2_000;
+/// How long the end is waited for on a machine that stands still again and again.
+const PATIENCE: Ms = 90_000;
 /// A machine that takes so much longer for something is too busy to tell who is alive.
 const STALL: Ms = 700;
 
@@ -80,6 +90,59 @@ async fn random_histories_keep_every_promise() {
     assert!(broken.is_empty(), "{broken}");
 }
 
+/// People who do little else than talk, and take their places up by one relay after the other: as many messages as
+/// `CLUSTER_TEST_MESSAGES` says go through doors.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_through_doors_arrive_once_and_in_order() {
+    let goal = number("CLUSTER_TEST_MESSAGES").unwrap_or(MESSAGES) as usize;
+    let first = number("CLUSTER_TEST_SEED").unwrap_or_else(|| getrandom::u64().unwrap() % 1_000_000_000);
+    let (mut through_doors, mut seed) = (0, first);
+    while through_doors < goal {
+        let plan = Plan { theme: Theme::Nothing, resumes: vec![true; PEOPLE], steps: Vec::new() };
+        let logs = tempfile::tempdir().unwrap();
+        let world = Arc::new(World::new(RELAYS, PEOPLE));
+        let relays = Relays::start(Arc::clone(&world), logs.path()).await;
+        let most = (goal - through_doors).min(MESSAGES_A_TIME);
+        let history = play(seed, &plan, Arc::clone(&world), relays, Some(most)).await;
+        let faults = check(&history);
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("messages-{seed}"));
+        if !faults.is_empty() {
+            write_down(&folder, logs.path(), &plan, &world, &history, &faults);
+        }
+        through_doors += history.heard_through_doors();
+        println!("seed {seed}: {through_doors} messages through doors, {} faults", faults.len());
+        assert!(faults.is_empty(), "CLUSTER_TEST_SEED={seed}, see {}: {:?}", folder.display(), faults.first());
+        seed += 1;
+    }
+}
+
+/// Has everybody talk until about so many messages were heard.
+async fn talk(seed: u64, world: &World, people: &[mpsc::UnboundedSender<Command>], most: usize) {
+    let mut dice = Dice(seed | 1);
+    for (number, person) in people.iter().enumerate() {
+        let room = ROOMS[number % 2].to_owned();
+        let _ = person.send(Command::Join { room, by_url: false });
+    }
+    eventually(|| world.board.lock().unwrap().iter().all(|status| status.room.is_some())).await;
+    let mut said = 0;
+    while said < most {
+        for person in people {
+            let (to_one, bytes) = (dice.below(2) == 0, dice.below(300) as usize);
+            let _ = person.send(Command::Say { count: BURST, bytes, to_one });
+            // Half of them to all three others.
+            said += if to_one { BURST } else { BURST * (PEOPLE / 2 - 1) };
+            let _ = match dice.below(20) {
+                0 => person.send(Command::Drop { is_reset: dice.below(2) == 0, after: dice.below(50) }),
+                1 => person.send(Command::Elsewhere),
+                _ => Ok(()),
+            };
+        }
+        // They have heard what the relays have to say about that.
+        eventually(|| world.board.lock().unwrap().iter().all(|status| status.room.is_some() && status.unanswered == 0))
+            .await;
+    }
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
@@ -90,7 +153,7 @@ async fn run(seed: u64) -> Outcome {
     let logs = tempfile::tempdir().unwrap();
     let world = Arc::new(World::new(RELAYS, PEOPLE));
     let relays = Relays::start(Arc::clone(&world), logs.path()).await;
-    let history = play(seed, &plan, Arc::clone(&world), relays).await;
+    let history = play(seed, &plan, Arc::clone(&world), relays, None).await;
     let faults = check(&history);
     let together_after = history.finale.as_ref().and_then(|finale| finale.together_after).unwrap_or(Ms::MAX);
     let messages = history.lives.iter().flat_map(|life| &life.heard).filter(|heard| heard.message["type"] == "message");
@@ -102,8 +165,8 @@ async fn run(seed: u64) -> Outcome {
     Outcome { seed, theme: plan.theme, messages, together_after, faults, folder }
 }
 
-/// Carries out the plan, mends everything, and looks at what is there then.
-async fn play(seed: u64, plan: &Plan, world: Arc<World>, mut relays: Relays) -> History {
+/// Carries out the plan, or has everybody talk until so many messages were heard, mends everything, and looks at what is there then.
+async fn play(seed: u64, plan: &Plan, world: Arc<World>, mut relays: Relays, messages: Option<usize>) -> History {
     let stalls = Arc::new(Mutex::new(Vec::new()));
     let watching = tokio::spawn(watch_machine(Arc::clone(&world), Arc::clone(&stalls)));
     let (mut people, mut living) = (Vec::new(), Vec::new());
@@ -121,8 +184,11 @@ async fn play(seed: u64, plan: &Plan, world: Arc<World>, mut relays: Relays) -> 
             Step::Break(action) => relays.act(*action).await,
         }
     }
-    sleep_until(begun + Duration::from_millis(ACTIVE)).await;
-    let finale = bring_to_an_end(plan, &world, &mut relays, &people).await;
+    match messages {
+        Some(most) => talk(seed, &world, &people, most).await,
+        None => sleep_until(begun + Duration::from_millis(ACTIVE)).await,
+    }
+    let finale = bring_to_an_end(plan, &world, &mut relays, &stalls, &people).await;
     let tell_all = |command: &Command| people.iter().for_each(|person| drop(person.send(command.clone())));
     tell_all(&Command::End);
     let (mut lives, mut connections) = (Vec::new(), Vec::new());
@@ -161,6 +227,7 @@ async fn bring_to_an_end(
     plan: &Plan,
     world: &World,
     relays: &mut Relays,
+    stalls: &Mutex<Vec<Fault>>,
     people: &[mpsc::UnboundedSender<Command>],
 ) -> Finale {
     relays.mend_all().await;
@@ -189,21 +256,24 @@ async fn bring_to_an_end(
         *count += 1;
         settle(person, room);
     }
-    let begun = Instant::now();
     let mut finale = Finale { allowed, ..Finale::default() };
-    loop {
+    let mended = world.now();
+    while finale.together_after.is_none() {
         let board = world.board.lock().unwrap().clone();
-        match why_not_together(&board) {
-            None => finale.together_after = Some(begun.elapsed().as_millis() as Ms),
-            Some(why) if begun.elapsed() < Duration::from_millis(allowed) => finale.why_not = why,
-            // What comes later than it must is still looked at.
-            Some(why) if begun.elapsed() < Duration::from_millis(2 * allowed) => finale.why_not = why,
-            Some(why) => {
-                finale.why_not = why;
-                break;
-            }
+        // A machine that stands still is a fault like others.
+        let stalled = stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until);
+        let (now, since) = (world.now(), mended.max(stalled));
+        let Some(why) = why_not_together(&board) else {
+            finale.together_after = Some(now - since);
+            break;
+        };
+        finale.why_not = why;
+        // What comes later than it may is told so.
+        if now > since + 2 * allowed {
+            break;
         }
-        if finale.together_after.is_some() {
+        if now > mended + PATIENCE {
+            finale.is_too_busy = true;
             break;
         }
         sleep(Duration::from_millis(50)).await;

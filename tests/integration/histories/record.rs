@@ -181,11 +181,13 @@ pub(super) struct Ghost {
 /// How it was after all faults were mended, and everybody had had the time to come together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Finale {
-    /// How long that took, and how long it may take.
+    /// How long that took after the last fault, and how long it may take.
     pub(super) together_after: Option<Ms>,
     pub(super) allowed: Ms,
     /// Why that was not so.
     pub(super) why_not: String,
+    /// Whether the machine was too busy to say so.
+    pub(super) is_too_busy: bool,
     pub(super) relays: Vec<Seen>,
     /// What the directory has for each room that somebody is in: the process.
     pub(super) directory: BTreeMap<String, Option<String>>,
@@ -263,6 +265,27 @@ impl View {
             _ => return Ok(()),
         };
         if before == expected { Ok(()) } else { Err(format!("{message} cannot follow: {id} was {before:?}")) }
+    }
+}
+
+impl History {
+    /// How many messages were heard that came through the door of their sender, of their receiver, or of both.
+    pub(super) fn heard_through_doors(&self) -> usize {
+        let lives: HashMap<&str, &Life> = self.lives.iter().map(|life| (life.id.as_str(), life)).collect();
+        let is_at_door = |life: &Life, at: Ms| {
+            let owner = life.process().and_then(|process| self.processes.get(process));
+            let way = life.ways.iter().rfind(|way| way.from <= at);
+            way.is_some_and(|way| owner.is_some_and(|owner| *owner != way.door))
+        };
+        let through_door = |receiver: &Life| {
+            let heard = receiver.heard.iter().filter(|heard| heard.message["type"] == "message");
+            let is_through = |heard: &&Heard| {
+                let sender = lives.get(text(&heard.message["from"]));
+                is_at_door(receiver, heard.at) || sender.is_some_and(|sender| is_at_door(sender, heard.at))
+            };
+            heard.filter(is_through).count()
+        };
+        self.lives.iter().map(through_door).sum()
     }
 }
 
