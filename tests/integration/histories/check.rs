@@ -14,6 +14,8 @@ use super::record::{Broken, End, Fault, Finale, Ghost, History, Life, Ms, Partin
 /// How long after a fault was mended its consequences may show: a relay sees within five seconds that it was given up, and
 /// takes up to five more to tell everybody.
 const GRACE: Ms = 12_000;
+/// The same for a machine that was too busy: whoever looked dead for a moment is found out sooner.
+const BUSY_GRACE: Ms = 6_000;
 /// How long a room may take to hear that somebody is gone whose relay died: five seconds, and what a busy machine adds.
 const FAREWELL: Ms = 8_000;
 
@@ -380,7 +382,8 @@ impl<'a> Checker<'a> {
 
 /// Whether something was broken at some time between `from` and `until`, or shortly before.
 fn is_felt(fault: &Fault, from: Ms, until: Ms) -> bool {
-    fault.from <= until && fault.until.saturating_add(GRACE) >= from
+    let grace = if fault.broken == Broken::Machine { BUSY_GRACE } else { GRACE };
+    fault.from <= until && fault.until.saturating_add(grace) >= from
 }
 
 /// Whom a life has ever seen.

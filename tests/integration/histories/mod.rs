@@ -26,7 +26,7 @@ use crate::harness::Dice;
 use check::check;
 use person::{Command, Person, Status, World};
 use plan::{ACTIVE, PEOPLE, Plan, ROOMS, Step, Theme};
-use record::{Fault, Finale, History, Ms};
+use record::{Broken, Fault, Finale, History, Ms};
 use relays::{Action, CAPACITY, HOLD, RELAYS, Relays, watch_machine};
 
 /// How many histories there are, unless `CLUSTER_TEST_HISTORIES` says otherwise.
@@ -48,8 +48,6 @@ const REGISTERED: Ms = 5_000;
 const PAUSES: Ms = 2_000;
 /// How long the end is waited for on a machine that stands still again and again.
 const PATIENCE: Ms = 90_000;
-/// A machine that takes so much longer for something is too busy to tell who is alive.
-const STALL: Ms = 700;
 
 /// What a history came to.
 struct Outcome {
@@ -57,6 +55,8 @@ struct Outcome {
     theme: Theme,
     messages: usize,
     together_after: Ms,
+    /// For how long the machine was too busy to tell who lives.
+    busy: Ms,
     /// What it breaks, and where what happened is written down.
     faults: Vec<String>,
     folder: PathBuf,
@@ -70,16 +70,22 @@ async fn random_histories_keep_every_promise() {
     // Small enough to be typed again.
     let first = first.unwrap_or_else(|| getrandom::u64().unwrap() % 1_000_000_000);
     println!("{count} histories from the seed {first} on");
-    let mut outcomes = stream::iter(first..first + count)
-        .map(|seed| async move { tokio::spawn(run(seed)).await })
+    let mut outcomes = stream::iter(0..count)
+        .map(|number| async move {
+            // Not all at the same point of their histories.
+            if number < at_once as u64 {
+                sleep(Duration::from_millis(number * 1_500)).await;
+            }
+            tokio::spawn(run(first + number)).await
+        })
         .buffer_unordered(at_once);
     let (mut broken, mut messages, mut slowest) = (String::new(), 0, 0);
     while let Some(outcome) = outcomes.next().await {
-        let Outcome { seed, theme, messages: heard, together_after, faults, folder } = outcome.unwrap();
+        let Outcome { seed, theme, messages: heard, together_after, busy, faults, folder } = outcome.unwrap();
         (messages, slowest) = (messages + heard, slowest.max(together_after));
+        let count = faults.len();
         println!(
-            "seed {seed}: {theme:?}, {heard} messages, together after {together_after} ms, {} faults",
-            faults.len()
+            "seed {seed}: {theme:?}, {heard} messages, together after {together_after} ms, busy for {busy} ms, {count} faults"
         );
         if !faults.is_empty() {
             let _ = writeln!(broken, "CLUSTER_TEST_SEED={seed} ({theme:?}), see {}:", folder.display());
@@ -158,17 +164,19 @@ async fn run(seed: u64) -> Outcome {
     let together_after = history.finale.as_ref().and_then(|finale| finale.together_after).unwrap_or(Ms::MAX);
     let messages = history.lives.iter().flat_map(|life| &life.heard).filter(|heard| heard.message["type"] == "message");
     let messages = messages.count();
+    let busy = history.faults.iter().filter(|fault| fault.broken == Broken::Machine);
+    let busy = busy.map(|fault| fault.until - fault.from).sum();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{seed}"));
     if !faults.is_empty() {
         write_down(&folder, logs.path(), &plan, &world, &history, &faults);
     }
-    Outcome { seed, theme: plan.theme, messages, together_after, faults, folder }
+    Outcome { seed, theme: plan.theme, messages, together_after, busy, faults, folder }
 }
 
 /// Carries out the plan, or has everybody talk until so many messages were heard, mends everything, and looks at what is there then.
 async fn play(seed: u64, plan: &Plan, world: Arc<World>, mut relays: Relays, messages: Option<usize>) -> History {
     let stalls = Arc::new(Mutex::new(Vec::new()));
-    let watching = tokio::spawn(watch_machine(Arc::clone(&world), Arc::clone(&stalls)));
+    let watching = tokio::spawn(watch_machine(Arc::clone(&world), relays.pids(), Arc::clone(&stalls)));
     let (mut people, mut living) = (Vec::new(), Vec::new());
     for (number, resumes) in plan.resumes.iter().enumerate() {
         let (commands, told) = mpsc::unbounded_channel();

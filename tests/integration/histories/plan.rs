@@ -133,6 +133,13 @@ impl Plan {
                 },
             };
             let length = if dice.below(3) == 0 { 200 + dice.below(2_500) } else { 3_000 + dice.below(5_000) };
+            if matches!(begin, Action::Stop(_)) && dice.below(3) > 0 {
+                // Some are away when their relay is stopped, and come back when it has gone on.
+                for _ in 0..3 {
+                    let after = 400 + length + dice.below(1_500);
+                    self.add(at - 400, dice.below(PEOPLE as u64) as usize, Command::Drop { is_reset: false, after });
+                }
+            }
             self.steps.push((at, Step::Break(begin)));
             self.steps.extend(end.map(|end| (at + length, Step::Break(end))));
         }

@@ -18,7 +18,10 @@ pub(super) const RELAYS: usize = 3;
 /// How many members a room takes.
 pub(super) const CAPACITY: usize = 6;
 /// For how long places are held.
-pub(super) const HOLD: Ms = 8_000;
+pub(super) const HOLD: Ms = 10_000;
+/// In a quarter of a second, somebody who has to wait for longer than that until it runs, in milliseconds, may take four seconds
+/// for what takes one.
+const BUSY: Ms = 150;
 /// Limits that are felt by clients who all have one address, or say much at once.
 const UNLIMITED: [&str; 7] = [
     "--message-rate=0",
@@ -54,6 +57,9 @@ pub(super) enum Action {
     DeleteKeys,
 }
 
+/// The processes of the relays.
+pub(super) type Pids = Arc<Mutex<Vec<Option<u32>>>>;
+
 struct Relay {
     process: Process,
     operators: std::net::SocketAddr,
@@ -70,7 +76,7 @@ pub(super) struct Relays {
     wires: Vec<Wire>,
     relays: Vec<Option<Relay>>,
     /// The processes, as those who ask whose a connection is need them.
-    pids: Arc<Mutex<Vec<Option<u32>>>>,
+    pids: Pids,
     logs: PathBuf,
     /// What is broken now.
     broken: Vec<(Broken, Ms)>,
@@ -279,6 +285,11 @@ impl Relays {
         }
     }
 
+    /// The processes.
+    pub(super) fn pids(&self) -> Pids {
+        Arc::clone(&self.pids)
+    }
+
     /// What was broken.
     pub(super) fn faults(&self) -> Vec<Fault> {
         self.faults.clone()
@@ -364,16 +375,34 @@ async fn rooms(operators: std::net::SocketAddr) -> BTreeMap<String, usize> {
     rooms.iter().filter_map(of).collect()
 }
 
-/// How long something takes that the machine does at once.
-pub(super) async fn watch_machine(world: Arc<World>, stalls: Arc<Mutex<Vec<Fault>>>) {
-    const TICK: Duration = Duration::from_millis(100);
+/// Notes when this machine is so busy that who lives may look dead: when this task, or the threads of a relay, have to wait for
+/// long until they run.
+pub(super) async fn watch_machine(world: Arc<World>, pids: Pids, stalls: Arc<Mutex<Vec<Fault>>>) {
+    const TICK: Duration = Duration::from_millis(250);
+    let mut waited: HashMap<u32, Duration> = HashMap::new();
     loop {
         let from = world.now();
         tokio::time::sleep(TICK).await;
         let until = world.now();
-        if until > from + super::STALL {
-            world.note(format!("---- the machine stood still for {} ms", until - from));
+        let all = pids.lock().unwrap().clone();
+        let mut is_busy = until > from + TICK.as_millis() as Ms + BUSY;
+        for pid in all.into_iter().flatten() {
+            let now = waits_of(pid);
+            let before = waited.insert(pid, now).unwrap_or(now);
+            is_busy |= now.saturating_sub(before) > Duration::from_millis(BUSY);
+        }
+        if is_busy {
             stalls.lock().unwrap().push(Fault { broken: Broken::Machine, from, until });
         }
     }
+}
+
+/// For how long the threads of a process have waited until they ran, in all.
+fn waits_of(pid: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let waited = |thread: std::fs::DirEntry| -> Option<u64> {
+        let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        times.split_ascii_whitespace().nth(1)?.parse().ok()
+    };
+    Duration::from_nanos(threads.filter_map(waited).sum())
 }
