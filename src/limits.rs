@@ -316,6 +316,9 @@ pub const PONG_DEADLINE: Duration = Duration::from_secs(10);
 pub const SLOW_PONG_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a socket may accept nothing, although frames are queued, before the connection is closed as too slow.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+/// The same for a client that comes by another relay: its kernel frees what a reader has taken only in pieces of up to 40 KiB,
+/// and that relay holds 16 KiB more, for which a reader of 4 KiB/s needs 14 s.
+pub const WRITE_DEADLINE_BY_DOOR: Duration = Duration::from_secs(20);
 /// How long the closing handshake may take, including the frames that are still queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long sent data may stay unacknowledged before Linux closes the connection (TCP_USER_TIMEOUT). It also counts

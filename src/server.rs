@@ -1,5 +1,7 @@
 //! The server: binds, accepts, serves until it is told to shut down, and drains.
 
+mod reloader;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::net::tls::{MaybeTlsStream, Tls};
 use crate::quota::{Admission, RefusalPermit};
 use crate::relay::{Relay, RelayBuilder};
 use crate::ws::Transport;
+pub use reloader::Reloader;
 
 /// A relay with its listeners. It serves in [`serve`](Self::serve).
 #[derive(Debug)]
@@ -165,11 +168,7 @@ impl Server {
 
     /// A handle that reloads the certificate and the keys of tokens while the server serves.
     pub fn reloader(&self) -> Reloader {
-        Reloader {
-            tls: self.tls.clone(),
-            #[cfg(feature = "auth")]
-            relay: Arc::clone(&self.relay),
-        }
+        Reloader::new(self.tls.clone(), &self.relay)
     }
 
     /// Serves until `shutdown` is ready, then tells every client, and returns when all connections have ended, after
@@ -320,44 +319,6 @@ impl Endpoint {
                 Either::Right(async move { redirect.serve(stream, admission, &relay.hub().drain).await }.boxed())
             }
         }
-    }
-}
-
-/// Reloads the certificate and the keys of tokens of a [`Server`] while it serves.
-#[derive(Debug, Clone)]
-pub struct Reloader {
-    tls: Option<Arc<Tls>>,
-    #[cfg(feature = "auth")]
-    relay: Arc<Relay>,
-}
-
-impl Reloader {
-    /// Reads the certificate again, for new connections, the keys of tokens, for new joins, and the secrets of TURN servers and of
-    /// events.
-    /// What cannot be used is in the log, and the old one stays.
-    pub fn reload(&self) {
-        if let Some(tls) = &self.tls {
-            tls.reload();
-        }
-        let has_secrets = self.reload_secrets();
-        if self.tls.is_none() && !has_secrets {
-            info!("there is no certificate to reload, and no key of tokens or secret of TURN servers or events");
-        }
-    }
-}
-
-impl Reloader {
-    /// Reads the keys of tokens, and the secrets of TURN servers and of events, again; returns whether there are any.
-    fn reload_secrets(&self) -> bool {
-        #[cfg(feature = "auth")]
-        {
-            self.relay.reload_token_keys();
-            let has_turn = self.relay.reload_turn_secrets();
-            let has_events = self.relay.reload_events_secrets();
-            self.relay.keys.is_some() || has_turn || has_events
-        }
-        #[cfg(not(feature = "auth"))]
-        false
     }
 }
 

@@ -1,12 +1,12 @@
 //! Where a room lives: asked of Redis, once for all who want to know it at the same time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
@@ -14,12 +14,15 @@ use super::caution::Caution;
 use super::door::Doors;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
-use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
-use crate::room::Owned;
+use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE, ROOM_QUESTIONS};
 use crate::room::names::RoomName;
+use crate::room::{Owned, Ownership};
 
 /// How many keys that hold something foreign the log names within [`REDIS_COMPLAINT`].
 const FOREIGN_KEYS: usize = 16;
+
+/// Keys of rooms that are owned no more, and may be remembered all the same.
+const KEYS_SPARE: usize = 1024;
 
 /// The wait for a place. Whoever drops it waits no more, and what is asked goes on for the others who wait.
 pub(crate) type Locating = Shared<BoxFuture<'static, Place>>;
@@ -41,6 +44,8 @@ pub(crate) struct Directory {
     /// To number what is being asked.
     asked: AtomicU64,
     is_draining: AtomicBool,
+    /// What this relay owns, by the keys that other relays ask for.
+    by_key: DashMap<RoomKey, Weak<Ownership>>,
     /// The ways to the other relays.
     doors: OnceLock<Arc<Doors>>,
     /// Keys that hold something foreign, and when the log named them.
@@ -90,6 +95,7 @@ impl Directory {
             under_way: DashMap::new(),
             asked: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
+            by_key: DashMap::new(),
             doors: OnceLock::new(),
             foreign: Mutex::default(),
         }
@@ -136,9 +142,20 @@ impl Directory {
         self.ask(room, Question::Replace(dead.process))
     }
 
-    /// Whether this relay has the room whose key is written so.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.owned.all().iter().any(|ownership| RoomKey::from(ownership.room()).to_string() == key)
+    /// Whether this relay has the room with this key.
+    pub(super) fn has(&self, key: RoomKey) -> bool {
+        let ownership = self.by_key.get(&key).and_then(|ownership| ownership.upgrade());
+        ownership.is_some_and(|ownership| !ownership.is_lost())
+    }
+
+    /// This relay owns the room from now on.
+    fn own(&self, room: &RoomName, key: RoomKey) -> Arc<Ownership> {
+        let ownership = self.owned.add(room);
+        if self.by_key.len() > 2 * self.owned.len() + KEYS_SPARE {
+            self.by_key.retain(|_, ownership| ownership.strong_count() > 0);
+        }
+        self.by_key.insert(key, Arc::downgrade(&ownership));
+        ownership
     }
 
     /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does.
@@ -207,8 +224,19 @@ impl Directory {
                 self.complain_of(key);
                 Place::Unknown(Unknown::Foreign)
             }
-            Ok(Err(Failed::Away)) | Err(_) => Place::Unknown(Unknown::Away),
+            Ok(Err(Failed::Away)) | Err(_) => self.ask_relays(key, question).await,
         }
+    }
+
+    /// Where the room lives while Redis is away: at the relay that says so, of all that were known.
+    async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
+        let Some(doors) = self.doors() else { return Place::Unknown(Unknown::Away) };
+        let is_dead = |relay: &Arc<Neighbour>| matches!(question, Question::Replace(dead) if relay.process == dead);
+        let relays = self.relays.all().into_iter().filter(|relay| !is_dead(relay));
+        let asked = stream::iter(relays).map(async |relay| doors.has_room(&relay, key).await.then_some(relay));
+        let found = asked.buffer_unordered(ROOM_QUESTIONS).filter_map(std::future::ready);
+        let found = std::pin::pin!(found).next().await;
+        found.map_or(Place::Unknown(Unknown::Away), Place::At)
     }
 
     async fn try_answer(&self, room: &RoomName, key: RoomKey, question: Question) -> Result<Place, Failed> {
@@ -251,18 +279,18 @@ impl Directory {
                 (Some(there), _) if there.process != self.process => match self.neighbour(there).await? {
                     Place::Nowhere if calm_at.is_none() => {
                         if self.takes_over(key, there, on).await? {
-                            return Ok(Place::Here(self.owned.add(room)));
+                            return Ok(Place::Here(self.own(room, key)));
                         }
                     }
                     Place::Nowhere => self.wait_until_calm().await,
                     place => return Ok(place),
                 },
                 (_, Some(_)) => self.wait_until_calm().await,
-                (None, None) => return Ok(Place::Here(self.owned.add(room))),
+                (None, None) => return Ok(Place::Here(self.own(room, key))),
                 // It was opened here before. What stands there may be about to expire.
                 (Some(there), None) => {
                     if self.store.take_over(key, there, self.new_claim(), on).await? {
-                        return Ok(Place::Here(self.owned.add(room)));
+                        return Ok(Place::Here(self.own(room, key)));
                     }
                 }
             }
@@ -277,7 +305,7 @@ impl Directory {
         let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
         let Some(there) = there.filter(|there| there.process == dead) else { return self.try_claim(room, key).await };
         if self.takes_over(key, there, on).await? {
-            return Ok(Place::Here(self.owned.add(room)));
+            return Ok(Place::Here(self.own(room, key)));
         }
         Ok(self.relays.get(dead).map_or(Place::Unknown(Unknown::OwnerAway), Place::At))
     }

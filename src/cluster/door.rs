@@ -22,12 +22,15 @@ use super::alive::{Link, Links};
 use super::dial::{Dialer, RelayStream, Unreachable, is_refused_handshake};
 use super::identity::Identity;
 use super::line::Line;
-use super::paths;
+use super::paths::{self, ROOMS};
 use super::relays::Neighbour;
+use super::store::RoomKey;
 use super::tunnel::{ClientEnds, TunnelEnd, copy};
 use crate::budget::{Charge, Purse};
 use crate::drain::Drain;
-use crate::limits::{AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, TLS_BYTES};
+use crate::limits::{
+    AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, ROOM_QUESTION_DEADLINE, TLS_BYTES,
+};
 use crate::net::headers::{RELAY_HOPS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::secret::Secret;
 
@@ -216,6 +219,15 @@ impl Doors {
     /// When it cannot be reached.
     pub(crate) async fn dial(&self, neighbour: &Neighbour) -> Result<RelayStream, Unreachable> {
         self.dialer.dial(neighbour).await
+    }
+
+    /// Whether `neighbour` says that it has the room with this key. That it does not answer in time means that it has not.
+    pub(crate) async fn has_room(&self, neighbour: &Neighbour, key: RoomKey) -> bool {
+        let asks = async || -> Option<StatusCode> {
+            let mut line = Line::new(self.dial(neighbour).await.ok()?).await.ok()?;
+            Some(line.ask(paths::question(&format!("{ROOMS}{key}"))).await.ok()?.status())
+        };
+        matches!(timeout(ROOM_QUESTION_DEADLINE, asks()).await, Ok(Some(StatusCode::OK)))
     }
 
     /// What is shared with other relays.

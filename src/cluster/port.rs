@@ -60,7 +60,7 @@ pub(crate) trait Residence: fmt::Debug + Send + Sync {
 
 impl Residence for Directory {
     fn has_room(&self, hash: &str) -> bool {
-        self.has(hash)
+        hash.parse().is_ok_and(|key| self.has(key))
     }
 
     fn is_draining(&self) -> bool {

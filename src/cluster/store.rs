@@ -3,7 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
 use super::relays::ProcessId;
@@ -17,10 +19,23 @@ const KEY_BYTES: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RoomKey([u8; KEY_BYTES]);
 
+/// A text that is no [`RoomKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRoomKey;
+
 impl From<&RoomName> for RoomKey {
     fn from(name: &RoomName) -> Self {
         let hash = digest(&SHA256, name.as_str().as_bytes());
         Self(hash.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl FromStr for RoomKey {
+    type Err = NoRoomKey;
+
+    fn from_str(text: &str) -> Result<Self, NoRoomKey> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(NoRoomKey)
     }
 }
 
@@ -131,6 +146,10 @@ mod tests {
         assert_eq!(key("team"), "ca8b22d0db83a22db163b560b3e4e515");
         assert_eq!(key(" team "), key("team"), "as rooms are compared");
         assert_ne!(key("Team"), key("team"));
+        assert_eq!(key("team").parse::<RoomKey>().unwrap().to_string(), key("team"));
+        for text in ["", "team", &key("team")[1..], &key("team").to_uppercase()] {
+            assert_eq!(text.parse::<RoomKey>(), Err(NoRoomKey));
+        }
     }
 
     #[test]

@@ -431,7 +431,8 @@ mod tests {
             room_reads.read_exact(&mut up),
             client_reads.read_exact(&mut down)
         );
-        (one.and(other).unwrap(), third.and(fourth).unwrap());
+        one.and(other).unwrap();
+        third.and(fourth).unwrap();
         assert!(up == much && down == much);
         assert!(!tunnel.is_finished());
     }

@@ -63,7 +63,7 @@ pub(crate) enum Found {
 /// How far the search has come.
 enum Reached {
     Place(Place),
-    Relay(Arc<Neighbour>, RelayStream),
+    Relay(Arc<Neighbour>, Box<RelayStream>),
     TooFar,
     Gone,
 }
@@ -85,8 +85,8 @@ impl Seeker {
             };
             let Some(doors) = self.directory.doors() else { return Found::Place(Place::Unknown(Unknown::OwnerAway)) };
             let opened = match &self.request {
-                Some(request) => doors.open_by_url(stream, &owner, &self.guest, request, &self.purse).await,
-                None => doors.open(stream, &owner, &self.guest, &self.purse).await,
+                Some(request) => doors.open_by_url(*stream, &owner, &self.guest, request, &self.purse).await,
+                None => doors.open(*stream, &owner, &self.guest, &self.purse).await,
             };
             match opened {
                 Ok(Opened::Tunnel(response, tunnel)) => return Found::Tunnel(response, tunnel),
@@ -150,7 +150,7 @@ impl Seeker {
             return Some(Reached::TooFar);
         }
         let stream = self.directory.doors()?.dial(relay).await.ok()?;
-        Some(Reached::Relay(Arc::clone(relay), stream))
+        Some(Reached::Relay(Arc::clone(relay), Box::new(stream)))
     }
 }
 

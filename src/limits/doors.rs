@@ -21,11 +21,11 @@ pub const DOOR_REFUSAL_BYTES: usize = 8 * 1024;
 pub const HOPS: u8 = 4;
 /// How often a door tries to write to a client whose socket takes nothing: the kernel tells of room only when a third of its
 /// buffer is free, and meanwhile the room's relay sees its own socket stall. Well below
-/// [`WRITE_DEADLINE`](super::WRITE_DEADLINE), after which that gives the client up.
+/// [`WRITE_DEADLINE_BY_DOOR`](super::WRITE_DEADLINE_BY_DOOR), after which that gives the client up.
 pub const DOOR_RETRY: Duration = Duration::from_millis(250);
 /// How long a client's socket may take nothing although a door has something for it. The room's relay decides who is too slow,
-/// and sooner ([`WRITE_DEADLINE`](super::WRITE_DEADLINE)); but a door that cannot write does not see that it has.
-pub const DOOR_STALL: Duration = Duration::from_secs(10);
+/// and sooner ([`WRITE_DEADLINE_BY_DOOR`](super::WRITE_DEADLINE_BY_DOOR)); but a door that cannot write does not see that it has.
+pub const DOOR_STALL: Duration = Duration::from_secs(30);
 /// How often a door copies what is there, in each direction, before other tasks get their turns.
 pub const DOOR_TURNS: usize = 8;
 /// For how long a relay that has answered counts as one that does: until then it is dialled by many clients at once, and after
@@ -54,3 +54,7 @@ pub const STRANGER_LINGER: Duration = Duration::from_secs(1);
 pub const MISSED_RELAY_PAUSE: Duration = Duration::from_secs(1);
 /// How often a relay that shuts down looks whether its clients are with other relays still.
 pub const LINKS_LOOK: Duration = Duration::from_millis(50);
+/// How long each relay may take to say whether it has a room, while Redis is away.
+pub const ROOM_QUESTION_DEADLINE: Duration = Duration::from_secs(1);
+/// Relays that are asked at a time whether they have a room, while Redis is away: more are asked only after some have answered.
+pub const ROOM_QUESTIONS: usize = 32;

@@ -1,10 +1,13 @@
 //! The deadlines of one WebSocket, and its heartbeat.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::close::Disconnect;
 use crate::limits::{
     JOIN_DEADLINE, MESSAGE_DEADLINE, PING_INTERVAL, PONG_DEADLINE, SLOW_PONG_DEADLINE, WRITE_DEADLINE,
+    WRITE_DEADLINE_BY_DOOR,
 };
 use crate::outbox::Status;
 use crate::peer::Session;
@@ -62,7 +65,7 @@ impl Clock {
     /// When to look at the deadlines again at the latest.
     pub(super) fn next_deadline(&self, session: &Session, status: Status) -> Instant {
         [
-            status.stalled_since.map(|since| since + WRITE_DEADLINE),
+            status.stalled_since.map(|since| since + write_deadline(session)),
             self.join_deadline(session),
             self.message_deadline(),
             self.throttled.map(|(_, until)| until),
@@ -76,7 +79,7 @@ impl Clock {
     /// The deadline that is over, other than that of a ping.
     pub(super) fn expired(&self, session: &Session, status: Status, now: Instant) -> Option<Disconnect> {
         let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
-        if is_over(status.stalled_since.map(|since| since + WRITE_DEADLINE)) {
+        if is_over(status.stalled_since.map(|since| since + write_deadline(session))) {
             return Some(Disconnect::Slow);
         }
         if is_over(self.join_deadline(session)) {
@@ -149,4 +152,9 @@ impl Clock {
     fn heard_by(&self, now: Instant) -> Instant {
         self.throttled.map_or(self.heard, |(since, _)| (self.heard + (now - since)).min(now))
     }
+}
+
+/// How long the client's socket may take nothing.
+fn write_deadline(session: &Session) -> Duration {
+    if session.comes_by_door() { WRITE_DEADLINE_BY_DOOR } else { WRITE_DEADLINE }
 }

@@ -74,7 +74,7 @@ async fn a_room_lives_on_one_relay_and_is_the_same_by_the_other() {
     assert_eq!(found(&other, " r\u{200b}").await.len(), 2);
     // Each opens what nobody has.
     let another = other.join("another").await;
-    assert_eq!(found(&one, "another").await, [another.id.clone()]);
+    assert_eq!(found(&one, "another").await, [another.id.as_str()]);
     ana.say(json!({"type": "message", "data": 1})).await;
     while bob.hear().await["type"] != "message" {}
     assert_eq!((one.relay.rooms(), other.relay.rooms()), (1, 1));

@@ -29,6 +29,11 @@ pub(crate) struct Handover {
 }
 
 impl Session {
+    /// Whether the client has come by another relay.
+    pub(crate) fn comes_by_door(&self) -> bool {
+        self.hops > 0
+    }
+
     /// Whether rooms may live at other relays, so that the request of the client may have to go there.
     pub(crate) fn may_be_handed_over(&self) -> bool {
         #[cfg(feature = "cluster")]
