@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use crate::cluster::identity::Identity;
 use crate::cluster::notice::{Notice, Notices};
 use crate::cluster::port::{self, Port};
-use crate::cluster::relays::{Neighbour, ProcessId};
+use crate::cluster::relays::{Neighbour, PROTOCOL, ProcessId};
 use crate::cluster::settings::{ClusterSettings, RedisUrl};
 use crate::cluster::{Cluster, Entrance};
 use crate::config::Config;
@@ -51,7 +51,10 @@ pub(crate) fn serve_other_relays(relay: &Arc<Relay>) {
     let directory = Arc::clone(cluster.directory());
     let Some(doors) = directory.doors() else { return };
     match Port::new(&identity, Arc::clone(directory.relays()), Arc::clone(doors.links()), Arc::clone(&directory) as _) {
-        Ok(port) => relay.hub().drain.spawn_listener(Arc::new(port).serve(listener, Arc::clone(relay))),
+        Ok(port) => {
+            relay.hub().drain.spawn_listener(Arc::new(port).serve(listener, Arc::clone(relay)));
+            cluster.try_ways(Arc::clone(doors));
+        }
         Err(error) => error!(%error, "cannot serve other relays"),
     }
 }
@@ -105,6 +108,7 @@ fn own(config: &Config, identity: &Identity, address: SocketAddr) -> anyhow::Res
         process: ProcessId::random().context("cannot choose a number for this process")?,
         address,
         fingerprint: identity.fingerprint(),
+        protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: fingerprint_of(config),
     })
@@ -128,6 +132,8 @@ fn notices(observer: Option<Observer>) -> Notices {
         events.observe(|| match notice.clone() {
             Notice::RedisIsAway { why } => RelayEvent::RedisIsAway { why },
             Notice::RedisIsBack => RelayEvent::RedisIsBack,
+            Notice::RelayIsThere { address } => RelayEvent::RelayIsThere { address },
+            Notice::RelayIsGone { address } => RelayEvent::RelayIsGone { address },
             Notice::LetGo { room } => RelayEvent::LetGo { room },
         });
     })

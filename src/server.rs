@@ -149,6 +149,12 @@ impl Server {
         self.admin.as_ref().map_or_else(Vec::new, Admin::addresses)
     }
 
+    /// Where other relays of its cluster reach it, if it is in one.
+    #[cfg(feature = "cluster")]
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.relay.cluster.as_ref().map(crate::cluster::Cluster::address)
+    }
+
     /// Whether its TCP addresses use TLS: then its URLs begin with `https://` and `wss://`.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()

@@ -11,6 +11,8 @@ use prometheus_client::registry::Registry;
 
 use super::process;
 use super::writer::Writer;
+#[cfg(feature = "cluster")]
+use crate::cluster::{Cluster, directory::CLAIM_RESULTS};
 use crate::metrics::{LOG_LINES_LOST, TIME_BOUNDS, Times};
 use crate::net::tls::Tls;
 use crate::protocol::MESSAGE_TYPES;
@@ -54,6 +56,8 @@ impl Collector for Scrape {
         self.encode_ends(&mut to)?;
         #[cfg(feature = "auth")]
         self.encode_events(&mut to)?;
+        #[cfg(feature = "cluster")]
+        self.encode_cluster(&mut to)?;
         self.encode_resources(&mut to)?;
         process::encode(&mut to)
     }
@@ -159,6 +163,25 @@ impl Scrape {
         to.gauge("events_queued", "Events that wait for the application, or are on their way", counts.queued as f64)?;
         to.counter("events_sent", "Events that the application has taken", counts.sent as f64)?;
         to.counter("events_lost", "Events that were lost, because the application took too few", counts.lost as f64)
+    }
+
+    /// Of a relay that is not one of several, they are all 0.
+    #[cfg(feature = "cluster")]
+    fn encode_cluster(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let (cluster, none) = (self.relay.cluster.as_ref(), Times::default());
+        let counts = cluster.map(Cluster::counts).unwrap_or_default();
+        to.gauge("cluster_relays", "Other relays of the cluster that live", counts.relays as f64)?;
+        to.gauge("tunnels", "Clients whose rooms live at other relays", counts.tunnels as f64)?;
+        to.counter("tunnels_opened", "All of these that there were", counts.tunnels_opened as f64)?;
+        to.gauge("guests", "Clients in rooms here that have come by other relays", counts.guests as f64)?;
+        let results = CLAIM_RESULTS.into_iter().zip(counts.claims);
+        to.counters("room_claims", "Rooms that were looked up in Redis, by where they live", "result", results)?;
+        to.counter("rooms_taken_over", "Rooms that were taken over from dead relays", counts.taken_over as f64)?;
+        to.counter("rooms_let_go", "Rooms that were given up, because another relay has them", counts.let_go as f64)?;
+        to.gauge("redis_up", "Whether Redis is there", f64::from(counts.is_redis_there))?;
+        to.counter("redis_reconnects", "How often Redis was connected again", counts.redis_reconnects as f64)?;
+        let latency = cluster.map_or(&none, Cluster::redis_latency);
+        encode_times(to, "redis_latency_seconds", "From questions to Redis to its answers", latency)
     }
 
     fn encode_resources(&self, to: &mut Writer<'_>) -> Result<(), Error> {

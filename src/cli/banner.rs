@@ -28,6 +28,8 @@ pub struct Banner {
     secure: bool,
     /// The addresses for operators.
     operators: Vec<String>,
+    /// Where other relays of the cluster reach it.
+    cluster: Option<SocketAddr>,
     /// The URL (without TLS) of the page about the local authority, and the authority's fingerprint.
     trust: Option<(String, String)>,
     /// The public addresses, where the relay may be reachable from the internet.
@@ -51,6 +53,8 @@ impl Banner {
             unix: server.unix_paths().map(Path::to_owned).collect(),
             #[cfg(feature = "admin")]
             operators: server.admin_addresses(),
+            #[cfg(feature = "cluster")]
+            cluster: server.cluster_address(),
             ..banner
         }
     }
@@ -105,6 +109,7 @@ impl Banner {
             urls,
             unix: Vec::new(),
             operators: Vec::new(),
+            cluster: None,
             secure,
             trust,
             public,
@@ -144,6 +149,9 @@ impl fmt::Display for Banner {
                      network, start with --lan."
                 )?,
             }
+        }
+        if let Some(address) = &self.cluster {
+            writeln!(f, "Other relays of its cluster reach it at {address}")?;
         }
         for path in &self.unix {
             writeln!(f, "It listens for proxies on unix:{}", path.display())?;

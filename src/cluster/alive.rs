@@ -65,6 +65,12 @@ impl Links {
         let _ = timeout(RETRY_AFTER_MAX, empty).await;
     }
 
+    /// How many clients have come by other relays.
+    #[cfg(feature = "admin")]
+    pub(crate) fn guests(&self) -> usize {
+        self.by_process.iter().filter_map(|link| link.upgrade()).map(|link| link.lock().len()).sum()
+    }
+
     /// The link with `neighbour`. From the first one until the last one is dropped, this relay asks whether the other one is
     /// alive.
     pub(crate) fn with(&self, neighbour: &Arc<Neighbour>) -> Arc<Link> {

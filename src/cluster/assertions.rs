@@ -86,6 +86,7 @@ impl Assertions {
     /// wait only as long as [`CAUTION`](crate::limits::CAUTION) until they take what is not registered for free.
     async fn round(&self, is_urgent: bool) {
         let owned = self.directory.owned.all();
+        self.directory.forget_unused();
         let ticks = (ASSERTION_INTERVAL.as_millis() / TICK.as_millis()) as usize;
         let a_tick = if is_urgent { usize::MAX } else { owned.len().div_ceil(ticks).clamp(1, A_TICK) };
         let mut tick = interval(TICK);
@@ -139,6 +140,7 @@ impl Assertions {
             return LetGo::default();
         }
         let let_go = self.rooms.let_go(ownership);
+        self.directory.counts.let_go.add(1);
         let room = ownership.room();
         debug!(room = ?room.as_str(), members = let_go.members, "let go of a room that another relay has");
         self.notices.tell(&Notice::LetGo { room: room.clone() });

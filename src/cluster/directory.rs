@@ -5,24 +5,23 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry as map;
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
 use super::caution::Caution;
 use super::door::Doors;
+use super::recent::Recent;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
-use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE, ROOM_QUESTIONS};
+use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
+use crate::metrics::{Counter, Counters};
 use crate::room::names::RoomName;
 use crate::room::{Owned, Ownership};
 
 /// How many keys that hold something foreign the log names within [`REDIS_COMPLAINT`].
 const FOREIGN_KEYS: usize = 16;
-
-/// Keys of rooms that are owned no more, and may be remembered all the same.
-const KEYS_SPARE: usize = 1024;
 
 /// The wait for a place. Whoever drops it waits no more, and what is asked goes on for the others who wait.
 pub(crate) type Locating = Shared<BoxFuture<'static, Place>>;
@@ -32,11 +31,15 @@ type WeakLocating = WeakShared<BoxFuture<'static, Place>>;
 
 /// Says where rooms live.
 pub(crate) struct Directory {
-    process: ProcessId,
+    own: Arc<Neighbour>,
     pub(super) store: Arc<dyn Store>,
     pub(super) caution: Arc<Caution>,
     pub(super) relays: Arc<Relays>,
     pub(super) owned: Arc<Owned>,
+    /// The same names by their keys.
+    owned_keys: DashMap<RoomKey, Weak<Ownership>>,
+    /// Where rooms were last, at other relays.
+    recent: Recent,
     /// The number of the last claim.
     claims: AtomicU64,
     /// What is being asked, each with a number.
@@ -44,13 +47,26 @@ pub(crate) struct Directory {
     /// To number what is being asked.
     asked: AtomicU64,
     is_draining: AtomicBool,
-    /// What this relay owns, by the keys that other relays ask for.
-    by_key: DashMap<RoomKey, Weak<Ownership>>,
     /// The ways to the other relays.
     doors: OnceLock<Arc<Doors>>,
     /// Keys that hold something foreign, and when the log named them.
     foreign: Mutex<Vec<(RoomKey, Instant)>>,
+    pub(super) counts: DirectoryCounts,
 }
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub(super) struct DirectoryCounts {
+    /// What came of claims: see [`CLAIM_RESULTS`].
+    pub(super) claims: Counters<{ CLAIM_RESULTS.len() }>,
+    /// Rooms that were taken over from dead relays.
+    pub(super) taken_over: Counter,
+    /// Rooms that this relay let go of.
+    pub(super) let_go: Counter,
+}
+
+/// What may come of a claim: the room lives here or at another relay, or nobody can say.
+pub(crate) const CLAIM_RESULTS: [&str; 3] = ["here", "elsewhere", "unavailable"];
 
 /// What is asked about a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,33 +93,41 @@ impl Drop for Entry {
 }
 
 impl Directory {
-    /// The directory as the relay `process` sees it, which owns the names in `owned`.
+    /// The directory as the relay `own` sees it, which owns the names in `owned`.
     pub(crate) fn new(
-        process: ProcessId,
+        own: Arc<Neighbour>,
         store: Arc<dyn Store>,
         caution: Arc<Caution>,
         relays: Arc<Relays>,
         owned: Arc<Owned>,
     ) -> Self {
         Self {
-            process,
+            own,
             store,
             caution,
             relays,
             owned,
+            owned_keys: DashMap::new(),
+            recent: Recent::default(),
             claims: AtomicU64::new(0),
             under_way: DashMap::new(),
             asked: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
-            by_key: DashMap::new(),
             doors: OnceLock::new(),
             foreign: Mutex::default(),
+            counts: DirectoryCounts::default(),
         }
     }
 
     /// The process of this relay.
     pub(crate) fn process(&self) -> ProcessId {
-        self.process
+        self.own.process
+    }
+
+    /// What this relay says of itself.
+    #[cfg(feature = "admin")]
+    pub(crate) fn own(&self) -> &Neighbour {
+        &self.own
     }
 
     /// The other relays that are known.
@@ -144,18 +168,20 @@ impl Directory {
 
     /// Whether this relay has the room with this key.
     pub(super) fn has(&self, key: RoomKey) -> bool {
-        let ownership = self.by_key.get(&key).and_then(|ownership| ownership.upgrade());
+        let ownership = self.owned_keys.get(&key).and_then(|ownership| ownership.upgrade());
         ownership.is_some_and(|ownership| !ownership.is_lost())
     }
 
-    /// This relay owns the room from now on.
-    fn own(&self, room: &RoomName, key: RoomKey) -> Arc<Ownership> {
+    /// Forgets the keys of rooms that nobody has a use for any more.
+    pub(super) fn forget_unused(&self) {
+        self.owned_keys.retain(|_, ownership| ownership.strong_count() > 0);
+    }
+
+    /// This relay owns the name from now on.
+    fn take(&self, room: &RoomName, key: RoomKey) -> Place {
         let ownership = self.owned.add(room);
-        if self.by_key.len() > 2 * self.owned.len() + KEYS_SPARE {
-            self.by_key.retain(|_, ownership| ownership.strong_count() > 0);
-        }
-        self.by_key.insert(key, Arc::downgrade(&ownership));
-        ownership
+        self.owned_keys.insert(key, Arc::downgrade(&ownership));
+        Place::Here(ownership)
     }
 
     /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does.
@@ -175,7 +201,7 @@ impl Directory {
 
     /// A claim that this process has never used.
     pub(super) fn new_claim(&self) -> Claim {
-        Claim { process: self.process, number: self.claims.fetch_add(1, Relaxed) + 1 }
+        Claim { process: self.process(), number: self.claims.fetch_add(1, Relaxed) + 1 }
     }
 
     fn ask(self: &Arc<Self>, room: &RoomName, question: Question) -> Locating {
@@ -218,24 +244,36 @@ impl Directory {
                 answer => answer,
             }
         };
-        match timeout(LOCATE_DEADLINE, asked).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(Failed::Foreign)) => {
-                self.complain_of(key);
-                Place::Unknown(Unknown::Foreign)
+        let answers = async {
+            match asked.await {
+                Ok(place) => place,
+                Err(Failed::Foreign) => {
+                    self.complain_of(key);
+                    Place::Unknown(Unknown::Foreign)
+                }
+                Err(Failed::Away) => self.ask_relays(key, question).await,
             }
-            Ok(Err(Failed::Away)) | Err(_) => self.ask_relays(key, question).await,
+        };
+        let place = timeout(LOCATE_DEADLINE, answers).await.unwrap_or(Place::Unknown(Unknown::Away));
+        if let Place::At(owner) = &place {
+            self.recent.note(key, owner.process);
         }
+        if question != Question::Look {
+            self.counts.claims.add(match place {
+                Place::Here(_) => 0,
+                Place::At(_) => 1,
+                Place::Nowhere | Place::Unknown(_) => 2,
+            });
+        }
+        place
     }
 
-    /// Where the room lives while Redis is away: at the relay that says so, of all that were known.
+    /// Where the room lives, as the other relays say, since Redis is away.
     async fn ask_relays(&self, key: RoomKey, question: Question) -> Place {
-        let Some(doors) = self.doors() else { return Place::Unknown(Unknown::Away) };
-        let is_dead = |relay: &Arc<Neighbour>| matches!(question, Question::Replace(dead) if relay.process == dead);
-        let relays = self.relays.all().into_iter().filter(|relay| !is_dead(relay));
-        let asked = stream::iter(relays).map(async |relay| doors.has_room(&relay, key).await.then_some(relay));
-        let found = asked.buffer_unordered(ROOM_QUESTIONS).filter_map(std::future::ready);
-        let found = std::pin::pin!(found).next().await;
+        let (Some(doors), mut relays) = (self.doors(), self.relays.all()) else { return Place::Unknown(Unknown::Away) };
+        doors.survey().keep(&relays);
+        relays.retain(|relay| relay.is_understood() && question != Question::Replace(relay.process));
+        let found = doors.survey().find(key, self.recent.get(key), relays).await;
         found.map_or(Place::Unknown(Unknown::Away), Place::At)
     }
 
@@ -245,7 +283,7 @@ impl Directory {
             Question::Look => match self.store.read(key).await? {
                 Some(there) => {
                     let there = Claim::parse(&there).ok_or(Failed::Foreign)?;
-                    if there.process == self.process { Ok(Place::Nowhere) } else { self.neighbour(there).await }
+                    if there.process == self.process() { Ok(Place::Nowhere) } else { self.neighbour(there).await }
                 }
                 None => Ok(Place::Nowhere),
             },
@@ -255,14 +293,23 @@ impl Directory {
 
     /// Where the claim leads; nowhere if its relay is not known and does not live.
     async fn neighbour(&self, there: Claim) -> Result<Place, Failed> {
-        if let Some(known) = self.relays.get(there.process) {
+        let process = there.process;
+        if let Some(known) = self.relays.get(process).filter(|relay| relay.is_understood()) {
             return Ok(Place::At(known));
         }
-        let Some(said) = self.store.lease(there.process).await? else { return Ok(Place::Nowhere) };
-        let relay = Neighbour::from_said(there.process, &said);
-        // A relay of another version, or something that no relay has written, is in its place.
-        let place = relay.map_or(Place::Unknown(Unknown::OwnerAway), |relay| Place::At(self.relays.learn(relay)));
-        Ok(place)
+        let Some(said) = self.store.lease(process).await? else {
+            // Its lease may only be late. Whoever was ever registered is dialled before it counts as dead.
+            let registered = self.store.relays().await?;
+            let said = registered.iter().find(|(other, _)| *other == process.to_string()).map(|(_, said)| said);
+            let relay = said.and_then(|said| Neighbour::from_said(process, said)).filter(Neighbour::is_understood);
+            return Ok(relay.map_or(Place::Nowhere, |relay| Place::At(self.relays.learn(relay))));
+        };
+        Ok(match Neighbour::from_said(process, &said) {
+            Some(relay) if relay.is_understood() => Place::At(self.relays.learn(relay)),
+            Some(_) => Place::Unknown(Unknown::Apart),
+            // No relay has written it.
+            None => Place::Unknown(Unknown::OwnerAway),
+        })
     }
 
     async fn try_claim(&self, room: &RoomName, key: RoomKey) -> Result<Place, Failed> {
@@ -276,21 +323,21 @@ impl Directory {
             };
             let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
             match (there, calm_at) {
-                (Some(there), _) if there.process != self.process => match self.neighbour(there).await? {
+                (Some(there), _) if there.process != self.process() => match self.neighbour(there).await? {
                     Place::Nowhere if calm_at.is_none() => {
                         if self.takes_over(key, there, on).await? {
-                            return Ok(Place::Here(self.own(room, key)));
+                            return Ok(self.take(room, key));
                         }
                     }
                     Place::Nowhere => self.wait_until_calm().await,
                     place => return Ok(place),
                 },
                 (_, Some(_)) => self.wait_until_calm().await,
-                (None, None) => return Ok(Place::Here(self.own(room, key))),
+                (None, None) => return Ok(self.take(room, key)),
                 // It was opened here before. What stands there may be about to expire.
                 (Some(there), None) => {
                     if self.store.take_over(key, there, self.new_claim(), on).await? {
-                        return Ok(Place::Here(self.own(room, key)));
+                        return Ok(self.take(room, key));
                     }
                 }
             }
@@ -305,7 +352,7 @@ impl Directory {
         let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
         let Some(there) = there.filter(|there| there.process == dead) else { return self.try_claim(room, key).await };
         if self.takes_over(key, there, on).await? {
-            return Ok(Place::Here(self.own(room, key)));
+            return Ok(self.take(room, key));
         }
         Ok(self.relays.get(dead).map_or(Place::Unknown(Unknown::OwnerAway), Place::At))
     }
@@ -315,7 +362,9 @@ impl Directory {
         if self.store.lease(there.process).await?.is_some() || self.caution.until().is_some() {
             return Ok(false);
         }
-        self.store.take_over(key, there, self.new_claim(), on).await
+        let is_taken = self.store.take_over(key, there, self.new_claim(), on).await?;
+        self.counts.taken_over.add(is_taken.into());
+        Ok(is_taken)
     }
 
     async fn wait_until_calm(&self) {
@@ -341,7 +390,7 @@ impl Directory {
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Directory").field("process", &self.process).finish_non_exhaustive()
+        f.debug_struct("Directory").field("own", &self.own).finish_non_exhaustive()
     }
 }
 

@@ -133,6 +133,35 @@ async fn a_relay_that_nobody_knows_and_that_does_not_live_has_no_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_relay_that_was_ever_registered_is_dialled_before_its_late_lease_counts() {
+    let (_, one, other) = two().await;
+    let _ownership = here(one.directory.claim(&name()).await);
+    one.store.register(one.own.process, &one.own.to_said()).await.unwrap();
+    advance(LEASE).await;
+    let Place::At(neighbour) = other.directory.claim(&name()).await else { panic!() };
+    assert_eq!(neighbour, one.own, "it may only be late");
+    let _taken = here(other.directory.replace(&name(), &neighbour).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_knows_by_its_key_which_rooms_it_has() {
+    let (_, one, _other) = two().await;
+    let key = RoomKey::from(&name());
+    assert!(!one.directory.has(key));
+    let ownership = here(one.directory.claim(&name()).await);
+    assert!(one.directory.has(key));
+    drop(ownership);
+    assert!(!one.directory.has(key), "nobody has a use for it");
+    one.directory.forget_unused();
+    assert!(one.directory.owned_keys.is_empty());
+    let (rooms, task) = rooms_of(&one);
+    task.abort();
+    let ownership = here(one.directory.claim(&name()).await);
+    rooms.let_go(&ownership);
+    assert!(!one.directory.has(key), "it was let go of");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_is_read_as_gone_then_its_relay_asserts_then_the_take_over_arrives() {
     let (world, one, other) = two().await;
     let _ownership = here(one.directory.claim(&name()).await);
@@ -351,6 +380,7 @@ async fn all_relays_know_of_all_and_forget_who_has_been_gone_for_a_minute() {
             Arc::clone(&relay.caution),
             Arc::clone(relay.directory.relays()),
             Arc::clone(&relay.own),
+            Notices::new(|_| {}),
         )
     };
     let (mut ones, mut others) = (scan(&one), scan(&other));

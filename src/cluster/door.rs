@@ -22,15 +22,14 @@ use super::alive::{Link, Links};
 use super::dial::{Dialer, RelayStream, Unreachable, is_refused_handshake};
 use super::identity::Identity;
 use super::line::Line;
-use super::paths::{self, ROOMS};
+use super::paths;
 use super::relays::Neighbour;
-use super::store::RoomKey;
+use super::survey::Survey;
 use super::tunnel::{ClientEnds, TunnelEnd, copy};
 use crate::budget::{Charge, Purse};
 use crate::drain::Drain;
-use crate::limits::{
-    AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, ROOM_QUESTION_DEADLINE, TLS_BYTES,
-};
+use crate::limits::{AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, TLS_BYTES};
+use crate::metrics::Counter;
 use crate::net::headers::{RELAY_HOPS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::secret::Secret;
 
@@ -56,6 +55,17 @@ const OWN_HEADERS: [&str; 12] = [
 pub(crate) struct Doors {
     dialer: Arc<Dialer>,
     links: Arc<Links>,
+    survey: Survey,
+    counts: Arc<TunnelCounts>,
+}
+
+/// How many tunnels there were.
+#[derive(Debug, Default)]
+pub(super) struct TunnelCounts {
+    /// Those that were opened.
+    pub(super) opened: Counter,
+    /// Those that have ended.
+    pub(super) ended: Counter,
 }
 
 /// A client whose room lives at another relay, as its door tells of it.
@@ -127,6 +137,7 @@ pub(crate) struct Tunnel {
     at: SocketAddr,
     /// As long as there is one, the relay is asked whether it is alive.
     link: Arc<Link>,
+    counts: Arc<TunnelCounts>,
     _memory: Charge,
 }
 
@@ -210,7 +221,7 @@ impl Doors {
     pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
         let dialer = Arc::new(Dialer::new(identity)?);
         let links = Arc::new(Links::new(Arc::clone(&dialer)));
-        Ok(Self { dialer, links })
+        Ok(Self { survey: Survey::new(Arc::clone(&dialer)), dialer, links, counts: Arc::default() })
     }
 
     /// A connection to `neighbour`, over which nothing was said yet.
@@ -221,18 +232,20 @@ impl Doors {
         self.dialer.dial(neighbour).await
     }
 
-    /// Whether `neighbour` says that it has the room with this key. That it does not answer in time means that it has not.
-    pub(crate) async fn has_room(&self, neighbour: &Neighbour, key: RoomKey) -> bool {
-        let asks = async || -> Option<StatusCode> {
-            let mut line = Line::new(self.dial(neighbour).await.ok()?).await.ok()?;
-            Some(line.ask(paths::question(&format!("{ROOMS}{key}"))).await.ok()?.status())
-        };
-        matches!(timeout(ROOM_QUESTION_DEADLINE, asks()).await, Ok(Some(StatusCode::OK)))
-    }
-
     /// What is shared with other relays.
     pub(crate) fn links(&self) -> &Arc<Links> {
         &self.links
+    }
+
+    /// How many tunnels there were.
+    #[cfg(feature = "admin")]
+    pub(super) fn counts(&self) -> &TunnelCounts {
+        &self.counts
+    }
+
+    /// Asks other relays while Redis is away.
+    pub(super) fn survey(&self) -> &Survey {
+        &self.survey
     }
 
     /// Opens `/ws` at `neighbour` over `stream`: no room is joined by that. What the tunnel needs is charged to `purse`.
@@ -299,7 +312,9 @@ impl Doors {
             Ok(Ok((answer, None))) => Ok(Opened::Refused(answer)),
             Ok(Ok((answer, Some((stream, read))))) => {
                 let (at, link) = (neighbour.address, self.links.with(neighbour));
-                let tunnel = Tunnel { stream, read, at, link, _memory: memory };
+                let counts = Arc::clone(&self.counts);
+                counts.opened.add(1);
+                let tunnel = Tunnel { stream, read, at, link, counts, _memory: memory };
                 Ok(Opened::Tunnel(answer.map(drop), Box::new(tunnel)))
             }
         }
@@ -321,6 +336,12 @@ impl Tunnel {
             () = self.link.silent() => TunnelEnd::Silent,
             () = leave(drain) => TunnelEnd::Shutdown,
         }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.counts.ended.add(1);
     }
 }
 

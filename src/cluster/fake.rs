@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::caution::Caution;
 use super::directory::Directory;
-use super::relays::{Fingerprint, Neighbour, ProcessId, Relays};
+use super::relays::{Fingerprint, Neighbour, PROTOCOL, ProcessId, Relays};
 use super::store::{Asking, Claim, Epoch, Failed, RoomKey, Store};
 use crate::limits::{LEASE, REDIS_DEADLINE, ROOM_LEASE};
 use crate::room::Owned;
@@ -281,13 +281,15 @@ impl FakeRelay {
             process,
             address: ([127, 0, 0, 1], 7000).into(),
             fingerprint: Fingerprint([0; 32]),
+            protocol: PROTOCOL,
             version: "1".into(),
             settings: String::new(),
         };
         let (store, caution) = (Arc::new(FakeStore::new(world)), Arc::<Caution>::default());
         let (relays, owned) = (Arc::<Relays>::default(), Arc::<Owned>::default());
-        let directory = Directory::new(process, Arc::clone(&store) as _, Arc::clone(&caution), relays, owned);
-        let relay = Self { own: Arc::new(own), store, caution, directory: Arc::new(directory) };
+        let own = Arc::new(own);
+        let directory = Directory::new(Arc::clone(&own), Arc::clone(&store) as _, Arc::clone(&caution), relays, owned);
+        let relay = Self { own, store, caution, directory: Arc::new(directory) };
         relay.renews().await;
         relay
     }

@@ -54,7 +54,7 @@ impl Identity {
         let provider = Arc::new(provider::default_provider());
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(Arc::new(KnownClient { relays, provider }))
+            .with_client_cert_verifier(Arc::new(KnownClient { own: self.fingerprint, relays, provider }))
             .with_single_cert(vec![self.certificate.clone()], self.key())?;
         // A ticket would let in who is known no more.
         config.send_tls13_tickets = 0;
@@ -118,9 +118,10 @@ fn no_tls12() -> rustls::Error {
     PeerIncompatible::Tls12NotOffered.into()
 }
 
-/// Lets in the relays that are known.
+/// Lets in the relays that are known, and this one, which tries whether it is reached.
 #[derive(Debug)]
 struct KnownClient {
+    own: Fingerprint,
     relays: Arc<Relays>,
     provider: Arc<CryptoProvider>,
 }
@@ -136,7 +137,8 @@ impl ClientCertVerifier for KnownClient {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if self.relays.with_fingerprint(fingerprint_of(certificate)).is_some() {
+        let shown = fingerprint_of(certificate);
+        if shown == self.own || self.relays.with_fingerprint(shown).is_some() {
             return Ok(ClientCertVerified::assertion());
         }
         self.relays.miss();
@@ -217,7 +219,7 @@ mod tests {
     use tokio_rustls::rustls::version::TLS12;
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-    use super::super::relays::{Neighbour, ProcessId};
+    use super::super::relays::{Neighbour, PROTOCOL, ProcessId};
     use super::*;
 
     fn neighbour(identity: &Identity) -> Neighbour {
@@ -225,6 +227,7 @@ mod tests {
             process: ProcessId::random().unwrap(),
             address: ([127, 0, 0, 1], 1).into(),
             fingerprint: identity.fingerprint(),
+            protocol: PROTOCOL,
             version: String::new(),
             settings: String::new(),
         }

@@ -7,13 +7,16 @@
 //! - [`lease`] says every second that this relay lives.
 //! - [`assertions`] says again and again which rooms it has, and lets go of those that another one has.
 //! - [`caution`] says when what is missing in Redis may just have been forgotten.
-//! - [`scan`] finds the other relays, which [`relays`] knows.
+//! - [`scan`] finds the other relays, which [`relays`] knows, and [`trial`] tries whether they are reached.
+//! - [`survey`] asks them for a room while Redis is away.
 //!
 //! They ask a [`store::Store`], which is [`redis`], or a fake in tests.
 
 pub(crate) mod alive;
 mod assertions;
 mod caution;
+#[cfg(feature = "admin")]
+pub(crate) mod counts;
 pub(crate) mod dial;
 pub(crate) mod directory;
 pub(crate) mod door;
@@ -25,18 +28,22 @@ mod line;
 pub(crate) mod notice;
 pub(crate) mod paths;
 pub(crate) mod port;
+mod recent;
 mod redis;
 pub(crate) mod relays;
 mod scan;
 pub(crate) mod settings;
 mod store;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod trial;
 pub(crate) mod tunnel;
 pub(crate) mod way;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -124,9 +131,10 @@ impl Cluster {
         let (caution, links) = (Arc::new(Caution::default()), Tasks::default());
         let redis = Redis::open(settings, Arc::clone(&caution), notices.clone(), |task| links.spawn(task)).await?;
         let store: Arc<dyn Store> = Arc::clone(&redis) as _;
-        let directory = Directory::new(own.process, store, caution, Arc::default(), owned);
+        let own = Arc::new(own);
+        let directory = Directory::new(Arc::clone(&own), store, caution, Arc::default(), owned);
         directory.open_doors(Arc::new(Doors::new(&entrance.identity)?));
-        let (directory, own, entrance) = (Arc::new(directory), Arc::new(own), Mutex::new(Some(entrance)));
+        let (directory, entrance) = (Arc::new(directory), Mutex::new(Some(entrance)));
         Ok(Self { directory, redis, own, entrance, notices, links, speakers: Tasks::default() })
     }
 
@@ -134,7 +142,13 @@ impl Cluster {
     pub(crate) fn begin(&self, rooms: Arc<Rooms>) {
         let Directory { store, caution, relays, .. } = &*self.directory;
         let (store, caution, own) = (Arc::clone(store), Arc::clone(caution), Arc::clone(&self.own));
-        let scan = Scan::new(Arc::clone(&store), Arc::clone(&caution), Arc::clone(relays), Arc::clone(&own));
+        let scan = Scan::new(
+            Arc::clone(&store),
+            Arc::clone(&caution),
+            Arc::clone(relays),
+            Arc::clone(&own),
+            self.notices.clone(),
+        );
         self.speakers.spawn(Box::pin(lease::renew(store, caution, own)));
         self.speakers.spawn(Box::pin(scan.run()));
         let assertions = Assertions::new(Arc::clone(&self.directory), rooms, self.notices.clone());
@@ -144,6 +158,16 @@ impl Cluster {
     /// What other relays meet, for whoever opens that; none if somebody has it already.
     pub(crate) fn take_entrance(&self) -> Option<Entrance> {
         self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Tries from now on whether this relay is reached where it says, and reaches the others by `doors`.
+    pub(crate) fn try_ways(&self, doors: Arc<Doors>) {
+        self.speakers.spawn(Box::pin(trial::run(doors, Arc::clone(&self.directory), Arc::clone(&self.own))));
+    }
+
+    /// Where other relays reach this one.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.own.address
     }
 
     /// Says where rooms live.

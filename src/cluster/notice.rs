@@ -1,5 +1,6 @@
 //! What happens to a cluster, for the program that embeds the relay.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::room::names::RoomName;
@@ -14,6 +15,16 @@ pub(crate) enum Notice {
     },
     /// Redis is there again.
     RedisIsBack,
+    /// Another relay of the cluster is there.
+    RelayIsThere {
+        /// Where its port for other relays is reached.
+        address: SocketAddr,
+    },
+    /// Another relay of the cluster is there no more.
+    RelayIsGone {
+        /// Where its port for other relays was reached.
+        address: SocketAddr,
+    },
     /// This relay has let go of a room that another one has.
     LetGo {
         /// The room.

@@ -28,7 +28,7 @@ use super::dial::set_buffers;
 use super::directory::Directory;
 use super::identity::{Identity, fingerprint_of};
 use super::paths::{ALIVE, PREFIX, ROOMS};
-use super::relays::{Neighbour, Relays};
+use super::relays::{Fingerprint, Neighbour, Relays};
 use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::metered::Payer;
@@ -71,6 +71,8 @@ impl Residence for Directory {
 /// The port for other relays.
 pub(crate) struct Port {
     tls: TlsAcceptor,
+    /// The fingerprint of this relay's certificate.
+    own: Fingerprint,
     relays: Arc<Relays>,
     links: Arc<Links>,
     residence: Arc<dyn Residence>,
@@ -115,7 +117,7 @@ impl Port {
             ..QuotaSettings::default()
         });
         let tls = TlsAcceptor::from(Arc::new(identity.server(Arc::clone(&relays))?));
-        Ok(Self { tls, relays, links, residence, strangers, end: Drain::new() })
+        Ok(Self { tls, own: identity.fingerprint(), relays, links, residence, strangers, end: Drain::new() })
     }
 
     /// Serves what comes to `listener` for `relay`, until that has shut down and its clients are with no other relay any more.
@@ -218,10 +220,13 @@ impl Port {
         let why = match timeout(TLS_DEADLINE, handshake).await {
             Ok(Ok(mut stream)) => {
                 stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-                if let Some(neighbour) = self.relay_of(&stream) {
-                    return Some((stream, neighbour));
+                match self.relay_of(&stream) {
+                    Some(neighbour) if neighbour.is_understood() => return Some((stream, neighbour)),
+                    Some(_) => "this relay does not understand its version".to_owned(),
+                    // This relay tries whether it is reached here.
+                    None if self.is_own(&stream) => return None,
+                    None => "its relay has ended".to_owned(),
                 }
-                "its relay has ended".to_owned()
             }
             Ok(Err((error, mut stream))) => {
                 self.note_failure(&stranger, connection, &error.to_string());
@@ -248,8 +253,12 @@ impl Port {
 
     /// The relay whose certificate was shown.
     fn relay_of(&self, stream: &DoorStream) -> Option<Arc<Neighbour>> {
-        let shown = stream.get_ref().1.peer_certificates()?.first()?;
-        self.relays.with_fingerprint(fingerprint_of(shown))
+        self.relays.with_fingerprint(shown(stream)?)
+    }
+
+    /// Whether the certificate that was shown is that of this relay.
+    fn is_own(&self, stream: &DoorStream) -> bool {
+        shown(stream) == Some(self.own)
     }
 
     /// Answers the requests of a relay until one of them upgrades the stream.
@@ -279,6 +288,11 @@ impl Port {
         upgrade.admission.succeed(&admission);
         Some((stream, read, upgrade))
     }
+}
+
+/// The fingerprint of the certificate that was shown.
+fn shown(stream: &DoorStream) -> Option<Fingerprint> {
+    stream.get_ref().1.peer_certificates()?.first().map(fingerprint_of)
 }
 
 impl fmt::Debug for Port {

@@ -1,6 +1,6 @@
 //! The relays of a cluster, and where a room lives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -12,6 +12,8 @@ use tokio::sync::{Notify, watch};
 use crate::limits::{RELAY_BYTES, RELAYS};
 use crate::room::Ownership;
 
+/// What this relay speaks with others: the number in the paths by which it is asked.
+pub(crate) const PROTOCOL: u32 = 1;
 /// How many hexadecimal digits a [`ProcessId`] has as text.
 const PROCESS_DIGITS: usize = 16;
 /// How many a token of a place has behind that.
@@ -105,6 +107,8 @@ pub(crate) struct Neighbour {
     pub address: SocketAddr,
     /// The fingerprint of the certificate that it has there.
     pub fingerprint: Fingerprint,
+    /// What it speaks with other relays.
+    pub protocol: u32,
     /// Its version, for the log.
     pub version: String,
     /// What stands for the settings that members of a room feel, so that a difference can be told.
@@ -116,6 +120,7 @@ pub(crate) struct Neighbour {
 struct Said {
     address: SocketAddr,
     fingerprint: Fingerprint,
+    protocol: u32,
     version: String,
     settings: String,
 }
@@ -123,8 +128,8 @@ struct Said {
 impl Neighbour {
     /// What it says of itself.
     pub(crate) fn to_said(&self) -> String {
-        let Self { address, fingerprint, ref version, ref settings, .. } = *self;
-        let said = Said { address, fingerprint, version: version.clone(), settings: settings.clone() };
+        let Self { address, fingerprint, protocol, ref version, ref settings, .. } = *self;
+        let said = Said { address, fingerprint, protocol, version: version.clone(), settings: settings.clone() };
         // This cannot fail: every key is a string, and the target is memory.
         serde_json::to_string(&said).unwrap_or_default()
     }
@@ -132,8 +137,13 @@ impl Neighbour {
     /// What the relay `process` says of itself; none if no relay has written it.
     pub(crate) fn from_said(process: ProcessId, said: &str) -> Option<Self> {
         let said = Some(said).filter(|said| said.len() <= RELAY_BYTES)?;
-        let Said { address, fingerprint, version, settings } = serde_json::from_str(said).ok()?;
-        Some(Self { process, address, fingerprint, version, settings })
+        let Said { address, fingerprint, protocol, version, settings } = serde_json::from_str(said).ok()?;
+        Some(Self { process, address, fingerprint, protocol, version, settings })
+    }
+
+    /// Whether it and this relay can speak with each other: each knows what it spoke one version earlier.
+    pub(crate) fn is_understood(&self) -> bool {
+        self.protocol.abs_diff(PROTOCOL) <= 1 && self.protocol > 0
     }
 }
 
@@ -159,6 +169,9 @@ pub(crate) enum Unknown {
     /// The directory names a relay that does not answer, and may only be slow.
     #[error("the relay that has this room does not answer now: try again in a moment")]
     OwnerAway,
+    /// The directory names a relay with which this one cannot speak.
+    #[error("the relay that has this room is of another version: try again when all relays are of one")]
+    Apart,
     /// Somebody else has written something under the key of the room.
     #[error("the relay's directory has something else in the place of this room: tell its operator")]
     Foreign,
@@ -171,6 +184,8 @@ pub(crate) enum Unknown {
 #[derive(Debug, Default)]
 pub(crate) struct Relays {
     known: RwLock<HashMap<ProcessId, Arc<Neighbour>>>,
+    /// Those that lived when they were last looked at.
+    alive: RwLock<HashSet<ProcessId>>,
     /// Woken when somebody is missed.
     missed: Notify,
     /// How often it was looked which relays there are.
@@ -230,6 +245,22 @@ impl Relays {
         self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Whether the relay `process` lives, as far as is known.
+    pub(crate) fn note_alive(&self, process: ProcessId, is_alive: bool) {
+        let mut alive = self.alive.write().unwrap_or_else(PoisonError::into_inner);
+        if is_alive {
+            alive.insert(process);
+        } else {
+            alive.remove(&process);
+        }
+    }
+
+    /// Those that lived when they were last looked at.
+    #[cfg(feature = "admin")]
+    pub(crate) fn alive(&self) -> HashSet<ProcessId> {
+        self.alive.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Knows this one from now on. Returns the one that is known from now on: the same as before if nothing has changed.
     pub(crate) fn learn(&self, relay: Neighbour) -> Arc<Neighbour> {
         let mut relays = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -245,6 +276,7 @@ impl Relays {
 
     /// Knows the one with this process no more.
     pub(crate) fn forget(&self, process: ProcessId) -> Option<Arc<Neighbour>> {
+        self.note_alive(process, false);
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&process)
     }
 }
@@ -304,6 +336,7 @@ mod tests {
             process: ProcessId(process),
             address: ([127, 0, 0, 1], 4000).into(),
             fingerprint: Fingerprint([process as u8; 32]),
+            protocol: PROTOCOL,
             version: "1.0.0".into(),
             settings: String::new(),
         };
@@ -321,6 +354,9 @@ mod tests {
             assert_eq!(Neighbour::from_said(ProcessId(3), foreign), None);
         }
         assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])).unwrap().process, ProcessId(2));
+        for (protocol, is_understood) in [(0, false), (PROTOCOL, true), (PROTOCOL + 1, true), (PROTOCOL + 2, false)] {
+            assert_eq!(Neighbour { protocol, ..relay(1) }.is_understood(), is_understood, "{protocol}");
+        }
         relays.forget(ProcessId(2));
         assert_eq!(relays.with_fingerprint(Fingerprint([2; 32])), None);
     }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::caution::Caution;
+use super::notice::{Notice, Notices};
 use super::relays::{Neighbour, ProcessId, Relays};
 use super::store::{Failed, Store};
 use crate::limits::{MISSED_RELAY_PAUSE, RELAY_FORGOTTEN, RELAYS, RELAYS_INTERVAL};
@@ -17,6 +18,7 @@ pub(super) struct Scan {
     caution: Arc<Caution>,
     relays: Arc<Relays>,
     own: Arc<Neighbour>,
+    notices: Notices,
     /// Since when the lease of a relay is gone, for those where it is.
     seen: HashMap<ProcessId, Seen>,
 }
@@ -30,8 +32,14 @@ struct Seen {
 }
 
 impl Scan {
-    pub(super) fn new(store: Arc<dyn Store>, caution: Arc<Caution>, relays: Arc<Relays>, own: Arc<Neighbour>) -> Self {
-        Self { store, caution, relays, own, seen: HashMap::new() }
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        caution: Arc<Caution>,
+        relays: Arc<Relays>,
+        own: Arc<Neighbour>,
+        notices: Notices,
+    ) -> Self {
+        Self { store, caution, relays, own, notices, seen: HashMap::new() }
     }
 
     /// Looks for ever.
@@ -73,9 +81,14 @@ impl Scan {
         let is_there = |process: &ProcessId| registered.iter().any(|(text, _)| *text == process.to_string());
         let gone: Vec<_> = self.seen.keys().filter(|process| !is_there(process)).copied().collect();
         for process in gone {
-            if self.store.lease(process).await?.is_none() && self.caution.until().is_none() {
-                self.forget(process);
+            if self.store.lease(process).await?.is_some() || self.caution.until().is_some() {
+                continue;
             }
+            let was_told = self.seen.get(&process).is_some_and(|seen| seen.is_told);
+            if let Some(relay) = self.relays.get(process).filter(|_| was_told) {
+                self.part_from(&relay);
+            }
+            self.forget(process);
         }
         Ok(())
     }
@@ -86,9 +99,11 @@ impl Scan {
         let seen = self.seen.entry(process).or_default();
         let relay = self.relays.learn(relay);
         if lives {
+            self.relays.note_alive(process, true);
             seen.gone_since = None;
             if !std::mem::replace(&mut seen.is_told, true) {
                 greet(&self.own, &relay);
+                self.notices.tell(&Notice::RelayIsThere { address: relay.address });
             }
             return Ok(());
         }
@@ -97,13 +112,20 @@ impl Scan {
         }
         let gone_since = *seen.gone_since.get_or_insert_with(Instant::now);
         if std::mem::take(&mut seen.is_told) {
-            info!(relay = %process, address = %relay.address, "another relay of the cluster is gone");
+            self.part_from(&relay);
         }
         if gone_since.elapsed() >= RELAY_FORGOTTEN {
             self.store.forget(text).await?;
             self.forget(process);
         }
         Ok(())
+    }
+
+    fn part_from(&self, relay: &Neighbour) {
+        let Neighbour { process, address, .. } = *relay;
+        self.relays.note_alive(process, false);
+        info!(relay = %process, %address, "another relay of the cluster is gone");
+        self.notices.tell(&Notice::RelayIsGone { address });
     }
 
     fn forget(&mut self, process: ProcessId) {
@@ -116,7 +138,15 @@ impl Scan {
 fn greet(own: &Neighbour, relay: &Neighbour) {
     let Neighbour { process, address, version, .. } = relay;
     info!(relay = %process, %address, version, "another relay of the cluster is there");
-    if *version != own.version {
+    if !relay.is_understood() {
+        warn!(
+            relay = %process,
+            %address,
+            "it has the version {version}, this relay {}, and they do not understand each other: clients who come by one cannot \
+             join the rooms of the other. Update the older one",
+            own.version
+        );
+    } else if *version != own.version {
         warn!(relay = %process, %address, "it has the version {version}, and this relay {}", own.version);
     }
     if relay.settings != own.settings {
@@ -125,6 +155,16 @@ fn greet(own: &Neighbour, relay: &Neighbour) {
             %address,
             "it was started with other settings for rooms (capacity, rates, --hold-ms, STUN and TURN servers): members feel \
              those of the relay on which their room lives"
+        );
+    }
+    let (here, there) = (own.address.ip().is_loopback(), address.ip().is_loopback());
+    if here != there {
+        let (whose, own) = if here { ("this relay", own.address) } else { ("it", *address) };
+        warn!(
+            relay = %process,
+            %address,
+            "only one of the two is on the machine of Redis, and {whose} says that it is reached at {own}, which is good on that \
+             machine alone: set --cluster-listen or --cluster-advertise there to an address at which others reach it"
         );
     }
 }

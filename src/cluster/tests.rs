@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::door::{Doors, Failure, Guest, Opened, Tunnel, UrlRequest};
 use super::identity::Identity;
 use super::port::{Port, Residence, listen};
-use super::relays::{Neighbour, ProcessId, Relays};
+use super::relays::{Neighbour, PROTOCOL, ProcessId, Relays};
 use super::tunnel::{ClientEnds, TunnelEnd};
 use crate::budget::boundless;
 use crate::config::Config;
@@ -74,6 +74,7 @@ impl Member {
             process: ProcessId::random().unwrap(),
             address: listener.local_addr().unwrap(),
             fingerprint: identity.fingerprint(),
+            protocol: PROTOCOL,
             version: String::new(),
             settings: String::new(),
         };

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Response;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::RelayStream;
 use super::directory::{Directory, Locating};
 use super::door::{Failure, Guest, Opened, Tunnel, UrlRequest};
 use super::relays::{Neighbour, Place, ProcessId, Unknown};
 use crate::budget::Purse;
-use crate::limits::{HOPS, LEASE_LOOK};
+use crate::limits::{HOPS, LEASE_LOOK, LOCATE_DEADLINE};
 use crate::room::names::RoomName;
 
 /// A client that looks for its room.
@@ -66,6 +66,26 @@ enum Reached {
     Relay(Arc<Neighbour>, Box<RelayStream>),
     TooFar,
     Gone,
+}
+
+/// Claims the room for this relay, unless it lives at another one that answers.
+pub(crate) async fn claim(directory: &Arc<Directory>, room: &RoomName) -> Place {
+    let claims = async {
+        let mut place = directory.claim(room).await;
+        loop {
+            let Place::At(owner) = &place else { return place };
+            let Some(doors) = directory.doors() else { return place };
+            if doors.dial(owner).await.is_ok() {
+                return place;
+            }
+            let dead = Arc::clone(owner);
+            place = directory.replace(room, &dead).await;
+            if matches!(&place, Place::At(again) if again.process == dead.process) {
+                sleep(LEASE_LOOK).await;
+            }
+        }
+    };
+    timeout(LOCATE_DEADLINE, claims).await.unwrap_or(Place::Unknown(Unknown::OwnerAway))
 }
 
 impl Seeker {
@@ -132,6 +152,9 @@ impl Seeker {
 
     async fn reach_process(&self, process: ProcessId, is_elsewhere: &mut bool) -> Reached {
         let Some(relay) = self.directory.relays().find(process).await else { return Reached::Gone };
+        if !relay.is_understood() {
+            return Reached::Place(Place::Unknown(Unknown::Apart));
+        }
         *is_elsewhere = true;
         loop {
             if let Some(reached) = self.dial(&relay).await {

@@ -7,7 +7,8 @@ use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::secret::Secret;
 
-/// The names of the parameters that a join has.
+/// The names of the parameters that a join has. There is also `route`, which says the room to a load balancer and nothing to the
+/// relay.
 const OF_A_JOIN: [&str; 5] = ["room", "name", "id", "token", "resume"];
 
 /// Whether `query` has any parameter of a join.

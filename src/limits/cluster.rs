@@ -54,7 +54,21 @@ pub const RELAY_FORGOTTEN: Duration = Duration::from_secs(60);
 pub const RELAYS: usize = 1_000;
 /// See [`RELAYS`].
 pub const RELAY_BYTES: usize = 1_024;
+/// How often a relay tries to reach those that it has not tried yet: by then they have looked which relays there are, and let it
+/// in.
+pub const TRIAL_INTERVAL: Duration = Duration::from_secs(6);
+/// Relays that are tried at a time.
+pub const TRIALS_AT_ONCE: usize = 8;
 /// How often a trouble with Redis that goes on is said in the log.
 pub const REDIS_COMPLAINT: Duration = Duration::from_secs(60);
+/// How long the relay that had a room last may take to say whether it has it, while Redis is away, and then all others together.
+pub const SURVEY_DEADLINE: Duration = Duration::from_secs(1);
+/// Relays that are asked about one room at a time.
+pub const SURVEY_RELAYS: usize = 32;
+/// Rooms about which other relays are asked at a time. What comes on top hears at once that Redis is away: each is a question to
+/// every relay.
+pub const SURVEYS: usize = 64;
+/// Rooms of which is remembered where they were last, in each of two generations: 1 MB in all.
+pub const RECENT_ROOMS: usize = 10_000;
 /// How long a relay that shuts down may take to free its rooms in the directory.
 pub const RELEASE_DEADLINE: Duration = Duration::from_secs(1);

@@ -54,7 +54,3 @@ pub const STRANGER_LINGER: Duration = Duration::from_secs(1);
 pub const MISSED_RELAY_PAUSE: Duration = Duration::from_secs(1);
 /// How often a relay that shuts down looks whether its clients are with other relays still.
 pub const LINKS_LOOK: Duration = Duration::from_millis(50);
-/// How long each relay may take to say whether it has a room, while Redis is away.
-pub const ROOM_QUESTION_DEADLINE: Duration = Duration::from_secs(1);
-/// Relays that are asked at a time whether they have a room, while Redis is away: more are asked only after some have answered.
-pub const ROOM_QUESTIONS: usize = 32;

@@ -1,7 +1,7 @@
 //! The events of a relay, for the program that embeds it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::panics;
@@ -109,6 +109,16 @@ pub enum RelayEvent {
     },
     /// The Redis of the cluster is there again.
     RedisIsBack,
+    /// Another relay of the cluster is there.
+    RelayIsThere {
+        /// Where other relays reach it.
+        address: SocketAddr,
+    },
+    /// Another relay of the cluster is there no more: its rooms come to those relays where somebody joins them.
+    RelayIsGone {
+        /// Where other relays reached it.
+        address: SocketAddr,
+    },
     /// Another relay of the cluster has this room: its members are told to come again.
     LetGo {
         /// The room.

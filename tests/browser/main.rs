@@ -12,6 +12,7 @@
 #![allow(unreachable_pub, reason = "the words that tests are told in are public to them")]
 
 mod application;
+mod check;
 mod controls;
 mod crowd;
 mod disk;

@@ -71,6 +71,10 @@ async fn two_people_behind_hard_nats_meet_by_turn_alone_and_their_call_outlives_
     // A STUN server alone does not help.
     alice.reads("No direct way between your networks").await;
     bob.reads("No direct way between your networks").await;
+    alice.click("#details-open").await;
+    alice.click("#check").await;
+    alice.reads(&format!("{stun}: Works")).await;
+    alice.reads("No working TURN server: people behind strict networks will not get through.").await;
 
     // With a TURN server they meet, without a word of theirs.
     relay.crash().await;
@@ -81,6 +85,8 @@ async fn two_people_behind_hard_nats_meet_by_turn_alone_and_their_call_outlives_
     bob.plays_video_of("Alice").await;
     goes_by_relay(&alice, "Bob").await;
     goes_by_relay(&bob, "Alice").await;
+    alice.click("#check").await;
+    alice.reads("TURN works: people behind strict networks get through, too.").await;
 
     // Credentials are good for ten seconds, and coturn takes them no longer.
     alice.run(ASK).await;

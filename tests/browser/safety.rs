@@ -17,7 +17,10 @@ async fn a_call_asks_no_host_but_the_relay_for_anything() {
 
     let requests = browser.requests().await;
     let loaded = |end: &str| requests.iter().any(|url| url.ends_with(end));
-    assert!(loaded("/?room=r") && loaded("/signaling.js") && loaded("/ws"), "the record is incomplete: {requests:?}");
+    assert!(
+        loaded("/?room=r") && loaded("/signaling.js") && loaded("/ws?route=r"),
+        "the record is incomplete: {requests:?}"
+    );
     for url in requests {
         assert_eq!(url.split('/').nth(2), Some(relay.host()), "{url}");
     }

@@ -184,7 +184,7 @@ async fn a_peer_that_falls_silent_does_not_respond_and_each_button_says_whom_it_
     let bob = browser.open(&relay.url("?room=elsewhere")).await;
     bob.run("const { Call } = await import('/sdk/call.js'); globalThis.call = new Call(); await call.join('r', { name: 'Bob' })").await;
     alice.shows("tile('Bob')?.dataset.connection === 'connected'").await;
-    alice.shows("document.querySelector('.tile:not([data-peer=self]) .tile-tools button').getAttribute('aria-label') === 'Enlarge Bob'").await;
+    alice.shows("document.querySelector('.tile:not([data-peer=self]) .tile-tools button').getAttribute('aria-label') === 'Enlarge: Bob'").await;
     // His end is gone without a word, and his page goes on to talk to the relay.
     bob.run("const [member] = call.members; member.link.pc.close()").await;
     alice.reads("Does not respond").await;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
 use crate::harness::redis::Redis;
 use crate::harness::{Client, Process, TestRelay, connect, get, run, secret_file, soon, text};
@@ -307,6 +308,83 @@ async fn a_relay_waits_for_redis_serves_its_page_meanwhile_and_is_not_ready() {
 }
 
 #[tokio::test]
+async fn the_log_says_which_relays_come_and_go_and_in_what_they_differ() {
+    let redis = Redis::start().await;
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let embedded =
+        TestRelay::start_as(redis.config(), |builder| builder.observer(move |event| drop(events.send(event.clone()))))
+            .await;
+    let mut one = redis.relay(&[]).await;
+    let other = redis.relay(&["--room-capacity", "3"]).await;
+    let says_where = |line: &&String| line.starts_with("Other relays of its cluster reach it at 127.0.0.1:");
+    assert_eq!(one.screen.iter().filter(says_where).count(), 1, "{:?}", one.screen);
+    one.expect_log("another relay of the cluster is there").await;
+    one.expect_log("it was started with other settings for rooms").await;
+    drop(other);
+    one.expect_log("another relay of the cluster is gone").await;
+    let (mut came, mut went) = (0, 0);
+    while went == 0 {
+        match soon("an event", heard.recv()).await.unwrap() {
+            RelayEvent::RelayIsThere { .. } => came += 1,
+            RelayEvent::RelayIsGone { address } => {
+                assert!(address.ip().is_loopback());
+                went += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(came, 2);
+    drop(embedded);
+    // Others, as if they were written by relays of later versions. No machine has this address (RFC 5737).
+    let settings = "0".repeat(16);
+    let register = async |process: &str, protocol: u32| {
+        let said = json!({
+            "address": "192.0.2.1:7000", "fingerprint": "0".repeat(64), "protocol": protocol, "version": "99.0.0",
+            "settings": settings, "later": true,
+        });
+        let (said, lease) = (said.to_string(), format!("signaling-relay:relay:{process}"));
+        redis.cli(&["set", &lease, &said, "px", "60000"]).await;
+        redis.cli(&["hset", "signaling-relay:relays", process, &said]).await;
+    };
+    register("0000000000000002", 2).await;
+    let said = one.expect_log("another relay of the cluster is there").await;
+    assert!(said.contains("192.0.2.1:7000"), "{said}");
+    one.expect_log("it has the version 99.0.0, and this relay").await;
+    one.expect_log("only one of the two is on the machine of Redis").await;
+    let said = one.expect_log("does not reach another one").await;
+    assert!(said.contains("relay=0000000000000002") && said.contains("--cluster-advertise"), "{said}");
+    register("0000000000000003", 3).await;
+    one.expect_log("they do not understand each other").await;
+    redis.cli(&["set", &redis.key("r"), "0000000000000003:1"]).await;
+    let mut client = dial(&one).await;
+    client.say(json!({"type": "join", "room": "r"})).await;
+    let refused = client.expect_error("unavailable").await;
+    assert!(refused["message"].as_str().unwrap().contains("another version"), "{refused}");
+    // When it is gone, its rooms are free.
+    redis.cli(&["del", "signaling-relay:relay:0000000000000003"]).await;
+    join_at_last(&one, "r").await;
+}
+
+#[tokio::test]
+async fn an_address_for_other_relays_that_does_not_lead_back_is_warned_of_and_no_other() {
+    let redis = Redis::start().await;
+    let mut one = redis.relay(&["--cluster-advertise", "127.0.0.1:1"]).await;
+    let said = one.expect_log("this relay is not reached at the address").await;
+    assert!(said.contains("127.0.0.1:1") && said.contains("set --cluster-advertise"), "{said}");
+    let log = redis.folder().join("relay.log");
+    let mut command = crate::harness::binary();
+    command.args(["--listen", "127.0.0.1:0", "--redis", &redis.url()]);
+    let fine = Process::from_command(command, Some(&log)).await;
+    let other = redis.relay(&[]).await;
+    let reads = || std::fs::read_to_string(&log).unwrap();
+    eventually("the others to be tried", || async { reads().contains("does not reach another one") }).await;
+    let said = reads();
+    assert_eq!(said.matches("WARN").count(), 1, "only the one that is not there: {said}");
+    assert!(said.contains("127.0.0.1:1") && !said.contains("no known relay"), "{said}");
+    drop((fine, other));
+}
+
+#[tokio::test]
 async fn nobody_whom_the_authorizer_refuses_reaches_redis() {
     let redis = Redis::start().await;
     async fn nobody(request: JoinRequest) -> Result<Grant, Denial> {
@@ -348,7 +426,116 @@ async fn a_room_that_is_made_ahead_of_time_is_claimed() {
     assert!(listed.contains(&client.id), "she is in the room that was made: {listed}");
     let _there = join_at_last(&other, "theirs").await;
     let refused = make("theirs").await;
-    assert!(refused.contains(" 503 ") && refused.contains("another relay has the room"), "{refused}");
+    assert!(refused.contains(" 421 ") && refused.contains("another relay has the room"), "{refused}");
+    // Whose relay has just died: its lease is waited for.
+    other.kill().await;
+    eventually("a room of a dead relay", || async { make("theirs").await.contains(" 201 ") }).await;
+}
+
+#[tokio::test]
+async fn operators_hear_which_relays_there_are_and_at_which_one_a_room_lives() {
+    let mut redis = Redis::start().await;
+    let one = redis.relay(&["--admin-listen", "127.0.0.1:0"]).await;
+    let other = redis.relay(&["--room-capacity", "3"]).await;
+    let (ana, _) = join_at_last(&one, "r").await;
+    let (bob, _) = join_at_last(&other, "r").await;
+    let _theirs = join_at_last(&other, "theirs").await;
+    let told = async |path: &str| {
+        let answer = get(connect(one.operators("http://")).await, "localhost", path).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].to_owned(), serde_json::from_str::<Value>(body).unwrap())
+    };
+    eventually("both", || async { told("/api/relays").await.1["relays"].as_array().unwrap().len() == 2 }).await;
+    let (_, told_of) = told("/api/relays").await;
+    let [own, neighbour] = told_of["relays"].as_array().unwrap().as_slice() else { panic!("{told_of}") };
+    assert_eq!((&own["own"], &own["alive"], &own["sameSettings"]), (&json!(true), &json!(true), &json!(true)));
+    assert_eq!((&neighbour["own"], &neighbour["sameSettings"]), (&json!(false), &json!(false)));
+    assert_eq!(neighbour["version"], env!("CARGO_PKG_VERSION"));
+    let says_where = |screen: &[String]| {
+        let said = "Other relays of its cluster reach it at ";
+        screen.iter().find_map(|line| line.strip_prefix(said)).unwrap().to_owned()
+    };
+    assert_eq!(neighbour["address"], says_where(&other.screen));
+    let (status, here) = told("/api/rooms/r").await;
+    assert_eq!((status.as_str(), here["peers"].as_array().map(Vec::len)), ("200", Some(2)), "{here}");
+    let (status, there) = told("/api/rooms/theirs").await;
+    assert_eq!((status.as_str(), &there["code"]), ("421", &json!("room_elsewhere")), "{there}");
+    assert_eq!(there["relay"], says_where(&other.screen));
+    let request = "POST /api/rooms/theirs/close HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                   Content-Length: 2\r\nConnection: close\r\n\r\n{}";
+    let mut stream = connect(one.operators("http://")).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(" 421 "), "{answer}");
+    assert_eq!(told("/api/rooms/nobodys").await.0, "404");
+    // What is counted.
+    let sample = async |name: &str| -> f64 {
+        let scraped = get(connect(one.operators("http://")).await, "localhost", "/metrics").await;
+        let value = scraped.lines().find_map(|line| line.strip_prefix("signaling_relay_")?.strip_prefix(name));
+        value.unwrap_or_else(|| panic!("{name}: {scraped}")).trim().parse().unwrap()
+    };
+    for (name, value) in [
+        ("cluster_relays ", 1.0),
+        ("guests ", 1.0),
+        ("tunnels ", 0.0),
+        ("redis_up ", 1.0),
+        ("rooms_let_go_total ", 0.0),
+        (r#"room_claims_total{result="here"}"#, 1.0),
+    ] {
+        assert_eq!(sample(name).await, value, "{name}");
+    }
+    assert!(sample("redis_latency_seconds_count ").await > 0.0);
+    let mut cai = dial(&one).await;
+    cai.join("theirs").await;
+    assert_eq!((sample("tunnels ").await, sample("tunnels_opened_total ").await), (1.0, 1.0));
+    assert_eq!(sample(r#"room_claims_total{result="elsewhere"}"#).await, 1.0);
+    drop(cai);
+    eventually("the end of the tunnel", || async { sample("tunnels ").await == 0.0 }).await;
+    redis.kill().await;
+    eventually("Redis to be away", || async { sample("redis_up ").await == 0.0 }).await;
+    assert_eq!(told("/api/rooms/nobodys").await.0, "503", "nobody can say");
+    redis.restart().await;
+    eventually("Redis to be back", || async { sample("redis_reconnects_total ").await >= 1.0 }).await;
+    redis.expect_room("theirs", |there| !there.is_empty()).await;
+    other.kill().await;
+    bob.expect_cut().await;
+    eventually("the other one to be dead", || async { sample("cluster_relays ").await == 0.0 }).await;
+    let _theirs = join_at_last(&one, "theirs").await;
+    assert_eq!(sample("rooms_taken_over_total ").await, 1.0);
+    drop(ana);
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_rights_or_the_password_away_later_is_said_in_the_log_and_is_away() {
+    let redis = Redis::start().await;
+    redis.add_user("relay", ">swordfish ~signaling-relay:* +@all").await;
+    let url = format!("redis://relay:swordfish@127.0.0.1:{}", redis.port);
+    let mut one = Process::start(&["--listen", "127.0.0.1:0", "--redis", &url]).await;
+    let (ana, _) = join_at_last(&one, "r").await;
+    let refused = async |relay: &Process| {
+        let mut client = dial(relay).await;
+        client.say(json!({"type": "join", "room": "new"})).await;
+        client.expect_error("unavailable").await;
+    };
+    redis.add_user("relay", "-set").await;
+    refused(&one).await;
+    let said = one.expect_log("its user may not do what the relay needs").await;
+    assert!(said.contains("WARN") && !said.contains("swordfish"), "{said}");
+    redis.add_user("relay", "+set").await;
+    join_at_last(&one, "new").await;
+    redis.add_user("relay", "resetpass >another").await;
+    redis.cli(&["client", "kill", "user", "relay"]).await;
+    let said = one.expect_log("does not take the password").await;
+    assert!(said.contains("Redis is away") && !said.contains("swordfish"), "{said}");
+    refused(&one).await;
+    // Who is there is told nothing of all this.
+    let mut bob = dial(&one).await;
+    bob.join("r").await;
+    redis.add_user("relay", "resetpass >swordfish").await;
+    one.expect_log("Redis is there again").await;
+    join_at_last(&one, "new").await;
+    drop(ana);
 }
 
 #[tokio::test]
@@ -367,8 +554,10 @@ async fn redis_is_reached_by_tls_with_a_user_and_a_password_that_nobody_reads_in
         "no",
     ])
     .await;
-    let rights = "-@all +get +set +del +eval +hset +hdel +hgetall +info +ping +select";
-    redis.add_user("relay", &format!(">swordfish ~signaling-relay:* {rights}")).await;
+    // As it is printed for operators.
+    let printed = block(&page("src/cluster/README.md"), "conf", "user relay");
+    let rules = printed.strip_prefix("user relay on >PASSWORD ").unwrap().trim_end();
+    redis.add_user("relay", &format!(">swordfish {rules}")).await;
     let url = format!("rediss://relay@localhost:{tls_port}/2");
     let password = secret_file(redis.folder(), "password", "swordfish\n");
     let given = ["--redis", &url, "--redis-password-file", text(&password), "--redis-ca", text(&authority)];

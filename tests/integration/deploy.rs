@@ -13,21 +13,21 @@ use crate::harness::pages::{block, page, with};
 use crate::harness::pki::{Pki, shake_hands};
 use crate::harness::{AnyStream, Client, Process, binary, file, free_port, get, secret_file, soon, text};
 
-const PAGE: &str = "scripts/deploy/README.md";
+pub(crate) const PAGE: &str = "scripts/deploy/README.md";
 /// What the printed configurations call the site.
 const SITE: &str = "relay.example";
 /// Where they expect the relay.
 const RELAY: &str = "127.0.0.1:8080";
 
 /// A proxy in front of the relay, and who comes to it.
-struct Proxy {
-    port: u16,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
     pki: Option<Pki>,
     _process: tokio::process::Child,
 }
 
 impl Proxy {
-    async fn start(program: &str, arguments: &[&str], folder: &Path, port: u16) -> Self {
+    pub(crate) async fn start(program: &str, arguments: &[&str], folder: &Path, port: u16) -> Self {
         let process = tokio::process::Command::new(program)
             .args(arguments)
             .current_dir(folder)
@@ -56,7 +56,7 @@ impl Proxy {
     }
 
     /// A connection of a client whose address is 127.0.0.2.
-    async fn dial(&self) -> AnyStream {
+    pub(crate) async fn dial(&self) -> AnyStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
         let stream =
@@ -111,10 +111,14 @@ async fn nginx_with_a_path(folder: &Path, upstream: &str) -> Proxy {
     let locations = with(&printed, &[("http://127.0.0.1:8080/;", &format!("http://{upstream}/;"))]);
     let conf = page("scripts/deploy/nginx.conf");
     let map = &conf[conf.find("map ").unwrap()..conf.find("server {").unwrap()];
+    nginx(folder, &format!("{map}server {{\nlisten 127.0.0.1:{port};\n{locations}}}\n"), port).await
+}
+
+/// nginx with this in its block `http`, which listens on `port`.
+pub(crate) async fn nginx(folder: &Path, http: &str, port: u16) -> Proxy {
     let folders: String =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
-    let site = format!("server {{\nlisten 127.0.0.1:{port};\n{locations}}}\n");
-    let conf = format!("pid pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{map}{site}}}\n");
+    let conf = format!("pid pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{http}}}\n");
     let conf = file(folder, "nginx.conf", conf);
     let arguments = ["-p", text(folder), "-c", text(&conf), "-e", "stderr", "-g", "daemon off; master_process off;"];
     Proxy::start("/usr/sbin/nginx", &arguments, folder, port).await

@@ -38,6 +38,8 @@ mod auth;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod authority;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod balanced;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
 mod cluster;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "doctor"))]
 mod doctor;

@@ -1,5 +1,5 @@
 import { $, make } from "./dom.js";
-import { hueOf } from "./names.js";
+import { colour } from "./names.js";
 
 const MOST_LINES = 200;
 const MOST_CHARACTERS = 2_000;
@@ -28,7 +28,7 @@ export class Chat {
 	add({ from, key, name, text }) {
 		const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 		const who = make("b", {}, make("bdi", {}, name));
-		if (key !== undefined) who.style.setProperty("--hue", hueOf(key));
+		colour(who, key);
 		const head = make("p", { className: "who" }, who, ` ${time}`);
 		const body = make("p", { className: "text", dir: "auto" }, ...linked(text.slice(0, MOST_CHARACTERS)));
 		this.#line({ dataset: { from } }, head, body);

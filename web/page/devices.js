@@ -3,22 +3,20 @@ import { make, setTool } from "./dom.js";
 import { nodes, t } from "./text.js";
 
 const KINDS = ["microphone", "camera", "speaker"];
-const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 
 export class DevicePickers {
 	#media;
 	#selects = {};
-	#labels = {};
 
 	constructor(container, media, onchoose) {
 		this.#media = media;
 		for (const kind of KINDS) {
-			if (kind === "speaker" && !canChooseSpeaker) continue;
+			if (kind === "speaker" && !("setSinkId" in HTMLMediaElement.prototype)) continue;
 			const id = `${container.id}-${kind}`;
 			const select = make("select", { id, onchange: () => onchoose(kind, select.value) });
 			this.#selects[kind] = select;
-			this.#labels[kind] = make("label", { htmlFor: id });
-			container.append(make("div", {}, this.#labels[kind], select));
+			const label = make("label", { htmlFor: id, dataset: { t: kind } }, t(kind));
+			container.append(make("div", {}, label, select));
 		}
 		this.refresh();
 	}
@@ -26,11 +24,9 @@ export class DevicePickers {
 	async refresh() {
 		const devices = await this.#media.devices();
 		for (const [kind, select] of Object.entries(this.#selects)) {
-			const name = t(kind);
-			this.#labels[kind].textContent = name;
 			const real = devices[kind].filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
 			const options = real.map(({ deviceId, label }, at) =>
-				make("option", { value: deviceId }, label || `${name} ${at + 1}`),
+				make("option", { value: deviceId }, label || `${t(kind)} ${at + 1}`),
 			);
 			select.replaceChildren(make("option", { value: "" }, t("default_device")), ...options);
 			const inUse = this.#media[kind]?.getSettings?.().deviceId;

@@ -1,6 +1,5 @@
 import { nodes, t } from "./text.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const TOAST_MS = 5_000;
 const MOST_TOASTS = 3;
 
@@ -17,15 +16,13 @@ export function make(tag, { dataset = {}, ...properties } = {}, ...children) {
 
 export const row = (term, ...value) => make("div", {}, make("dt", {}, term), make("dd", {}, ...value));
 
-export function icon(name) {
-	const svg = document.createElementNS(SVG, "svg");
-	const use = document.createElementNS(SVG, "use");
-	svg.setAttribute("class", "icon");
-	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.setAttribute("aria-hidden", "true");
-	use.setAttribute("href", `#i-${name}`);
-	svg.append(use);
-	return svg;
+function icon(name) {
+	const innerHTML = `<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><use href="#i-${name}"/></svg>`;
+	return make("template", { innerHTML }).content.firstChild;
+}
+
+export function mutedMark() {
+	return make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen", dataset: { t: "muted" } }, t("muted")));
 }
 
 export function tool(iconName, onclick) {
@@ -41,12 +38,11 @@ function furnish(button) {
 }
 $$("button[data-icon]").forEach(furnish);
 
-export function setTool(button, iconName, label, name = "") {
+/** `whom` it is about, screen readers say. */
+export function setTool(button, iconName, label, whom) {
 	button.querySelector("use").setAttribute("href", `#i-${iconName}`);
-	const tip = button.querySelector(".tip");
-	if (tip.textContent !== label) tip.textContent = label;
-	if (name) button.setAttribute("aria-label", name);
-	else button.removeAttribute("aria-label");
+	button.querySelector(".tip").textContent = label;
+	if (whom) button.setAttribute("aria-label", `${label}: ${whom}`);
 }
 
 /** Puts children in place only if their text differs: screen readers read every replacement aloud. */

@@ -101,9 +101,7 @@ export class Entry {
 		$("preview").dataset.video = media.camera ? "on" : "off";
 		$("preview-off").textContent = t(this.#asking ? "preview_asking" : this.#willStart("camera") ? "preview_wanted" : "preview_off");
 		const video = $("preview-video");
-		if ((video.srcObject?.getVideoTracks()[0] ?? null) !== media.camera) {
-			video.srcObject = media.camera ? new MediaStream([media.camera]) : null;
-		}
+		if (video.srcObject?.getVideoTracks()[0] !== media.camera) video.srcObject = media.camera && new MediaStream([media.camera]);
 		const shown = { microphone: media.microphone, camera: media.camera || this.#willStart("camera") };
 		showSending($("preview-mic"), $("preview-cam"), shown, media.described.audio || this.#willStart("microphone"));
 		this.#notices();
@@ -152,11 +150,9 @@ export class Entry {
 		const changed = name !== typed.trim().normalize("NFC");
 		const hint = long
 			? nodes("too_long", { n: lengthOf(name) })
-			: typed.trim() && !name
-				? nodes("name_unseen")
-				: changed && name
-					? nodes("name_seen", { name })
-					: [];
+			: changed
+				? nodes(name ? "name_seen" : "name_unseen", { name })
+				: [];
 		replaceIfNew($("name-hint"), ...hint);
 		const roomIsLong = lengthOf(this.#room) > LONGEST;
 		replaceIfNew($("room-hint"), ...(roomIsLong ? nodes("too_long", { n: lengthOf(this.#room) }) : []));
@@ -191,9 +187,8 @@ export class Entry {
 		this.#busy = true;
 		this.trouble = null;
 		this.render();
-		const { problems } = this.#media;
-		const missing = Object.fromEntries(DEVICES.map((device) => [device, this.wanted[device] && !problems[device] && !this.#media[device]]));
 		if (this.#after) {
+			const missing = Object.fromEntries(DEVICES.map((device) => [device, this.#willStart(device)]));
 			if (missing.microphone) this.#media.muted = false;
 			await this.#media.start(missing);
 		}

@@ -9,10 +9,7 @@ let site = { lan: [], tokens: false };
 
 export async function learnSite() {
 	try {
-		const response = await fetch("site.json");
-		if (!response.ok) return;
-		const { lan = [], tokens = false } = await response.json();
-		site = { lan: Array.isArray(lan) ? lan.map(String) : [], tokens: tokens === true };
+		site = { ...site, ...(await (await fetch("site.json")).json()) };
 	} catch (error) {
 		Log.problem(error);
 	}
@@ -21,7 +18,7 @@ export async function learnSite() {
 function bases() {
 	const here = new URL(".", location).href;
 	if (!LOOPBACK.test(location.hostname)) return [here];
-	return [...site.lan.filter((url) => /^https?:\/\//.test(url)), here];
+	return [...site.lan, here];
 }
 
 export function inviteLink(room, base = bases()[0]) {

@@ -14,11 +14,9 @@ import { I18n, nodes, t } from "./text.js";
 import { Tiles, fullScreen } from "./tiles.js";
 
 const link = new URLSearchParams(location.search);
-const relayUrl = SignalingChannel.urlFor(location.href);
 const media = new LocalMedia();
 const tiles = new Tiles($("grid"));
-const panels = new Panels({ ontoggle: () => tiles.arrange() });
-panels.chat = { unread: 0, clear() {}, read() {} };
+const panels = new Panels();
 let room = null;
 /** What ended: "refused", before the call; "left" or "out", after it. */
 let ended = "";
@@ -55,7 +53,7 @@ function join({ room: name, name: person, password }) {
 	delete page.problem;
 	quit();
 	const hooks = { onentered, onrefused, onstate: render, onhangup: hangUp };
-	room = new Room({ media, tiles, panels, url: relayUrl, room: name, name: person, password, token: history.state?.token }, hooks);
+	room = new Room({ media, tiles, panels, room: name, name: person, password, token: history.state?.token }, hooks);
 	render();
 }
 
@@ -123,8 +121,8 @@ function showDoor() {
 	const problem = room.call.state === "knocking" ? "door" : room.unreachable && "unreachable";
 	if (!problem || entry.trouble?.problem === problem) return;
 	page.problem = problem;
-	const retry = problem === "door" ? [] : [["retry", () => room?.retry()]];
-	entry.tell({ device: "relay", problem, url: relayUrl, waits: true, buttons: [...retry, ["cancel", giveUp]] });
+	const retry = problem === "door" ? [] : [["retry", () => room?.call.channel.reconnect()]];
+	entry.tell({ device: "relay", problem, url: SignalingChannel.urlFor(location.href), waits: true, buttons: [...retry, ["cancel", giveUp]] });
 }
 
 function quit() {
@@ -178,7 +176,7 @@ async function choose(kind, deviceId) {
 
 async function toggleShare() {
 	if (media.screen) media.stop("screen");
-	else if (LocalMedia.canShareScreen) await media.shareScreen();
+	else await media.shareScreen();
 }
 
 function more(open = $("more").getAttribute("aria-expanded") !== "true") {
@@ -229,7 +227,6 @@ function speak() {
 const keyOf = { mic: "m", cam: "v", share: "s", "invite-open": "i", "people-invite": "i", full: "f", "help-open": "?" };
 for (const [id, key] of Object.entries(keyOf)) $(id).onclick = keys[key][1];
 $("hangup").onclick = $("leave-yes").onclick = hangUp;
-for (const id of ["leave", "remove"]) $(`${id}-no`).onclick = () => $(id).close();
 $("flip").onclick = () => media.flip();
 $("settings-open").onclick = () => $("settings").showModal();
 $("sounds-on").checked = Store.get("sounds") !== "off";
@@ -237,7 +234,7 @@ $("sounds-on").onchange = () => Store.set("sounds", $("sounds-on").checked ? "on
 $("more").onclick = () => more();
 $("extras").onclick = () => more(false);
 // A tap anywhere else closes the menu.
-document.addEventListener("pointerdown", ({ target }) => target.closest?.("#extras, #more") || more(false));
+onpointerdown = ({ target }) => target.closest?.("#extras, #more") || more(false);
 readyInvite(() => room.room);
 $("lang").onclick = () => {
 	const lang = I18n.lang === "zh" ? "en" : "zh";
@@ -245,11 +242,10 @@ $("lang").onclick = () => {
 	I18n.use(lang);
 	speak();
 };
-document.onkeydown = onkey;
+onkeydown = onkey;
 // A closed tab should not leave a frozen face behind.
 onpagehide = hangUp;
 media.onchange = onmedia;
-media.ondevices = () => (entry.render(), callPickers.refresh());
 
 speak();
 entry.open();

@@ -1,7 +1,7 @@
 /**
  * What this person sends: microphone, camera, screen. No DOM.
  *
- * Failures have one word each, which text.js explains: denied, none, busy, insecure, embedded, unplugged, other.
+ * Failures have one word each, which text.js explains.
  */
 /** Height and frames a second, by the number of others: each costs an encoder. */
 const SIZES = [[1, 720, 30], [3, 540, 24], [5, 360, 20], [Infinity, 270, 15]];
@@ -23,7 +23,6 @@ export class LocalMedia {
 	problems = { microphone: null, camera: null };
 	chosen = { microphone: "", camera: "", speaker: "" };
 	onchange = () => {};
-	ondevices = () => {};
 
 	#meter = null;
 	#size = SIZES[0];
@@ -31,7 +30,7 @@ export class LocalMedia {
 	#facing = "";
 
 	constructor() {
-		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.ondevices());
+		navigator.mediaDevices?.addEventListener?.("devicechange", () => this.onchange());
 	}
 
 	static get canShareScreen() {
@@ -46,10 +45,7 @@ export class LocalMedia {
 		const front = this.camera?.getSettings().facingMode !== "environment";
 		this.#facing = front ? "environment" : "user";
 		this.chosen.camera = "";
-		if (!this.camera) return;
-		this.#drop("camera");
-		this.problems.camera = await this.#ask(["camera"]);
-		this.onchange();
+		await this.#restart("camera");
 	}
 
 	get tracks() {
@@ -112,6 +108,10 @@ export class LocalMedia {
 	async choose(kind, deviceId) {
 		this.chosen[kind] = deviceId;
 		if (kind === "camera") this.#facing = "";
+		await this.#restart(kind);
+	}
+
+	async #restart(kind) {
 		if (!this[kind]) return;
 		this.#drop(kind);
 		this.problems[kind] = await this.#ask([kind]);
@@ -139,8 +139,7 @@ export class LocalMedia {
 	}
 
 	level() {
-		if (!this.microphone || this.muted) return 0;
-		const meter = this.#listen();
+		const meter = this.microphone && !this.muted && this.#listen();
 		if (!meter) return 0;
 		meter.analyser.getFloatTimeDomainData(meter.samples);
 		let sum = 0;

@@ -9,7 +9,6 @@ const GOLDEN_DEGREES = 137.5;
 
 const UNSEEN = /[\p{Default_Ignorable_Code_Point}\p{Bidi_Control}]/u;
 const SHAPING = /[\u200c\u200d\u180b-\u180d\u180f\ufe00-\ufe0f\u{e0020}-\u{e007f}\u{e0100}-\u{e01ef}]/u;
-const SPACE = /\p{White_Space}/u;
 
 /** The name as the relay tells it to others: without what cannot be seen, or would turn words round. */
 export function cleanName(text) {
@@ -19,9 +18,9 @@ export function cleanName(text) {
 		const unseen = UNSEEN.test(char);
 		if (unseen && !(shapes && SHAPING.test(char))) continue;
 		clean += char;
-		if (!unseen) shapes = !SPACE.test(char);
+		if (!unseen) shapes = char.trim() !== "";
 	}
-	return clean.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
+	return clean.trim();
 }
 
 export function lengthOf(text) {
@@ -41,14 +40,15 @@ export function shownNames(members) {
 	return shown;
 }
 
-export function hueOf(key) {
-	return Math.round(key * GOLDEN_DEGREES) % 360;
+/** Each member's own colour; whoever has no key keeps the usual one. */
+export function colour(element, key) {
+	if (key > 0) element.style.setProperty("--hue", Math.round(key * GOLDEN_DEGREES) % 360);
 }
 
 /** 59 bits. */
 const DIGIT_GROUPS = 6;
 
-/** A room name to say on the telephone, which nobody can guess: syllables such as "lumo-taki-nabu-dori", 48 random bits; in Chinese digits. */
+/** A room name to say on the telephone, which nobody can guess: 48 random bits as syllables; in Chinese digits. */
 export function speakableName(lang = "en") {
 	if (lang === "zh") return digits();
 	// 16 consonants and 4 vowels, so each byte gives one syllable, and all are equally likely.

@@ -12,10 +12,8 @@ export class Panels {
 	chat = null;
 	#opener = null;
 	#numbers = new Map();
-	#hooks;
 
-	constructor(hooks) {
-		this.#hooks = hooks;
+	constructor() {
 		for (const view of VIEWS) $(`${view}-open`).onclick = () => this.toggle(view);
 		$("panel-close").onclick = () => this.toggle(null);
 		copyBy("log-copy", Log.text);
@@ -40,7 +38,6 @@ export class Panels {
 		}
 		if (this.open === "details") this.#showLog();
 		this.render();
-		this.#hooks.ontoggle();
 	}
 
 	showNumbers({ key, peer, shown, rows, safety }) {
@@ -56,25 +53,23 @@ export class Panels {
 		const box = item.querySelector(".safety");
 		// What has the focus stays.
 		if (!box.contains(document.activeElement)) box.replaceChildren(...safety);
-		$("details-none").hidden = true;
 	}
 
 	forget(key) {
 		this.#numbers.get(key)?.remove();
 		this.#numbers.delete(key);
-		$("details-none").hidden = this.#numbers.size > 0;
 	}
 
 	clear() {
 		if (this.open) this.toggle(null);
-		for (const key of [...this.#numbers.keys()]) this.forget(key);
-		this.chat.clear();
+		for (const key of this.#numbers.keys()) this.forget(key);
+		this.chat?.clear();
 		this.render();
 	}
 
 	render() {
 		if (this.open) $("panel-title").textContent = t(this.open);
-		const { unread } = this.chat;
+		const unread = this.chat?.unread ?? 0;
 		$("unread").hidden = unread === 0;
 		$("unread").textContent = unread > MOST_UNREAD ? `${MOST_UNREAD}+` : unread;
 		$("chat-list").dataset.empty = t("chat_empty");

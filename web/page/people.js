@@ -1,5 +1,5 @@
-import { $, icon, make, replaceIfNew } from "./dom.js";
-import { hueOf } from "./names.js";
+import { $, make, mutedMark, replaceIfNew } from "./dom.js";
+import { colour } from "./names.js";
 import { chime } from "./sounds.js";
 import { I18n, nodes, t } from "./text.js";
 
@@ -21,45 +21,45 @@ export class People {
 		$("lock-line").hidden = call.state !== "joined";
 		$("locked").toggleAttribute("hidden", !call.locked);
 		$("people-count").textContent = people.length;
-		const focused = document.activeElement?.closest("#roster li")?.dataset.key;
-		const which = document.activeElement?.dataset.act;
+		const focused = document.activeElement?.id;
 		const isNew = replaceIfNew($("roster"), ...people.map((person) => this.#row(person, host)));
-		if (isNew && focused) $("roster").querySelector(`[data-key="${focused}"] [data-act="${which}"]`)?.focus();
+		if (isNew) $(focused)?.focus();
 		this.#showKnocks();
 	}
 
 	#row({ key, member, shown, audio, video, note }, isHost) {
 		const call = this.#call;
 		const id = member ? member.id : call.id;
-		const words = [];
-		if (id !== null && id === call.host) words.push(t("host"));
-		if (member?.verified) words.push(t("verified"));
-		if (video === "screen") words.push(t("presenting"));
-		if (note) words.push(note);
+		const words = [
+			id !== null && id === call.host && t("host"),
+			member?.verified && t("verified"),
+			video === "screen" && t("presenting"),
+			note,
+		].filter(Boolean);
 		const name = make("bdi", {}, shown);
 		const dot = make("i", { className: "dot" });
-		if (member) dot.style.setProperty("--hue", hueOf(key));
+		colour(dot, key);
 		const state = make("span", { className: "hint" }, words.join(" · "));
 		const row = make("li", { dataset: { key } }, dot, make("span", { className: "who" }, name, " ", state));
-		if (!audio) row.append(make("span", { className: "muted" }, icon("mic-off"), make("span", { className: "offscreen" }, t("muted"))));
+		if (!audio) row.append(mutedMark());
 		if (isHost && member?.id) {
-			const makeHost = this.#button("make-host", "make_host", shown, () => call.makeHost(member));
-			const remove = this.#button("remove", "remove", shown, () => this.#remove(member, shown));
+			const makeHost = this.#button(key, "make_host", shown, () => call.makeHost(member));
+			const remove = this.#button(key, "remove", shown, () => this.#remove(member, shown));
 			row.append(make("span", { className: "actions" }, makeHost, remove));
 		}
 		return row;
 	}
 
-	#button(act, word, name, onclick) {
-		const button = make("button", { className: "plain", type: "button", onclick, dataset: { act } }, t(word));
-		button.setAttribute("aria-label", t(`${word}_whom`, { name }));
+	#button(key, word, name, onclick) {
+		const button = make("button", { id: `${word}-${key}`, className: "plain", onclick }, t(word));
+		button.setAttribute("aria-label", `${t(word)}: ${name}`);
 		return button;
 	}
 
 	#remove(member, name) {
 		$("remove-title").replaceChildren(...nodes("remove_whom", { name }));
 		$("remove-word").value = "";
-		$("remove-form").onsubmit = () => this.#call.kick(member, $("remove-word").value.trim() || undefined);
+		$("remove-yes").onclick = () => this.#call.kick(member, $("remove-word").value.trim() || undefined);
 		$("remove").showModal();
 	}
 

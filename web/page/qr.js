@@ -2,30 +2,28 @@
  * QR codes (ISO/IEC 18004) in byte mode, with error correction L, of versions 1 to 6: up to 134 bytes, which most invite
  * links fit in.
  */
-const CORRECTION = [7, 10, 15, 20, 26, 18];
-const BLOCKS = [1, 1, 1, 1, 1, 2];
+/** Of each version: correction bytes of a block, and blocks. */
+const VERSIONS = [[7, 1], [10, 1], [15, 1], [20, 1], [26, 1], [18, 2]];
 /** Level L and mask 0, a chequerboard. The standard takes the best of eight masks; readers take any. */
 const FORMAT = 0x77c4;
 
-const POWER = new Uint8Array(512);
-const LOGARITHM = new Uint8Array(256);
-for (let i = 0, x = 1; i < 255; i += 1) {
-	POWER[i] = POWER[i + 255] = x;
-	LOGARITHM[x] = i;
-	x = (x << 1) ^ (x & 0x80 ? 0x11d : 0);
+/** In the field of 256 elements. */
+function times(a, b) {
+	if (!b) return 0;
+	const twice = (a << 1) ^ (a & 0x80 ? 0x11d : 0);
+	return times(twice, b >> 1) ^ (b & 1 && a);
 }
-const times = (a, b) => (a && b ? POWER[LOGARITHM[a] + LOGARITHM[b]] : 0);
 
 export function qrCode(text) {
 	const bytes = new TextEncoder().encode(text);
-	for (let version = 1; version <= BLOCKS.length; version += 1) {
-		const { grid, free } = qrFrame(version);
-		const capacity = (free.length >> 3) - BLOCKS[version - 1] * CORRECTION[version - 1];
+	for (const [at, [correction, blocks]] of VERSIONS.entries()) {
+		const { grid, free } = qrFrame(at * 4 + 21);
+		const capacity = (free.length >> 3) - blocks * correction;
 		if (bytes.length + 2 > capacity) continue;
-		const all = withCorrection(qrData(bytes, capacity), BLOCKS[version - 1], CORRECTION[version - 1]);
+		const all = withCorrection(qrData(bytes, capacity), blocks, correction);
 		free.forEach(([x, y], at) => {
 			const bit = (all[at >> 3] >> (7 - (at & 7))) & 1;
-			grid[y][x] = Boolean(bit) !== ((x + y) % 2 === 0);
+			grid[y][x] = bit !== (x + y + 1) % 2;
 		});
 		return grid;
 	}
@@ -33,8 +31,8 @@ export function qrCode(text) {
 }
 
 function qrData(bytes, capacity) {
-	const nibbles = [4, bytes.length >> 4, bytes.length & 15, ...[...bytes].flatMap((byte) => [byte >> 4, byte & 15]), 0];
-	const data = Array.from({ length: nibbles.length / 2 }, (_, at) => nibbles[at * 2] * 16 + nibbles[at * 2 + 1]);
+	const hex = Array.from([bytes.length, ...bytes], (byte) => byte.toString(16).padStart(2, "0")).join("");
+	const data = `4${hex}0`.match(/../g).map((byte) => parseInt(byte, 16));
 	for (let pad = 0xec; data.length < capacity; pad ^= 0xec ^ 0x11) data.push(pad);
 	return data;
 }
@@ -42,9 +40,9 @@ function qrData(bytes, capacity) {
 /** Splits into blocks, adds the correction bytes of each, and deals them out in turn. */
 function withCorrection(data, count, correction) {
 	let generator = [1];
-	for (let root = 0; root < correction; root += 1) {
+	for (let root = 1; generator.length <= correction; root = times(root, 2)) {
 		const next = [...generator, 0];
-		generator.forEach((factor, at) => (next[at + 1] ^= times(factor, POWER[root])));
+		generator.forEach((factor, at) => (next[at + 1] ^= times(factor, root)));
 		generator = next;
 	}
 	const size = data.length / count;
@@ -60,11 +58,10 @@ function withCorrection(data, count, correction) {
 	return blocks[0].flatMap((_, at) => blocks.map((block) => block[at]));
 }
 
-function qrFrame(version) {
-	const size = version * 4 + 17;
+function qrFrame(size) {
 	const grid = Array.from({ length: size }, () => new Array(size).fill(null));
 	const set = (x, y, dark) => {
-		if (grid[y] && x >= 0 && x < size) grid[y][x] = Boolean(dark);
+		if (grid[y]?.[x] !== undefined) grid[y][x] = dark;
 	};
 	const rings = (cx, cy, reach, light) => {
 		for (let dy = -reach; dy <= reach; dy += 1) {
@@ -75,7 +72,7 @@ function qrFrame(version) {
 		set(6, i, i % 2 === 0);
 		set(i, 6, i % 2 === 0);
 	}
-	if (version > 1) rings(size - 7, size - 7, 2, [1]);
+	if (size > 21) rings(size - 7, size - 7, 2, [1]);
 	for (const [x, y] of [[3, 3], [size - 4, 3], [3, size - 4]]) rings(x, y, 4, [2, 4]);
 	for (let i = 0; i < 15; i += 1) {
 		const bit = (FORMAT >> i) & 1;
@@ -92,7 +89,6 @@ function qrFrame(version) {
 			for (const x of [right, right - 1]) if (grid[y][x] === null) free.push([x, y]);
 		}
 	}
-	for (const [x, y] of free) grid[y][x] = (x + y) % 2 === 0;
 	return { grid, free };
 }
 

@@ -3,6 +3,7 @@
 import { Call } from "../sdk/call.js";
 import { safetyNumber } from "../sdk/proof.js";
 import { Chat } from "./chat.js";
+import { isTurn, readyCheck, serversOf } from "./check.js";
 import { notice } from "./devices.js";
 import { $, make, page, toast } from "./dom.js";
 import { Log } from "./log.js";
@@ -34,22 +35,23 @@ export class Room {
 	#trouble = null;
 	unreachable = false;
 
-	constructor({ media, tiles, panels, url, room, name, token, password }, hooks) {
+	constructor({ media, tiles, panels, room, name, token, password }, hooks) {
 		this.#media = media;
 		this.#tiles = tiles;
 		this.#panels = panels;
 		this.#hooks = hooks;
 		this.room = room;
-		const call = (this.call = new Call({ url }));
+		const call = (this.call = new Call());
 		this.#chat = panels.chat = new Chat({
 			onsend: (text) => this.#sendChat(text),
 			isOpen: () => panels.open === "chat",
 			onchange: () => panels.render(),
 		});
 		this.#people = new People(call);
+		readyCheck(call);
 		this.#listen(call);
 		this.#send();
-		call.join(room, { name: name || undefined, token, password: password || undefined });
+		call.join(room, { name, token, password });
 	}
 
 	get state() {
@@ -62,20 +64,16 @@ export class Room {
 
 	get words() {
 		const { call, state } = this;
-		if (!call.hasEntered) return [call.state === "knocking" ? "s_door" : this.unreachable ? "s_unreachable" : "s_relay"];
+		if (!call.hasEntered) return [call.state === "knocking" ? "p_door" : this.unreachable ? "s_unreachable" : "s_relay"];
 		if (call.state === "refused") return ["s_apart"];
 		if (call.state === "knocking") return ["s_knocking"];
 		if (state === "reconnecting") return [this.#trouble === "room_full" ? "s_full" : "s_reconnecting"];
-		const names = [...shownNames(call.members).values()].join(", ");
+		const names = [...this.names.values()].join(", ");
 		return [`s_${state}`, { names, n: call.members.length + 1 }];
 	}
 
 	get names() {
 		return shownNames(this.call.members);
-	}
-
-	retry() {
-		this.call.channel.reconnect();
 	}
 
 	leave() {
@@ -114,11 +112,10 @@ export class Room {
 	}
 
 	#sendChat(text) {
-		if (this.call.members.length === 0) return { sent: null, why: nodes("chat_alone") };
+		if (this.call.members.length === 0) return { why: nodes("chat_alone") };
 		const missed = this.call.send({ kind: "chat", text });
-		const all = missed.length === this.call.members.length;
 		const names = missed.map(({ key }) => this.names.get(key)).join(", ");
-		return { sent: all ? null : t("you"), why: missed.length > 0 ? nodes("chat_missed", { names }) : null };
+		return { sent: missed.length < this.call.members.length && t("you"), why: names && nodes("chat_missed", { names }) };
 	}
 
 	#listen(call) {
@@ -144,8 +141,9 @@ export class Room {
 	#relayState({ state, retryInMs, code, reason, error }) {
 		Log.add("relay", state, ...(state === "waiting" ? [`code=${code}`, reason, `again in ${retryInMs} ms`] : []));
 		page.relay = state;
-		if (state === "waiting") this.#trouble = error?.code ?? null;
-		if (state === "waiting" && !this.call.hasEntered) this.unreachable = true;
+		if (state !== "waiting") return;
+		this.#trouble = error?.code;
+		this.unreachable = !this.call.hasEntered;
 	}
 
 	#joined({ again }) {
@@ -163,7 +161,6 @@ export class Room {
 		this.#changed();
 	}
 
-	/** Who is host and whether the room is locked is said when it changes. */
 	#roomChanged() {
 		const { host, id, locked, members } = this.call;
 		if (!this.call.hasEntered) return;
@@ -217,7 +214,7 @@ export class Room {
 	#showSelf() {
 		const own = this.#media;
 		const picture = own.screen ?? own.camera;
-		if (this.#picture?.getVideoTracks()[0] !== picture) this.#picture = picture ? new MediaStream([picture]) : null;
+		if (this.#picture?.getVideoTracks()[0] !== picture) this.#picture = picture && new MediaStream([picture]);
 		this.#tiles.show({ key: "self", peer: "self", name: this.#selfName, shown: this.#selfName, stream: this.#picture, connection: "connected", ...own.described });
 	}
 
@@ -250,11 +247,7 @@ export class Room {
 		if (state === "connected" || state === "closed") return "";
 		if (wasConnected) return t(state === "disconnected" ? "t_disconnected" : "t_silent");
 		if (state !== "failed" && age < PATIENCE_MS) return t("t_new");
-		return `${t("t_failed")} ${t(this.#hasTurn ? "help_turn_has" : "help_turn")}`;
-	}
-
-	get #hasTurn() {
-		return this.call.iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
+		return `${t("t_failed")} ${t(serversOf(this.call).some(isTurn) ? "help_turn_has" : "help_turn")}`;
 	}
 
 	#list(names) {
@@ -276,8 +269,8 @@ export class Room {
 		for (const { key, link } of this.call.members) {
 			const receiver = link?.pc.getReceivers().find(({ track }) => track.kind === "audio");
 			const source = receiver?.getSynchronizationSources()[0];
-			const recent = source && performance.timeOrigin + performance.now() - source.timestamp < 1_000;
-			this.#tiles.setSpeaking(key, Boolean(recent) && (source.audioLevel ?? 0) > LOUD);
+			const recent = performance.timeOrigin + performance.now() - source?.timestamp < 1_000;
+			this.#tiles.setSpeaking(key, recent && source.audioLevel > LOUD);
 		}
 	}
 

@@ -11,7 +11,7 @@
 	const ANSWER_MS = 5_000;
 	const url = new URL(`http://localhost:8080/${location.search}${location.hash}`);
 	const port = url.searchParams.get("port");
-	if (/^[1-9]\d{0,4}$/.test(port) && port < 65536) url.port = port;
+	if (/^[1-9]\d*$/.test(port)) url.port = port;
 	url.searchParams.delete("port");
 	const words = {
 		nobody: [

@@ -15,9 +15,8 @@ export async function readStats(pc, before, onlyLocal) {
 		totals.lost += Math.max(0, report.packetsLost ?? 0);
 	}
 	for (const report of of("outbound-rtp")) totals.bytesOut += report.bytesSent ?? 0;
-	const since = (key) => (before ? Math.max(0, totals[key] - before[key]) : 0);
-	const seconds = before ? (totals.at - before.at) / 1000 : 0;
-	const kbps = (bytes) => (seconds > 0 ? Math.round((bytes * 8) / 1000 / seconds) : 0);
+	const since = (key) => Math.max(0, totals[key] - (before ?? totals)[key]);
+	const kbps = (bytes) => Math.round((bytes * 8) / since("at")) || 0;
 	const picture = (report, bytes) => ({
 		width: report?.frameWidth ?? 0,
 		height: report?.frameHeight ?? 0,

@@ -62,11 +62,7 @@ copy_failed: Copy it by hand | 请手动复制
 send_link: Send the link | 发送链接
 pin: Enlarge | 放大
 unpin: Back to the grid | 返回网格
-pin_whom: Enlarge {name} | 放大 {name}
-unpin_whom: Back to the grid from {name} | 从 {name} 返回网格
 pip: Picture in picture | 画中画
-pip_whom: Picture in picture: {name} | {name} 画中画
-full_whom: Full screen: {name} | {name} 全屏
 you: You | 我
 name_you: {name} (you) | {name}（我）
 someone: Guest | 访客
@@ -79,7 +75,6 @@ s_short: {n} in the call | {n} 人
 s_reconnecting: Disconnected from the server. The call goes on; reconnecting… | 与服务器的连接已断开，通话继续，正在重连…
 s_full: The room is full. The call goes on; trying again… | 房间已满，通话继续，正在重试…
 s_knocking: Asking to be let back in. The call goes on. | 正在请求重新进入，通话继续。
-s_door: Asking to be let in… | 正在请求进入…
 s_apart: Not in the room any more. The call goes on with those who are connected. | 已不在房间内，与已连接的人继续通话。
 s_unreachable: The server cannot be reached. Trying again… | 无法连接服务器，正在重试…
 s_refused: Not joined | 未能加入
@@ -97,7 +92,7 @@ t_disconnected: Connection lost. Looking for another way… | 连接中断，正
 t_silent: Does not respond. Trying again… | 没有响应，正在重试…
 t_failed: No direct way between your networks. Trying again… | 无法直连，正在重试…
 help_turn: Try the same network, no VPN, or ask for a TURN server. | 可用同一个网络、关闭 VPN，或请管理员配置 TURN 服务器。
-help_turn_has: Try another network. | 请换网络。
+help_turn_has: Check the servers in the details. Try another network. | 请在连接详情中检查服务器，或换网络。
 muted: Microphone off | 麦克风已关
 play: Click to hear the others | 点击收听
 invite_text: Whoever has this link can join. | 有这个链接的人都可以加入。
@@ -111,7 +106,17 @@ chat_hint: Message to everyone | 发消息给所有人
 chat_alone: Not sent: nobody else is here | 未发送：这里没有别人
 chat_missed: Not sent to {names}: disconnected at the moment | 未发送给 {names}：暂时断开
 chat_empty: No messages yet. They are kept nowhere. | 还没有消息。消息不会保存。
-details_none: Nobody else is here yet. | 还没有其他人。
+check: Check the STUN and TURN servers | 检查 STUN 和 TURN 服务器
+check_trying: Trying… | 正在尝试…
+check_works: Works | 可用
+check_silent: Does not answer | 没有应答
+check_refused: Refuses the credentials | 拒绝凭据
+check_fails: Does not work | 不可用
+check_same: Cannot be told without a NAT on the way | 途中没有 NAT，无法判断
+check_none: No working STUN or TURN server: people on other networks will hardly get through. | 没有可用的 STUN 或 TURN 服务器：其他网络的人很难接通。
+check_stun: No working TURN server: people behind strict networks will not get through. | 没有可用的 TURN 服务器：网络限制严格的人无法接通。
+check_relay: No working TURN server, and calls here go by nothing else: nobody gets through. | 没有可用的 TURN 服务器，而这里的通话只能经它中转：无法接通任何人。
+check_turn: TURN works: people behind strict networks get through, too. | TURN 可用：网络限制严格的人也能接通。
 log: Log for a bug report | 日志（用于反馈问题）
 log_hint: No pictures, messages or addresses in it. | 其中没有画面、消息和地址。
 copy_log: Copy the log | 复制日志
@@ -195,7 +200,6 @@ remove: Remove | 移出
 remove_whom: Remove {name} | 移出 {name}
 remove_text: You may tell them why: | 可以说明原因：
 make_host: Make host | 设为主持人
-make_host_whom: Make host: {name} | 将 {name} 设为主持人
 is_host: {name} is the host now | {name} 现在是主持人
 you_host: You are the host now | 您现在是主持人
 knocks: {name} asks to be let in | {name} 请求进入

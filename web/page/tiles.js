@@ -1,7 +1,7 @@
 /** The grid: a tile for each person, as large as the screen allows. */
-import { $, icon, make, setTool, tool } from "./dom.js";
+import { $, make, mutedMark, setTool, tool } from "./dom.js";
 import { Log } from "./log.js";
-import { hueOf } from "./names.js";
+import { colour } from "./names.js";
 import { nodes, t } from "./text.js";
 
 const GAP = 8;
@@ -31,17 +31,16 @@ export class Tiles {
 			name: who.name,
 			connection: who.connection,
 			audio: who.audio ? "on" : "off",
-			video: { camera: "on", screen: "screen" }[who.video] ?? "off",
+			video: who.video === "camera" ? "on" : who.video === "screen" ? "screen" : "off",
 			present: who.present ?? true,
 		});
 		tile.shown = who.shown;
 		element.setAttribute("aria-label", who.shown);
-		if (tile.label.textContent !== who.shown) tile.label.textContent = who.shown;
+		tile.label.textContent = who.shown;
 		tile.initial.textContent = [...who.shown.trim()][0]?.toUpperCase() ?? "?";
 		tile.muted.hidden = who.audio;
-		tile.mutedText.textContent = t("muted");
 		tile.presents.hidden = who.video !== "screen";
-		tile.presents.replaceChildren(...(who.key === "self" ? nodes("sharing") : nodes("presents", { name: who.shown })));
+		tile.presents.replaceChildren(...nodes(who.key === "self" ? "sharing" : "presents", { name: who.shown }));
 		tile.note.textContent = who.note ?? "";
 		tile.note.hidden = !who.note;
 		this.#labels(tile);
@@ -62,7 +61,7 @@ export class Tiles {
 	}
 
 	clear() {
-		for (const key of [...this.#tiles.keys()]) this.remove(key);
+		for (const key of this.#tiles.keys()) this.remove(key);
 	}
 
 	setSpeaking(key, speaking) {
@@ -131,7 +130,6 @@ export class Tiles {
 		}
 	}
 
-	/** The one shown large: pinned by hand, a shared screen, or the only other person. */
 	#main(tiles) {
 		for (const tile of tiles) tile.shared = tile.element.dataset.video === "screen" && tile.key !== "self";
 		const pinned = this.#tiles.get(this.pinned);
@@ -150,14 +148,13 @@ export class Tiles {
 			initial: make("span", { className: "initial" }),
 			label: make("bdi", { className: "name" }),
 			presents: make("p", { className: "presents", hidden: true }),
-			mutedText: make("span", { className: "offscreen" }),
 			note: make("p", { className: "note" }),
 			signal: make("span", { className: "signal" }, make("i"), make("i"), make("i")),
 			pin: tool("pin", () => this.togglePin(key)),
 			pip: tool("pip", () => pictureInPicture(video)),
 			full: tool("full", () => fullScreen(tile.element)),
 		};
-		tile.muted = make("span", { className: "muted" }, icon("mic-off"), tile.mutedText);
+		tile.muted = mutedMark();
 		tile.initial.setAttribute("aria-hidden", "true");
 		tile.tools = make("div", { className: "tile-tools" }, tile.pin);
 		if (document.pictureInPictureEnabled && key !== "self") tile.tools.append(tile.pip);
@@ -173,7 +170,7 @@ export class Tiles {
 			tile.tools,
 		);
 		tile.element.ondblclick = () => this.togglePin(key);
-		if (key !== "self") tile.element.style.setProperty("--hue", hueOf(key));
+		colour(tile.element, key);
 		video.onresize = () => {
 			tile.upright = video.videoHeight > video.videoWidth;
 			this.#arrangeSoon();
@@ -186,10 +183,9 @@ export class Tiles {
 
 	#labels(tile) {
 		const pinned = tile.key === this.pinned;
-		const whom = { name: tile.shown };
-		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"), t(pinned ? "unpin_whom" : "pin_whom", whom));
-		setTool(tile.pip, "pip", t("pip"), t("pip_whom", whom));
-		setTool(tile.full, "full", t("full"), t("full_whom", whom));
+		setTool(tile.pin, "pin", t(pinned ? "unpin" : "pin"), tile.shown);
+		setTool(tile.pip, "pip", t("pip"), tile.shown);
+		setTool(tile.full, "full", t("full"), tile.shown);
 	}
 
 	async #applySink(video) {

@@ -27,18 +27,16 @@ export class Call {
 	#wanted = null;
 	#entered = false;
 	#knocking = false;
-	#certificates;
 	#options;
 	#relockTimer = 0;
 	#stopSignal = () => {};
 
 	constructor({ url, media = true, RTCPeerConnection = globalThis.RTCPeerConnection, WebSocket } = {}) {
 		if (!RTCPeerConnection) throw new Error("no RTCPeerConnection: give a class");
-		this.#options = { media, RTCPeerConnection };
+		this.#options = { media, RTCPeerConnection, configuration: {} };
 		this.channel = new SignalingChannel(url, { WebSocket });
 		const greeting = () => ({ state: this.#state, shared: this.#shared.entries });
-		const linkOptions = () => ({ ...this.#options, configuration: this.#certificates ? { certificates: this.#certificates } : {} });
-		this.#mesh = new Mesh(this.channel, (event, detail) => this.#heard(event, detail), greeting, linkOptions);
+		this.#mesh = new Mesh(this.channel, (event, detail) => this.#heard(event, detail), greeting, this.#options);
 		this.#listen();
 		this.#makeCertificate();
 	}
@@ -69,6 +67,10 @@ export class Call {
 
 	get iceServers() {
 		return this.#mesh.links.iceServers;
+	}
+
+	get candidatePolicy() {
+		return this.#mesh.links.candidatePolicy;
 	}
 
 	on(type, listener) {
@@ -164,14 +166,13 @@ export class Call {
 		clearTimeout(this.#relockTimer);
 		return this.channel.lock(locked);
 	}
-	admit = (id) => this.#decide(id, "admit");
-	deny = (id) => this.#decide(id, "deny");
+	admit = (id) => this.channel.admit(id);
 	kick = (member, message) => this.channel.kick(member.id, message);
 	makeHost = (member) => this.channel.makeHost(member.id);
 
-	#decide(id, what) {
-		const sent = this.channel[what](id);
-		if (sent && what === "deny") this.#forgetKnock(id);
+	deny(id) {
+		const sent = this.channel.deny(id);
+		if (sent) this.#forgetKnock(id);
 		return sent;
 	}
 
@@ -258,7 +259,7 @@ export class Call {
 	async #makeCertificate() {
 		try {
 			const certificate = await this.#options.RTCPeerConnection.generateCertificate({ name: "ECDSA", namedCurve: "P-256" });
-			this.#certificates = [certificate];
+			this.#options.configuration.certificates = [certificate];
 		} catch {
 			// Each connection makes its own then.
 		}

@@ -282,6 +282,8 @@ export class Call {
 	readonly refusal: SignalingError | null;
 	/** Those that its connections use: none where the operator's policy is `lan`. */
 	readonly iceServers: RTCIceServer[];
+	/** What the operator asks for, as in `Joined`; undefined before that, and "all" where it is nothing. */
+	readonly candidatePolicy?: "all" | "lan" | "relay";
 	/** The signaling below, for what is not here. */
 	readonly channel: SignalingChannel;
 	/** @returns call it to stop listening */

@@ -18,7 +18,7 @@ const SCREEN_BITS = 1_500_000;
 
 export class Links {
 	iceServers = [];
-	#candidatePolicy;
+	candidatePolicy;
 	#transports;
 	#members;
 	#channel;
@@ -44,8 +44,8 @@ export class Links {
 		this.tune();
 	}
 
-	setIceServers(iceServers = this.iceServers, candidatePolicy = this.#candidatePolicy) {
-		this.#candidatePolicy = candidatePolicy;
+	setIceServers(iceServers = this.iceServers, candidatePolicy = this.candidatePolicy) {
+		this.candidatePolicy = candidatePolicy;
 		this.iceServers = candidatePolicy === "lan" ? [] : iceServers;
 		this.#transports = { iceTransportPolicy: candidatePolicy === "relay" ? "relay" : "all" };
 		for (const { link } of this.#linked) link.setIceServers(this.iceServers, this.#transports);
@@ -83,7 +83,7 @@ export class Links {
 
 	#link(member, polite) {
 		const { notify, greeting, linkOptions, heard } = this.#hooks;
-		const { configuration, ...options } = linkOptions();
+		const { configuration, ...options } = linkOptions;
 		const link = new PeerLink({
 			...options,
 			configuration: { ...configuration, ...this.#transports },

@@ -24,9 +24,7 @@ export class Member {
 	id;
 	key;
 	name;
-	verified = false;
 	present = true;
-	away = false;
 	state = {};
 	tracks = new Map();
 	link = null;
@@ -37,7 +35,6 @@ export class Member {
 	line = null;
 	token = null;
 	theirToken = null;
-	wasThere = false;
 	pending = [];
 	numbers = new Set();
 
@@ -97,7 +94,7 @@ export class Mesh {
 		return [...this.members.values()];
 	}
 
-	/** Tells all, or one, by the data channel or by the relay; never by both. @returns {Member[]} who will not get it */
+	/** By the data channel or by the relay, never by both. @returns {Member[]} who will not get it */
 	tell(data, to) {
 		const n = `${this.#tag}.${(this.#sent += 1)}`;
 		const tellOne = (member) =>
@@ -333,7 +330,7 @@ export class Mesh {
 	}
 
 	#forgetStrangers() {
-		for (const id of [...this.#strangers.keys()]) this.#forgetStranger(id);
+		for (const id of this.#strangers.keys()) this.#forgetStranger(id);
 	}
 
 	#forgetStranger(id) {
@@ -342,7 +339,6 @@ export class Mesh {
 		this.#strangers.delete(id);
 		return stranger;
 	}
-
 }
 
 function secretOf({ token, theirToken }) {

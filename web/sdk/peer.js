@@ -4,7 +4,8 @@ import { Listeners } from "./listeners.js";
 import { selectedPair } from "./pair.js";
 
 /** A path may recover by itself; the two sides wait unequally so that only one restarts. */
-const PATIENCE_MS = { impolite: 2_000, polite: 5_000 };
+const PATIENCE_MS = 2_000;
+const POLITE_PATIENCE_MS = 5_000;
 const LONGEST_PATIENCE_MS = 30_000;
 const MOST_QUEUED = 200;
 const MOST_NAMES = 16;
@@ -140,7 +141,7 @@ export class PeerLink {
 		const { pc } = this;
 		const transport = pc.sctp?.transport ?? pc.getSenders().find((sender) => sender.transport)?.transport;
 		const remote = transport?.getRemoteCertificates?.()[0];
-		const local = fingerprintsIn(pc.localDescription?.sdp).find(([name]) => name === "sha-256")?.[1];
+		const local = Object.fromEntries(fingerprintsIn(pc.localDescription?.sdp))["sha-256"];
 		return remote && local ? { local, remote } : null;
 	}
 
@@ -245,7 +246,7 @@ export class PeerLink {
 
 	#stateChanged() {
 		clearTimeout(this.#restartTimer);
-		const patience = PATIENCE_MS[this.polite ? "polite" : "impolite"];
+		const patience = this.polite ? POLITE_PATIENCE_MS : PATIENCE_MS;
 		if (this.state === "connected") {
 			this.#restarts = 0;
 			this.wasConnected = true;

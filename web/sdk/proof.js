@@ -18,7 +18,7 @@ export function sha256(data) {
 	view.setUint8(bytes.length, 0x80);
 	view.setUint32(view.byteLength - 4, bytes.length * 8);
 
-	const state = [...START];
+	let state = START;
 	const w = new Int32Array(64);
 	for (let block = 0; block < view.byteLength; block += 64) {
 		for (let i = 0; i < 16; i += 1) w[i] = view.getInt32(block + i * 4);
@@ -27,15 +27,16 @@ export function sha256(data) {
 			const s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >>> 10);
 			w[i] = w[i - 16] + s0 + w[i - 7] + s1;
 		}
-		let [a, b, c, d, e, f, g, h] = state;
+		let words = state;
 		for (let i = 0; i < 64; i += 1) {
+			const [a, b, c, d, e, f, g, h] = words;
 			const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
 			const t1 = (h + s1 + ((e & f) ^ (~e & g)) + ROUNDS[i] + w[i]) | 0;
 			const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
 			const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-			[a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
+			words = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
 		}
-		[a, b, c, d, e, f, g, h].forEach((word, i) => (state[i] = (state[i] + word) | 0));
+		state = state.map((word, i) => (word + words[i]) | 0);
 	}
 	return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
@@ -61,6 +62,6 @@ export function safetyNumber(certificates) {
 	const { local, remote } = certificates;
 	const both = [local.replaceAll(":", "").toLowerCase(), sha256(remote)];
 	const hash = sha256(both.sort().join(" "));
-	const group = (_, at) => String(parseInt(hash.slice(at * 3, at * 3 + 3), 16)).padStart(4, "0");
-	return Array.from({ length: GROUPS }, group).join(" ");
+	const groups = hash.match(/.../g).slice(0, GROUPS);
+	return groups.map((group) => String(parseInt(group, 16)).padStart(4, "0")).join(" ");
 }

@@ -61,9 +61,9 @@ export class SignalingChannel {
 	#renewAtMs = Infinity;
 
 	constructor(url = globalThis.location && SignalingChannel.urlFor(location.href), { WebSocket } = {}) {
-		this.#url = String(url);
 		this.#WebSocket = WebSocket;
 		if (!/^(ws|http)s?:/i.test(url)) throw new TypeError(`"${url}" is no address such as wss://relay.example/ws`);
+		this.#url = new URL(url);
 		if (!this.#Socket) throw new Error("no WebSocket: use Node 22 or later, or give a class");
 	}
 
@@ -76,7 +76,7 @@ export class SignalingChannel {
 		const page = new URL(pageUrl);
 		if (!page.protocol.startsWith("http")) return "ws://localhost:8080/ws";
 		const url = new URL("ws", page);
-		url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
+		url.protocol = page.protocol.replace("http", "ws");
 		return url.href;
 	}
 
@@ -148,7 +148,9 @@ export class SignalingChannel {
 		this.#become("connecting");
 		let socket;
 		try {
-			socket = new this.#Socket(this.#url);
+			// Load balancers see the URL alone.
+			this.#url.searchParams.set("route", this.#wanted.room);
+			socket = new this.#Socket(this.#url.href);
 		} catch (error) {
 			return this.#lost({ code: 0, reason: error.message });
 		}
@@ -219,7 +221,7 @@ export class SignalingChannel {
 	#joined(message) {
 		const { peers, iceServers = [] } = message;
 		if (message.room !== this.#wanted.room) {
-			return this.#refuse({ code: "bad_url", message: `${this.#url} is another room: end it with /ws` });
+			return this.#refuse({ code: "bad_url", message: "the address of the relay ends with /ws" });
 		}
 		clearTimeout(this.#deadlineTimer);
 		this.#outbox.token = message.resume?.token;

@@ -1,6 +1,7 @@
 //! What the API answers: JSON, also where it refuses.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use hyper::header::{self, HeaderName};
 use hyper::{Method, Response, StatusCode};
@@ -13,6 +14,9 @@ use crate::http::response::set;
 use crate::outbox::Sender;
 use crate::room::names::RoomName;
 use crate::room::{ErrorCode, Refusal, ServerError};
+
+/// The code for a room that is not there.
+const NO_ROOM: &str = "room_not_found";
 
 /// An answer of the API.
 #[derive(Debug)]
@@ -75,12 +79,14 @@ pub(in crate::admin) struct ApiError {
     message: Cow<'static, str>,
     /// The methods that there are, if it has another one.
     allow: Option<String>,
+    /// Where the relay is that has the room.
+    relay: Option<SocketAddr>,
 }
 
 impl ApiError {
     /// An error with this status, a code for programs, and a sentence for people.
     pub(in crate::admin) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), allow: None }
+        Self { status, code, message: message.into(), allow: None, relay: None }
     }
 
     /// There is nothing at this path.
@@ -98,7 +104,20 @@ impl ApiError {
 
     /// There is no such room.
     pub(super) fn no_room() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "room_not_found", "there is no room with this name")
+        Self::new(StatusCode::NOT_FOUND, NO_ROOM, "there is no room with this name")
+    }
+
+    /// Another relay of the cluster has the room.
+    #[cfg(feature = "cluster")]
+    pub(super) fn elsewhere(relay: SocketAddr) -> Self {
+        let message = format!("another relay has the room: ask the one that others reach at {relay}");
+        let error = Self::new(StatusCode::MISDIRECTED_REQUEST, "room_elsewhere", message);
+        Self { relay: Some(relay), ..error }
+    }
+
+    /// Whether there is no such room, as far as this relay knows.
+    pub(super) fn is_no_room(&self) -> bool {
+        self.code == NO_ROOM
     }
 
     /// There is no memory for it.
@@ -114,8 +133,11 @@ impl ApiError {
 
     /// What the client is told.
     pub(in crate::admin) fn response(self) -> Response<Body> {
-        let body = serde_json::json!({ "code": self.code, "message": self.message }).to_string();
-        let mut response = json(self.status, Body::from(body));
+        let mut body = serde_json::json!({ "code": self.code, "message": self.message });
+        if let (Some(relay), Some(fields)) = (self.relay, body.as_object_mut()) {
+            fields.insert("relay".into(), relay.to_string().into());
+        }
+        let mut response = json(self.status, Body::from(body.to_string()));
         if let Some(allow) = self.allow {
             set(&mut response, header::ALLOW, &allow);
         }

@@ -10,19 +10,23 @@ use serde_json::json;
 use tracing::info;
 
 use super::super::slots::Busy;
+#[cfg(feature = "cluster")]
+use super::cluster;
 use super::request::{parse, read_body, whole_number, whole_number_or_none};
 use super::rooms;
 use super::{Action, Answer, ApiError, Resource};
 #[cfg(feature = "cluster")]
 use crate::cluster::relays::{Place, Unknown};
+#[cfg(feature = "cluster")]
+use crate::cluster::way;
 use crate::limits::{
     API_BODY_BYTES, BOOKING_MAX, KICK_MESSAGE_BYTES, PASSWORD_BYTES, ROOM_CAPACITY_MAX, ROOM_CAPACITY_MIN,
 };
 use crate::peer::Hub;
 use crate::protocol::parse_server_message;
-use crate::room::names::{LOBBY, RoomName};
 #[cfg(feature = "cluster")]
-use crate::room::{ErrorCode, Ownership, Refusal};
+use crate::room::Ownership;
+use crate::room::names::{LOBBY, RoomName};
 use crate::room::{HostCommand, NewRoom};
 use crate::secret::Secret;
 
@@ -90,7 +94,7 @@ pub(super) async fn carry_out(
         Resource::Action(room, Action::Close) => close(hub, room, &parse(&body)?),
         Resource::Action(room, Action::Message) => message(hub, room, &body),
         Resource::Action(room, action) => command(hub, room, *action, &body),
-        Resource::Description | Resource::Room(_) | Resource::Connections | Resource::Live => {
+        Resource::Description | Resource::Room(_) | Resource::Connections | Resource::Relays | Resource::Live => {
             Err(ApiError::wrong_method(resource.methods()))
         }
     }
@@ -127,13 +131,12 @@ async fn create(hub: &Hub, create: Create) -> Result<Answer, ApiError> {
 #[cfg(feature = "cluster")]
 async fn claim(hub: &Hub, name: &RoomName) -> Result<Option<Arc<Ownership>>, ApiError> {
     let Some(directory) = &hub.directory else { return Ok(None) };
-    let why = match directory.claim(name).await {
-        Place::Here(ownership) => return Ok(Some(ownership)),
-        Place::At(owner) => format!("another relay has the room, and makes it: the one at {}", owner.address),
-        Place::Nowhere => Unknown::Away.to_string(),
-        Place::Unknown(why) => why.to_string(),
-    };
-    Err(Refusal::new(ErrorCode::Unavailable, why).into())
+    match way::claim(directory, name).await {
+        Place::Here(ownership) => Ok(Some(ownership)),
+        Place::At(owner) => Err(cluster::elsewhere(&owner)),
+        Place::Nowhere => Err(cluster::unknown(Unknown::Away)),
+        Place::Unknown(why) => Err(cluster::unknown(why)),
+    }
 }
 
 fn drain(hub: &Hub, drain: &Drain) -> Answer {

@@ -5,6 +5,7 @@
 //! sends none for a page of another site without asking first (Fetch standard, CORS-preflight request), and gets no permission.
 
 mod answer;
+mod cluster;
 mod commands;
 mod live;
 mod request;
@@ -42,6 +43,8 @@ enum Resource {
     Action(RoomName, Action),
     /// All WebSockets.
     Connections,
+    /// The relays of the cluster.
+    Relays,
     /// Whether the relay is drained.
     Drain,
     /// What changes, as it does.
@@ -67,7 +70,13 @@ pub(super) async fn answer(
     streams: &Streams,
 ) -> Response<Body> {
     let answer = match Resource::at(request.uri().path()) {
-        Ok(resource) => respond(hub, &resource, request, busy, streams).await,
+        Ok(resource) => match (respond(hub, &resource, request, busy, streams).await, resource) {
+            (Err(error), Resource::Room(room) | Resource::Action(room, _)) if error.is_no_room() => {
+                let _busy = busy.begin();
+                Err(cluster::not_here(hub, &room).await)
+            }
+            (answer, _) => answer,
+        },
         Err(error) => Err(error),
     };
     answer.map_or_else(ApiError::response, |answer| answer.response(&hub.server))
@@ -94,6 +103,7 @@ async fn respond(
         Resource::Rooms => rooms::rooms(hub, query),
         Resource::Room(name) => rooms::room(hub, name),
         Resource::Connections => rooms::connections(hub, query),
+        Resource::Relays => Ok(cluster::relays(hub)),
         Resource::Drain => Ok(rooms::drain(hub)),
         Resource::Live => streams.open(hub, busy),
         Resource::Action(..) => Err(ApiError::wrong_method(resource.methods())),
@@ -113,6 +123,7 @@ impl Resource {
                 Ok(Self::Action(room_name(name)?, action))
             }
             ["connections"] => Ok(Self::Connections),
+            ["relays"] => Ok(Self::Relays),
             ["drain"] => Ok(Self::Drain),
             ["live"] => Ok(Self::Live),
             _ => Err(ApiError::nothing_here()),
@@ -121,7 +132,9 @@ impl Resource {
 
     fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Description | Self::Room(_) | Self::Connections | Self::Live => &[Method::GET, Method::HEAD],
+            Self::Description | Self::Room(_) | Self::Connections | Self::Relays | Self::Live => {
+                &[Method::GET, Method::HEAD]
+            }
             Self::Rooms | Self::Drain => &[Method::GET, Method::HEAD, Method::POST],
             Self::Action(..) => &[Method::POST],
         }

@@ -51,7 +51,7 @@ pub(super) struct ServerInfo {
 }
 
 /// Why there is no connection. Its text is a sentence for people.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     /// Redis is away. It may come back.
     #[error("{0}")]

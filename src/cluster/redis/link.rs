@@ -13,9 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::dial::{Dialer, Dialled, ServerInfo, no_permission};
+use super::dial::{Dialer, Dialled, Refused, ServerInfo, no_permission};
 use crate::cluster::store::{Epoch, Failed};
 use crate::limits::{REDIS_COMPLAINT, REDIS_DEADLINE, REDIS_PAUSE_MAX, REDIS_PAUSE_MIN, REDIS_PING};
+use crate::metrics::{Counter, Times};
 
 /// What hears how a link is.
 pub(super) trait Listener: Send + Sync {
@@ -23,7 +24,7 @@ pub(super) trait Listener: Send + Sync {
     fn connects(&self, server: &ServerInfo, is_again: bool);
 
     /// It is connected no more, or could not connect. This is called each time that it is tried.
-    fn is_away(&self, why: &str);
+    fn is_away(&self, why: &Refused);
 }
 
 /// One connection to Redis.
@@ -36,6 +37,10 @@ pub(super) struct Link {
     epochs: AtomicU64,
     /// When the log last said that Redis refuses a command.
     complained: Mutex<Option<Instant>>,
+    /// How long answers took.
+    pub(super) latency: Times,
+    /// How often it connected after the first time.
+    pub(super) reconnects: Counter,
 }
 
 /// The connection of now.
@@ -70,6 +75,8 @@ impl Link {
             free: Semaphore::new(most),
             epochs: AtomicU64::new(0),
             complained: Mutex::new(None),
+            latency: Times::default(),
+            reconnects: Counter::default(),
         }
     }
 
@@ -90,7 +97,7 @@ impl Link {
                     }
                     why
                 }
-                Err(refused) => refused.to_string(),
+                Err(refused) => refused,
             };
             self.listener.is_away(&why);
             // By chance a little longer, so that relays that lost it together do not come back together.
@@ -101,10 +108,11 @@ impl Link {
     }
 
     /// Keeps the connection until it ends; returns why.
-    async fn live(&self, dialled: Dialled) -> String {
+    async fn live(&self, dialled: Dialled) -> Refused {
         let Dialled { connection, mut driver, server } = dialled;
         let number = self.epochs.fetch_add(1, Relaxed) + 1;
         let broken = Broken::default();
+        self.reconnects.add(u64::from(number > 1));
         self.listener.connects(&server, number > 1);
         self.live.send_replace(Some(Live { connection, epoch: Epoch(number), broken: broken.clone() }));
         let pings = async {
@@ -121,7 +129,7 @@ impl Link {
         self.live.send_replace(None);
         broken.token.cancel();
         let why = broken.why.lock().unwrap_or_else(PoisonError::into_inner).take();
-        why.unwrap_or_default()
+        Refused::Away(why.unwrap_or_default())
     }
 
     /// The number of the connection, once there is one.
@@ -145,7 +153,10 @@ impl Link {
         match answer {
             // A process that was stopped for a while may find an answer that is as old.
             Ok(_) if asked.elapsed() >= REDIS_DEADLINE => {}
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) => {
+                self.latency.add(asked.elapsed());
+                return Ok(answer);
+            }
             Ok(Err(error)) => return Err(self.failed(&error, &live)),
             Err(_) => {}
         }

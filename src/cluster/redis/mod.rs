@@ -23,6 +23,8 @@ use super::relays::ProcessId;
 use super::settings::{ClusterSettings, RedisUrl};
 use super::store::{Asking, Claim, Epoch, RoomKey, Store};
 use crate::limits::{ASSERTIONS_UNDER_WAY, LEASE, REDIS_COMMANDS, REDIS_COMPLAINT, ROOM_LEASE};
+#[cfg(feature = "admin")]
+use crate::metrics::Times;
 use dial::{Dialer, Refused, ServerInfo};
 use link::{Link, Listener};
 
@@ -63,7 +65,7 @@ struct Outage {
     /// Since when Redis is away, if it is.
     since: Option<Instant>,
     /// Why, as it was said last, and when.
-    said: Option<(String, Instant)>,
+    said: Option<(Refused, Instant)>,
     /// Whether Redis was ever there.
     was_reached: bool,
 }
@@ -79,19 +81,24 @@ impl Status {
         self.notices.tell(&Notice::RedisIsBack);
     }
 
-    fn is_away(&self, why: &str) {
+    fn is_away(&self, why: &Refused) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = outage.since.is_none();
-        let is_said = |(said, at): &(String, Instant)| said == why || at.elapsed() < REDIS_COMPLAINT;
+        let is_said = |(said, at): &(Refused, Instant)| {
+            // That somebody has to do something is said at once.
+            let is_worse = matches!((said, why), (Refused::Away(_), Refused::Unfit(_)));
+            said == why || (at.elapsed() < REDIS_COMPLAINT && !is_worse)
+        };
         if !is_new && outage.said.as_ref().is_some_and(is_said) {
             return;
         }
         outage.since.get_or_insert_with(Instant::now);
-        outage.said = Some((why.to_owned(), Instant::now()));
+        outage.said = Some((why.clone(), Instant::now()));
         drop(outage);
-        warn!(redis = %self.url, why, "Redis is away: rooms that are open go on, and new ones wait until it is back");
+        let why = why.to_string();
+        warn!(redis = %self.url, why = why.as_str(), "Redis is away: rooms that are open go on, and new ones wait until it is back");
         if is_new {
-            self.notices.tell(&Notice::RedisIsAway { why: why.to_owned() });
+            self.notices.tell(&Notice::RedisIsAway { why });
         }
     }
 
@@ -115,7 +122,7 @@ impl Listener for OfMain {
         self.0.is_there();
     }
 
-    fn is_away(&self, why: &str) {
+    fn is_away(&self, why: &Refused) {
         self.0.is_away(why);
     }
 }
@@ -129,8 +136,8 @@ impl Listener for OfLease {
         self.0.caution.connects(&server.run_id, server.up_for, false);
     }
 
-    fn is_away(&self, why: &str) {
-        debug!(why, "the connection to Redis for the lease is lost");
+    fn is_away(&self, why: &Refused) {
+        debug!(%why, "the connection to Redis for the lease is lost");
     }
 }
 
@@ -160,11 +167,11 @@ impl Redis {
                 redis.status.warn_of_policy(&dialled.server);
                 Some(dialled)
             }
-            Err(Refused::Away(why)) => {
-                redis.status.is_away(&why);
+            Err(Refused::Unfit(why)) => bail!("--redis {url}: {why}"),
+            Err(away) => {
+                redis.status.is_away(&away);
                 None
             }
-            Err(Refused::Unfit(why)) => bail!("--redis {url}: {why}"),
         };
         let is_there = first.is_some();
         spawn(Box::pin(Arc::clone(&redis.main).run(first)));
@@ -178,6 +185,25 @@ impl Redis {
     /// Whether Redis has ever been reached.
     pub(super) fn was_reached(&self) -> bool {
         self.status.outage.lock().unwrap_or_else(PoisonError::into_inner).was_reached
+    }
+
+    /// Whether Redis is there now.
+    #[cfg(feature = "admin")]
+    pub(super) fn is_there(&self) -> bool {
+        let outage = self.status.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        outage.was_reached && outage.since.is_none()
+    }
+
+    /// How often it was connected again.
+    #[cfg(feature = "admin")]
+    pub(super) fn reconnects(&self) -> u64 {
+        self.main.reconnects.get()
+    }
+
+    /// How long its answers took, but for those about the lease of this relay.
+    #[cfg(feature = "admin")]
+    pub(super) fn latency(&self) -> &Times {
+        &self.main.latency
     }
 
     /// Tries what the relay will need, on keys that nobody has.

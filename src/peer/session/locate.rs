@@ -144,6 +144,12 @@ impl Session {
                 self.stage = Stage::Deciding(deciding);
                 Ok(())
             }
+            // The relay has let go of it since.
+            (Place::Here(ownership), Next::Enter(entering)) if ownership.is_lost() => {
+                let (join, via, grant) = *entering;
+                self.claim(search, join, via, grant);
+                Ok(())
+            }
             // The name is this relay's for as long as somebody has `_ownership`, unless it is lost.
             (Place::Here(_ownership), Next::Enter(entering)) => {
                 let (join, via, grant) = *entering;

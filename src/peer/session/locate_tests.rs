@@ -195,6 +195,24 @@ async fn a_room_that_empties_and_is_let_go_of_while_a_webhook_decides_is_not_ent
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_room_that_is_let_go_of_between_the_claim_and_the_entry_is_claimed_again() {
+    let (_, one, _other) = relays().await;
+    let hub = hub(&one, Open);
+    let gate = one.store.hold("claim");
+    let mut client = Client::new(&hub, usize::MAX);
+    client.says(JOIN).unwrap();
+    let _ = client.poll_waiting();
+    gate.arrived().await;
+    gate.open();
+    // Somebody else who waits for the same has the answer earlier.
+    let Place::Here(ownership) = one.directory.claim(&RoomName::parse("r").unwrap()).await else { panic!() };
+    hub.rooms.let_go(&ownership);
+    settle(&mut client).await;
+    assert!(client.hears().concat().contains("joined"));
+    assert_eq!(one.store.asked("claim"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_gives_up_while_it_waits_leaves_nothing_behind() {
     let (_, one, _other) = relays().await;
     let hub = hub(&one, Open);
