@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::record::{Broken, End, Fault, Finale, Ghost, History, Life, Ms, Parting, Said, View, Way, What, Why, text};
+use super::record::{
+    Broken, End, Fault, Finale, Ghost, History, Life, Ms, Parting, Refusal, Said, View, Way, What, Why, text,
+};
 
 /// How long after a fault was mended its consequences may show: a relay sees within five seconds that it was given up, and
 /// takes up to five more to tell everybody.
@@ -18,6 +20,11 @@ const GRACE: Ms = 12_000;
 const BUSY_GRACE: Ms = 6_000;
 /// How long a room may take to hear that somebody is gone whose relay died: five seconds, and what a busy machine adds.
 const FAREWELL: Ms = 8_000;
+
+/// After so many rooms elsewhere on one connection, a relay hands nobody on.
+const HOPS: usize = 4;
+/// Until then relays are cautious, since Redis has just been started.
+const BEGINNING: Ms = 5_000;
 
 /// What the history breaks.
 pub(super) fn check(history: &History) -> Vec<String> {
@@ -64,6 +71,7 @@ impl<'a> Checker<'a> {
             self.check_messages(sender);
         }
         self.check_losses();
+        self.check_refusals();
         for ghost in &self.history.ghosts {
             self.check_ghost(ghost);
         }
@@ -307,13 +315,40 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A room that is there takes people in whether or not Redis is there; and a new one is opened, if all are well.
+    fn check_refusals(&mut self) {
+        for refusal in &self.history.refusals {
+            let felt = |concerns: &dyn Fn(Broken) -> bool| {
+                let mut faults = self.history.faults.iter();
+                faults.any(|fault| concerns(fault.broken) && is_felt(fault, refusal.since, refusal.at))
+            };
+            let is_of_relays =
+                |broken| matches!(broken, Broken::Relay(_) | Broken::Wire(..) | Broken::Machine | Broken::Keys);
+            if felt(&is_of_relays) || refusal.asked > HOPS || refusal.since < BEGINNING {
+                continue;
+            }
+            let was_there = |life: &Life| {
+                let begun = life.heard.first().map_or(Ms::MAX, |joined| joined.at);
+                let is_it = refusal.place.as_ref().map_or(life.room == refusal.room, |place| *place == life.id);
+                is_it && begun + 1_000 < refusal.since && life.end.is_none_or(|end| end.at > refusal.at + 1_000)
+            };
+            let is_there = self.history.lives.iter().any(was_there);
+            if is_there || !felt(&|_| true) {
+                let Refusal { person, room, at, .. } = refusal;
+                let what = if is_there { "is there" } else { "could be opened" };
+                self.faults
+                    .push(format!("person {person}: {at}: {room} is unavailable although it {what}: {refusal:?}"));
+            }
+        }
+    }
+
     /// A connection whose place another one has is closed with 4001.
     fn check_ghost(&mut self, ghost: &Ghost) {
         let Ghost { id, door, from, until, parting } = ghost;
         let owner = self.owners.get(id.as_str()).copied();
+        let is_kicked = *parting == Some(Parting::Closed(1008)) && self.is_kicked(id);
         let is_excused = self.may_be_cut(*door, owner, *from, *until) || self.may_move(owner, *from, *until);
-        // It may have been told to come again, or be closed, before.
-        if *parting != Some(Parting::Closed(4001)) && !is_excused {
+        if *parting != Some(Parting::Closed(4001)) && !is_kicked && !is_excused {
             self.faults.push(format!(
                 "{id}: the connection by {door:?} whose place was taken at {from} ended at {until} by {parting:?}"
             ));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::record::{Heard, Loss, Seen};
+use super::super::record::{Heard, Loss, Refusal, Seen};
 use super::*;
 
 const ONE: &str = "0000000000000001";
@@ -314,6 +314,12 @@ fn a_goodbye_without_an_answer_a_ghost_that_stays_and_a_lost_join_are_told() {
     is_good(&ghosts);
     ghosts.ghosts.push(Ghost { parting: None, until: 8_000, ..ghost });
     breaks(&ghosts, "whose place was taken at 3000");
+    // It was thrown out before the other connection had its place.
+    ghosts.ghosts[1].parting = Some(Parting::Closed(1008));
+    breaks(&ghosts, "whose place was taken at 3000");
+    let kick = What::Kick { to: "b".into() };
+    ghosts.lives[0].said.push(Said { at: 2_900, text: String::new(), what: kick, present: Vec::new() });
+    is_good(&ghosts);
     ghosts.ghosts.clear();
     ghosts.losses.push(Loss { person: 1, at: 3_000, since: 2_000, parting: Parting::Cut });
     breaks(&ghosts, "cut while joining");
@@ -331,4 +337,26 @@ fn who_is_cut_is_gone_for_others_within_seconds() {
     breaks(&History { faults: faults.clone(), ..history(vec![a.clone(), b.clone()]) }, "has not left 8000 ms later");
     a.heard.last_mut().unwrap().at = 14_000;
     is_good(&History { faults, ..history(vec![a, b]) });
+}
+
+#[test]
+fn a_room_that_is_there_is_there_without_redis_and_a_new_one_with_it() {
+    let (a, b) = pair();
+    let mut refused = history(vec![a, b]);
+    let refusal = Refusal { person: 2, room: "r".into(), place: None, since: 20_000, at: 21_000, asked: 1 };
+    let away = broken(Broken::Redis, 15_000, 25_000);
+    refused.faults = vec![away];
+    refused.refusals = vec![refusal.clone()];
+    breaks(&refused, "r is unavailable although it is there");
+    refused.refusals[0].place = Some("b".into());
+    breaks(&refused, "r is unavailable although it is there");
+    refused.refusals[0] = Refusal { room: "new".into(), ..refusal.clone() };
+    is_good(&refused);
+    refused.faults.clear();
+    breaks(&refused, "new is unavailable although it could be opened");
+    refused.refusals[0].asked = 5;
+    is_good(&refused);
+    refused.refusals[0] = refusal;
+    refused.faults = vec![broken(Broken::Relay(2), 18_000, 19_000)];
+    is_good(&refused);
 }

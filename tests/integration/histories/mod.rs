@@ -224,6 +224,7 @@ async fn play(seed: u64, plan: &Plan, world: Arc<World>, mut relays: Relays, mes
         faults,
         processes,
         losses: world.losses.lock().unwrap().clone(),
+        refusals: world.refusals.lock().unwrap().clone(),
         ghosts: world.ghosts.lock().unwrap().clone(),
         complaints: taken(&world.complaints),
         finale: Some(finale),

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::record::{End, Ghost, Heard, Life, Loss, Ms, Parting, Said, View, Way, What, Why, text};
+use super::record::{End, Ghost, Heard, Life, Loss, Ms, Parting, Refusal, Said, View, Way, What, Why, text};
 use crate::harness::Dice;
 
 /// How long a relay may take to accept somebody before another one is tried.
@@ -80,6 +80,7 @@ pub(super) struct World {
     pub(super) board: Mutex<Vec<Status>>,
     pub(super) tries: Mutex<HashMap<String, String>>,
     pub(super) losses: Mutex<Vec<Loss>>,
+    pub(super) refusals: Mutex<Vec<Refusal>>,
     pub(super) ghosts: Mutex<Vec<Ghost>>,
     pub(super) complaints: Mutex<Vec<String>>,
     /// What happened, for people who look for the reason of a fault.
@@ -106,6 +107,7 @@ impl World {
             board: Mutex::new(vec![Status::default(); people]),
             tries: Mutex::default(),
             losses: Mutex::default(),
+            refusals: Mutex::default(),
             ghosts: Mutex::default(),
             complaints: Mutex::default(),
             diary: Mutex::default(),
@@ -744,7 +746,10 @@ impl Person {
                 self.note(&format!("is refused: {code}"));
                 self.stage = Stage::Idle;
                 match code {
-                    "unavailable" => self.alarm_in(200, 400),
+                    "unavailable" => {
+                        self.note_refusal(room, None);
+                        self.alarm_in(200, 400);
+                    }
                     "room_full" | "denied" if self.is_settled => self.alarm_in(300, 400),
                     "room_full" | "denied" => (self.goal, self.alarm) = (None, None),
                     _ => {
@@ -756,6 +761,12 @@ impl Person {
             "goaway" => {}
             _ => self.world.complain(format!("person {} joins {room} and hears {message}", self.number)),
         }
+    }
+
+    fn note_refusal(&self, room: String, place: Option<String>) {
+        let (person, since, at) = (self.number, self.since, self.now());
+        let asked = self.connection.as_ref().map_or(0, |connection| connection.asked);
+        self.world.refusals.lock().unwrap().push(Refusal { person, room, place, since, at, asked });
     }
 
     async fn hear_of_resume(&mut self, kind: &str, message: Value) {
@@ -789,6 +800,9 @@ impl Person {
             }
             "error" if message["code"] == "unavailable" => {
                 self.note("cannot resume now");
+                if let Some((room, id)) = self.life.as_ref().map(|life| (life.room.clone(), life.id.clone())) {
+                    self.note_refusal(room, Some(id));
+                }
                 (self.stage, self.connection) = (Stage::Idle, None);
                 self.alarm_in(200, 400);
             }

@@ -22,6 +22,8 @@ pub(super) struct History {
     pub(super) processes: HashMap<String, usize>,
     /// Connections that ended while somebody was about to enter a room.
     pub(super) losses: Vec<Loss>,
+    /// Joins and places that were `unavailable`.
+    pub(super) refusals: Vec<Refusal>,
     /// Connections that were open when their clients took their places up by others.
     pub(super) ghosts: Vec<Ghost>,
     /// What somebody saw and nobody may see.
@@ -162,6 +164,20 @@ pub(super) struct Loss {
     /// Since when its client had waited for an answer.
     pub(super) since: Ms,
     pub(super) parting: Parting,
+}
+
+/// A join that was `unavailable`, or a place that was.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) person: usize,
+    pub(super) room: String,
+    /// Whose place; none if somebody wanted to come in.
+    pub(super) place: Option<String>,
+    /// When it was asked for, and when it was refused.
+    pub(super) since: Ms,
+    pub(super) at: Ms,
+    /// How often something was asked for on this connection.
+    pub(super) asked: usize,
 }
 
 /// A connection that was given up for another one.

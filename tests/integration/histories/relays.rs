@@ -219,6 +219,8 @@ impl Relays {
                 paused.until += ms;
             }
             Action::KillClients if self.is_redis_there => {
+                self.breaks(Broken::Redis);
+                self.mend(Broken::Redis);
                 drop(self.redis.cli(&["client", "kill", "type", "normal"]).await)
             }
             Action::DeleteKeys if self.is_redis_there => {
