@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::deferred::Deferred;
 use super::event::LeaveReason;
+use super::member::Member;
 use super::owned::Ownership;
 use super::room::Locked;
 use super::table::Rooms;
@@ -51,8 +52,9 @@ impl Locked<'_> {
         // Before the first one is told, who may be back at once.
         (self.state.is_closed, self.state.has_kicked) = (true, true);
         let mut let_go = LetGo::default();
-        while !self.state.members.is_empty() {
-            let member = self.remove(0, LeaveReason::Shutdown);
+        let goes = |member: &Member| !cfg!(signaling_relay_fault = "away") || !member.is_suspended();
+        while let Some(position) = self.state.members.iter().position(goes) {
+            let member = self.remove(position, LeaveReason::Shutdown);
             let_go.members += 1;
             member.outbox.request_close(CloseRequest::RoomMoved);
         }

@@ -105,6 +105,11 @@ impl Process {
         self.operators_url().strip_prefix(scheme).unwrap().trim_end_matches('/').parse().unwrap()
     }
 
+    /// Its number; none when it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());

@@ -46,7 +46,9 @@ impl Redis {
     pub async fn restart(&mut self) {
         self.kill().await;
         let log = self.folder.path().join("log");
-        let process = Command::new("redis-server")
+        // Another program that is as one, such as Valkey.
+        let program = std::env::var_os("CLUSTER_TEST_REDIS").unwrap_or_else(|| "redis-server".into());
+        let process = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", text(self.folder.path()), "--logfile", text(&log)])
             .args(&self.more)

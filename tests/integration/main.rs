@@ -51,6 +51,8 @@ mod environment;
 mod events;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin", feature = "cluster"))]
 mod guests;
+#[cfg(all(target_os = "linux", feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod histories;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]
 mod ice;
 #[cfg(all(unix, feature = "cli", feature = "auth"))]

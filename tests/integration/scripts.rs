@@ -2,8 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use crate::harness::{Process, file, text, tool};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::harness::process::BINARY;
+use crate::harness::{Client, Process, file, soon, text, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {
@@ -50,6 +56,56 @@ fn systemd_finds_no_fault_with_the_units() {
     assert!(good && ours.is_empty(), "{said}");
     let (_, said) = tool("systemd-analyze", &["security", "--offline=true", text(&service)], "");
     assert!(said.contains("Overall exposure level") && said.contains("OK"), "{said}");
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_to_try_kills_and_starts_its_parts_and_ends_them_all() {
+    // Below the ports that the system gives to connections; it takes fourteen in a row.
+    let port = 12_000 + std::process::id() as u16 % 1_000 * 16;
+    let mut script = tokio::process::Command::new("scripts/cluster")
+        .env("CLUSTER_RELAY", BINARY)
+        .env("CLUSTER_PORT", port.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = script.stdin.take().unwrap();
+    let mut said = BufReader::new(script.stdout.take().unwrap()).lines();
+    let mut expect = async |words: &str| loop {
+        let line = soon(words, said.next_line()).await.unwrap().unwrap_or_else(|| panic!("it ended before: {words}"));
+        if line.contains(words) {
+            break;
+        }
+    };
+    expect("open http://localhost:").await;
+    // Members of a room by whichever relay nginx takes.
+    let join = async |name: &str| loop {
+        let url = format!("ws://localhost:{port}/?room=r&name={name}");
+        let client = match TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(stream) => Client::dial(stream, &url, &[]).await.ok(),
+            Err(_) => None,
+        };
+        if let Some(mut client) = client
+            && client.hear().await["type"] == "joined"
+        {
+            break client;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let mut ana = soon("a place", join("Ana")).await;
+    let _others = [soon("a place", join("Ben")).await, soon("a place", join("Cai")).await];
+    for name in ["Ben", "Cai"] {
+        assert_eq!(ana.expect("peer_joined").await["name"], name);
+    }
+    for (key, words) in [("1", "relay-1 is gone"), ("1", "relay-1 runs"), ("r", "redis is gone"), ("r", "redis runs")] {
+        keys.write_all(key.as_bytes()).await.unwrap();
+        expect(words).await;
+    }
+    keys.write_all(b"q").await.unwrap();
+    expect("all are gone").await;
+    assert!(soon("the end", script.wait()).await.unwrap().success());
+    assert!(TcpStream::connect(("127.0.0.1", port + 4)).await.is_err(), "Redis is gone");
 }
 
 /// What `scripts/deploy/Dockerfile` copies from the repository, where each file keeps its name.
