@@ -13,6 +13,7 @@ use crate::limits::{
 use crate::outbox::Topic;
 use crate::quota::{Admission, QuotaSettings};
 use crate::room::LeaveReason;
+use crate::secret::Secret;
 use crate::testing::MemorySocket;
 
 /// A client whose session has no task: a test carries its texts, and gives it its turns.
