@@ -152,7 +152,8 @@ impl Port {
 
     /// Admits a connection, of which nothing but its address is known.
     fn admit(&self, connection: ConnectionInfo) -> Option<Arc<Admission>> {
-        let (ip, is_nearby) = (connection.ip(), self.is_relay(connection));
+        let ip = connection.ip();
+        let is_nearby = ip.is_some_and(|ip| self.relays.has_address(ip));
         let quotas = if is_nearby { &self.nearby } else { &self.strangers };
         let refused = match quotas.admit(ip) {
             // One that has just started is not known at first, and each of its clients tries until it is.
@@ -164,12 +165,6 @@ impl Port {
             info!(address = %connection, why = refused, "refused a connection at the port for relays");
         }
         None
-    }
-
-    /// Whether a known relay has this address.
-    fn is_relay(&self, connection: ConnectionInfo) -> bool {
-        let ip = connection.ip();
-        self.relays.all().iter().any(|relay| Some(relay.address.ip().to_canonical()) == ip)
     }
 
     /// Serves one connection.
