@@ -1,27 +1,25 @@
-//! Clients whose room lives at another relay than the one that they dial, with a real Redis: who lets them in, what they come
-//! by, and what becomes of them when a relay starts again or drains.
+//! Clients whose room lives at another relay than the one that they dial, with a real Redis: who lets them in, and what they
+//! come by.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
-use futures_util::StreamExt;
 use serde_json::{Value, json};
-use signaling_relay::{Config, Relay, Shutdown, TrustedProxy, limits};
+use signaling_relay::{AuthUrl, Config, Relay, Shutdown, TrustedProxy, limits};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::auth::{SECRET, claims, hs256};
 use crate::harness::pki::Pki;
 use crate::harness::redis::Redis;
-use crate::harness::{AnyStream, Client, Process, TestRelay, connect, refusal, secret_file, soon};
+use crate::harness::{Client, TestRelay, connect, refusal, secret_file, soon};
 
 /// A relay that is one with all others of this Redis.
-async fn relay(redis: &Redis, config: Config) -> TestRelay {
+pub(super) async fn relay(redis: &Redis, config: Config) -> TestRelay {
     TestRelay::start_with(Config { redis: redis.config().redis, ..config }).await
 }
 
@@ -44,8 +42,8 @@ async fn say_password(client: &mut Client, password: &str) -> Value {
 /// Two who are in a room say to each other what is short and what is long, and one leaves.
 async fn talk<A, B>(ana: &mut Client<A>, mut ben: Client<B>)
 where
-    A: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    B: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
 {
     assert_eq!(ana.expect("peer_joined").await["id"], ben.id.as_str());
     for sdp in ["v=0".to_owned(), "x".repeat(60_000)] {
@@ -125,35 +123,66 @@ async fn tokens_are_judged_at_the_door_and_where_the_room_lives_and_who_was_kick
     eve.expect_error("denied").await;
 }
 
-/// A webhook of one relay, which lets in everybody but Mallory under the ids that they chose, and what it was asked.
-async fn webhook() -> (Config, mpsc::UnboundedReceiver<Value>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let (tell, asked) = mpsc::unbounded_channel();
-    let decide = async move |body: Bytes| {
-        let question: Value = serde_json::from_slice(&body).unwrap();
-        let answer = match question["name"].as_str() {
-            Some("Mallory") => json!({"allow": false, "message": "ask the host first"}),
-            _ => json!({"allow": true, "id": question["id"]}),
+/// A webhook of one relay, which lets in everybody but Mallory under the ids that they chose.
+struct Webhook {
+    url: AuthUrl,
+    /// What it was asked.
+    asked: mpsc::UnboundedReceiver<Value>,
+    /// For each permit it answers somebody whose name is Slow.
+    patience: Arc<Semaphore>,
+}
+
+impl Webhook {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (tell, asked) = mpsc::unbounded_channel();
+        let patience = Arc::new(Semaphore::new(0));
+        let permits = Arc::clone(&patience);
+        let decide = async move |body: Bytes| {
+            let question: Value = serde_json::from_slice(&body).unwrap();
+            let (id, name) = (question["id"].clone(), question["name"].as_str().unwrap_or_default().to_owned());
+            // The test may have no more interest.
+            let _ = tell.send(question);
+            if name == "Slow" {
+                permits.acquire().await.unwrap().forget();
+            }
+            match name.as_str() {
+                "Mallory" => json!({"allow": false, "message": "ask the host first"}),
+                _ => json!({"allow": true, "id": id}),
+            }
+            .to_string()
         };
-        // The test may have no more interest.
-        let _ = tell.send(question);
-        answer.to_string()
-    };
-    tokio::spawn(axum::serve(listener, Router::new().route("/", post(decide))).into_future());
-    let auth_header = vec!["cookie".parse().unwrap()];
-    let allow_origin = vec!["https://page.example".parse().unwrap()];
-    (Config { auth_url: Some(url.parse().unwrap()), auth_header, allow_origin, ..behind_a_proxy() }, asked)
+        tokio::spawn(axum::serve(listener, Router::new().route("/", post(decide))).into_future());
+        Self { url: url.parse().unwrap(), asked, patience }
+    }
+
+    /// A relay that asks it.
+    fn config(&self) -> Config {
+        let auth_header = vec!["cookie".parse().unwrap()];
+        let allow_origin = vec!["https://page.example".parse().unwrap()];
+        Config { auth_url: Some(self.url.clone()), auth_header, allow_origin, ..behind_a_proxy() }
+    }
+
+    /// The next question.
+    async fn question(&mut self) -> Value {
+        soon("the question", self.asked.recv()).await.unwrap()
+    }
+
+    /// Asserts that there was no other.
+    fn expect_nothing(&mut self) {
+        assert!(self.asked.try_recv().is_err());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_webhook_is_asked_once_where_the_room_lives_and_hears_what_the_client_said() {
     let redis = Redis::start().await;
-    let ((at_one, mut one_asked), (at_other, mut other_asked)) = (webhook().await, webhook().await);
-    let (one, other) = (relay(&redis, at_one).await, relay(&redis, at_other).await);
+    let (mut there, mut here) = (Webhook::start().await, Webhook::start().await);
+    let (one, other) = (relay(&redis, there.config()).await, relay(&redis, here.config()).await);
     let mut ana = one.dial("/?id=ana").await;
     ana.expect_joined().await;
-    soon("the question", one_asked.recv()).await.unwrap();
+    there.question().await;
 
     let headers =
         [("x-forwarded-for", "198.51.100.1"), ("cookie", "session=s3cr3t"), ("origin", "https://page.example")];
@@ -174,7 +203,7 @@ async fn the_webhook_is_asked_once_where_the_room_lives_and_hears_what_the_clien
     });
     for is_by_url in [true, false] {
         let ben = if is_by_url { by_url().await } else { by_message().await };
-        assert_eq!(soon("the question", one_asked.recv()).await.unwrap(), expected);
+        assert_eq!(there.question().await, expected);
         let came = json!({"type": "peer_joined", "id": "ben", "name": "Ben", "verified": true});
         assert_eq!(ana.expect("peer_joined").await, came);
         ben.close().await;
@@ -191,7 +220,7 @@ async fn the_webhook_is_asked_once_where_the_room_lives_and_hears_what_the_clien
     mallory.say(json!({"type": "join", "room": "lobby", "name": "Mallory"})).await;
     assert_eq!(mallory.expect_error("unauthorized").await["message"], "ask the host first");
     for _ in 0..3 {
-        assert_eq!(soon("the question", one_asked.recv()).await.unwrap()["name"], "Mallory");
+        assert_eq!(there.question().await["name"], "Mallory");
     }
     let mut eve = other.dial("/?id=eve").await;
     eve.expect_joined().await;
@@ -201,15 +230,96 @@ async fn the_webhook_is_asked_once_where_the_room_lives_and_hears_what_the_clien
     let (status, text) = other.refusal("/?id=eve").await;
     assert!(status == 403 && !text.is_empty(), "{status} {text}");
     for _ in 0..2 {
-        assert_eq!(soon("the question", one_asked.recv()).await.unwrap()["id"], "eve");
+        assert_eq!(there.question().await["id"], "eve");
     }
 
     // A room that nobody has opens where its first client is, and there the webhook was asked.
     let mut cai = other.dial("/?room=new&id=cai").await;
     cai.expect_joined().await;
-    assert_eq!(soon("the question", other_asked.recv()).await.unwrap()["room"], "new");
-    assert!(one_asked.try_recv().is_err() && other_asked.try_recv().is_err(), "nobody was asked twice");
+    assert_eq!(here.question().await["room"], "new");
+    there.expect_nothing();
+    here.expect_nothing();
     assert_eq!((one.relay.rooms(), other.relay.rooms()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_the_webhook_enters_the_room_that_another_relay_has_opened_meanwhile() {
+    let redis = Redis::start().await;
+    let (mut there, mut here) = (Webhook::start().await, Webhook::start().await);
+    let (one, other) = (relay(&redis, there.config()).await, relay(&redis, here.config()).await);
+    let waits = async || {
+        let mut ben = other.dial("/?room=r&id=ben&name=Slow").await;
+        ben.expect_joined().await;
+        ben
+    };
+    let mut cai = other.dial("/ws").await;
+    cai.say(json!({"type": "join", "room": "r", "id": "cai", "name": "Slow"})).await;
+    let opens = async {
+        for _ in 0..2 {
+            here.question().await;
+        }
+        assert_eq!(redis.room("r").await, "", "it is nobody's until the webhook has answered");
+        let mut ana = one.dial("/?room=r&id=ana").await;
+        ana.expect_joined().await;
+        here.patience.add_permits(2);
+        there.patience.add_permits(2);
+        ana
+    };
+    let (ben, mut ana) = tokio::join!(waits(), opens);
+    cai.expect_joined().await;
+    // Here no answer of another relay's webhook lets anybody in.
+    assert_eq!(there.question().await["id"], "ana");
+    for _ in 0..2 {
+        assert_eq!(there.question().await["name"], "Slow");
+    }
+    there.expect_nothing();
+    here.expect_nothing();
+    let mut came = [ana.expect("peer_joined").await["id"].clone(), ana.expect("peer_joined").await["id"].clone()];
+    came.sort_by_key(Value::to_string);
+    assert_eq!(came, ["ben", "cai"]);
+    assert_eq!((one.relay.rooms(), other.relay.rooms()), (1, 0));
+    drop(ben);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_waits_for_the_webhook_of_the_room_as_long_as_anybody_and_leaves_no_ghost_when_it_gives_up() {
+    let redis = Redis::start().await;
+    let mut there = Webhook::start().await;
+    let (one, other) = (relay(&redis, there.config()).await, relay(&redis, there.config()).await);
+    let mut ana = one.dial("/?id=ana").await;
+    ana.expect_joined().await;
+    there.question().await;
+    // It gives up before there is an answer.
+    let join = json!({"type": "join", "room": "lobby", "name": "Slow", "ref": "join"});
+    let mut by_message = other.dial("/ws").await;
+    by_message.say(join.clone()).await;
+    let mut by_url = other.connect().await;
+    let request = "GET /?name=Slow HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    by_url.write_all(request.as_bytes()).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(there.question().await["name"], "Slow");
+    }
+    drop((by_message, by_url));
+    let gone = async {
+        while one.relay.connections() > 1 || other.relay.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the end of their connections", gone).await;
+    there.patience.add_permits(2);
+    ana.expect_nothing().await;
+    there.patience.forget_permits(2);
+
+    // The webhook says nothing: it is refused as it would be there.
+    let mut waiting = other.dial("/ws").await;
+    waiting.say(join).await;
+    waiting.say(json!({"type": "message", "data": 1, "ref": "late"})).await;
+    let (status, text) = other.refusal("/?name=Slow").await;
+    assert!(status == 503 && (text.contains("took too long") || text.contains("cannot be decided now")), "{text}");
+    assert_eq!(waiting.expect_error("unavailable").await["ref"], "join");
+    assert_eq!(waiting.expect_error("not_joined").await["ref"], "late");
+    ana.expect_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,175 +387,4 @@ async fn guests_come_by_tls_by_a_unix_socket_and_by_the_server_of_an_embedder() 
     soon("the end", serving).await.unwrap();
     assert_eq!((mounted.connections(), mounted.rooms()), (0, 0));
     assert_eq!(ana.expect("peer_left").await["reason"], "closed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_door_that_starts_again_gives_its_client_the_place_back_and_so_does_another() {
-    let redis = Redis::start().await;
-    let (one, third) = (relay(&redis, Config::default()).await, relay(&redis, Config::default()).await);
-    let mut ana = one.join("r").await;
-    let mut door = redis.relay(&[]).await;
-    let port = door.port();
-    let dial = async |path: &str| {
-        let stream: AnyStream = Box::new(connect(([127, 0, 0, 1], port).into()).await);
-        Client::dial(stream, &format!("ws://localhost{path}"), &[]).await.unwrap()
-    };
-    let mut ben = dial("/?room=r&resume=1").await;
-    let token = ben.expect_joined().await["resume"]["token"].clone();
-    let id = ben.id.clone();
-    ana.expect("peer_joined").await;
-    let mut received = 1;
-    for (signal, comes_by_another) in [("KILL", false), ("TERM", false), ("KILL", true), ("TERM", true)] {
-        door.signal(signal);
-        ben.expect_cut().await;
-        door.end().await;
-        while ana.hear().await["type"] != "peer_away" {}
-        ana.say(json!({"type": "message", "data": signal})).await;
-        let at_the_port = format!("127.0.0.1:{port}");
-        let url = redis.url();
-        door = Process::start(&["--listen", &at_the_port, "--redis", &url]).await;
-        let mut back = if comes_by_another { third.dial("/ws").await } else { dial("/ws").await };
-        back.say(json!({"type": "resume", "token": token, "received": received})).await;
-        assert_eq!(back.expect("resumed").await["id"], id.as_str());
-        assert_eq!(back.expect("message").await["data"], signal);
-        received += 1;
-        ana.expect("peer_back").await;
-        if comes_by_another {
-            // So that the door has it again.
-            let mut next = dial("/ws").await;
-            next.say(json!({"type": "resume", "token": token, "received": received})).await;
-            next.expect("resumed").await;
-            back.expect_close_code(4001).await;
-            back = next;
-        }
-        back.id.clone_from(&id);
-        ben = back;
-    }
-    ana.expect_nothing().await;
-}
-
-/// What a join came to.
-enum Came {
-    /// It is in the room, or was until its connection ended.
-    In(Client),
-    Unavailable,
-    /// The relay of the room said goodbye instead.
-    SentAway,
-}
-
-/// Asks to join the room `r`, by the URL or by a message.
-async fn asks(door: &TestRelay, id: &str, is_by_url: bool) -> Came {
-    let mut client = if is_by_url {
-        match door.try_dial(&format!("/?room=r&id={id}")).await {
-            Ok(client) => client,
-            refused => {
-                assert_eq!(refusal(refused).0, 503);
-                return Came::Unavailable;
-            }
-        }
-    } else {
-        let mut client = door.dial("/ws").await;
-        client.say(json!({"type": "join", "room": "r", "id": id})).await;
-        client
-    };
-    match client.socket.next().await {
-        Some(Ok(Message::Text(text))) => {
-            let heard: Value = serde_json::from_str(&text).unwrap();
-            match heard["type"].as_str().unwrap() {
-                "joined" => Came::In(client),
-                "goaway" => Came::SentAway,
-                _ => {
-                    assert_eq!((&heard["code"], &heard["retryable"]), (&json!("unavailable"), &json!(true)), "{heard}");
-                    Came::Unavailable
-                }
-            }
-        }
-        other => panic!("no answer to {id}, but {other:?}"),
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn joins_that_race_the_drain_of_the_rooms_relay_are_in_or_unavailable_and_all_are_together_afterwards() {
-    const GUESTS: usize = 20;
-    const BEFORE: usize = 5;
-    let redis = Redis::start().await;
-    let config = || Config { room_capacity: 64, address_connections: 1000, address_joins: 1000, ..Config::default() };
-    let mut one = relay(&redis, config()).await;
-    let doors = Arc::new([relay(&redis, config()).await, relay(&redis, config()).await]);
-    let _ana = one.join("r").await;
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let sent_away = Arc::new(AtomicUsize::new(0));
-    let streams: Vec<_> = (0..2)
-        .map(|stream| {
-            let (doors, tell, sent_away) = (Arc::clone(&doors), tell.clone(), Arc::clone(&sent_away));
-            tokio::spawn(async move {
-                let mut clients = Vec::new();
-                for number in 0..GUESTS {
-                    let id = format!("{stream}-{number}");
-                    let came = soon("an answer", asks(&doors[stream], &id, number % 2 == 0)).await;
-                    sent_away.fetch_add(usize::from(matches!(came, Came::SentAway)), Ordering::SeqCst);
-                    clients.push((id, came));
-                    tell.send(()).unwrap();
-                }
-                clients
-            })
-        })
-        .collect();
-    for _ in 0..BEFORE {
-        soon("joins", told.recv()).await.unwrap();
-    }
-    one.tell_to_stop(Shutdown::Restart);
-    let mut clients = Vec::new();
-    for stream in streams {
-        clients.extend(soon("the stream", stream).await.unwrap());
-    }
-    one.stopped().await;
-    assert!(
-        sent_away.load(Ordering::SeqCst) <= 2,
-        "one of each stream at most was on its way when the relay said goodbye"
-    );
-
-    // Who was in when the room moved comes again, as does who was refused.
-    let mut members = Vec::new();
-    for (number, (id, came)) in clients.into_iter().enumerate() {
-        let stays = match came {
-            Came::In(mut client) => is_there(&mut client).await.then_some(client),
-            Came::Unavailable | Came::SentAway => None,
-        };
-        let again = async {
-            loop {
-                if let Came::In(client) = asks(&doors[number % 2], &id, number % 4 < 2).await {
-                    return client;
-                }
-            }
-        };
-        members.push(match stays {
-            Some(client) => client,
-            None => soon("the room", again).await,
-        });
-    }
-    assert_eq!(doors[0].relay.rooms() + doors[1].relay.rooms(), 1);
-    let mut last = doors[0].dial("/ws").await;
-    let joined = last.join("r").await;
-    assert_eq!(joined["peers"].as_array().unwrap().len(), 2 * GUESTS, "{joined}");
-    last.say(json!({"type": "message", "data": "all of you"})).await;
-    for member in &mut members {
-        while soon("the message", member.hear()).await["data"] != "all of you" {}
-    }
-}
-
-/// Whether the relay of its room still serves this client, which reads all that came until then.
-async fn is_there(client: &mut Client) -> bool {
-    use futures_util::SinkExt;
-    let question = Message::text(r#"{"type":"?","ref":"still here"}"#);
-    if client.socket.send(question).await.is_err() {
-        return false;
-    }
-    loop {
-        match soon("an answer", client.socket.next()).await {
-            Some(Ok(Message::Text(text))) if text.contains("still here") => return true,
-            Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
-            _ => return false,
-        }
-    }
 }

@@ -45,6 +45,8 @@ mod cluster;
 mod doctor;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
 mod doors;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin", feature = "cluster"))]
+mod drains;
 #[cfg(all(unix, feature = "cli", feature = "page"))]
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]
