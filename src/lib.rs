@@ -98,7 +98,7 @@
 // | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
 // | `config.rs` | settings and their checks |
-// | `clustering.rs` | how a relay becomes one of several, from its settings |
+// | `clustering/` | how a relay becomes one of several, from its settings, and its port for the others |
 // | `relay.rs` | the relay that a program embeds, built from its settings |
 // | `serve.rs`, `mount.rs` | serving one stream; the relay inside another web server |
 // | `admin/` | the address for operators |

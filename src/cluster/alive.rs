@@ -174,7 +174,48 @@ async fn ask(dialer: &Dialer, neighbour: &Neighbour, kept: &mut Option<Line<Rela
     {
         return Ok(());
     }
-    let line = kept.insert(Line::new(dialer.dial(neighbour).await?).await?);
+    let line = kept.insert(Line::new(dialer.dial_at_once(neighbour).await?).await?);
     line.ask(question(ALIVE)).await.context("it was asked")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::super::identity::Identity;
+    use super::super::relays::{PROTOCOL, Relays};
+    use super::*;
+
+    fn neighbour(identity: &Identity, address: std::net::SocketAddr) -> Neighbour {
+        Neighbour {
+            process: ProcessId::random().unwrap(),
+            address,
+            fingerprint: identity.fingerprint(),
+            protocol: PROTOCOL,
+            version: String::new(),
+            settings: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_relay_is_alive_however_many_clients_wait_for_their_turn_to_reach_it() {
+        let (own, other) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, relays) = (listener.local_addr().unwrap(), Arc::new(Relays::default()));
+        relays.learn(neighbour(&own, address));
+        let tls = TlsAcceptor::from(Arc::new(other.server(relays).unwrap()));
+        tokio::spawn(async move {
+            let mut stream = tls.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let (dialer, neighbour) = (Dialer::new(&own).unwrap(), neighbour(&other, address));
+        dialer.occupy(neighbour.process);
+        let answer = timeout(ALIVE_DEADLINE * 10, ask(&dialer, &neighbour, &mut None)).await;
+        answer.expect("it waits for no turn").unwrap();
+    }
 }

@@ -80,7 +80,28 @@ impl Dialer {
             }
         }
         let _turn = lane.turns.acquire().await.map_err(|_| Unreachable::from(io::ErrorKind::Interrupted))?;
+        // It may have fallen silent while others had their turns.
+        if let Some(failure) = lane.failure_since(began).filter(|_| !lane.is_proven()) {
+            return Err(failure);
+        }
         lane.note(self.connect(neighbour).await)
+    }
+
+    /// The same without waiting for a turn, for who has to know in time whether `neighbour` is alive: a thousand clients who wait
+    /// for theirs must not make it look dead.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or another process has its address.
+    pub(super) async fn dial_at_once(&self, neighbour: &Neighbour) -> Result<RelayStream, Unreachable> {
+        self.lane(neighbour.process).note(self.connect(neighbour).await)
+    }
+
+    /// All turns at this process are taken for ever, and it is known to answer.
+    #[cfg(test)]
+    pub(super) fn occupy(&self, process: ProcessId) {
+        let lane = self.lane(process);
+        lane.state.lock().unwrap().answered = Some(Instant::now() + crate::limits::DIAL_DEADLINE * 100);
+        lane.turns.try_acquire_many(DIALS_AT_ONCE as u32).unwrap().forget();
     }
 
     async fn connect(&self, neighbour: &Neighbour) -> Result<RelayStream, Unreachable> {
@@ -150,7 +171,7 @@ fn open(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Sets how much the kernel keeps of what goes between two relays.
-pub(super) fn set_buffers(socket: &Socket) -> io::Result<()> {
+pub(crate) fn set_buffers(socket: &Socket) -> io::Result<()> {
     socket.set_send_buffer_size(DOOR_BUFFER_BYTES)?;
     socket.set_recv_buffer_size(DOOR_BUFFER_BYTES)
 }
@@ -193,3 +214,50 @@ impl fmt::Display for Unreachable {
 }
 
 impl Error for Unreachable {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::relays::PROTOCOL;
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_wait_for_their_turn_do_not_dial_a_relay_that_has_fallen_silent_meanwhile() {
+        let dialer = Arc::new(Dialer::new(&Identity::new().unwrap()).unwrap());
+        // As a process that was stopped: the kernel accepts, and nobody greets.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let neighbour = Arc::new(Neighbour {
+            process: ProcessId::random().unwrap(),
+            address: listener.local_addr().unwrap(),
+            fingerprint: Identity::new().unwrap().fingerprint(),
+            protocol: PROTOCOL,
+            version: String::new(),
+            settings: String::new(),
+        });
+        // It has answered a moment ago.
+        dialer.lane(neighbour.process).state.lock().unwrap().answered = Some(Instant::now());
+        let dials: Vec<_> = (0..4 * DIALS_AT_ONCE)
+            .map(|_| {
+                let (dialer, neighbour) = (Arc::clone(&dialer), Arc::clone(&neighbour));
+                tokio::spawn(async move { dialer.dial(&neighbour).await.map(drop) })
+            })
+            .collect();
+        let mut accepted = Vec::new();
+        let all = async {
+            for dial in dials {
+                dial.await.unwrap().unwrap_err();
+            }
+        };
+        let accepts = async {
+            loop {
+                accepted.push(listener.accept().await.unwrap());
+            }
+        };
+        tokio::select! {
+            () = all => {}
+            () = accepts => {}
+        }
+        assert!(accepted.len() <= DIALS_AT_ONCE, "{} connections", accepted.len());
+    }
+}

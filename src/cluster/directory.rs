@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
 use super::caution::Caution;
+use super::deaths::Deaths;
 use super::door::Doors;
 use super::recent::Recent;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
@@ -44,6 +45,8 @@ pub(crate) struct Directory {
     claims: AtomicU64,
     /// What is being asked, each with a number.
     under_way: DashMap<(RoomName, Question), (u64, WeakLocating)>,
+    /// Which relays are looked at, whether they live.
+    pub(super) deaths: Deaths,
     /// To number what is being asked.
     asked: AtomicU64,
     is_draining: AtomicBool,
@@ -111,6 +114,7 @@ impl Directory {
             recent: Recent::default(),
             claims: AtomicU64::new(0),
             under_way: DashMap::new(),
+            deaths: Deaths::default(),
             asked: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             doors: OnceLock::new(),
@@ -167,7 +171,7 @@ impl Directory {
     }
 
     /// Whether this relay has the room with this key.
-    pub(super) fn has(&self, key: RoomKey) -> bool {
+    pub(crate) fn has(&self, key: RoomKey) -> bool {
         let ownership = self.owned_keys.get(&key).and_then(|ownership| ownership.upgrade());
         ownership.is_some_and(|ownership| !ownership.is_lost())
     }
@@ -184,18 +188,13 @@ impl Directory {
         Place::Here(ownership)
     }
 
-    /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does.
-    pub(crate) async fn is_dead(&self, process: ProcessId) -> bool {
-        self.store.lease(process).await.is_ok_and(|lease| lease.is_none()) && self.caution.until().is_none()
-    }
-
     /// Claims and asserts nothing from now on.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Relaxed);
     }
 
     /// Whether it claims and asserts nothing.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
     }
 

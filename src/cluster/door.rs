@@ -170,8 +170,11 @@ impl Guest {
         let mut request = paths::request(Method::GET, path);
         let headers = request.headers_mut();
         for (name, secret) in &self.named {
-            let passes =
-                !OWN_HEADERS.contains(&name.as_str()) && (path == "/ws" || !name.starts_with("sec-websocket-"));
+            // The last address is believed: without one of the door's, that would be what the client says.
+            let is_believed = name == X_FORWARDED_FOR.as_str() && self.ip.is_none();
+            let passes = !is_believed
+                && !OWN_HEADERS.contains(&name.as_str())
+                && (path == "/ws" || !name.starts_with("sec-websocket-"));
             if let (true, Ok(name), Some(value)) = (passes, HeaderName::try_from(name), secret_value(secret)) {
                 if name == header::HOST {
                     headers.insert(name, value).is_some()
@@ -359,5 +362,26 @@ impl fmt::Display for Failure {
             Self::Lost => f.write_str("the relay of this room was lost"),
             Self::NoMemory => f.write_str("there is no memory for the way to this room"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_has_the_last_address_that_its_door_knows_and_none_of_its_own_making() {
+        let named = [("x-forwarded-for", "192.0.2.66"), ("relay-hops", "0"), ("cookie", "a=b"), ("origin", "null")];
+        let named = named.map(|(name, value)| (name.to_owned(), Secret::new(value))).to_vec();
+        let forwarded = |ip: Option<&str>| {
+            let guest = Guest { ip: ip.map(|ip| ip.parse().unwrap()), origin: None, named: named.clone(), hops: 2 };
+            let request = guest.request();
+            let headers = request.headers();
+            assert_eq!((&headers[RELAY_HOPS], &headers["cookie"]), (&value("2"), &value("a=b")));
+            assert!(!headers.contains_key(header::ORIGIN));
+            headers.get_all(X_FORWARDED_FOR).iter().next_back().cloned()
+        };
+        assert_eq!(forwarded(Some("198.51.100.1")), Some(value("198.51.100.1")));
+        assert_eq!(forwarded(None), None, "it came over a Unix socket");
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::limits::{DOOR_REFUSAL_BYTES, HEAD_BYTES};
 
 /// A connection by which another relay is asked.
-pub(super) struct Line<S: AsyncRead + AsyncWrite + Unpin> {
+pub(crate) struct Line<S: AsyncRead + AsyncWrite + Unpin> {
     sender: SendRequest<Empty<Bytes>>,
     connection: Connection<TokioIo<S>, Empty<Bytes>>,
     has_ended: bool,
@@ -26,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     ///
     /// # Errors
     /// Never before something is asked, as far as is known.
-    pub(super) async fn new(stream: S) -> hyper::Result<Self> {
+    pub(crate) async fn new(stream: S) -> hyper::Result<Self> {
         let (sender, connection) =
             http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, connection, has_ended: false })
@@ -36,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     ///
     /// # Errors
     /// When the connection is lost before.
-    pub(super) async fn ask(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+    pub(crate) async fn ask(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
         let answer = self.sender.send_request(request);
         drive(&mut self.connection, &mut self.has_ended, answer).await
     }
@@ -45,7 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     ///
     /// # Errors
     /// When the connection is lost before.
-    pub(super) async fn whole(&mut self, answer: Response<Incoming>) -> hyper::Result<Response<Bytes>> {
+    pub(crate) async fn whole(&mut self, answer: Response<Incoming>) -> hyper::Result<Response<Bytes>> {
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, DOOR_REFUSAL_BYTES).collect();
         let body = drive(&mut self.connection, &mut self.has_ended, body).await;
@@ -56,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     ///
     /// # Errors
     /// When the connection is lost before.
-    pub(super) async fn switch(mut self) -> hyper::Result<(S, Bytes)> {
+    pub(crate) async fn switch(mut self) -> hyper::Result<(S, Bytes)> {
         if !self.has_ended {
             poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
         }

@@ -7,6 +7,7 @@
 //! - [`lease`] says every second that this relay lives.
 //! - [`assertions`] says again and again which rooms it has, and lets go of those that another one has.
 //! - [`caution`] says when what is missing in Redis may just have been forgotten.
+//! - [`deaths`] looks whether a relay lives that is not reached.
 //! - [`scan`] finds the other relays, which [`relays`] knows, and [`trial`] tries whether they are reached.
 //! - [`survey`] asks them for a room while Redis is away.
 //!
@@ -17,6 +18,7 @@ mod assertions;
 mod caution;
 #[cfg(feature = "admin")]
 pub(crate) mod counts;
+mod deaths;
 pub(crate) mod dial;
 pub(crate) mod directory;
 pub(crate) mod door;
@@ -24,10 +26,9 @@ pub(crate) mod door;
 pub(crate) mod fake;
 pub(crate) mod identity;
 mod lease;
-mod line;
+pub(crate) mod line;
 pub(crate) mod notice;
 pub(crate) mod paths;
-pub(crate) mod port;
 mod recent;
 mod redis;
 pub(crate) mod relays;
@@ -35,8 +36,6 @@ mod scan;
 pub(crate) mod settings;
 mod store;
 mod survey;
-#[cfg(test)]
-mod tests;
 mod trial;
 pub(crate) mod tunnel;
 pub(crate) mod way;

@@ -13,7 +13,7 @@ pub(crate) const ALIVE: &str = "/alive";
 pub(crate) const ROOMS: &str = "/rooms/";
 
 /// A question whose answer is its status.
-pub(super) fn question(path: &str) -> Request<Empty<Bytes>> {
+pub(crate) fn question(path: &str) -> Request<Empty<Bytes>> {
     request(Method::HEAD, path)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -238,6 +238,12 @@ impl Relays {
             self.miss();
         }
         found
+    }
+
+    /// Whether one of them is reached at this address.
+    pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
+        let relays = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        relays.values().any(|relay| relay.address.ip().to_canonical() == ip)
     }
 
     /// All of them.

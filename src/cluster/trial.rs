@@ -39,7 +39,7 @@ pub(super) async fn run(doors: Arc<Doors>, directory: Arc<Directory>, own: Arc<N
 }
 
 /// Its process, unless it has to be tried again.
-async fn try_one(doors: &Doors, directory: &Directory, relay: Arc<Neighbour>) -> Option<ProcessId> {
+async fn try_one(doors: &Doors, directory: &Arc<Directory>, relay: Arc<Neighbour>) -> Option<ProcessId> {
     let Err(why) = doors.dial(&relay).await else {
         debug!(relay = %relay.process, address = %relay.address, "another relay is reached");
         return Some(relay.process);

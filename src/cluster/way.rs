@@ -163,7 +163,6 @@ impl Seeker {
             if self.directory.is_dead(process).await {
                 return Reached::Gone;
             }
-            sleep(LEASE_LOOK).await;
         }
     }
 

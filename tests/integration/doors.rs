@@ -447,3 +447,71 @@ async fn the_log_says_by_which_relay_a_client_comes_and_at_which_one_its_room_is
         assert!(end.contains("via=127.0.0.1:") && end.contains("closed by the peer"), "{end}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_give_up_while_the_relay_of_their_room_hangs_leave_nothing_behind() {
+    let redis = Redis::start().await;
+    let one = redis.relay(&[]).await;
+    let [other] = relays(&redis, Config::default).await;
+    let stream = crate::harness::connect(([127, 0, 0, 1], one.port()).into()).await;
+    let mut ana = Client::dial(stream, "ws://localhost/?room=r&resume=1", &[]).await.unwrap();
+    let token = ana.expect_joined().await["resume"]["token"].clone();
+    one.signal("STOP");
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        for said in [json!({"type": "join", "room": "r"}), json!({"type": "resume", "token": token, "received": 1})] {
+            let mut client = other.dial("/ws").await;
+            client.say(said).await;
+            clients.push(client);
+        }
+    }
+    let mut by_url = Vec::new();
+    for _ in 0..50 {
+        let mut stream = other.connect().await;
+        let request = "GET /?room=r HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        by_url.push(stream);
+    }
+    assert!(other.relay.connections() > 0);
+    drop((clients, by_url));
+    one.signal("CONT");
+    let ends = async {
+        while other.relay.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("the end of all", ends).await;
+    let mut ben = other.dial("/ws").await;
+    let there = async {
+        loop {
+            ben.say(json!({"type": "join", "room": "r"})).await;
+            let answer = ben.hear().await;
+            if answer["type"] == "joined" && answer["peers"].as_array().unwrap().len() <= 1 {
+                return;
+            }
+            // Those who had come as far as the room are about to leave it.
+            if answer["type"] == "joined" {
+                ben.say(json!({"type": "leave"})).await;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    soon("the room without them", there).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_relays_ask_each_other_is_not_answered_to_everybody() {
+    let redis = Redis::start().await;
+    let [one, other] = relays(&redis, Config::default).await;
+    let _ana = one.join("r").await;
+    for path in ["/cluster/1/alive", "/cluster/1/rooms/0", "/cluster/1/ws", "/cluster/1/?room=r"] {
+        let (status, _) = other.refusal(path).await;
+        assert_eq!(status, 404, "{path}");
+    }
+    // By the public port nobody is a door: hops are not counted, and the room is reached.
+    let door = [("relay-hops", "255"), ("x-forwarded-for", "192.0.2.66"), ("x-forwarded-proto", "https")];
+    let url = format!("ws://{}/?room=r", other.address());
+    let mut ben = Client::dial(other.connect().await, &url, &door).await.unwrap();
+    ben.expect_joined().await;
+}

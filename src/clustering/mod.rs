@@ -1,4 +1,6 @@
-//! How a relay becomes one of several: from its settings.
+//! How a relay becomes one of several: from its settings, and by a port for the others.
+
+mod port;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -10,7 +12,6 @@ use tracing::{error, warn};
 
 use crate::cluster::identity::Identity;
 use crate::cluster::notice::{Notice, Notices};
-use crate::cluster::port::{self, Port};
 use crate::cluster::relays::{Neighbour, PROTOCOL, ProcessId};
 use crate::cluster::settings::{ClusterSettings, RedisUrl};
 use crate::cluster::{Cluster, Entrance};
@@ -22,6 +23,7 @@ use crate::net::machine::Machine;
 use crate::peer::{Events, Observer, RelayEvent};
 use crate::relay::Relay;
 use crate::room::Owned;
+use port::Port;
 
 /// Bytes of the hash that stands for the settings.
 const SETTINGS_BYTES: usize = 8;

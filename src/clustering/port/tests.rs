@@ -18,12 +18,12 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::door::{Doors, Failure, Guest, Opened, Tunnel, UrlRequest};
-use super::identity::Identity;
-use super::port::{Port, Residence, listen};
-use super::relays::{Neighbour, PROTOCOL, ProcessId, Relays};
-use super::tunnel::{ClientEnds, TunnelEnd};
+use super::{Port, Residence, listen};
 use crate::budget::boundless;
+use crate::cluster::door::{Doors, Failure, Guest, Opened, Tunnel, UrlRequest};
+use crate::cluster::identity::Identity;
+use crate::cluster::relays::{Neighbour, PROTOCOL, ProcessId, Relays};
+use crate::cluster::tunnel::{ClientEnds, TunnelEnd};
 use crate::config::Config;
 use crate::outbox::Outbox;
 use crate::relay::Relay;
@@ -397,6 +397,122 @@ async fn a_thousand_that_say_nothing_keep_no_relay_out() {
     ana.expect("joined").await;
 }
 
+/// Connections that say nothing, from this address.
+async fn silent(to: &Member, from: [u8; 4], count: usize) -> Vec<TcpStream> {
+    let mut silent = Vec::new();
+    for _ in 0..count {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        silent.push(socket.connect(to.itself.address).await.unwrap());
+    }
+    silent
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn strangers_from_many_addresses_keep_no_relay_out_and_those_at_the_address_of_one_are_limited() {
+    let (owner, door) = (Member::start().await, Member::start().await);
+    owner.knows(&door);
+    let mut strangers = Vec::new();
+    for last in 2..8 {
+        strangers.extend(silent(&owner, [127, 0, 0, last], 100).await);
+    }
+    // At the first try, while the handshakes of all of them are under way.
+    door.visit(&owner, "room=r", "198.51.100.1").await.expect("joined").await;
+    let nearby = silent(&owner, [127, 0, 0, 1], 2 * crate::limits::STRANGERS_OF_ADDRESS as usize).await;
+    let refused = async |stream: &TcpStream| {
+        let closed = async { stream.readable().await.is_ok() };
+        timeout(Duration::from_millis(100), closed).await.is_ok()
+    };
+    let outcomes = futures_util::future::join_all(nearby.iter().map(refused)).await;
+    let refused = outcomes.into_iter().filter(|is_refused| *is_refused).count();
+    assert!(refused >= crate::limits::STRANGERS_OF_ADDRESS as usize, "{refused} are refused");
+}
+
+/// What becomes of a client of `door` at a relay that does this with each connection after the handshake.
+async fn at_a_relay_that<F>(
+    door: &Member,
+    does: impl Fn(tokio_rustls::server::TlsStream<TcpStream>) -> F,
+) -> Result<Opened, Failure>
+where
+    F: Future<Output = ()>,
+{
+    let (identity, relays) = (Identity::new().unwrap(), Arc::new(Relays::default()));
+    relays.learn(door.itself.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let neighbour = door.relays.learn(Neighbour {
+        process: ProcessId::random().unwrap(),
+        address: listener.local_addr().unwrap(),
+        fingerprint: identity.fingerprint(),
+        ..door.itself.clone()
+    });
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(identity.server(relays).unwrap()));
+    let serves = async {
+        does(tls.accept(listener.accept().await.unwrap().0).await.unwrap()).await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        opened = door.open(&neighbour, "198.51.100.1") => opened,
+        never = serves => never,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_none_and_is_not_waited_for() {
+    let door = Member::start().await;
+    for (begins, goes_on) in [
+        ("", ""),
+        ("HTTP/1.1 101 Switching Protocols\r\n", "a: b\r\n"),
+        ("HTTP/1.1 101 Switching Protocols\r\na: ", "bbbbbbbb"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+        ("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 1000000000\r\n\r\n", ""),
+        ("nonsense", "nonsense"),
+    ] {
+        let begun = Instant::now();
+        let outcome = at_a_relay_that(&door, |mut stream| async move {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(begins.as_bytes()).await;
+            while !goes_on.is_empty() && stream.write_all(goes_on.as_bytes()).await.is_ok() {}
+            std::future::pending::<()>().await;
+        });
+        let outcome = soon("the outcome", outcome).await;
+        assert!(matches!(outcome, Err(Failure::Unreachable(_))), "{begins:?} {goes_on:?}: {:?}", outcome.err());
+        assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    }
+    // A body without end is left out.
+    let outcome = at_a_relay_that(&door, |mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 409 Conflict\r\n\r\n").await;
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+    });
+    match soon("the outcome", outcome).await {
+        Ok(Opened::Refused(answer)) => assert!(answer.status() == 409 && answer.body().is_empty(), "{answer:?}"),
+        Ok(Opened::Tunnel(..)) => panic!("it is let in"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+#[tokio::test]
+async fn a_relay_whose_clients_came_before_it_was_known_is_let_in_once_it_is() {
+    let (owner, door) = (Member::start().await, Member::start().await);
+    // More than an address may fail within the time of its burst.
+    for _ in 0..15 {
+        let mut strangers: Vec<_> = Vec::new();
+        for _ in 0..100 {
+            let mut stranger = TcpStream::connect(owner.itself.address).await.unwrap();
+            let _ = stranger.write_all(b"garbage that is no TLS at all").await;
+            let _ = stranger.shutdown().await;
+            strangers.push(stranger);
+        }
+        for stranger in &mut strangers {
+            let _ = soon("the end", stranger.read_to_end(&mut Vec::new())).await;
+        }
+    }
+    assert!(matches!(door.ask(&owner, "room=r", "198.51.100.1").await, Err(Failure::Unreachable(_))));
+    owner.knows(&door);
+    door.visit(&owner, "room=r", "198.51.100.1").await.expect("joined").await;
+}
+
 #[tokio::test]
 async fn a_relay_that_falls_silent_loses_all_tunnels_within_5_s() {
     let (owner, door) = (Member::start().await, Member::start().await);
@@ -414,8 +530,8 @@ async fn a_relay_that_falls_silent_loses_all_tunnels_within_5_s() {
 
 #[tokio::test]
 async fn a_relay_says_which_rooms_it_has() {
-    use super::line::Line;
-    use super::paths::{ROOMS, question};
+    use crate::cluster::line::Line;
+    use crate::cluster::paths::{ROOMS, question};
     let (owner, door) = (Member::start().await, Member::start().await);
     owner.knows(&door);
     let stream = door.doors.dial(&door.knows(&owner)).await.unwrap();

@@ -23,12 +23,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info};
 
-use super::alive::Links;
-use super::dial::set_buffers;
-use super::directory::Directory;
-use super::identity::{Identity, fingerprint_of};
-use super::paths::{ALIVE, PREFIX, ROOMS};
-use super::relays::{Fingerprint, Neighbour, Relays};
+use crate::cluster::alive::Links;
+use crate::cluster::dial::set_buffers;
+use crate::cluster::directory::Directory;
+use crate::cluster::identity::{Identity, fingerprint_of};
+use crate::cluster::paths::{ALIVE, PREFIX, ROOMS};
+use crate::cluster::relays::{Fingerprint, Neighbour, Relays};
 use crate::drain::Drain;
 use crate::http::body::Body;
 use crate::http::metered::Payer;
@@ -76,8 +76,10 @@ pub(crate) struct Port {
     relays: Arc<Relays>,
     links: Arc<Links>,
     residence: Arc<dyn Residence>,
-    /// What those use who have shown no certificate yet.
+    /// What those use who have shown no certificate yet, and do not come from the address of a known relay.
     strangers: Arc<Quotas>,
+    /// What those use who come from there: strangers do not keep relays out.
+    nearby: Arc<Quotas>,
     /// The end of this port: later than that of the relay, which other relays must not take for dead while its own clients are
     /// with them.
     end: Drain,
@@ -111,13 +113,13 @@ impl Port {
         links: Arc<Links>,
         residence: Arc<dyn Residence>,
     ) -> anyhow::Result<Self> {
-        let strangers = Quotas::new(&QuotaSettings {
-            address_connections: limits::STRANGERS_OF_ADDRESS,
-            max_connections: Some(limits::STRANGERS),
-            ..QuotaSettings::default()
-        });
+        let quotas = |max_connections| {
+            let address_connections = limits::STRANGERS_OF_ADDRESS;
+            Quotas::new(&QuotaSettings { address_connections, max_connections, ..QuotaSettings::default() })
+        };
+        let (strangers, nearby) = (quotas(Some(limits::STRANGERS)), quotas(None));
         let tls = TlsAcceptor::from(Arc::new(identity.server(Arc::clone(&relays))?));
-        Ok(Self { tls, own: identity.fingerprint(), relays, links, residence, strangers, end: Drain::new() })
+        Ok(Self { tls, own: identity.fingerprint(), relays, links, residence, strangers, nearby, end: Drain::new() })
     }
 
     /// Serves what comes to `listener` for `relay`, until that has shut down and its clients are with no other relay any more.
@@ -151,26 +153,18 @@ impl Port {
     /// Admits a connection, of which nothing but its address is known.
     fn admit(&self, connection: ConnectionInfo) -> Option<Arc<Admission>> {
         let ip = connection.ip();
-        let admitted = match self.strangers.admit(ip) {
-            // Strangers do not keep relays out.
-            Err(OverLimit::All(_)) if self.is_relay(connection) => self.strangers.admit_client(None, None),
-            admitted => admitted,
-        };
-        let refused = match admitted {
-            Ok(admission) if !admission.has_failed_too_often() => return Some(admission),
+        let is_nearby = ip.is_some_and(|ip| self.relays.has_address(ip));
+        let quotas = if is_nearby { &self.nearby } else { &self.strangers };
+        let refused = match quotas.admit(ip) {
+            // One that has just started is not known at first, and each of its clients tries until it is.
+            Ok(admission) if is_nearby || !admission.has_failed_too_often() => return Some(admission),
             Ok(_) => "too many of its handshakes have failed",
             Err(_) => "too many handshakes are under way",
         };
-        if self.strangers.may_log_refusal(ip, OverLimit::Memory) {
+        if quotas.may_log_refusal(ip, OverLimit::Memory) {
             info!(address = %connection, why = refused, "refused a connection at the port for relays");
         }
         None
-    }
-
-    /// Whether a known relay has this address.
-    fn is_relay(&self, connection: ConnectionInfo) -> bool {
-        let ip = connection.ip();
-        self.relays.all().iter().any(|relay| Some(relay.address.ip().to_canonical()) == ip)
     }
 
     /// Serves one connection.
@@ -360,3 +354,6 @@ impl Service<Request<Incoming>> for DoorRouter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
