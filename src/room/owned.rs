@@ -76,6 +76,7 @@ impl Owned {
     }
 
     /// How many names there are, or were a moment ago.
+    #[cfg(any(test, feature = "cluster"))]
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()

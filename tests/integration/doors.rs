@@ -268,6 +268,22 @@ async fn rooms_are_found_by_any_door_while_redis_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_moves_from_room_to_room_goes_by_four_relays_at_most() {
+    let redis = Redis::start().await;
+    let [one, other, third] = relays(&redis, Config::default).await;
+    let (_one, _other, _third) = (one.join("r1").await, other.join("r2").await, third.join("r3").await);
+    let mut client = third.dial("/ws").await;
+    for room in ["r1", "r2", "r3", "r1"] {
+        client.join(room).await;
+        client.say(json!({"type": "leave"})).await;
+    }
+    client.say(json!({"type": "join", "room": "r2"})).await;
+    let refused = client.expect_error("unavailable").await;
+    assert!(refused["message"].as_str().unwrap().contains("too many others"), "{refused}");
+    client.expect_goodbye(1012).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_nobody_knows_is_refused_and_redis_is_asked_once_a_second_at_most() {
     let redis = Redis::start().await;
     let [one, mut other] = relays(&redis, Config::default).await;
