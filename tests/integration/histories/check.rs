@@ -26,6 +26,9 @@ const HOPS: usize = 4;
 /// Until then relays are cautious, since Redis has just been started.
 const BEGINNING: Ms = 5_000;
 
+/// How long a `resume` that its client has given up may be on its way.
+const LATE: Ms = 10_000;
+
 /// What the history breaks.
 pub(super) fn check(history: &History) -> Vec<String> {
     Checker::new(history).check()
@@ -151,6 +154,11 @@ impl<'a> Checker<'a> {
                 Parting::Closed(code @ 1013) => {
                     (self.may_be_cut(by, owner, at, at), format!("closed with {code} although all were well"))
                 }
+                // By a connection of its own that it had given up before that was heard of.
+                Parting::Closed(4001) => (
+                    life.given_up.iter().any(|since| since + LATE >= at && *since <= at),
+                    "closed with 4001 although nobody else has its place".to_owned(),
+                ),
                 Parting::Closed(code) => (false, format!("closed with {code}")),
                 Parting::Cut => (self.may_be_cut(by, owner, at, at), "cut although both relays were well".to_owned()),
             };
@@ -166,6 +174,7 @@ impl<'a> Checker<'a> {
         let owner = self.owners.get(life.id.as_str()).copied();
         match why {
             Why::Goodbye(Some(1000)) => {}
+            Why::Goodbye(Some(1008)) if self.is_kicked(&life.id) => {}
             Why::Goodbye(answer) => {
                 if !self.may_be_cut(last.is_straight.then_some(last.door), owner, at, at)
                     && !self.may_move(owner, at, at)

@@ -360,3 +360,13 @@ fn a_room_that_is_there_is_there_without_redis_and_a_new_one_with_it() {
     refused.faults = vec![broken(Broken::Relay(2), 18_000, 19_000)];
     is_good(&refused);
 }
+
+#[test]
+fn a_place_is_taken_away_by_a_connection_of_its_own_alone() {
+    let (a, mut b) = pair();
+    b.ways[0].until = Some((5_000, Parting::Closed(4001)));
+    b.ways.push(Way { door: 2, is_straight: true, from: 5_500, until: None });
+    breaks(&history(vec![a.clone(), b.clone()]), "closed with 4001 although");
+    b.given_up.push(4_000);
+    is_good(&history(vec![a, b]));
+}

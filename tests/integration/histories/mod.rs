@@ -26,7 +26,7 @@ use crate::harness::Dice;
 use check::check;
 use person::{Command, Person, Status, World};
 use plan::{ACTIVE, PEOPLE, Plan, ROOMS, Step, Theme};
-use record::{Broken, Fault, Finale, History, Ms};
+use record::{Broken, Fault, Finale, History, Ms, Seen};
 use relays::{Action, CAPACITY, HOLD, RELAYS, Relays, watch_machine};
 
 /// How many histories there are, unless `CLUSTER_TEST_HISTORIES` says otherwise.
@@ -296,20 +296,29 @@ async fn bring_to_an_end(
         eventually(|| world.board.lock().unwrap().iter().all(|status| status.unanswered == 0)).await;
     }
     // Places of clients that were lost before they heard that they are in are held for a while.
-    let until = Instant::now() + Duration::from_millis(HOLD + 3_000);
+    let began = world.now();
     loop {
         finale.relays = relays.seen().await;
         finale.directory.clear();
         let board = world.board.lock().unwrap().clone();
-        for status in board {
-            if let Some(room) = status.room {
-                let process = relays.process_of(&room).await;
-                finale.directory.insert(room, process);
+        for status in &board {
+            if let Some(room) = &status.room {
+                let process = relays.process_of(room).await;
+                finale.directory.insert(room.clone(), process);
             }
         }
-        let is_over = finale.relays.iter().all(|seen| seen.held_places == 0 && seen.is_registered);
-        let is_quiet = world.board.lock().unwrap().iter().all(|status| !status.view.others.values().any(|away| *away));
-        if (is_over && is_quiet) || Instant::now() > until {
+        let is_there = |seen: &Seen| seen.held_places == 0 && seen.is_registered;
+        let is_away = |status: &Status| status.view.others.values().any(|is_away| *is_away);
+        let is_quiet = why_not_together(&board).is_none() && !board.iter().any(is_away);
+        if is_quiet && finale.relays.iter().all(is_there) {
+            break;
+        }
+        let (now, stalled) = (world.now(), stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until));
+        if now > began.max(stalled) + HOLD + 3_000 {
+            break;
+        }
+        if now > began + PATIENCE {
+            finale.is_too_busy = true;
             break;
         }
         sleep(Duration::from_millis(300)).await;

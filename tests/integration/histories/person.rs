@@ -183,6 +183,8 @@ pub(super) struct Person {
     lives: Vec<Life>,
     /// What was said last, of all messages and questions.
     counter: u64,
+    /// How often it has tried to come in.
+    tries: u64,
     questions: HashMap<u64, usize>,
     /// The question behind `leave`, if that was said in this life.
     last_question: Option<u64>,
@@ -219,6 +221,7 @@ impl Person {
             view: View::default(),
             lives: Vec::new(),
             counter: (number as u64) << 32,
+            tries: 0,
             questions: HashMap::new(),
             last_question: None,
             alarm: None,
@@ -459,7 +462,7 @@ impl Person {
             Ok::<_, WsError>(answer)
         };
         let answer = timeout(PARTING, parts).await.ok().and_then(Result::ok).flatten();
-        if answer.is_some() {
+        if answer == Some(1000) {
             // All that there is to be heard about what was said comes before that.
             self.life.iter_mut().for_each(|life| life.answered = life.said.len());
         }
@@ -533,7 +536,8 @@ impl Person {
             return;
         }
         let Some(room) = self.goal.clone() else { return };
-        let id = format!("p{}-{}", self.number, self.lives.len() * 1_000 + self.dice.below(1_000) as usize);
+        self.tries += 1;
+        let id = format!("p{}-{}", self.number, self.tries);
         self.world.tries.lock().unwrap().insert(id.clone(), room.clone());
         let stage = Stage::Joining { id: id.clone(), room: room.clone() };
         let resume = self.resumes;
@@ -592,6 +596,9 @@ impl Person {
         self.world.note(format!("person {} by {door}: {stage:?} ends: {parting:?}", self.number));
         self.alarm = None;
         let has_moved = matches!(parting, Parting::Closed(1001 | 1012));
+        if stage == Stage::Resuming {
+            self.life.iter_mut().for_each(|life| life.given_up.push(now));
+        }
         if let (Stage::Joining { .. }, true) = (&stage, parting != Parting::Own) {
             self.world.losses.lock().unwrap().push(Loss { person: self.number, at: now, since: self.since, parting });
         }
