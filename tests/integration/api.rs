@@ -588,7 +588,13 @@ async fn it_is_as_its_description_says_whatever_schemathesis_tries() {
          --config-file $root/scripts/test.d/schemathesis.toml run {url} --workers 2",
         folder.path().display()
     );
-    let (good, said) = tokio::task::spawn_blocking(move || tool("sh", &["-c", &script], "")).await.unwrap();
+    // A fault of Python 3.11 that has nothing to do with what is asked, seen now and then on a busy machine.
+    const FAULT_OF_PYTHON: &str = "AST constructor recursion depth mismatch";
+    let try_all = move || {
+        let mut tries = (0..3).map(|_| tool("sh", &["-c", &script], ""));
+        tries.find(|(_, said)| !said.contains(FAULT_OF_PYTHON)).expect("Python works one time of three")
+    };
+    let (good, said) = tokio::task::spawn_blocking(try_all).await.unwrap();
     assert!(good, "{said}");
     // All but the one that describes it, and the stream that does not end.
     let others = operations.sum::<usize>() - 2;
