@@ -398,6 +398,7 @@ async fn a_thousand_that_say_nothing_keep_no_relay_out() {
 }
 
 /// Connections that say nothing, from this address.
+#[cfg(target_os = "linux")]
 async fn silent(to: &Member, from: [u8; 4], count: usize) -> Vec<TcpStream> {
     let mut silent = Vec::new();
     for _ in 0..count {

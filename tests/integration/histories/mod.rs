@@ -2,7 +2,7 @@
 //! stopped, cut or forgotten, no promise is broken.
 //!
 //! A history that breaks one says its seed, and where what happened is written down:
-//! `CLUSTER_TEST_SEED=7 cargo test --test integration histories::random` runs it again. What people do is the same then; what
+//! `CLUSTER_TEST_SEED=7 cargo test --test integration histories::random -- --ignored` runs it again. What people do is the same then; what
 //! the machine does meanwhile is not. `scripts/cluster-test` runs many.
 
 mod check;
@@ -63,6 +63,7 @@ struct Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "for minutes, and on a machine of its own: scripts/cluster-test"]
 async fn random_histories_keep_every_promise() {
     let first: Option<u64> = number("CLUSTER_TEST_SEED");
     let count = number("CLUSTER_TEST_HISTORIES").unwrap_or(if first.is_some() { 1 } else { HISTORIES });
@@ -99,6 +100,7 @@ async fn random_histories_keep_every_promise() {
 /// People who do little else than talk, and take their places up by one relay after the other: as many messages as
 /// `CLUSTER_TEST_MESSAGES` says go through doors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "for minutes, and on a machine of its own: scripts/cluster-test"]
 async fn messages_through_doors_arrive_once_and_in_order() {
     let goal = number("CLUSTER_TEST_MESSAGES").unwrap_or(MESSAGES) as usize;
     let first = number("CLUSTER_TEST_SEED").unwrap_or_else(|| getrandom::u64().unwrap() % 1_000_000_000);
