@@ -134,7 +134,7 @@ fn every_command_line_in_a_page_is_one_that_the_relay_takes() {
 #[test]
 fn every_flag_that_a_page_names_is_one() {
     // Those of other programs, which stand alone in a sentence.
-    const OTHERS: [&str; 5] = ["--denied-peer-ip", "--network", "--re", "--shard", "--instructions"];
+    const OTHERS: [&str; 6] = ["--denied-peer-ip", "--network", "--re", "--shard", "--instructions", "--teeth"];
     let command = command_line::command();
     let commands = std::iter::once(&command).chain(command.get_subcommands());
     let mut known: BTreeSet<String> =
