@@ -30,7 +30,7 @@ async fn a_call_works_over_wss_where_the_local_authority_is_trusted() {
         person.hears(other).await;
     }
     let requests = browser.requests().await;
-    for socket in [format!("wss://{name}:{port}/ws"), format!("wss://127.0.0.1:{port}/ws")] {
+    for socket in [format!("wss://{name}:{port}/ws?route=r"), format!("wss://127.0.0.1:{port}/ws?route=r")] {
         assert!(requests.contains(&socket), "{requests:?}");
     }
     browser.end().await;

@@ -21,7 +21,7 @@ async fn a_call_works_over_wss_where_the_authority_is_trusted() {
         person.plays_video_of(other).await;
         person.hears(other).await;
     }
-    assert!(browser.requests().await.contains(&"wss://relay.test/ws".to_owned()));
+    assert!(browser.requests().await.contains(&"wss://relay.test/ws?route=r".to_owned()));
     browser.end().await;
 }
 
