@@ -33,8 +33,19 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// In the network namespace `network`, if there is one.
+    /// In the network namespace `network`, if there is one. The driver takes a port that is free for IPv4, and ends if it is not
+    /// for IPv6: then another one is started.
     pub async fn start(home: &Path, network: Option<String>) -> Self {
+        const TRIES: usize = 3;
+        for _ in 0..TRIES {
+            if let Some(driver) = Self::try_to_start(home, network.clone()).await {
+                return driver;
+            }
+        }
+        panic!("chromedriver does not start: scripts/test installs it, or apt-get install chromium-driver");
+    }
+
+    async fn try_to_start(home: &Path, network: Option<String>) -> Option<Self> {
         let command = match &network {
             Some(network) => in_network(network, "chromedriver"),
             None => bound_to_us("chromedriver"),
@@ -58,10 +69,8 @@ impl Driver {
             }
             None
         };
-        let port = timeout(PATIENCE, find_port).await.ok().flatten();
-        let port =
-            port.expect("chromedriver does not start: scripts/test installs it, or apt-get install chromium-driver");
-        Self { child, port, network, _stdout: stdout }
+        let port = timeout(PATIENCE, find_port).await.ok().flatten()?;
+        Some(Self { child, port, network, _stdout: stdout })
     }
 
     /// Starts Chromium with `flags`.
