@@ -1,22 +1,19 @@
-//! Where a room lives: asked of Redis, once for all who want to know it at the same time.
+//! Where a room lives, and whether its relay does: asked of Redis, once for all who want to know it at the same time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
-use dashmap::mapref::entry as map;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::error;
 
 use super::caution::Caution;
-use super::deaths::Deaths;
 use super::door::Doors;
+use super::questions::{Questions, Waiting};
 use super::recent::Recent;
 use super::relays::{Neighbour, Place, ProcessId, Relays, Unknown};
 use super::store::{Claim, Epoch, Failed, RoomKey, Store};
-use crate::limits::{LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
+use crate::limits::{LEASE_LOOK, LOCATE_DEADLINE, REDIS_COMPLAINT, REDIS_DEADLINE};
 use crate::metrics::{Counter, Counters};
 use crate::room::names::RoomName;
 use crate::room::{Owned, Ownership};
@@ -24,11 +21,8 @@ use crate::room::{Owned, Ownership};
 /// How many keys that hold something foreign the log names within [`REDIS_COMPLAINT`].
 const FOREIGN_KEYS: usize = 16;
 
-/// The wait for a place. Whoever drops it waits no more, and what is asked goes on for the others who wait.
-pub(crate) type Locating = Shared<BoxFuture<'static, Place>>;
-
-/// The same, which ends when nobody else waits.
-type WeakLocating = WeakShared<BoxFuture<'static, Place>>;
+/// The wait for a place.
+pub(crate) type Locating = Waiting<Place>;
 
 /// Says where rooms live.
 pub(crate) struct Directory {
@@ -43,12 +37,10 @@ pub(crate) struct Directory {
     recent: Recent,
     /// The number of the last claim.
     claims: AtomicU64,
-    /// What is being asked, each with a number.
-    under_way: DashMap<(RoomName, Question), (u64, WeakLocating)>,
-    /// Which relays are looked at, whether they live.
-    pub(super) deaths: Deaths,
-    /// To number what is being asked.
-    asked: AtomicU64,
+    /// What is being asked about rooms.
+    questions: Questions<(RoomName, Question), Place>,
+    /// Whether relays that cannot be reached are dead.
+    deaths: Questions<ProcessId, bool>,
     is_draining: AtomicBool,
     /// The ways to the other relays.
     doors: OnceLock<Arc<Doors>>,
@@ -82,19 +74,6 @@ enum Question {
     Replace(ProcessId),
 }
 
-/// Removes what is being asked when that ends.
-struct Entry {
-    directory: Arc<Directory>,
-    key: (RoomName, Question),
-    number: u64,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.directory.under_way.remove_if(&self.key, |_, (number, _)| *number == self.number);
-    }
-}
-
 impl Directory {
     /// The directory as the relay `own` sees it, which owns the names in `owned`.
     pub(crate) fn new(
@@ -113,9 +92,8 @@ impl Directory {
             owned_keys: DashMap::new(),
             recent: Recent::default(),
             claims: AtomicU64::new(0),
-            under_way: DashMap::new(),
-            deaths: Deaths::default(),
-            asked: AtomicU64::new(0),
+            questions: Questions::default(),
+            deaths: Questions::default(),
             is_draining: AtomicBool::new(false),
             doors: OnceLock::new(),
             foreign: Mutex::default(),
@@ -204,30 +182,25 @@ impl Directory {
     }
 
     fn ask(self: &Arc<Self>, room: &RoomName, question: Question) -> Locating {
-        let key = (room.clone(), question);
-        let number = self.asked.fetch_add(1, Relaxed) + 1;
-        let entry = Entry { directory: Arc::clone(self), key: key.clone(), number };
-        let answer = async move {
-            let (room, question) = &entry.key;
-            entry.directory.answer(room, *question).await
-        };
-        let new = answer.boxed().shared();
-        let Some(weak) = new.downgrade() else { return new };
-        let same = match self.under_way.entry(key) {
-            map::Entry::Occupied(mut entry) => match entry.get().1.upgrade() {
-                Some(same) => Some(same),
-                None => {
-                    entry.insert((number, weak));
-                    None
-                }
-            },
-            map::Entry::Vacant(entry) => {
-                entry.insert((number, weak));
-                None
+        let (directory, of) = (Arc::clone(self), room.clone());
+        let answers = async move { directory.answer(&of, question).await };
+        self.questions.ask((room.clone(), question), answers)
+    }
+
+    /// Whether the relay `process`, which cannot be reached, does not live any more. While nobody can say, it does. Whoever
+    /// asks before [`LEASE_LOOK`] is over hears the same, and nobody hears that it lives before that: everybody who had a
+    /// place at a relay comes at once when that dies.
+    pub(crate) async fn is_dead(self: &Arc<Self>, process: ProcessId) -> bool {
+        let directory = Arc::clone(self);
+        let looks = async move {
+            let is_gone = directory.store.lease(process).await.is_ok_and(|lease| lease.is_none());
+            let is_dead = is_gone && directory.caution.until().is_none();
+            if !is_dead {
+                sleep(LEASE_LOOK).await;
             }
+            is_dead
         };
-        // The table is not locked any more: an answer that is dropped removes its entry.
-        same.unwrap_or(new)
+        self.deaths.ask(process, looks).await
     }
 
     async fn answer(&self, room: &RoomName, question: Question) -> Place {

@@ -86,14 +86,14 @@ async fn however_many_wait_a_relay_asks_once_a_room() {
         here(ask.await.unwrap());
     }
     assert_eq!(one.store.asked("claim"), 1);
-    assert!(one.directory.under_way.is_empty());
+    assert!(one.directory.questions.is_empty());
     // Those who give up all ask nobody any more.
     let gate = one.store.hold("claim");
     let ask = tokio::spawn(one.directory.claim(&RoomName::parse("other").unwrap()));
     gate.arrived().await;
     ask.abort();
     ask.await.unwrap_err();
-    assert!(one.directory.under_way.is_empty());
+    assert!(one.directory.questions.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,4 +406,31 @@ async fn all_relays_know_of_all_and_forget_who_has_been_gone_for_a_minute() {
     others.look().await.unwrap();
     ones.look().await.unwrap();
     assert_eq!(known(&one), [Arc::clone(&other.own)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_wait_for_a_relay_to_die_its_lease_is_looked_at_four_times_a_second() {
+    let world = Arc::<World>::default();
+    let (one, other) = (FakeRelay::new(&world).await, FakeRelay::new(&world).await);
+    one.store.takes(Duration::from_millis(1));
+    let (process, begun) = (other.own.process, Instant::now());
+    let waits: Vec<_> = (0..1_000)
+        .map(|number| {
+            let directory = Arc::clone(&one.directory);
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(number)).await;
+                while !directory.is_dead(process).await {}
+            })
+        })
+        .collect();
+    for wait in waits {
+        wait.await.unwrap();
+    }
+    assert!(begun.elapsed() >= LEASE && begun.elapsed() < LEASE + 2 * LEASE_LOOK, "{:?}", begun.elapsed());
+    let most = begun.elapsed().as_millis() / LEASE_LOOK.as_millis() + 1;
+    let looks = one.store.asked("lease") as u128;
+    assert!(looks <= most, "{looks} looks");
+    // Nobody waits any more.
+    one.directory.is_dead(one.own.process).await;
+    assert!(one.directory.deaths.is_empty());
 }

@@ -7,7 +7,7 @@
 //! - [`lease`] says every second that this relay lives.
 //! - [`assertions`] says again and again which rooms it has, and lets go of those that another one has.
 //! - [`caution`] says when what is missing in Redis may just have been forgotten.
-//! - [`deaths`] looks whether a relay lives that is not reached.
+//! - [`questions`] asks once for all who want to know the same.
 //! - [`scan`] finds the other relays, which [`relays`] knows, and [`trial`] tries whether they are reached.
 //! - [`survey`] asks them for a room while Redis is away.
 //!
@@ -18,7 +18,6 @@ mod assertions;
 mod caution;
 #[cfg(feature = "admin")]
 pub(crate) mod counts;
-mod deaths;
 pub(crate) mod dial;
 pub(crate) mod directory;
 pub(crate) mod door;
@@ -29,6 +28,7 @@ mod lease;
 pub(crate) mod line;
 pub(crate) mod notice;
 pub(crate) mod paths;
+pub(crate) mod questions;
 mod recent;
 mod redis;
 pub(crate) mod relays;
