@@ -1,6 +1,7 @@
 //! Clients of a relay, over any stream.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -86,6 +87,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub async fn join(&mut self, room: &str) -> Value {
         self.say(json!({"type": "join", "room": room})).await;
         self.expect_joined().await
+    }
+
+    /// Asks again and again until the room takes it, as `signaling.js` does.
+    pub async fn join_at_last(&mut self, room: &str) {
+        loop {
+            self.say(json!({"type": "join", "room": room})).await;
+            let answer = self.hear().await;
+            if answer["type"] == "joined" {
+                return;
+            }
+            assert_eq!(answer["code"], "unavailable", "{answer}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Enters `room` under a name, and returns `joined`.

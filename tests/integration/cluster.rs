@@ -45,15 +45,8 @@ async fn join_at_last(relay: &Process, room: &str) -> (Client<TcpStream>, Durati
     let begun = Instant::now();
     let joins = async {
         let mut client = dial(relay).await;
-        loop {
-            client.say(json!({"type": "join", "room": room})).await;
-            let answer = client.hear().await;
-            if answer["type"] == "joined" {
-                return client;
-            }
-            assert_eq!(answer["code"], "unavailable", "{answer}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        client.join_at_last(room).await;
+        client
     };
     (soon("a place in the room", joins).await, begun.elapsed())
 }

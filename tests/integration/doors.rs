@@ -355,15 +355,7 @@ async fn members_are_together_again_when_a_door_or_the_relay_of_the_room_is_kill
     ben.expect_cut().await;
     cai.expect_cut().await;
     let mut ben = third.dial("/ws").await;
-    loop {
-        ben.say(json!({"type": "join", "room": "r"})).await;
-        let answer = ben.hear().await;
-        if answer["type"] == "joined" {
-            break;
-        }
-        assert_eq!(answer["code"], "unavailable", "{answer}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    ben.join_at_last("r").await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
@@ -382,15 +374,7 @@ async fn a_relay_that_is_stopped_loses_its_clients_elsewhere_within_5_s_and_its_
     ben.expect_cut().await;
     let cut = begun.elapsed();
     let mut ben = other.dial("/ws").await;
-    loop {
-        ben.say(json!({"type": "join", "room": "r"})).await;
-        let answer = ben.hear().await;
-        if answer["type"] == "joined" {
-            break;
-        }
-        assert_eq!(answer["code"], "unavailable", "{answer}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    ben.join_at_last("r").await;
     let together = begun.elapsed();
     one.signal("CONT");
     // It sees that it was given up.
