@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
@@ -30,18 +30,19 @@ use crate::budget::{Charge, Purse};
 use crate::drain::Drain;
 use crate::limits::{AUTHORIZE_DEADLINE, DOOR_ANSWER_DEADLINE, LOCATE_DEADLINE, RETRY_AFTER_MAX, TLS_BYTES};
 use crate::metrics::Counter;
-use crate::net::headers::{RELAY_HOPS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::net::headers::{RELAY_HOPS, RELAY_WAITED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::secret::Secret;
 
 /// Headers that belong to one connection and not to what is said over it (RFC 9110 section 7.6.1), and those that a door
 /// writes itself.
-const OWN_HEADERS: [&str; 12] = [
+const OWN_HEADERS: [&str; 13] = [
     "connection",
     "content-length",
     "keep-alive",
     "origin",
     "proxy-connection",
     "relay-hops",
+    "relay-waited",
     "sec-websocket-key",
     "sec-websocket-version",
     "te",
@@ -79,6 +80,8 @@ pub(crate) struct Guest {
     pub named: Vec<(String, Secret)>,
     /// By how many doors it comes, with this one.
     pub hops: u8,
+    /// When it asked for its place, if it does.
+    pub asked: Option<Instant>,
 }
 
 /// What a client's request says besides, if it names the room.
@@ -149,6 +152,8 @@ impl Guest {
         // It is base64.
         request.headers_mut().extend(key.ok().map(|key| (header::SEC_WEBSOCKET_KEY, key)));
         request.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        let waited = self.asked.and_then(|asked| u64::try_from(asked.elapsed().as_millis()).ok());
+        request.headers_mut().extend(waited.map(|waited| (RELAY_WAITED, HeaderValue::from(waited))));
         request
     }
 
@@ -374,7 +379,13 @@ mod tests {
         let named = [("x-forwarded-for", "192.0.2.66"), ("relay-hops", "0"), ("cookie", "a=b"), ("origin", "null")];
         let named = named.map(|(name, value)| (name.to_owned(), Secret::new(value))).to_vec();
         let forwarded = |ip: Option<&str>| {
-            let guest = Guest { ip: ip.map(|ip| ip.parse().unwrap()), origin: None, named: named.clone(), hops: 2 };
+            let guest = Guest {
+                ip: ip.map(|ip| ip.parse().unwrap()),
+                origin: None,
+                named: named.clone(),
+                hops: 2,
+                asked: None,
+            };
             let request = guest.request();
             let headers = request.headers();
             assert_eq!((&headers[RELAY_HOPS], &headers["cookie"]), (&value("2"), &value("a=b")));

@@ -6,9 +6,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::{debug, info};
@@ -19,6 +21,7 @@ use super::response::{method_not_allowed, text};
 use super::site::Site;
 use super::{over_limit, path, query};
 use crate::drain::Registration;
+use crate::net::headers::RELAY_WAITED;
 use crate::net::info::ConnectionInfo;
 use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders, UrlRequest};
 use crate::protocol::{ErrorCode, Refusal};
@@ -94,7 +97,8 @@ async fn accept<B>(
     if site.hub.drain.has_begun() {
         return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down").into());
     }
-    let said = said(headers, &site.auth_headers);
+    let asked = if connection.is_door() { asked_at(headers) } else { None };
+    let said = UpgradeHeaders { asked, ..said(headers, &site.auth_headers) };
     let (session, registration) = open_session(&site.hub, client.ip, said, &admission);
     let mut session = session.after(client.hops);
     let mut refused = None;
@@ -155,7 +159,14 @@ fn said(headers: &HeaderMap, named: &[HeaderName]) -> UpgradeHeaders {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
     let values = |name| headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let pairs = named.iter().flat_map(|name| values(name).map(|value| (name.as_str().to_owned(), Secret::new(value))));
-    UpgradeHeaders { origin, named: pairs.collect() }
+    UpgradeHeaders { origin, named: pairs.collect(), asked: None }
+}
+
+/// When the client of a door has asked for its place, by the clock of this relay; none if it did not, or earlier than the clock
+/// knows.
+fn asked_at(headers: &HeaderMap) -> Option<Instant> {
+    let waited = headers.get(RELAY_WAITED)?.to_str().ok()?.parse().ok()?;
+    Instant::now().checked_sub(Duration::from_millis(waited))
 }
 
 /// A new session in no room, with full rate limits, for the client of `admission`; and its registration.

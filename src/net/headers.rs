@@ -10,3 +10,5 @@ pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwa
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// By how many relays a client has come to the one on which its room lives. Only relays of the cluster are believed.
 pub(crate) const RELAY_HOPS: HeaderName = HeaderName::from_static("relay-hops");
+/// How many milliseconds ago a client asked its door for its place. Only relays of the cluster are believed.
+pub(crate) const RELAY_WAITED: HeaderName = HeaderName::from_static("relay-waited");

@@ -148,7 +148,7 @@ impl Member {
 
 fn guest(ip: &str) -> Guest {
     let ip: Option<IpAddr> = Some(ip.parse().unwrap());
-    Guest { ip, origin: Some("https://elsewhere.example".to_owned()), named: Vec::new(), hops: 1 }
+    Guest { ip, origin: Some("https://elsewhere.example".to_owned()), named: Vec::new(), hops: 1, asked: None }
 }
 
 /// A masked frame of a text, whose mask is zero.
@@ -296,6 +296,29 @@ async fn a_door_that_dies_is_a_lost_connection_to_the_room_and_so_is_the_owner_t
     assert_eq!(ben.closed().await, Some(1012));
     assert_eq!(ana.closed().await, Some(1012));
     soon("the drain", shutdown).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_was_kept_waiting_at_a_door_does_not_take_the_place_from_a_later_connection() {
+    let (owner, door) = (Member::start().await, Member::start().await);
+    owner.knows(&door);
+    let mut ana = door.visit(&owner, "room=r&resume=1", "198.51.100.1").await;
+    let token = ana.expect("joined").await["resume"]["token"].clone();
+    let resume = json!({"type": "resume", "token": token, "received": 1});
+    let kept_waiting = Guest { asked: Instant::now().checked_sub(PATIENCE), ..guest("198.51.100.1") };
+    let mut last = door.join(&owner, &resume, "198.51.100.1").await;
+    last.expect("resumed").await;
+    assert_eq!(ana.closed().await, Some(4001));
+    let neighbour = door.knows(&owner);
+    let stream = door.doors.dial(&neighbour).await.unwrap();
+    let opened = door.doors.open(stream, &neighbour, &kept_waiting, &boundless()).await.unwrap();
+    let Opened::Tunnel(_, tunnel) = opened else { panic!("it is refused") };
+    let mut late = Visitor::by(&door, tunnel, frame(&resume.to_string())).await;
+    assert_eq!(late.expect("error").await["code"], "unavailable");
+    // Whoever is still there asks again, and is the last one now.
+    late.say(resume).await;
+    late.expect("resumed").await;
+    assert_eq!(last.closed().await, Some(4001));
 }
 
 #[tokio::test]

@@ -65,6 +65,8 @@ struct State {
     owner: Weak<Outbox>,
     /// The connection that waits for the place.
     successor: Option<Successor>,
+    /// When the last of those that were to have the place was asked for; none before the first one.
+    asked: Option<Instant>,
     /// How many takeovers and holds there were, to number them.
     count: u64,
     hold: Option<Hold>,

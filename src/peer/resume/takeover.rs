@@ -42,28 +42,37 @@ impl Successor {
 
 impl Resumptions {
     /// Begins to take over the place of `token` for the client of `outbox`, which has received its messages up to the
-    /// number `received`. None if there is no such place, or its connection cannot go on from there. `waker` is woken when
-    /// the takeover may be [ready](Takeover::poll).
+    /// number `received`, and which asked for it at the time `asked`: another relay may have kept that for a while. `waker`
+    /// is woken when the takeover may be [ready](Takeover::poll).
+    ///
+    /// # Errors
+    /// When there is no such place, its connection cannot go on from there, or another connection has asked later than this
+    /// one.
     pub(crate) fn take_over(
         self: &Arc<Self>,
         token: &Secret,
         received: u64,
+        asked: Instant,
         outbox: &Arc<Outbox>,
         waker: &Waker,
-    ) -> Option<Takeover> {
-        let resumption = Arc::clone(&*self.by_token.get(token.reveal())?);
+    ) -> Result<Takeover, Refusal> {
+        let resumption = Arc::clone(&*self.by_token.get(token.reveal()).ok_or_else(resume_failed)?);
         if !resumption.has_way_back() {
             self.give_up_if_held(&resumption);
-            return None;
+            return Err(resume_failed());
         }
         let mut state = resumption.lock();
+        if state.asked.is_some_and(|last| asked < last) {
+            return Err(comes_too_late());
+        }
         if state.suspended.is_none() {
-            let owner = state.owner.upgrade()?;
+            let owner = state.owner.upgrade().ok_or_else(resume_failed)?;
             if !owner.can_resume_after(received) {
-                return None;
+                return Err(resume_failed());
             }
             owner.request_close(CloseRequest::TakenOver);
         }
+        state.asked = Some(asked);
         if let Some(before) = state.successor.take() {
             before.outbox.request_close(CloseRequest::TakenOver);
         }
@@ -71,7 +80,7 @@ impl Resumptions {
         state.successor = Some(Successor { number, waker: waker.clone(), outbox: Arc::clone(outbox) });
         drop(state);
         let (resumptions, outbox) = (Arc::clone(self), Arc::clone(outbox));
-        Some(Takeover { resumptions, resumption, number, received, outbox, paid_at: None })
+        Ok(Takeover { resumptions, resumption, number, received, outbox, paid_at: None })
     }
 }
 
@@ -154,6 +163,12 @@ impl Takeover {
 /// Why a client cannot have its place again.
 pub(crate) fn resume_failed() -> Refusal {
     Refusal::new(ErrorCode::ResumeFailed, "the place is gone, or its messages are not kept any more: join again")
+}
+
+/// Why a client cannot have its place that another connection of it has asked for meanwhile: it has given this one up, most
+/// likely, and is not to lose the other one to it. If it has not, it asks again.
+fn comes_too_late() -> Refusal {
+    Refusal::new(ErrorCode::Unavailable, "a later connection has asked for this place meanwhile: ask again")
 }
 
 /// Why a client cannot have its place now.

@@ -8,6 +8,7 @@ use super::super::session::tests::{Client, a_while_passes, hub};
 use super::*;
 use crate::auth::Open;
 use crate::limits::{ADDRESS_BURST_SECONDS, AWAY_AFTER, HOLD_MS, RESUME_WAIT};
+use crate::outbox::CloseRequest;
 use crate::peer::hub::HubSettings;
 use crate::quota::QuotaSettings;
 
@@ -51,6 +52,23 @@ async fn of_several_connections_that_claim_a_place_only_the_last_one_gets_it() {
     assert!(last.poll_waiting().is_ready());
     assert!(last.hears().concat().contains(r#""type":"resumed""#));
     assert_eq!(witness.hears(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_asked_earlier_elsewhere_does_not_take_the_place_from_the_last_one() {
+    let hub = hub(Open);
+    let (mut old, resume, _witness) = somebody_and_a_witness(&hub);
+    is_cut(&mut old);
+    let asked = Instant::now();
+    advance(Duration::from_secs(1)).await;
+    let mut last = Client::new(&hub, usize::MAX);
+    assert!(last.answer(&resume).contains(r#""type":"resumed""#));
+    let mut late = Client::by_door(&hub, asked);
+    assert!(late.answer(&resume).contains(r#""code":"unavailable""#));
+    assert_eq!(last.session.outbox().close_request(), None, "it keeps the place");
+    let again = late.answer(&resume);
+    assert_eq!(again, "", "who asks again is the last one, and waits for the place");
+    assert_eq!(last.session.outbox().close_request(), Some(CloseRequest::TakenOver));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use std::task::{self, Poll, ready};
 use bytes::Bytes;
 #[cfg(feature = "cluster")]
 use hyper::Response;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::handover::UrlRequest;
@@ -33,6 +34,8 @@ pub(crate) struct UpgradeHeaders {
     pub origin: Option<String>,
     /// The headers that the operator named, with their names in lower case.
     pub named: Vec<(String, Secret)>,
+    /// When the client asked for its place that its first message is about, if it did so at another relay.
+    pub asked: Option<Instant>,
 }
 
 impl UpgradeHeaders {

@@ -95,7 +95,8 @@ impl Session {
     fn seeker(&self, search: &Search, goal: Goal) -> Seeker {
         let said = self.upgrade.as_deref().map(|(said, _)| said.clone()).unwrap_or_default();
         let hops = self.hops.saturating_add(1);
-        let guest = Guest { ip: self.outbox.address(), origin: said.origin, named: said.named, hops };
+        let asked = matches!(goal, Goal::Process(_)).then(Instant::now);
+        let guest = Guest { ip: self.outbox.address(), origin: said.origin, named: said.named, hops, asked };
         let (directory, request) = (Arc::clone(&search.directory), search.request.clone());
         Seeker { directory, goal, guest, request, purse: Arc::clone(self.outbox.sender().purse()) }
     }

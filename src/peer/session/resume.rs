@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Session, Stage};
 use crate::limits::{RESUMED_BYTES, TAKEN_MESSAGES};
 use crate::peer::observer::RelayEvent;
-use crate::peer::resume::{Resumption, Suspended, Takeover, resume_failed};
+use crate::peer::resume::{Resumption, Suspended, Takeover};
 use crate::protocol::Resume;
 use crate::room::{Deferred, Event, JoinError, LeaveReason, Refusal};
 
@@ -94,8 +94,8 @@ impl Session {
         if self.resume_elsewhere(token, text, reference)? {
             return Ok(());
         }
-        let takeover =
-            self.hub.resumptions.take_over(token, *received, &self.outbox, waker).ok_or_else(resume_failed)?;
+        let asked = self.upgrade.as_mut().and_then(|said| said.0.asked.take()).unwrap_or(now);
+        let takeover = self.hub.resumptions.take_over(token, *received, asked, &self.outbox, waker)?;
         let reference = reference.map(str::to_owned);
         self.stage = Stage::TakingOver(Box::new(TakingOver { takeover, reference }));
         // It is ready at once if the place has no connection.

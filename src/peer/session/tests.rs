@@ -31,6 +31,14 @@ impl Client {
         Self { session, socket, _admission: None }
     }
 
+    /// One whose first message has waited at another relay since it `asked`.
+    pub(in crate::peer) fn by_door(hub: &Arc<Hub>, asked: Instant) -> Self {
+        let (socket, outbox) = MemorySocket::with_outbox(usize::MAX);
+        let rate = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, Instant::now());
+        let said = UpgradeHeaders { asked: Some(asked), ..UpgradeHeaders::default() };
+        Self { session: Session::new(Arc::clone(hub), outbox, rate, said).after(1), socket, _admission: None }
+    }
+
     /// One at this address, within the limits of the hub.
     pub(in crate::peer) fn at(hub: &Arc<Hub>, address: IpAddr) -> Self {
         let outbox = Arc::new(Outbox::new(1024 * 1024).at(Some(address)));
@@ -551,7 +559,8 @@ async fn what_the_upgrade_said_pins_memory_as_long_as_it_is_known() {
     let hub = narrow_hub();
     let (client, admission) = client_at(&hub, "192.0.2.1", usize::MAX);
     let before = admission.purse().account().used();
-    let said = UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))] };
+    let said =
+        UpgradeHeaders { origin: Some("x".repeat(100_000)), named: vec![("a".into(), Secret::new("b"))], asked: None };
     let outbox = hub.new_outbox(admission.purse(), None);
     let rate = RateLimiter::new(0, 0, Instant::now());
     let session = Session::new(Arc::clone(&hub), outbox, rate, said);
