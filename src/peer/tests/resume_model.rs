@@ -14,6 +14,7 @@ use tokio::time::{Instant, advance};
 
 use super::super::{Hub, HubSettings, RelayEvent, Session};
 use crate::auth::Open;
+use crate::limits::SLOW_PONG_DEADLINE;
 use crate::outbox::{CloseRequest, Outbox};
 use crate::quota::RateLimiter;
 use crate::room::{Deferred, LeaveReason};
@@ -122,6 +123,8 @@ struct Person {
     ghosts: Vec<Line>,
     lives: Vec<Life>,
     lost: Option<Instant>,
+    /// When it last read all that it was sent, and so proved that it had arrived.
+    read: Option<Instant>,
 }
 
 impl Person {
@@ -175,7 +178,8 @@ impl World {
         let token = heard[0]["resume"]["token"].as_str().unwrap().to_owned();
         assert_eq!(token.len(), 32);
         self.people[who].lives.push(Life { id, token, heard, said: Vec::new() });
-        (self.people[who].line, self.people[who].lost) = (Some(line), None);
+        let person = &mut self.people[who];
+        (person.line, person.lost, person.read) = (Some(line), None, Some(Instant::now()));
     }
 
     /// Where somebody has not read enough, the stranger does not come in.
@@ -260,9 +264,13 @@ impl World {
             line.says(&text);
         }
         self.everybody_has_a_turn();
-        let Some(line) = &mut self.people[who].line else { return };
+        let person = &mut self.people[who];
+        let Some(line) = &mut person.line else { return };
         let heard = line.hears(down);
-        self.people[who].life().heard.extend(heard);
+        if down == usize::MAX {
+            person.read = Some(Instant::now());
+        }
+        person.life().heard.extend(heard);
     }
 
     fn come_back(&mut self, who: usize, unread: usize) {
@@ -285,14 +293,17 @@ impl World {
             assert_eq!(first["code"], "resume_failed");
             let is_late = person.lost.is_some_and(|lost| lost.elapsed() >= HOLD);
             let is_kicked = self.kicked.lock().unwrap().contains(&person.life().id);
-            assert!(unread > 0 || is_late || is_kicked, "a place that should be there is gone");
+            // Whoever proves nothing for so long keeps no memory: its connection is about to end for that, too.
+            let is_mute =
+                matches!((person.read, person.lost), (Some(read), Some(lost)) if lost - read >= SLOW_PONG_DEADLINE);
+            assert!(unread > 0 || is_late || is_kicked || is_mute, "a place that should be there is gone");
             for mut ghost in person.ghosts.drain(..) {
                 ghost.session.end(LeaveReason::Closed, None, "left alone");
             }
             person.line = None;
             return self.join(who);
         }
-        person.lost = None;
+        (person.lost, person.read) = (None, Some(Instant::now()));
         let life = person.lives.last_mut().unwrap();
         assert_eq!((&first["type"], &first["id"]), (&json!("resumed"), &json!(life.id)));
         assert_eq!(first["resume"]["token"], life.token);
@@ -476,5 +487,19 @@ proptest! {
         operations in prop::collection::vec(operation(), 1..100)
     ) {
         run(&operations)?;
+    }
+}
+
+#[test]
+fn who_reads_nothing_for_a_minute_of_much_coming_and_going_may_lose_its_place_and_nothing_else() {
+    let minute = SLOW_PONG_DEADLINE.as_millis() as u64;
+    for say in [false, true] {
+        run(&[
+            Operation::Visits { count: 405, say },
+            Operation::Wait { ms: minute / 2 },
+            Operation::Wait { ms: minute - minute / 2 },
+            Operation::Cut { who: 0, up: 0, down: 0, noticed: false },
+        ])
+        .unwrap();
     }
 }
