@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{Process, free_port, soon, text};
+use super::{Process, bound_to_us, free_port, soon, text};
 
 /// A Redis that runs as a process. It ends with its owner.
 pub struct Redis {
@@ -48,11 +48,10 @@ impl Redis {
         let log = self.folder.path().join("log");
         // Another program that is as one, such as Valkey.
         let program = std::env::var_os("CLUSTER_TEST_REDIS").unwrap_or_else(|| "redis-server".into());
-        let process = Command::new(program)
+        let process = Command::from(bound_to_us(program))
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", text(self.folder.path()), "--logfile", text(&log)])
             .args(&self.more)
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)

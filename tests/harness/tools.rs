@@ -1,5 +1,6 @@
 //! Tools of this machine, and files for them.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,6 +26,20 @@ pub fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
     let good = child.wait().unwrap().success();
     written.extend(complaints.join().unwrap());
     (good, String::from_utf8_lossy(&written).into_owned())
+}
+
+/// A program that ends with this process, even when that dies without a chance to clean up; elsewhere than on Linux, only when
+/// it has the chance.
+pub fn bound_to_us(program: impl AsRef<OsStr>) -> Command {
+    let mut command = if cfg!(target_os = "linux") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.stdin(Stdio::null());
+    command
 }
 
 /// A path as the command line takes it.

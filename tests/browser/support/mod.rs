@@ -31,7 +31,6 @@ mod window;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use tokio::process::Child;
 
@@ -46,6 +45,7 @@ pub use tls::{Nginx, trust};
 pub use window::Window;
 
 pub use crate::harness::PATIENCE;
+use crate::harness::bound_to_us;
 
 /// A file in `target/browser/`.
 pub fn artifact(name: &str) -> PathBuf {
@@ -57,13 +57,6 @@ pub fn artifact(name: &str) -> PathBuf {
 /// The address under which a browser opens a file of this repository from disk.
 pub fn file_url(path: &str) -> String {
     format!("file://{}/{path}", env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A program that ends with this process, even when that dies without a chance to clean up.
-fn bound_to_us(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", program]).stdin(Stdio::null());
-    command
 }
 
 /// Starts a program that ends with this process, and with whoever holds what is returned.
