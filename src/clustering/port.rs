@@ -135,25 +135,23 @@ impl Port {
         let drain = Arc::clone(&relay.hub().drain);
         loop {
             let (stream, connection) = Accept::accept(&mut listener).await;
-            let Some(stranger) = self.admit(connection) else { continue };
+            let is_nearby = connection.ip().is_some_and(|ip| self.relays.has_address(ip));
+            let Some(stranger) = self.admit(connection, is_nearby) else { continue };
             let quotas = &relay.hub().quotas;
             // The address of a relay does not count, but its connections do.
-            let admitted = match quotas.admit(None) {
-                Ok(admission) => Ok(admission),
-                Err(over) => match quotas.refuse(over, connection) {
-                    Some(refused) => Err(refused),
-                    None => continue,
-                },
-            };
+            let admitted = quotas.admit(None).map_err(|over| (over, quotas.refuse(over, connection)));
+            // However full it is here, another relay hears an answer: without one, it takes this one for dead.
+            if !is_nearby && matches!(admitted, Err((_, None))) {
+                continue;
+            }
             let (port, relay) = (Arc::clone(&self), Arc::clone(relay));
             drain.spawn(port.serve_one(relay, stream, connection, stranger, admitted));
         }
     }
 
-    /// Admits a connection, of which nothing but its address is known.
-    fn admit(&self, connection: ConnectionInfo) -> Option<Arc<Admission>> {
+    /// Admits a connection, of which nothing but its address is known, and whether that is one of a relay.
+    fn admit(&self, connection: ConnectionInfo, is_nearby: bool) -> Option<Arc<Admission>> {
         let ip = connection.ip();
-        let is_nearby = ip.is_some_and(|ip| self.relays.has_address(ip));
         let quotas = if is_nearby { &self.nearby } else { &self.strangers };
         let refused = match quotas.admit(ip) {
             // One that has just started is not known at first, and each of its clients tries until it is.
@@ -174,7 +172,7 @@ impl Port {
         stream: TcpStream,
         connection: ConnectionInfo,
         stranger: Arc<Admission>,
-        admitted: Result<Arc<Admission>, RefusalPermit>,
+        admitted: Result<Arc<Admission>, (OverLimit, Option<RefusalPermit>)>,
     ) -> impl Future<Output = ()> + Send {
         // Boxed, so that a WebSocket does not keep the memory that came before it.
         let opened = async move {
@@ -186,8 +184,8 @@ impl Port {
             let info = ConnectionInfo::door(neighbour.address);
             let admission = match admitted {
                 Ok(admission) => admission,
-                Err(refused) => {
-                    over_limit::serve(stream, true, refused.over).await;
+                Err((over, _permit)) => {
+                    over_limit::serve(stream, true, over).await;
                     return None;
                 }
             };

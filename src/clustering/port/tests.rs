@@ -1,5 +1,6 @@
 //! Two relays and more of this process, whose neighbours are told to them, and clients that come by doors.
 
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,7 @@ use crate::cluster::identity::Identity;
 use crate::cluster::relays::{Neighbour, PROTOCOL, ProcessId, Relays};
 use crate::cluster::tunnel::{ClientEnds, TunnelEnd};
 use crate::config::Config;
+use crate::net::info::ConnectionInfo;
 use crate::outbox::Outbox;
 use crate::relay::Relay;
 use crate::testing::MemorySocket;
@@ -343,6 +345,21 @@ async fn a_relay_that_drains_takes_nobody_and_says_that_it_is_alive() {
     assert!(matches!(door.ask(&owner, "room=r", "198.51.100.1").await, Err(Failure::Draining)));
     let opened = door.open(&door.knows(&owner), "198.51.100.1").await;
     assert!(matches!(opened, Err(Failure::Draining)));
+}
+
+#[tokio::test]
+async fn a_relay_that_is_full_answers_other_relays_while_strangers_take_up_all_its_refusals() {
+    let owner = Member::start_with(Config { max_connections: Some(1), ..Config::default() }).await;
+    let door = Member::start().await;
+    owner.knows(&door);
+    let quotas = &owner.relay.hub().quotas;
+    let _full = quotas.admit(None).unwrap();
+    let over = quotas.admit(None).unwrap_err();
+    let stranger = ConnectionInfo::door(owner.itself.address);
+    let refusals: Vec<_> = iter::from_fn(|| quotas.refuse(over, stranger)).collect();
+    let opened = soon("an answer", door.open(&door.knows(&owner), "198.51.100.1")).await.unwrap();
+    let Opened::Refused(answer) = opened else { panic!("it is let in") };
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{} refusals are under way", refusals.len());
 }
 
 #[tokio::test]
