@@ -13,6 +13,7 @@ const relay = new Relay();
 const rooms = new List($("room-list"), $("rooms-title"), roomEntry);
 const connectionsHeading = $("connections-open").firstElementChild;
 const connections = new List($("connection-list"), connectionsHeading, connectionEntry);
+const relays = new List($("relay-list"), $("relays-title"), relayEntry);
 const room = new Room(relay, (name) => {
 	markOpen();
 	const entry = [...$("room-list").children].find(({ dataset }) => dataset.room === name);
@@ -108,8 +109,29 @@ async function refresh() {
 	if (refreshes) return;
 	refreshes = true;
 	// What fails now is asked again soon.
-	await Promise.allSettled([room.refresh(), roomsAfter && loadRooms(), $("connections-open").open && loadConnections()]);
+	const shown = [room.refresh(), roomsAfter && loadRooms(), $("connections-open").open && loadConnections()];
+	await Promise.allSettled([...shown, loadRelays()]);
 	refreshes = false;
+}
+
+/* Relays */
+
+function relayEntry({ process, address }) {
+	const facts = make("span", { className: "hint" });
+	const element = make("li", {}, make("span", { className: "who" }, make("code", {}, address), " ", facts));
+	element.title = `process ${process}`;
+	const show = ({ own, alive, sameSettings, version }) => {
+		const life = own ? "this relay" : alive ? "alive" : "does not answer";
+		say(facts, [life, `version ${version}`, sameSettings ? "" : "other settings"].filter(Boolean).join(" · "));
+	};
+	return { element, show };
+}
+
+/** A relay that is alone has no list. */
+async function loadRelays() {
+	const { relays: all } = await relay.get("relays");
+	$("relays").hidden = all.length === 0;
+	relays.show(all, ({ process }) => process);
 }
 
 /* Rooms */

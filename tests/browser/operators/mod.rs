@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use serde_json::json;
 use tokio::net::TcpStream;
 
+#[cfg(feature = "cluster")]
+use crate::harness::Redis;
 use crate::harness::{Client, connect, secret_file, text};
 use crate::looks::faults;
 use crate::support::{Browser, Relay, Window};
@@ -49,6 +51,22 @@ async fn knocker(relay: &Relay, room: &str, id: &str, name: &str) -> Client<TcpS
 /// The button in the entry of this id in a list.
 fn button(list: &str, id: &str, word: &str) -> String {
     format!("{list} [data-id='{id}'] [aria-label^='{word}']")
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn the_relays_of_the_cluster_are_listed_and_one_that_has_died_does_not_answer() {
+    let redis = Redis::start().await;
+    let (one, other) = (relay(&["--redis", &redis.url()]).await, redis.relay(&["--room-capacity", "3"]).await);
+    let browser = Browser::start().await;
+    let window = open(&browser, &one).await;
+    window.reads("alive · version").await;
+    window.reads("other settings").await;
+    assert_eq!(faults(&window).await, "");
+    window.photograph("operators-relays").await;
+    other.signal("KILL");
+    window.reads("does not answer").await;
+    browser.end().await;
 }
 
 #[tokio::test]
