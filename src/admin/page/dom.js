@@ -110,6 +110,7 @@ export function duration(seconds) {
 }
 
 export function size(bytes) {
-	const kibibytes = bytes / 1024;
-	return kibibytes < 1024 ? `${Math.round(kibibytes)} KiB` : `${Math.round(kibibytes / 102.4) / 10} MiB`;
+	const [kibibytes, mebibytes, gibibytes] = [1, 2, 3].map((power) => bytes / 1024 ** power);
+	if (mebibytes < 1) return `${Math.round(kibibytes)} KiB`;
+	return gibibytes < 1 ? `${mebibytes.toFixed(1)} MiB` : `${gibibytes.toFixed(1)} GiB`;
 }
