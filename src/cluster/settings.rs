@@ -7,22 +7,25 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
-use hyper::Uri;
+use hyper::http::uri::Authority;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio_rustls::rustls::RootCertStore;
 
-use crate::limits::REDIS_PORT;
+use crate::limits::{REDIS_PORT, SENTINEL_PORT};
 use crate::net::listen::resolve;
 use crate::net::{authorities, read};
 use crate::secret::Secret;
 
-/// The address of Redis: `redis://HOST:PORT`, or `rediss://HOST:PORT` over TLS; before the host there may be a user and a
-/// password, and behind the port `/` and the number of a database.
+/// The address of Redis: `redis://HOST:PORT`, or `redis+sentinel://HOST:PORT,HOST:PORT/NAME` where sentinels know it by a name;
+/// with `rediss` instead of `redis` over TLS. Before the hosts there may be a user and a password, and at the end `/` and the number
+/// of a database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// Its host and its port, or those of its sentinels.
+    pub(super) servers: Vec<(String, u16)>,
+    /// What its sentinels call it; none if nobody has to be asked where it is.
+    pub(super) name: Option<String>,
     pub(super) is_tls: bool,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
@@ -33,14 +36,22 @@ pub struct RedisUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RedisUrlError {
     /// It is no URL of Redis.
-    #[error("it is not a redis:// or rediss:// URL, such as redis://redis.example:6379")]
+    #[error(
+        "it is not a redis:// or rediss:// URL, such as redis://redis.example:6379, nor one of sentinels, such as \
+         redis+sentinel://a.example:26379,b.example:26379/mymaster"
+    )]
     NotRedis,
     /// What follows the port is no database.
     #[error(
         "behind its port there is something else than the number of a database, such as redis://redis.example:6379/2"
     )]
     Database,
-    /// The user or the password is not UTF-8.
+    /// What follows the sentinels is no name.
+    #[error(
+        "behind the sentinels there is no name of a primary, such as redis+sentinel://sentinel.example:26379/mymaster"
+    )]
+    Name,
+    /// The user, the password or the name is not UTF-8.
     #[error("its user or password is not UTF-8 with % before what has a meaning in URLs; use --redis-password-file")]
     Credentials,
 }
@@ -51,12 +62,19 @@ impl RedisUrl {
         self.is_tls
     }
 
-    /// Its addresses.
+    /// Its addresses, or those of its sentinels.
     ///
     /// # Errors
-    /// When its host has none.
+    /// When none of the hosts has one.
     pub(crate) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        resolve(&self.host, self.port).await
+        let mut found = Ok(Vec::new());
+        for (host, port) in &self.servers {
+            found = resolve(host, *port).await;
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
     }
 
     /// Whether it has a password.
@@ -69,46 +87,84 @@ impl FromStr for RedisUrl {
     type Err = RedisUrlError;
 
     fn from_str(text: &str) -> Result<Self, RedisUrlError> {
-        let uri: Uri = text.parse().map_err(|_| RedisUrlError::NotRedis)?;
-        let is_tls = match uri.scheme_str() {
-            Some("redis") => false,
-            Some("rediss") => true,
+        let (scheme, rest) = text.split_once("://").ok_or(RedisUrlError::NotRedis)?;
+        let (is_tls, has_sentinels) = match scheme {
+            "redis" => (false, false),
+            "rediss" => (true, false),
+            "redis+sentinel" => (false, true),
+            "rediss+sentinel" => (true, true),
             _ => return Err(RedisUrlError::NotRedis),
         };
-        let authority = uri.authority().filter(|authority| !authority.host().is_empty());
-        let authority = authority.ok_or(RedisUrlError::NotRedis)?;
-        let written = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8().map_err(|_| RedisUrlError::Credentials)?;
-            Ok((!decoded.is_empty()).then(|| decoded.into_owned()))
-        };
-        let (user, password) = match authority.as_str().rsplit_once('@') {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains(['?', '#']) {
+            return Err(RedisUrlError::Database);
+        }
+        let (said, servers) =
+            authority.rsplit_once('@').map_or((None, authority), |(said, servers)| (Some(said), servers));
+        let (user, password) = match said {
             None => (None, None),
-            Some((said, _)) => {
+            Some(said) => {
                 let (user, password) = said.split_once(':').unwrap_or((said, ""));
                 (written(user)?, written(password)?)
             }
         };
-        let path = uri.path().strip_prefix('/').unwrap_or_default();
-        let database = if path.is_empty() { Some(0) } else { path.parse().ok() };
-        let database =
-            database.filter(|_| uri.query().is_none() && !text.contains('#')).ok_or(RedisUrlError::Database)?;
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(authority.host()) => REDIS_PORT,
-            // Such as `host:`, or a port that is none.
-            None => return Err(RedisUrlError::NotRedis),
+        let (name, path) = if has_sentinels {
+            let (name, path) = path.split_once('/').unwrap_or((path, ""));
+            let is_name = !name.contains(['?', '#']);
+            (Some(written(name)?.filter(|_| is_name).ok_or(RedisUrlError::Name)?), path)
+        } else {
+            (None, path)
         };
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        Ok(Self { host, port, is_tls, user, password: password.map(Secret::new), database })
+        let database = if path.is_empty() { Some(0) } else { path.parse().ok() };
+        let database = database.ok_or(RedisUrlError::Database)?;
+        let servers = if has_sentinels {
+            servers.split(',').map(|text| server(text, SENTINEL_PORT)).collect::<Result<_, _>>()?
+        } else {
+            vec![server(servers, REDIS_PORT)?]
+        };
+        Ok(Self { servers, name, is_tls, user, password: password.map(Secret::new), database })
     }
+}
+
+/// A part of a URL; none if it is empty.
+fn written(text: &str) -> Result<Option<String>, RedisUrlError> {
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| RedisUrlError::Credentials)?;
+    Ok((!decoded.is_empty()).then(|| decoded.into_owned()))
+}
+
+/// A host, and its port, or the usual one.
+fn server(text: &str, usual: u16) -> Result<(String, u16), RedisUrlError> {
+    let authority: Authority = text.parse().map_err(|_| RedisUrlError::NotRedis)?;
+    let port = match authority.port() {
+        Some(port) => port.as_u16(),
+        None if text == authority.host() => usual,
+        // Such as `host:`, or a port that is none.
+        None => return Err(RedisUrlError::NotRedis),
+    };
+    let host = authority.host().trim_matches(['[', ']']);
+    if host.is_empty() { Err(RedisUrlError::NotRedis) } else { Ok((host.to_owned(), port)) }
 }
 
 /// As it is said in the log: without the user and the password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_tls { "rediss" } else { "redis" };
-        let Self { host, port, .. } = self;
-        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+        f.write_str(if self.is_tls { "rediss" } else { "redis" })?;
+        f.write_str(if self.name.is_some() { "+sentinel://" } else { "://" })?;
+        for (number, (host, port)) in self.servers.iter().enumerate() {
+            let comma = if number > 0 { "," } else { "" };
+            write!(f, "{comma}{}", HostPort(host, *port))?;
+        }
+        self.name.iter().try_for_each(|name| write!(f, "/{name}"))
+    }
+}
+
+/// A host and a port as URLs have them.
+pub(super) struct HostPort<'a>(pub &'a str, pub u16);
+
+impl fmt::Display for HostPort<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(host, port) = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
@@ -186,6 +242,13 @@ mod tests {
             ("rediss://redis.example/3", "rediss://redis.example:6379", 3),
             ("redis://[::1]:7000/15", "redis://[::1]:7000", 15),
             ("redis://relay:p%40ss@redis.example", "redis://redis.example:6379", 0),
+            ("redis+sentinel://a:7000/rooms", "redis+sentinel://a:7000/rooms", 0),
+            (
+                "redis+sentinel://u:p@a,[::1]:7000,c/my%20rooms/3",
+                "redis+sentinel://a:26379,[::1]:7000,c:26379/my rooms",
+                3,
+            ),
+            ("rediss+sentinel://a/rooms/", "rediss+sentinel://a:26379/rooms", 0),
         ] {
             let url: RedisUrl = text.parse().unwrap();
             assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str(), url.database), (shown, shown, database));
@@ -198,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_is_no_url_of_redis_is_answered_with_what_is_one() {
-        use RedisUrlError::{Credentials, Database, NotRedis};
+        use RedisUrlError::{Credentials, Database, Name, NotRedis};
         for (text, error) in [
             ("", NotRedis),
             ("localhost:6379", NotRedis),
@@ -212,7 +275,17 @@ mod tests {
             ("redis://h/1/2", Database),
             ("redis://h/0?db=1", Database),
             ("redis://h/99999", Database),
+            ("redis://h?db=1", Database),
+            ("redis://a,b", NotRedis),
             ("redis://u:%ff@h", Credentials),
+            ("redis+sentinel://a", Name),
+            ("redis+sentinel://a/", Name),
+            ("redis+sentinel://a//3", Name),
+            ("redis+sentinel://a/rooms?x", Name),
+            ("redis+sentinel://a,,b/rooms", NotRedis),
+            ("redis+sentinel://a:b/rooms", NotRedis),
+            ("redis+sentinel:///rooms", NotRedis),
+            ("redis+sentinel://a/rooms/x", Database),
         ] {
             assert_eq!(text.parse::<RedisUrl>().unwrap_err(), error, "{text:?}");
         }

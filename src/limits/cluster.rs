@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// The port of Redis where a URL names none.
 pub const REDIS_PORT: u16 = 6379;
+/// The port of a sentinel of Redis where a URL names none.
+pub const SENTINEL_PORT: u16 = 26379;
 /// What the keys of a cluster begin with, unless the settings say otherwise.
 pub const REDIS_PREFIX: &str = "signaling-relay:";
 /// The most bytes of such a beginning: it is in every key.

@@ -90,12 +90,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Asks again and again until the room takes it, as `signaling.js` does.
-    pub async fn join_at_last(&mut self, room: &str) {
+    pub async fn join_at_last(&mut self, room: &str) -> Value {
         loop {
             self.say(json!({"type": "join", "room": room})).await;
             let answer = self.hear().await;
             if answer["type"] == "joined" {
-                return;
+                self.id = answer["id"].as_str().unwrap().to_owned();
+                return answer;
             }
             assert_eq!(answer["code"], "unavailable", "{answer}");
             tokio::time::sleep(Duration::from_millis(200)).await;

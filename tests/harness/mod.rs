@@ -14,6 +14,8 @@ pub mod process;
 #[cfg(all(unix, feature = "cluster"))]
 pub mod redis;
 pub mod relay;
+#[cfg(all(unix, feature = "cluster"))]
+pub mod sentinels;
 pub mod tools;
 
 use std::time::Duration;

@@ -51,6 +51,8 @@ mod drains;
 mod environment;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin"))]
 mod events;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod failover;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "admin", feature = "cluster"))]
 mod guests;
 #[cfg(all(target_os = "linux", feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]

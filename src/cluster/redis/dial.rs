@@ -1,4 +1,4 @@
-//! A connection to Redis: TCP, TLS, the password, and whether it is a Redis that will do.
+//! A connection to Redis: where it is, TCP, TLS, the password, and whether it is a Redis that will do.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -18,7 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError};
 
-use crate::cluster::settings::{ClusterSettings, RedisUrl};
+use crate::cluster::settings::{ClusterSettings, HostPort, RedisUrl};
 use crate::limits::{REDIS_CONNECT_DEADLINE, REDIS_DEADLINE};
 use crate::secret::Secret;
 
@@ -37,6 +39,39 @@ pub(super) struct Dialled {
     pub(super) connection: MultiplexedConnection,
     pub(super) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) server: ServerInfo,
+}
+
+/// A connection of which it is not known yet what is at its other end.
+struct Greeted {
+    connection: MultiplexedConnection,
+    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Greeted {
+    async fn over<S>(stream: S, info: &RedisConnectionInfo) -> redis::RedisResult<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // Deadlines are the link's, which drops the connection then.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+        let (connection, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
+        Ok(Self { connection, driver: Box::pin(driver) })
+    }
+
+    /// Asks, within [`REDIS_DEADLINE`].
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<redis::RedisResult<T>, Refused> {
+        let asks = async {
+            tokio::select! {
+                said = command.query_async::<T>(&mut self.connection) => Ok(said),
+                () = &mut self.driver => Err(Refused::Away("it closed the connection".into())),
+            }
+        };
+        timeout(REDIS_DEADLINE, asks).await.map_err(|_| late())?
+    }
+}
+
+fn late() -> Refused {
+    Refused::Away("it does not answer".into())
 }
 
 /// What Redis says of itself.
@@ -59,6 +94,9 @@ pub(super) enum Refused {
     /// It is there, and will not do as long as nobody changes something.
     #[error("{0}")]
     Unfit(String),
+    /// It is a replica of the Redis at this address.
+    #[error("it is a replica: give the URL of its primary, {0}")]
+    Replica(String),
 }
 
 impl Dialer {
@@ -80,52 +118,86 @@ impl Dialer {
 
     /// Connects, and asks Redis what it is.
     pub(super) async fn dial(&self) -> Result<Dialled, Refused> {
-        let late = || Refused::Away("it does not answer".into());
-        let stream = async {
-            let stream = TcpStream::connect((self.url.host.as_str(), self.url.port)).await;
-            let stream = stream.map_err(|error| Refused::Away(error.to_string()))?;
-            // Commands are short, and wait for nothing.
-            let _ = stream.set_nodelay(true);
-            let Some(tls) = &self.tls else { return Ok(Stream::Plain(stream)) };
-            let name = ServerName::try_from(self.url.host.clone())
-                .map_err(|_| Refused::Unfit(format!("{:?} cannot be in a certificate", self.url.host)))?;
-            let connected = tls.connect(name, stream).await;
-            connected.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| untrusted(&error))
+        let at = match &self.url.name {
+            Some(name) => self.primary(name).await?,
+            None => self.url.servers.first().cloned().unwrap_or_default(),
         };
-        match timeout(REDIS_CONNECT_DEADLINE, stream).await.map_err(|_| late())?? {
-            Stream::Plain(stream) => self.greet(stream).await,
-            Stream::Tls(stream) => self.greet(*stream).await,
-        }
+        let mut greeted = self.greet(&at, self.credentials().set_db(self.url.database.into())).await?;
+        let said: String = greeted.ask(&redis::cmd("INFO")).await?.map_err(|error| self.refused(&error))?;
+        let server = ServerInfo::parse(&said).map_err(|refused| match refused {
+            // Another one is about to be the primary, or this one: the sentinels have not agreed yet.
+            Refused::Replica(_) if self.url.name.is_some() => {
+                Refused::Away(format!("{} is a replica, and its sentinels name no other one", HostPort(&at.0, at.1)))
+            }
+            refused => refused,
+        })?;
+        let Greeted { connection, driver } = greeted;
+        Ok(Dialled { connection, driver, server })
     }
 
-    async fn greet<S>(&self, stream: S) -> Result<Dialled, Refused>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let late = || Refused::Away("it does not answer".into());
-        let mut info = RedisConnectionInfo::default().set_db(self.url.database.into()).set_skip_set_lib_name();
+    /// Where the sentinels say that Redis is. They are asked at once: some of them may be away.
+    async fn primary(&self, name: &str) -> Result<(String, u16), Refused> {
+        let mut asked: FuturesUnordered<_> =
+            self.url.servers.iter().map(|at| async move { (at, self.ask_sentinel(at, name).await) }).collect();
+        let (mut away, mut unfit) = (None, None);
+        while let Some(((host, port), answer)) = asked.next().await {
+            let at = HostPort(host, *port);
+            match answer {
+                Ok(Some(primary)) => return Ok(primary),
+                Ok(None) => {
+                    unfit = Some(Refused::Unfit(format!("the sentinel {at} knows no primary with the name {name:?}")))
+                }
+                Err(Refused::Away(why)) => away = Some(Refused::Away(format!("the sentinel {at}: {why}"))),
+                Err(why) => unfit = Some(Refused::Unfit(format!("the sentinel {at}: {why}"))),
+            }
+        }
+        // One that is away may know better.
+        Err(away.or(unfit).unwrap_or_else(late))
+    }
+
+    /// Where this sentinel says that Redis is; none if it does not know it.
+    async fn ask_sentinel(&self, at: &(String, u16), name: &str) -> Result<Option<(String, u16)>, Refused> {
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        let mut sentinel = self.greet(at, RedisConnectionInfo::default().set_skip_set_lib_name()).await?;
+        let mut answer = sentinel.ask(&ask).await?;
+        // A sentinel may want no password where Redis does, and then an answer to one would be an error.
+        if matches!(&answer, Err(error) if error.code() == Some("NOAUTH")) && self.password.is_some() {
+            answer = self.greet(at, self.credentials()).await?.ask(&ask).await?;
+        }
+        answer.map_err(|error| self.refused(&error))
+    }
+
+    /// Who this relay is to Redis.
+    fn credentials(&self) -> RedisConnectionInfo {
+        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(user) = &self.url.user {
             info = info.set_username(user);
         }
         if let Some(password) = &self.password {
             info = info.set_password(password.reveal());
         }
-        // Deadlines are the link's, which drops the connection then.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let greeted = MultiplexedConnection::new_with_config(&info, stream, config);
-        let greeted = timeout(REDIS_DEADLINE, greeted).await.map_err(|_| late())?;
-        let (mut connection, driver) = greeted.map_err(|error| self.refused(&error))?;
-        let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(driver);
-        let info = redis::cmd("INFO");
-        let asks = async {
-            tokio::select! {
-                said = info.query_async::<String>(&mut connection) => said.map_err(|error| self.refused(&error)),
-                () = &mut driver => Err(Refused::Away("it closed the connection".into())),
-            }
+        info
+    }
+
+    /// Connects to a Redis or a sentinel.
+    async fn greet(&self, (host, port): &(String, u16), info: RedisConnectionInfo) -> Result<Greeted, Refused> {
+        let stream = async {
+            let stream = TcpStream::connect((host.as_str(), *port)).await;
+            let stream = stream.map_err(|error| Refused::Away(error.to_string()))?;
+            // Commands are short, and wait for nothing.
+            let _ = stream.set_nodelay(true);
+            let Some(tls) = &self.tls else { return Ok(Stream::Plain(stream)) };
+            let name = ServerName::try_from(host.clone())
+                .map_err(|_| Refused::Unfit(format!("{host:?} cannot be in a certificate")))?;
+            let connected = tls.connect(name, stream).await;
+            connected.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| untrusted(&error))
         };
-        let said = timeout(REDIS_DEADLINE, asks).await.map_err(|_| late())??;
-        let server = ServerInfo::parse(&said)?;
-        Ok(Dialled { connection, driver, server })
+        let greeted = match timeout(REDIS_CONNECT_DEADLINE, stream).await.map_err(|_| late())?? {
+            Stream::Plain(stream) => timeout(REDIS_DEADLINE, Greeted::over(stream, &info)).await,
+            Stream::Tls(stream) => timeout(REDIS_DEADLINE, Greeted::over(*stream, &info)).await,
+        };
+        greeted.map_err(|_| late())?.map_err(|error| self.refused(&error))
     }
 
     /// Why Redis does not greet.
@@ -192,7 +264,7 @@ impl ServerInfo {
         }
         if field("role") != "master" {
             let primary = format!("{}:{}", field("master_host"), field("master_port"));
-            return Err(Refused::Unfit(format!("it is a replica: give the URL of its primary, {primary}")));
+            return Err(Refused::Replica(primary));
         }
         if field("loading") == "1" {
             return Err(Refused::Away("it is still loading".into()));
@@ -226,7 +298,7 @@ mod tests {
             ("cluster_enabled:0", "cluster_enabled:1", "Redis Cluster"),
         ] {
             let refused = ServerInfo::parse(&INFO.replace(there, here)).unwrap_err();
-            assert!(matches!(&refused, Refused::Unfit(text) if text.contains(says)), "{refused}");
+            assert!(!matches!(refused, Refused::Away(_)) && refused.to_string().contains(says), "{refused}");
         }
         let loads = ServerInfo::parse(&INFO.replace("loading:0", "loading:1"));
         assert!(matches!(loads, Err(Refused::Away(_))));

@@ -86,7 +86,7 @@ impl Status {
         let is_new = outage.since.is_none();
         let is_said = |(said, at): &(Refused, Instant)| {
             // That somebody has to do something is said at once.
-            let is_worse = matches!((said, why), (Refused::Away(_), Refused::Unfit(_)));
+            let is_worse = matches!((said, why), (Refused::Away(_), Refused::Unfit(_) | Refused::Replica(_)));
             said == why || (at.elapsed() < REDIS_COMPLAINT && !is_worse)
         };
         if !is_new && outage.said.as_ref().is_some_and(is_said) {
@@ -167,11 +167,11 @@ impl Redis {
                 redis.status.warn_of_policy(&dialled.server);
                 Some(dialled)
             }
-            Err(Refused::Unfit(why)) => bail!("--redis {url}: {why}"),
-            Err(away) => {
+            Err(away @ Refused::Away(_)) => {
                 redis.status.is_away(&away);
                 None
             }
+            Err(unfit) => bail!("--redis {url}: {unfit}"),
         };
         let is_there = first.is_some();
         spawn(Box::pin(Arc::clone(&redis.main).run(first)));
