@@ -142,7 +142,8 @@ fn server(text: &str, usual: u16) -> Result<(String, u16), RedisUrlError> {
         None => return Err(RedisUrlError::NotRedis),
     };
     let host = authority.host().trim_matches(['[', ']']);
-    if host.is_empty() { Err(RedisUrlError::NotRedis) } else { Ok((host.to_owned(), port)) }
+    // Several are sentinels, which the scheme says.
+    if host.is_empty() || host.contains(',') { Err(RedisUrlError::NotRedis) } else { Ok((host.to_owned(), port)) }
 }
 
 /// As it is said in the log: without the user and the password.
