@@ -1,8 +1,16 @@
 //! Serves a stream: HTTP requests first, then a WebSocket if one of them upgrades the stream.
 
+#[cfg(feature = "cluster")]
+use std::future::poll_fn;
+#[cfg(feature = "cluster")]
+use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "cluster")]
+use std::task::Poll;
 
 use bytes::Bytes;
+#[cfg(feature = "cluster")]
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
 use tracing::field::display;
 use tracing::info;
@@ -172,14 +180,18 @@ impl WebSocket {
     /// Copies between the client and the relay on which its room lives, until that ends.
     #[cfg(feature = "cluster")]
     async fn go_on_elsewhere(&mut self, relay: &Relay, handover: Handover) {
+        let Handover { mut tunnel, mut first, is_resume, .. } = handover;
+        let outbox = Arc::clone(self.session.outbox());
+        let (reader, mut rest) = self.connection.hand_over();
+        if is_resume && has_gone(reader, &mut rest).await {
+            return self.close(relay, Disconnect::HungUp).await;
+        }
         self.registration = None;
-        let Handover { mut tunnel, mut first, .. } = handover;
         let (number, address, room_at) = (self.number(), self.whence.address(), tunnel.at());
         if self.admission.may_log() {
             info!(connection = number, %address, %room_at, "handed over");
         }
-        let outbox = Arc::clone(self.session.outbox());
-        let (reader, rest) = self.connection.hand_over();
+        let (reader, _) = self.connection.hand_over();
         first.extend(rest);
         let Some(sink) = outbox.sink() else { return };
         let end = tunnel.run(ClientEnds { reader, sink, outbox: &outbox }, first, &relay.hub().drain).await;
@@ -204,6 +216,25 @@ impl WebSocket {
     fn age_s(&self) -> u64 {
         self.session.outbox().opened().elapsed().as_secs()
     }
+}
+
+/// Whether the client has closed its connection already; what else it has sent is added to `rest`. A relay that stood still
+/// finds a `resume` and the end of its connection at the same time, and by then another connection may have the place, which
+/// is not to lose it to one that nobody waits for.
+#[cfg(feature = "cluster")]
+async fn has_gone(reader: &mut (dyn AsyncRead + Send + Unpin), rest: &mut Vec<u8>) -> bool {
+    /// How a close frame begins (RFC 6455 section 5.2).
+    const CLOSE: u8 = 0x88;
+    if rest.is_empty() {
+        let mut bytes = vec![0; limits::READ_BYTES];
+        let mut read = ReadBuf::new(&mut bytes);
+        match poll_fn(|cx| Poll::Ready(Pin::new(&mut *reader).poll_read(cx, &mut read))).await {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => rest.extend_from_slice(read.filled()),
+            Poll::Ready(_) => return true,
+        }
+    }
+    rest.first() == Some(&CLOSE)
 }
 
 /// Whence a client came, as one text, since each open connection has one: its address, and the relay by which it came, if it

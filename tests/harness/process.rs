@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout};
@@ -113,6 +114,19 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Stops it, and waits until it stands still: until its threads have run once more, they go on.
+    pub async fn stop(&self) {
+        self.signal("STOP");
+        let pid = self.child.id().unwrap().to_string();
+        let stands_still = async {
+            let state = || Command::new("ps").args(["-o", "stat=", "-p", &pid]).output().unwrap().stdout;
+            while state().first() != Some(&b'T') {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon("a process that stands still", stands_still).await;
     }
 
     /// The next line of the log that contains `text`.

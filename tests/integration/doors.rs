@@ -384,6 +384,38 @@ async fn a_relay_that_is_stopped_loses_its_clients_elsewhere_within_5_s_and_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_given_up_at_a_door_that_stood_still_does_not_take_the_place_from_a_later_connection() {
+    let redis = Redis::start().await;
+    let mut other = redis.relay(&[]).await;
+    let [one] = relays(&redis, Config::default).await;
+    let mut last = one.dial("/?room=r&resume=1").await;
+    let resume = json!({"type": "resume", "token": last.expect_joined().await["resume"]["token"], "received": 1});
+    for says_goodbye in [false, true] {
+        let stream = crate::harness::connect(([127, 0, 0, 1], other.port()).into()).await;
+        // What it says last does not wait until the door has acknowledged what it said before.
+        stream.set_nodelay(true).unwrap();
+        let mut early = Client::dial(stream, "ws://localhost/ws", &[]).await.unwrap();
+        other.stop().await;
+        early.say(resume.clone()).await;
+        if says_goodbye {
+            early.socket.close(None).await.unwrap();
+        }
+        // Who closes waits for the answer; who is lost does not.
+        let early = says_goodbye.then_some(early);
+        let mut next = one.dial("/ws").await;
+        next.say(resume.clone()).await;
+        next.expect("resumed").await;
+        last.expect_close_code(4001).await;
+        last = next;
+        other.signal("CONT");
+        let end = other.expect_log("disconnected").await;
+        assert!(end.contains("hung up") && !end.contains("room_at="), "{end}");
+        drop(early);
+        last.expect_nothing().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_behind_a_door_is_not_closed_earlier_than_without_one() {
     let redis = Redis::start().await;
     let [one, mut other] = relays(&redis, Config::default).await;

@@ -26,6 +26,8 @@ pub(crate) struct Handover {
     pub first: Vec<u8>,
     /// The response to the upgrade, if the client's URL names the room.
     pub response: Option<Response<()>>,
+    /// Whether the client asks for a place that another connection of it may have by now.
+    pub is_resume: bool,
 }
 
 impl Session {
