@@ -90,9 +90,9 @@ impl Relays {
         let pids = Arc::new(Mutex::new(vec![None; RELAYS]));
         let (mut redis_wires, mut wires) = (Vec::new(), Vec::new());
         for _ in 0..RELAYS {
-            redis_wires.push(Wire::new(1, Arc::new(|_| Some(0))).await);
+            redis_wires.push(Wire::new(1, Arc::new(|_, _| Some(0))).await);
             let pids = Arc::clone(&pids);
-            wires.push(Wire::new(RELAYS, Arc::new(move |port| owner_of(port, &pids.lock().unwrap()))).await);
+            wires.push(Wire::new(RELAYS, Arc::new(move |from, to| owner_of(from, to, &pids.lock().unwrap()))).await);
         }
         redis_wires.iter().for_each(|wire| wire.lead_to(redis.port));
         let relays = (0..RELAYS).map(|_| None).collect();

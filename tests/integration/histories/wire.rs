@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 use std::time::Duration;
 
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,8 +32,8 @@ pub(super) enum Mode {
 /// How it is treated now, and how often answers were swallowed.
 type State = (Mode, u32);
 
-/// Who has a connection whose own port is this.
-pub(super) type Whose = Arc<dyn Fn(u16) -> Option<usize> + Send + Sync>;
+/// Who has the connection from the first of these ports to the second one.
+pub(super) type Whose = Arc<dyn Fn(u16, u16) -> Option<usize> + Send + Sync>;
 
 /// A wire that leads to one port, from several sides.
 pub(super) struct Wire {
@@ -56,6 +57,7 @@ impl Wire {
         let port = listener.local_addr().unwrap().port();
         let target = Arc::<AtomicU16>::default();
         let sides: Vec<_> = (0..sides).map(|_| watch::channel(State::default()).0).collect();
+        let whose = move |from| whose(from, port);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&target), sides.clone(), whose));
         Self { port, target, sides, accepting }
     }
@@ -76,7 +78,12 @@ impl Wire {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<AtomicU16>, sides: Vec<watch::Sender<State>>, whose: Whose) {
+async fn accept(
+    listener: TcpListener,
+    target: Arc<AtomicU16>,
+    sides: Vec<watch::Sender<State>>,
+    whose: impl Fn(u16) -> Option<usize>,
+) {
     loop {
         let Ok((near, from)) = listener.accept().await else { continue };
         let _ = near.set_nodelay(true);
@@ -159,10 +166,41 @@ impl Way {
     }
 }
 
-/// Which of these processes has the connection whose own port on 127.0.0.1 this is.
-pub(super) fn owner_of(port: u16, processes: &[Option<u32>]) -> Option<usize> {
-    let inode = sockets().find(|socket| socket.port == port && !socket.is_listening)?.inode;
+/// Which of these processes has the connection from one port of 127.0.0.1 to another.
+pub(super) fn owner_of(from: u16, to: u16, processes: &[Option<u32>]) -> Option<usize> {
+    let in_table = || sockets().find(|socket| socket.port == from && !socket.is_listening).map(|socket| socket.inode);
+    let inode = inode_of(from, to).or_else(in_table)?;
     processes.iter().position(|pid| pid.is_some_and(|pid| inodes_of(pid).contains(&inode)))
+}
+
+/// The inode of the socket whose connection leads from one port of 127.0.0.1 to another, as the kernel says it (sock_diag(7));
+/// none if it does not. Its table of all connections takes milliseconds to read, and has thousands where tests run.
+fn inode_of(from: u16, to: u16) -> Option<u64> {
+    const REQUEST: u16 = 1;
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
+    const INODE: usize = 84;
+    let mut ask = Vec::new();
+    // The head of the message: its length, what it asks, and a number.
+    ask.extend(72_u32.to_ne_bytes());
+    ask.extend([SOCK_DIAG_BY_FAMILY, REQUEST].map(u16::to_ne_bytes).concat());
+    ask.extend([0; 8]);
+    // TCP over IPv4 in any state.
+    ask.extend([2, 6, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    ask.extend([from, to].map(u16::to_be_bytes).concat());
+    for _ in 0..2 {
+        ask.extend(Ipv4Addr::LOCALHOST.octets());
+        ask.extend([0; 12]);
+    }
+    // By any interface, without a cookie.
+    ask.extend([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    let kernel = net::socket(AddressFamily::NETLINK, SocketType::RAW, Some(net::netlink::SOCK_DIAG)).ok()?;
+    net::send(&kernel, &ask, SendFlags::empty()).ok()?;
+    let mut answer = [0; 512];
+    let (length, _) = net::recv(&kernel, &mut answer, RecvFlags::DONTWAIT).ok()?;
+    let is_it = answer[4..6] == SOCK_DIAG_BY_FAMILY.to_ne_bytes() && length >= INODE + 4;
+    let inode = u32::from_ne_bytes(answer[INODE..INODE + 4].try_into().ok()?);
+    // None has this number: it is closed already.
+    (is_it && inode > 0).then_some(inode.into())
 }
 
 /// The ports on which a process listens.
@@ -207,7 +245,7 @@ fn inodes_of(pid: u32) -> Vec<u64> {
 async fn a_wire_carries_holds_swallows_and_refuses() {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let own = Some(std::process::id());
-    let wire = Wire::new(2, Arc::new(move |port| owner_of(port, &[None, own]))).await;
+    let wire = Wire::new(2, Arc::new(move |from, to| owner_of(from, to, &[None, own]))).await;
     wire.lead_to(server.local_addr().unwrap().port());
     let dial = async || {
         let near = TcpStream::connect((Ipv4Addr::LOCALHOST, wire.port)).await.unwrap();
@@ -221,6 +259,9 @@ async fn a_wire_carries_holds_swallows_and_refuses() {
             .map(|read| read.map(|_| byte[0]))
     };
     let (mut near, mut far) = dial().await;
+    let ports = (near.local_addr().unwrap().port(), near.peer_addr().unwrap().port());
+    assert!(inodes_of(std::process::id()).contains(&inode_of(ports.0, ports.1).expect("the kernel knows it")));
+    assert_eq!(inode_of(ports.0, 1), None);
     near.write_all(b"1").await.unwrap();
     assert_eq!(hears(&mut far).await.unwrap().unwrap(), b'1');
     // What another side feels.
