@@ -26,8 +26,12 @@ const HOPS: usize = 4;
 /// Until then relays are cautious, since Redis has just been started.
 const BEGINNING: Ms = 5_000;
 
-/// How long a `resume` that its client has given up may be on its way.
-const LATE: Ms = 10_000;
+/// How long it may take a relay that stood still, or a wire that was cut, to deal with what has waited there.
+const LATE: Ms = 2_000;
+
+/// The errors that somebody in a room may hear.
+const ERRORS: [&str; 7] =
+    ["peer_not_found", "peer_busy", "not_host", "unknown_type", "kicked", "room_full", "unavailable"];
 
 /// What the history breaks.
 pub(super) fn check(history: &History) -> Vec<String> {
@@ -66,6 +70,7 @@ impl<'a> Checker<'a> {
     fn check(mut self) -> Vec<String> {
         for life in &self.history.lives {
             self.check_presence(life);
+            self.check_errors(life);
             self.check_ways(life);
             self.check_end(life);
             self.check_farewells(life);
@@ -130,6 +135,19 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Nobody is told that it did what nobody did.
+    fn check_errors(&mut self, life: &Life) {
+        let mut is_out = false;
+        for heard in life.heard.iter().filter(|heard| heard.message["type"] == "error") {
+            let code = text(&heard.message["code"]);
+            // What was on its way when its sender was thrown out comes from somebody who is in no room.
+            is_out |= code == "kicked";
+            if !ERRORS.contains(&code) && !(is_out && code == "not_joined") {
+                self.fault(life, &format!("{}: it is told {}", heard.at, heard.message));
+            }
+        }
+    }
+
     fn is_kicked(&self, id: &str) -> bool {
         let is_it = |said: &Said| matches!(&said.what, What::Kick { to } if to == id);
         self.history.lives.iter().any(|life| life.said.iter().any(is_it))
@@ -156,7 +174,7 @@ impl<'a> Checker<'a> {
                 }
                 // By a connection of its own that it had given up before that was heard of.
                 Parting::Closed(4001) => (
-                    life.given_up.iter().any(|since| since + LATE >= at && *since <= at),
+                    life.given_up.iter().any(|(since, asked)| self.may_arrive_late(*since, *asked, owner, at)),
                     "closed with 4001 although nobody else has its place".to_owned(),
                 ),
                 Parting::Closed(code) => (false, format!("closed with {code}")),
@@ -241,6 +259,21 @@ impl<'a> Checker<'a> {
                 _ => false,
             };
             concerns_it && is_felt(fault, from, until)
+        })
+    }
+
+    /// Whether what was said at the relay `asked`, on a connection that was given up at `since`, may have come to the relay
+    /// `owner` as late as `at`: what lies behind that door, or the owner, stood still then. If the door itself did, it finds
+    /// that nobody waits there any more.
+    fn may_arrive_late(&self, since: Ms, asked: usize, owner: Option<usize>, at: Ms) -> bool {
+        self.history.faults.iter().any(|fault| {
+            let holds_it = match fault.broken {
+                Broken::Relay(relay) => owner.is_none_or(|owner| owner == relay),
+                Broken::Wire(from, to) => from == asked && owner.is_none_or(|owner| owner == to),
+                Broken::Machine => true,
+                _ => false,
+            };
+            holds_it && fault.from <= at && fault.until >= since && fault.until + LATE >= at
         })
     }
 

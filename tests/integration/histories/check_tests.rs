@@ -187,6 +187,22 @@ fn who_comes_twice_leaves_twice_or_speaks_without_being_there_is_told() {
 }
 
 #[test]
+fn errors_that_nobody_deserves_are_told_and_who_was_kicked_is_in_no_room() {
+    let (mut a, mut b) = pair();
+    let error = |code: &str| json!({"type": "error", "code": code, "ref": "1"});
+    hears(&mut b, 2_000, error("peer_not_found"));
+    is_good(&history(vec![a.clone(), b.clone()]));
+    hears(&mut b, 2_100, error("not_joined"));
+    breaks(&history(vec![a.clone(), b.clone()]), "it is told");
+    b.heard.insert(1, Heard { at: 1_900, message: error("kicked") });
+    let kick = What::Kick { to: "b".into() };
+    a.said.push(Said { at: 1_800, text: String::new(), what: kick, present: Vec::new() });
+    is_good(&history(vec![a.clone(), b.clone()]));
+    hears(&mut b, 2_100, error("bad_message"));
+    breaks(&history(vec![a, b]), "it is told");
+}
+
+#[test]
 fn more_than_a_room_takes_are_told() {
     let (mut a, b) = pair();
     joins(&mut a, 1_600, "c");
@@ -367,6 +383,15 @@ fn a_place_is_taken_away_by_a_connection_of_its_own_alone() {
     b.ways[0].until = Some((5_000, Parting::Closed(4001)));
     b.ways.push(Way { door: 2, is_straight: true, from: 5_500, until: None });
     breaks(&history(vec![a.clone(), b.clone()]), "closed with 4001 although");
-    b.given_up.push(4_000);
-    is_good(&history(vec![a, b]));
+    b.given_up.push((4_000, 1));
+    let with = |faults: &[Fault]| History { faults: faults.to_vec(), ..history(vec![a.clone(), b.clone()]) };
+    breaks(&with(&[]), "closed with 4001 although");
+    // What it had asked there may have waited at the owner, or before it; a door sees that it has gone.
+    for what in [Broken::Relay(0), Broken::Wire(1, 0), Broken::Machine] {
+        is_good(&with(&[broken(what, 3_000, 4_500)]));
+        breaks(&with(&[broken(what, 1_000, 3_900)]), "closed with 4001 although");
+    }
+    for what in [Broken::Relay(1), Broken::Wire(2, 0), Broken::Wire(0, 1), Broken::Redis] {
+        breaks(&with(&[broken(what, 3_000, 4_500)]), "closed with 4001 although");
+    }
 }

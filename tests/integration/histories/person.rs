@@ -597,7 +597,7 @@ impl Person {
         self.alarm = None;
         let has_moved = matches!(parting, Parting::Closed(1001 | 1012));
         if stage == Stage::Resuming {
-            self.life.iter_mut().for_each(|life| life.given_up.push(now));
+            self.life.iter_mut().for_each(|life| life.given_up.push((now, door)));
         }
         if let (Stage::Joining { .. }, true) = (&stage, parting != Parting::Own) {
             self.world.losses.lock().unwrap().push(Loss { person: self.number, at: now, since: self.since, parting });
@@ -715,12 +715,6 @@ impl Person {
         if message["type"] == "error" {
             let answered = text(&message["ref"]).parse().ok().and_then(|number: u64| self.questions.remove(&number));
             life.answered = life.answered.max(answered.unwrap_or_default());
-            let code = text(&message["code"]);
-            let known =
-                ["peer_not_found", "peer_busy", "not_host", "unknown_type", "kicked", "room_full", "unavailable"];
-            if !known.contains(&code) {
-                self.world.complain(format!("{} heard {message}", life.id));
-            }
         }
         life.heard.push(Heard { at, message });
     }

@@ -47,8 +47,8 @@ pub(super) struct Life {
     /// How much of it the relay is known to have answered: whatever it had to say about that has been heard.
     pub(super) answered: usize,
     pub(super) ways: Vec<Way>,
-    /// When it gave up waiting for an answer to `resume`. Such a one may still arrive.
-    pub(super) given_up: Vec<Ms>,
+    /// When it gave up waiting for an answer to `resume`, and the relay that it had asked.
+    pub(super) given_up: Vec<(Ms, usize)>,
     /// How it ended; none if it goes on.
     pub(super) end: Option<End>,
 }
