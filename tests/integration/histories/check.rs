@@ -38,6 +38,20 @@ pub(super) fn check(history: &History) -> Vec<String> {
     Checker::new(history).check()
 }
 
+/// Whether the machine was too busy to tell: how it ended, or what happened for half of the time.
+pub(super) fn is_too_busy(history: &History) -> bool {
+    let end = history.lives.iter().flat_map(|life| &life.heard).map(|heard| heard.at).max().unwrap_or_default();
+    let busy = history.faults.iter().filter(|fault| fault.broken == Broken::Machine);
+    let mut busy: Vec<_> = busy.map(|fault| (fault.from, (fault.until + BUSY_GRACE).min(end))).collect();
+    busy.sort_unstable();
+    let (mut excused, mut counted) = (0, 0);
+    for (from, until) in busy {
+        excused += until.saturating_sub(from.max(counted));
+        counted = counted.max(until);
+    }
+    history.finale.as_ref().is_some_and(|finale| finale.is_too_busy) || 2 * excused > end
+}
+
 struct Checker<'a> {
     history: &'a History,
     /// On which relay the room of each life was, as far as somebody there knew.
@@ -142,7 +156,8 @@ impl<'a> Checker<'a> {
             let code = text(&heard.message["code"]);
             // What was on its way when its sender was thrown out comes from somebody who is in no room.
             is_out |= code == "kicked";
-            if !ERRORS.contains(&code) && !(is_out && code == "not_joined") {
+            let is_deserved = ERRORS.contains(&code) || (is_out && code == "not_joined");
+            if !is_deserved {
                 self.fault(life, &format!("{}: it is told {}", heard.at, heard.message));
             }
         }

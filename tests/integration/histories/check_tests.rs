@@ -395,3 +395,20 @@ fn a_place_is_taken_away_by_a_connection_of_its_own_alone() {
         breaks(&with(&[broken(what, 3_000, 4_500)]), "closed with 4001 although");
     }
 }
+
+#[test]
+fn a_history_of_which_a_busy_machine_explains_half_tells_nothing() {
+    let (a, mut b) = pair();
+    hears(&mut b, 30_000, json!({"type": "error", "code": "unknown_type"}));
+    let with = |faults: &[Fault]| History { faults: faults.to_vec(), ..history(vec![a.clone(), b.clone()]) };
+    assert!(!is_too_busy(&with(&[])));
+    // What overlaps counts once, what comes after the end does not count, and other faults do not either.
+    let busy = [broken(Broken::Machine, 5_000, 6_000), broken(Broken::Machine, 6_000, 7_000)];
+    assert!(!is_too_busy(&with(&busy)));
+    assert!(!is_too_busy(&with(&[broken(Broken::Machine, 15_001, 40_000)])));
+    assert!(!is_too_busy(&with(&[broken(Broken::Redis, 5_000, 25_000)])));
+    assert!(is_too_busy(&with(&[busy[0], broken(Broken::Machine, 12_000, 15_001)])));
+    let mut unknown = with(&[]);
+    unknown.finale.as_mut().unwrap().is_too_busy = true;
+    assert!(is_too_busy(&unknown));
+}
