@@ -11,6 +11,8 @@ pub mod pages;
 pub mod pki;
 pub mod places;
 pub mod process;
+#[cfg(unix)]
+pub mod proxy;
 #[cfg(all(unix, feature = "cluster"))]
 pub mod redis;
 pub mod relay;

@@ -6,14 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::deploy::{self, Proxy, nginx};
+use crate::deploy;
 use crate::harness::pages::{block, page, with};
+use crate::harness::proxy::{Proxy, nginx_before, printed};
 use crate::harness::redis::Redis;
 use crate::harness::{AnyStream, Client, Process, connect, file, free_port, get, soon, text};
 
-const PAGE: &str = "src/cluster/README.md";
-/// Where the printed configurations expect the relays.
-const PRINTED: [&str; 3] = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
 const ROOMS: usize = 6;
 
 /// Three relays behind a load balancer.
@@ -32,39 +30,22 @@ async fn relays(redis: &Redis) -> Vec<Process> {
     relays
 }
 
-/// The printed lines with the addresses of `relays`, and without those that contain one of `without`.
-fn printed(language: &str, word: &str, relays: &[Process], without: &[&str]) -> String {
-    let printed = block(&page(PAGE), language, word);
-    let addresses: Vec<String> = relays.iter().map(|relay| format!("127.0.0.1:{}", relay.port())).collect();
-    let changes: Vec<_> = PRINTED.into_iter().zip(addresses.iter().map(String::as_str)).collect();
-    for word in without {
-        assert!(printed.contains(word), "{word}: {printed}");
-    }
-    let kept = with(&printed, &changes);
-    kept.lines()
-        .filter(|line| !without.iter().any(|word| line.contains(word)))
-        .map(|line| line.to_owned() + "\n")
-        .collect()
+fn ports(relays: &[Process]) -> [u16; 3] {
+    [0, 1, 2].map(|relay: usize| relays[relay].port())
 }
 
 impl Balanced {
     async fn by_nginx(without: &[&str]) -> Self {
         let (redis, folder) = (Redis::start().await, tempfile::tempdir().unwrap());
-        let (relays, port) = (relays(&redis).await, free_port());
-        let upstream = printed("nginx", "upstream relays", &relays, without);
-        let site = page("scripts/deploy/nginx.conf");
-        let map = &site[site.find("map ").unwrap()..site.find("server {").unwrap()];
-        let location = &site[site.find("    location / {").unwrap()..];
-        let location = with(location, &[("proxy_pass http://127.0.0.1:8080;", "proxy_pass http://relays;")]);
-        let http = format!("{map}{upstream}server {{\nlisten 127.0.0.1:{port};\n{location}");
-        let proxy = nginx(folder.path(), &http, port).await;
+        let relays = relays(&redis).await;
+        let proxy = nginx_before(ports(&relays), without, folder.path()).await;
         Self { redis, relays, proxy, _folder: folder }
     }
 
     async fn by_haproxy(without: &[&str]) -> Self {
         let (redis, folder) = (Redis::start().await, tempfile::tempdir().unwrap());
         let (relays, port) = (relays(&redis).await, free_port());
-        let backend = printed("haproxy", "backend relays", &relays, without);
+        let backend = printed("haproxy", "backend relays", ports(&relays), without);
         let site = block(&page(deploy::PAGE), "haproxy", "frontend calls");
         let frontend = with(
             &site[..site.find("\nbackend relay").unwrap()],

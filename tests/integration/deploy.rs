@@ -1,72 +1,20 @@
 //! The configurations of proxies on the page about deploying work as they are printed there, with addresses of the test's
 //! own. (`tests/proxy.rs` runs `nginx.conf`.)
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
-
-use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::coturn::Coturn;
 use crate::harness::pages::{block, page, with};
-use crate::harness::pki::{Pki, shake_hands};
-use crate::harness::{AnyStream, Client, Process, binary, file, free_port, get, secret_file, soon, text};
+use crate::harness::pki::Pki;
+use crate::harness::proxy::{Proxy, SITE, nginx};
+use crate::harness::{Client, Process, binary, file, free_port, get, secret_file, text};
 
 pub(crate) const PAGE: &str = "scripts/deploy/README.md";
-/// What the printed configurations call the site.
-const SITE: &str = "relay.example";
 /// Where they expect the relay.
 const RELAY: &str = "127.0.0.1:8080";
 
-/// A proxy in front of the relay, and who comes to it.
-pub(crate) struct Proxy {
-    pub(crate) port: u16,
-    pki: Option<Pki>,
-    _process: tokio::process::Child,
-}
-
 impl Proxy {
-    pub(crate) async fn start(program: &str, arguments: &[&str], folder: &Path, port: u16) -> Self {
-        let process = tokio::process::Command::new(program)
-            .args(arguments)
-            .current_dir(folder)
-            // Where Caddy keeps what it makes.
-            .env("HOME", folder)
-            .env("XDG_CONFIG_HOME", folder)
-            .env("XDG_DATA_HOME", folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
-        let up = async {
-            // It does not say when it listens.
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        soon(program, up).await;
-        Self { port, pki: None, _process: process }
-    }
-
-    fn host(&self) -> String {
-        format!("{SITE}:{}", self.port)
-    }
-
-    /// A connection of a client whose address is 127.0.0.2.
-    pub(crate) async fn dial(&self) -> AnyStream {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
-        let stream =
-            soon("the proxy", socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))).await.unwrap();
-        match &self.pki {
-            None => Box::new(stream),
-            Some(pki) => Box::new(shake_hands(&pki.client(), stream, "localhost").await.unwrap()),
-        }
-    }
-
     async fn get(&self, path: &str) -> String {
         get(self.dial().await, &self.host(), path).await
     }
@@ -112,16 +60,6 @@ async fn nginx_with_a_path(folder: &Path, upstream: &str) -> Proxy {
     let conf = page("scripts/deploy/nginx.conf");
     let map = &conf[conf.find("map ").unwrap()..conf.find("server {").unwrap()];
     nginx(folder, &format!("{map}server {{\nlisten 127.0.0.1:{port};\n{locations}}}\n"), port).await
-}
-
-/// nginx with this in its block `http`, which listens on `port`.
-pub(crate) async fn nginx(folder: &Path, http: &str, port: u16) -> Proxy {
-    let folders: String =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
-    let conf = format!("pid pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{http}}}\n");
-    let conf = file(folder, "nginx.conf", conf);
-    let arguments = ["-p", text(folder), "-c", text(&conf), "-e", "stderr", "-g", "daemon off; master_process off;"];
-    Proxy::start("/usr/sbin/nginx", &arguments, folder, port).await
 }
 
 #[tokio::test]
