@@ -13,6 +13,8 @@
 
 mod application;
 mod check;
+#[cfg(all(feature = "cluster", feature = "admin"))]
+mod cluster;
 mod controls;
 mod crowd;
 mod disk;
