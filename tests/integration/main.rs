@@ -41,6 +41,8 @@ mod authority;
 mod balanced;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
 mod cluster;
+#[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
+mod crowd;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "auth", feature = "doctor"))]
 mod doctor;
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin", feature = "cluster"))]
