@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::dialect::Refusal;
 use crate::ledger::{Ledger, Verdict};
-use crate::message::{Bodies, Kind, Stamp};
+use crate::message::{Bodies, Kind, Sizes, Stamp};
 use crate::net::Net;
 
 /// Significant digits of a latency.
@@ -77,14 +77,14 @@ pub(crate) struct Courier {
 
 impl Courier {
     /// For `members` members in rooms of `room_size`, of whom the first `listeners` of each room read all they get.
-    pub(crate) fn new(members: usize, room_size: usize, listeners: usize, description_bytes: usize) -> Result<Self> {
+    pub(crate) fn new(members: usize, room_size: usize, listeners: usize, sizes: Sizes) -> Result<Self> {
         Ok(Self {
             tally: Tally::default(),
             latency: Histogram::new(LATENCY_DIGITS)?,
             measuring: false,
             room_size,
             listeners,
-            bodies: Bodies::new(description_bytes),
+            bodies: Bodies::new(sizes),
             ledger: Ledger::new(members, room_size),
             senders: vec![(0, 0); members],
         })
@@ -169,7 +169,7 @@ mod tests {
 
     /// A room of three whose member 0 sent two messages to everyone, and one of them to member 1 alone.
     fn courier_and_texts() -> (Courier, [Vec<u8>; 3]) {
-        let mut courier = Courier::new(6, 3, 3, 500).unwrap();
+        let mut courier = Courier::new(6, 3, 3, Sizes { description: 500, candidate: 200 }).unwrap();
         courier.tally.expected = 5;
         let texts = [(0, None), (1, None), (2, Some(1))].map(|(number, to)| {
             let mut text = b"{".to_vec();

@@ -29,14 +29,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
+use crate::message::Sizes;
 use crate::modes::churn::{self, Churn};
 use crate::modes::idle::Idle;
 use crate::modes::memory;
-use crate::modes::memory::way::Way;
+use crate::modes::memory::way;
 use crate::modes::plan::Plan;
+use crate::modes::rooms::Rooms;
 use crate::modes::stall;
 use crate::modes::talk::Talk;
-use crate::net::Net;
+use crate::net::{Net, Way};
 use crate::options::{Command, Common, Options};
 use crate::report::Summary;
 use crate::schedule::Schedule;
@@ -61,19 +63,26 @@ fn main() -> Result<ExitCode> {
         Command::Idle(options::Idle { common, room_size, settle, offer }) => {
             let mut net = net(&common, common.connections, room_size)?;
             let (settle, offer) = (Duration::from_secs_f64(settle), offer.map(Duration::from_secs_f64));
-            let mut idle = Idle::new(&mut net, common.connections, room_size, settle, offer, common.pid, common.bytes)?;
+            let mut idle =
+                Idle::new(&mut net, common.connections, room_size, settle, offer, common.pid.clone(), sizes(&common))?;
             net.run(&mut idle)?;
             tell(&common, idle.summary())
         }
         Command::Churn(options::Churn { common }) => {
             let mut net = net(&common, common.connections * churn::ROOM_SIZE, churn::ROOM_SIZE)?;
-            let mut churn = Churn::new(&mut net, common.connections, schedule(&common), common.bytes)?;
+            let mut churn = Churn::new(&mut net, common.connections, schedule(&common), sizes(&common))?;
             net.run(&mut churn)?;
             tell(&common, churn.summary())
         }
+        Command::Rooms(options::Churn { common }) => {
+            let mut net = net(&common, common.connections, 1)?;
+            let mut rooms = Rooms::new(&mut net, common.connections, schedule(&common))?;
+            net.run(&mut rooms)?;
+            tell(&common, rooms.summary())
+        }
         Command::Stall(options::Stall { common, what }) => {
             let duration = Duration::from_secs_f64(common.duration);
-            let found = stall::run(target(&common)?, what, common.connections, duration, common.pid)?;
+            let found = stall::run(first(&common)?, what, common.connections, duration, common.pid.first().copied())?;
             if common.json {
                 println!("{}", serde_json::to_string(&found)?)
             } else {
@@ -83,15 +92,15 @@ fn main() -> Result<ExitCode> {
         }
         Command::Memory(options::Memory { common, way, addresses, room_capacity, rest }) => {
             let plan = memory::Plan {
-                ways: if way.is_empty() { Way::ALL.to_vec() } else { way },
+                ways: if way.is_empty() { way::Way::ALL.to_vec() } else { way },
                 addresses,
                 connections: common.connections,
                 capacity: room_capacity,
                 duration: Duration::from_secs_f64(common.duration),
                 rest: Duration::from_secs_f64(rest),
-                pid: common.pid.context("--pid of the relay is needed: its memory is what counts")?,
+                pid: common.pid.first().copied().context("--pid of the relay is needed: its memory is what counts")?,
             };
-            let found = memory::run(&target(&common)?, plan)?;
+            let found = memory::run(&first(&common)?, plan)?;
             if common.json {
                 println!("{}", serde_json::to_string(&found)?)
             } else {
@@ -129,21 +138,35 @@ fn talk(common: &Common, plan: Plan) -> Result<ExitCode> {
         bail!("{} connections do not fill rooms of {}", plan.members, plan.room_size);
     }
     let mut net = net(common, plan.members + plan.flooders, plan.room_size)?;
-    let mut talk = Talk::new(&mut net, plan, schedule(common), common.bytes)?;
+    let mut talk = Talk::new(&mut net, plan, schedule(common), sizes(common))?;
     net.run(&mut talk)?;
     tell(common, talk.summary())
 }
 
 fn schedule(common: &Common) -> Schedule {
-    Schedule::new(Duration::from_secs_f64(common.warmup), Duration::from_secs_f64(common.duration), common.pid)
+    Schedule::new(Duration::from_secs_f64(common.warmup), Duration::from_secs_f64(common.duration), common.pid.clone())
 }
 
 fn net(common: &Common, members: usize, room_size: usize) -> Result<Net> {
-    Net::new(target(common)?, common.dialect.dialect(members), members, room_size)
+    let way = Way {
+        targets: common.url.iter().map(|url| target(common, url)).collect::<Result<_>>()?,
+        open: common.open.as_ref().map(|url| target(common, url)).transpose()?,
+        handshakes: common.handshakes,
+    };
+    Net::new(way, common.dialect.dialect(members), members, room_size)
 }
 
-fn target(common: &Common) -> Result<Target> {
-    let (scheme, host) = common.url.split_once("://").context("the URL has no ws:// or wss://")?;
+fn sizes(common: &Common) -> Sizes {
+    Sizes { description: common.bytes, candidate: common.candidate_bytes }
+}
+
+/// The server, in modes that know only one.
+fn first(common: &Common) -> Result<Target> {
+    target(common, common.url.first().context("there is no URL")?)
+}
+
+fn target(common: &Common, url: &str) -> Result<Target> {
+    let (scheme, host) = url.split_once("://").context("the URL has no ws:// or wss://")?;
     let host = host.trim_end_matches('/').to_owned();
     let address = host.to_socket_addrs().with_context(|| format!("{host} is not HOST:PORT"))?.next();
     let tls = match scheme {

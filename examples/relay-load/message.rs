@@ -4,7 +4,7 @@
 /// Bytes of a session description on the wire: one camera and one microphone, as a browser writes them.
 pub(crate) const DESCRIPTION_BYTES: usize = 2_500;
 /// Bytes of a candidate on the wire.
-const CANDIDATE_BYTES: usize = 200;
+pub(crate) const CANDIDATE_BYTES: usize = 200;
 /// Candidates that follow each description: a machine with two interfaces gathers about as many.
 const CANDIDATES: u32 = 10;
 /// What comes right before a stamp.
@@ -15,6 +15,15 @@ const STAMP_DIGITS: usize = 40;
 const TAIL_BYTES: usize = 16;
 /// The addressee of what goes to everyone.
 const EVERYONE: u32 = u32::MAX;
+
+/// About how large the messages are, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// A session description.
+    pub(crate) description: usize,
+    /// A candidate.
+    pub(crate) candidate: usize,
+}
 
 /// The kinds of signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,20 +76,20 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    /// Bodies whose descriptions have about `description_bytes`.
-    pub(crate) fn new(description_bytes: usize) -> Self {
+    /// Bodies of about these sizes.
+    pub(crate) fn new(sizes: Sizes) -> Self {
         Self {
             description: body(
                 r#""sdp":"v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"#,
                 r"a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 goog-remb\r\n",
                 "\"",
-                description_bytes,
+                sizes.description,
             ),
             candidate: body(
                 r#""iceCandidate":{"candidate":"candidate:1 1 udp 2122260223 192.0.2.1 54321 typ host"#,
                 " generation 0",
                 r#"","sdpMLineIndex":0,"sdpMid":"0"}"#,
-                CANDIDATE_BYTES,
+                sizes.candidate,
             ),
         }
     }
@@ -148,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_stamp_is_read_as_it_was_written() {
-        let bodies = Bodies::new(DESCRIPTION_BYTES);
+        let bodies = Bodies::new(Sizes { description: DESCRIPTION_BYTES, candidate: CANDIDATE_BYTES });
         for (kind, to) in [(Kind::Offer, Some(7)), (Kind::AnswerIce, None)] {
             let stamp = Stamp { from: 3, to, number: 99, time: 1 << 40 };
             let mut text = b"{".to_vec();

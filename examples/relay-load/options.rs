@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::dialect::DialectName;
-use crate::message::DESCRIPTION_BYTES;
+use crate::message::{CANDIDATE_BYTES, DESCRIPTION_BYTES};
 use crate::modes::memory::way::Way;
 use crate::modes::stall::What;
+use crate::net::HANDSHAKES;
 
 /// Loads a signaling relay, counts every message, and tells what it cost.
 ///
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Idle(Idle),
     /// Connect, join, one message, leave, close, over and over
     Churn(Churn),
+    /// Open a room, leave it and open the next one, over and over
+    Rooms(Churn),
     /// Members that send without pause beside honest ones, who are measured
     Flood(Flood),
     /// One member of each room reads slowly or not at all beside live ones, who are measured
@@ -51,9 +54,15 @@ pub(crate) enum Command {
 /// Where the server is, how long to load it, and how to tell what was found.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// The server, as `ws://HOST:PORT` or `wss://HOST:PORT`
+    /// The server, as `ws://HOST:PORT` or `wss://HOST:PORT`; repeatable: the members of a room dial these in turn
     #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
-    pub(crate) url: String,
+    pub(crate) url: Vec<String>,
+    /// The server where each room is opened first, by somebody who leaves again: of several that are one, it lives there
+    #[arg(long, value_name = "URL")]
+    pub(crate) open: Option<String>,
+    /// Connections that are made at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = HANDSHAKES)]
+    pub(crate) handshakes: usize,
     /// How the server is spoken to
     #[arg(long, value_enum, default_value = "relay")]
     pub(crate) dialect: DialectName,
@@ -69,15 +78,18 @@ pub(crate) struct Common {
     /// Bytes of a session description
     #[arg(long, default_value_t = DESCRIPTION_BYTES)]
     pub(crate) bytes: usize,
+    /// Bytes of a candidate
+    #[arg(long, value_name = "BYTES", default_value_t = CANDIDATE_BYTES)]
+    pub(crate) candidate_bytes: usize,
     /// Seconds to measure
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub(crate) duration: f64,
     /// Seconds to load before that
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub(crate) warmup: f64,
-    /// The server's process, to tell what it used
+    /// The server's process, to tell what it used; repeatable: then of all together, and of each
     #[arg(long)]
-    pub(crate) pid: Option<u32>,
+    pub(crate) pid: Vec<u32>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -118,7 +130,7 @@ pub(crate) struct Idle {
     pub(crate) offer: Option<f64>,
 }
 
-/// The options of `churn`.
+/// The options of `churn` and `rooms`.
 #[derive(Debug, Args)]
 pub(crate) struct Churn {
     #[command(flatten)]

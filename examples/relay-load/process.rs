@@ -48,6 +48,11 @@ impl Usage {
         Ok(usage)
     }
 
+    /// What each of these processes has used so far.
+    pub(crate) fn of_each(pids: &[u32]) -> Result<Vec<Self>> {
+        pids.iter().map(|pid| Self::of(*pid)).collect()
+    }
+
     /// What was used since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {

@@ -39,8 +39,10 @@ pub(crate) struct Summary {
     pub(crate) flood: Option<Tally>,
     /// Members who read slowly and were cut off.
     pub(crate) cut: Option<Cut>,
-    /// What the server used.
+    /// What the server used, all its processes together.
     pub(crate) server: Option<Cost>,
+    /// What each of them used, where there are several.
+    pub(crate) processes: Vec<Cost>,
     /// CPU seconds of the tool itself for a million done: where it is the dearer one, it hides how fast the server is.
     pub(crate) load_cpu_per_million: Option<f64>,
 }
@@ -88,7 +90,7 @@ impl fmt::Display for Latency {
 }
 
 /// What the server used, for each million done and for each connection.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Cost {
     /// CPU seconds in user mode for a million.
     pub(crate) user_per_million: Option<f64>,
@@ -105,6 +107,19 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    /// What all of these cost together.
+    pub(crate) fn sum(costs: &[Self]) -> Option<Self> {
+        let all = |field: fn(&Self) -> Option<f64>| costs.iter().map(field).sum::<Option<f64>>();
+        (!costs.is_empty()).then(|| Self {
+            user_per_million: all(|cost| cost.user_per_million),
+            system_per_million: all(|cost| cost.system_per_million),
+            cpu_per_million: all(|cost| cost.cpu_per_million),
+            switches_each: all(|cost| cost.switches_each),
+            joined_bytes: all(|cost| cost.joined_bytes),
+            offered_bytes: all(|cost| cost.offered_bytes),
+        })
+    }
+
     /// The cost of `done` deliveries or visits.
     pub(crate) fn of(used: Usage, done: u64) -> Self {
         let each = |used: f64| (done > 0).then(|| used / done as f64);
@@ -120,7 +135,11 @@ impl Cost {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.mode == "churn" { "visits" } else { "deliveries" };
+        let what = match self.mode {
+            "churn" => "visits",
+            "rooms" => "rooms",
+            _ => "deliveries",
+        };
         writeln!(f, "{}: {} connections in rooms of {}", self.mode, self.connections, self.room_size)?;
         writeln!(f, "  {} {what} in {:.1} s, {:.0} a second", self.done, self.seconds, self.per_second)?;
         if let Some(latency) = &self.latency {
@@ -150,6 +169,12 @@ impl fmt::Display for Summary {
         for (bytes, when) in [(cost.joined_bytes, "joined"), (cost.offered_bytes, "after an offer")] {
             if let Some(bytes) = bytes {
                 writeln!(f, "  server, resident bytes a connection, {when}: {bytes:.0}")?;
+            }
+        }
+        for (number, cost) in self.processes.iter().enumerate().filter(|_| self.processes.len() > 1) {
+            let figures = [(cost.cpu_per_million, "CPU s a million"), (cost.joined_bytes, "bytes a connection")];
+            for (value, what) in figures.iter().filter_map(|(value, what)| Some(((*value)?, what))) {
+                writeln!(f, "  process {number}, {what}: {value:.2}")?;
             }
         }
         Ok(())

@@ -39,8 +39,8 @@ pub(crate) struct Schedule {
     pub(crate) stage: Stage,
     /// How long was measured.
     pub(crate) measured: Duration,
-    /// What the server used while it was measured.
-    pub(crate) used: Option<Usage>,
+    /// What each of the server's processes used while it was measured.
+    pub(crate) used: Vec<Usage>,
     /// What the tool used meanwhile.
     pub(crate) load: Usage,
     /// How much had been done when measuring began.
@@ -50,8 +50,8 @@ pub(crate) struct Schedule {
     since: Instant,
     warmup: Duration,
     duration: Duration,
-    pid: Option<u32>,
-    before: Usage,
+    pids: Vec<u32>,
+    before: Vec<Usage>,
     /// When the progress line was written, and how much had been done.
     progress: (Instant, u64),
     /// How much was done when it was last looked at, and when that had changed.
@@ -59,21 +59,21 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// A run of `duration` after a `warmup`; `pid` is the server's process.
-    pub(crate) fn new(warmup: Duration, duration: Duration, pid: Option<u32>) -> Self {
+    /// A run of `duration` after a `warmup`; `pids` are the server's processes.
+    pub(crate) fn new(warmup: Duration, duration: Duration, pids: Vec<u32>) -> Self {
         let now = Instant::now();
         Self {
             stage: Stage::Connecting,
             measured: Duration::ZERO,
-            used: None,
+            used: Vec::new(),
             load: Usage::default(),
             done_before: 0,
             done: 0,
             since: now,
             warmup,
             duration,
-            pid,
-            before: Usage::default(),
+            pids,
+            before: Vec::new(),
             progress: (now, 0),
             seen: (0, now),
         }
@@ -92,13 +92,16 @@ impl Schedule {
             Stage::Connecting if elapsed > CONNECT => bail!("{missing} members could not join within {CONNECT:?}"),
             Stage::Settling if elapsed >= SETTLE => Stage::Warming,
             Stage::Warming if elapsed >= self.warmup => {
-                self.before = self.usage()?;
+                self.before = Usage::of_each(&self.pids)?;
                 self.load = Usage::of(std::process::id())?;
                 self.done_before = done;
                 Stage::Measuring
             }
             Stage::Measuring if elapsed >= self.duration => {
-                self.used = self.pid.map(|_| self.usage()).transpose()?.map(|usage| usage.since(self.before));
+                self.used = Usage::of_each(&self.pids)?;
+                for (used, before) in self.used.iter_mut().zip(&self.before) {
+                    *used = used.since(*before);
+                }
                 self.load = Usage::of(std::process::id())?.since(self.load);
                 self.done = done - self.done_before;
                 self.measured = elapsed;
@@ -118,10 +121,6 @@ impl Schedule {
     /// Whether messages are sent in this stage.
     pub(crate) fn is_sending(&self) -> bool {
         matches!(self.stage, Stage::Warming | Stage::Measuring)
-    }
-
-    fn usage(&self) -> Result<Usage> {
-        self.pid.map_or(Ok(Usage::default()), Usage::of)
     }
 
     /// Writes the progress line, on a terminal.

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// The server that others are divided by.
 const BASE: &str = "forwarder";
+/// The one relay that relays that are one are divided by.
+const ALONE: &str = "one";
 /// Where a run says what it used, and how long messages took.
 const CPU: &str = "/server/cpu_per_million";
 const USER: &str = "/server/user_per_million";
@@ -16,6 +18,11 @@ const P50: &str = "/latency/p50";
 const P99: &str = "/latency/p99";
 const JOINED: &str = "/server/joined_bytes";
 const OFFERED: &str = "/server/offered_bytes";
+/// What each process had: the relay of the rooms, and then the door, or Redis.
+const FIRST_BYTES: &str = "/processes/0/joined_bytes";
+const SECOND_BYTES: &str = "/processes/1/joined_bytes";
+const FIRST_CPU: &str = "/processes/0/cpu_per_million";
+const SECOND_CPU: &str = "/processes/1/cpu_per_million";
 /// Columns of the table that names take, and figures.
 const NAME_WIDTH: usize = 46;
 const FIGURE_WIDTH: usize = 24;
@@ -38,10 +45,12 @@ enum By {
     Own(&'static str),
     /// The same place in this row of the same server.
     Row(&'static str),
+    /// The same place in the run of this row with one relay alone.
+    Alone,
 }
 
 /// The figures, in the order of the table.
-const FIGURES: [Figure; 15] = [
+const FIGURES: [Figure; 34] = [
     figure("CPU a message, 50 pairs, 1 under way", "pairs-50-w1", CPU, By::Base("pairs-50-w1")),
     figure("CPU a message, 500 pairs, 1 under way", "pairs-500-w1", CPU, By::Base("pairs-500-w1")),
     figure("CPU a message, 50 pairs, 8 under way", "pairs-50-w8", CPU, By::Base("pairs-50-w8")),
@@ -57,6 +66,25 @@ const FIGURES: [Figure; 15] = [
     figure("p99 at a calm 10,000 messages/s", "calm", P99, By::Base("calm")),
     figure("CPU a message, two workers over one", "workers-2", CPU, By::Row("workers-1")),
     figure("messages a second, two workers over one", "workers-2", "/per_second", By::Row("workers-1")),
+    figure("CPU a message of 200 B, 1 under way", "doors-w1-200", CPU, By::Alone),
+    figure("CPU a message of 2 KB, 1 under way", "doors-w1-2k", CPU, By::Alone),
+    figure("CPU a message of 200 B, 8 under way", "doors-w8-200", CPU, By::Alone),
+    figure("CPU a message of 2 KB, 8 under way", "doors-w8-2k", CPU, By::Alone),
+    figure("CPU a message of 200 B, 2,000 a second", "doors-calm-200", CPU, By::Alone),
+    figure("CPU a message of 2 KB, 2,000 a second", "doors-calm-2k", CPU, By::Alone),
+    figure("p50 of 200 B, 2,000 a second", "doors-calm-200", P50, By::Alone),
+    figure("p99 of 200 B, 2,000 a second", "doors-calm-200", P99, By::Alone),
+    figure("p50 of 2 KB, 2,000 a second", "doors-calm-2k", P50, By::Alone),
+    figure("p99 of 2 KB, 2,000 a second", "doors-calm-2k", P99, By::Alone),
+    figure("idle bytes a client, at its room's relay", "doors-idle", FIRST_BYTES, By::One),
+    figure("idle bytes a client, at the door", "doors-idle", SECOND_BYTES, By::One),
+    figure("rooms opened a second", "doors-rooms", "/per_second", By::One),
+    figure("us of the relay's CPU a room", "doors-rooms", FIRST_CPU, By::One),
+    figure("us of Redis's CPU a room", "doors-rooms", SECOND_CPU, By::One),
+    figure("p99 in us, one pair alone", "doors-pair", P99, By::One),
+    figure("most in us, one pair alone", "doors-pair", "/latency/max", By::One),
+    figure("p99 in us, one pair while 5,000 come", "doors-storm", P99, By::One),
+    figure("most in us, one pair while 5,000 come", "doors-storm", "/latency/max", By::One),
 ];
 
 const fn figure(name: &'static str, row: &'static str, pointer: &'static str, by: By) -> Figure {
@@ -141,6 +169,7 @@ impl Figure {
             By::Own(pointer) => run.pointer(pointer)?.as_f64()?,
             By::Base(row) => same_round(row, Some(BASE))?.pointer(self.pointer)?.as_f64()?,
             By::Row(row) => same_round(row, label(run, "server"))?.pointer(self.pointer)?.as_f64()?,
+            By::Alone => same_round(self.row, Some(ALONE))?.pointer(self.pointer)?.as_f64()?,
         };
         (divisor > 0.0).then(|| value / divisor)
     }
@@ -169,7 +198,15 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
         }
-        writeln!(f, "CPU a message, delivery and visit, and p50 and p99: over the {BASE}'s in the same round")
+        for (base, sentence) in [
+            (BASE, "CPU a message, delivery and visit, and p50 and p99: over the forwarder's in the same round"),
+            (ALONE, "CPU a message, p50 and p99: over those of one relay in the same round"),
+        ] {
+            if self.servers.iter().any(|server| server == base) {
+                writeln!(f, "{sentence}")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Heard {
     Left(usize),
     /// The server waits for this.
     Answer(String),
+    /// The member cannot join now, and shall ask again in a moment.
+    Unavailable,
     /// Nothing that matters here.
     Nothing,
     /// The server does not understand the tool, or the tool the server.

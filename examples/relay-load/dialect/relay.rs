@@ -42,6 +42,7 @@ impl Dialect for Relay {
         }
         let Ok(Error { code, to }) = serde_json::from_slice(text) else { return Heard::Broken(lossy(text)) };
         let reason = match &*code {
+            "unavailable" => return Heard::Unavailable,
             "peer_busy" => Refusal::Busy,
             "rate_limited" => Refusal::RateLimited,
             "peer_not_found" => Refusal::NotFound,

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::courier::Courier;
 use crate::dialect::Refusal;
+use crate::message::Sizes;
 use crate::net::{Net, Scenario};
 use crate::report::{Cost, Latency, Summary};
 use crate::schedule::{Schedule, Stage};
@@ -35,14 +36,14 @@ pub(crate) struct Churn {
 
 impl Churn {
     /// Connects the residents.
-    pub(crate) fn new(net: &mut Net, visitors: usize, schedule: Schedule, description_bytes: usize) -> Result<Self> {
+    pub(crate) fn new(net: &mut Net, visitors: usize, schedule: Schedule, sizes: Sizes) -> Result<Self> {
         for room in 0..visitors {
             net.connect(room * ROOM_SIZE, None);
         }
         Ok(Self {
             visitors,
             schedule,
-            courier: Courier::new(visitors * ROOM_SIZE, ROOM_SIZE, ROOM_SIZE, description_bytes)?,
+            courier: Courier::new(visitors * ROOM_SIZE, ROOM_SIZE, ROOM_SIZE, sizes)?,
             residents: 0,
             visits: 0,
             under_way: 0,
@@ -55,6 +56,7 @@ impl Churn {
     /// What was found.
     pub(crate) fn summary(mut self) -> Summary {
         let Schedule { measured, done, used, load, .. } = self.schedule;
+        let processes: Vec<Cost> = used.into_iter().map(|used| Cost::of(used, done)).collect();
         Summary {
             labels: Default::default(),
             mode: "churn",
@@ -67,7 +69,8 @@ impl Churn {
             tally: self.courier.close(),
             flood: None,
             cut: None,
-            server: used.map(|used| Cost::of(used, done)),
+            server: Cost::sum(&processes),
+            processes,
             load_cpu_per_million: Cost::of(load, done).cpu_per_million,
         }
     }

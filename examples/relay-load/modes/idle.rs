@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::courier::Courier;
 use crate::dialect::Refusal;
+use crate::message::Sizes;
 use crate::net::{Net, Scenario};
 use crate::process::Usage;
 use crate::report::{Cost, Summary};
@@ -19,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Idle {
     members: usize,
     room_size: usize,
-    pid: Option<u32>,
+    pids: Vec<u32>,
     /// How long silence lasts before memory is looked at.
     settle: Duration,
     /// How long it lasts after an offer each, where there is one.
@@ -28,8 +29,8 @@ pub(crate) struct Idle {
     joined: usize,
     started: Instant,
     last_join: Instant,
-    before: Usage,
-    cost: Cost,
+    before: Vec<Usage>,
+    costs: Vec<Cost>,
     offered: Option<Instant>,
 }
 
@@ -41,8 +42,8 @@ impl Idle {
         room_size: usize,
         settle: Duration,
         offer: Option<Duration>,
-        pid: Option<u32>,
-        description_bytes: usize,
+        pids: Vec<u32>,
+        sizes: Sizes,
     ) -> Result<Self> {
         for index in 0..members {
             net.connect(index, None);
@@ -51,15 +52,15 @@ impl Idle {
         Ok(Self {
             members,
             room_size,
-            pid,
             settle,
             offer,
-            courier: Courier::new(members, room_size, room_size, description_bytes)?,
+            courier: Courier::new(members, room_size, room_size, sizes)?,
             joined: 0,
             started: now,
             last_join: now,
-            before: usage(pid)?,
-            cost: Cost::default(),
+            before: Usage::of_each(&pids)?,
+            costs: vec![Cost::default(); pids.len()],
+            pids,
             offered: None,
         })
     }
@@ -79,19 +80,17 @@ impl Idle {
             tally: self.courier.close(),
             flood: None,
             cut: None,
-            server: self.pid.map(|_| self.cost),
+            server: Cost::sum(&self.costs),
+            processes: self.costs,
             load_cpu_per_million: None,
         }
     }
-
-    fn bytes_each(&self) -> Result<Option<f64>> {
-        let bytes = usage(self.pid)?.since(self.before).resident_bytes;
-        Ok(self.pid.map(|_| bytes as f64 / self.members as f64))
-    }
 }
 
-fn usage(pid: Option<u32>) -> Result<Usage> {
-    pid.map_or(Ok(Usage::default()), Usage::of)
+/// What came to the memory of each process, divided among the members.
+fn bytes_each(pids: &[u32], before: &[Usage], members: usize) -> Result<Vec<f64>> {
+    let now = Usage::of_each(pids)?;
+    Ok(now.iter().zip(before).map(|(now, before)| now.since(*before).resident_bytes as f64 / members as f64).collect())
 }
 
 impl Scenario for Idle {
@@ -124,7 +123,9 @@ impl Scenario for Idle {
             if silence < self.settle {
                 return Ok(Some(PAUSE));
             }
-            self.cost.joined_bytes = self.bytes_each()?;
+            for (cost, bytes) in self.costs.iter_mut().zip(bytes_each(&self.pids, &self.before, self.members)?) {
+                cost.joined_bytes = Some(bytes);
+            }
             if self.offer.is_none() {
                 return Ok(None);
             }
@@ -140,7 +141,9 @@ impl Scenario for Idle {
         if offered.elapsed() < self.offer.unwrap_or_default() {
             return Ok(Some(PAUSE));
         }
-        self.cost.offered_bytes = self.bytes_each()?;
+        for (cost, bytes) in self.costs.iter_mut().zip(bytes_each(&self.pids, &self.before, self.members)?) {
+            cost.offered_bytes = Some(bytes);
+        }
         Ok(None)
     }
 }

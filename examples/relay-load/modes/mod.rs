@@ -6,6 +6,7 @@ pub(crate) mod idle;
 pub(crate) mod memory;
 pub(crate) mod pace;
 pub(crate) mod plan;
+pub(crate) mod rooms;
 pub(crate) mod slow;
 pub(crate) mod stall;
 pub(crate) mod talk;

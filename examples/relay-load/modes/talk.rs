@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::courier::Courier;
 use crate::dialect::Refusal;
+use crate::message::Sizes;
 use crate::modes::flood::Flood;
 use crate::modes::pace::Pace;
 use crate::modes::plan::Plan;
@@ -45,7 +46,7 @@ pub(crate) struct Talk {
 
 impl Talk {
     /// Connects everyone.
-    pub(crate) fn new(net: &mut Net, plan: Plan, schedule: Schedule, description_bytes: usize) -> Result<Self> {
+    pub(crate) fn new(net: &mut Net, plan: Plan, schedule: Schedule, sizes: Sizes) -> Result<Self> {
         let all = plan.members + plan.flooders;
         let listeners = plan.listeners();
         for index in 0..all {
@@ -53,10 +54,10 @@ impl Talk {
             net.connect(index, slow.then_some(slow::START_BYTES));
         }
         let talkers = (0..plan.members).filter(|index| index % plan.room_size < listeners).collect();
-        let flood = Courier::new(all, plan.room_size, plan.room_size, description_bytes)?;
+        let flood = Courier::new(all, plan.room_size, plan.room_size, sizes)?;
         Ok(Self {
             schedule,
-            honest: Courier::new(all, plan.room_size, listeners, description_bytes)?,
+            honest: Courier::new(all, plan.room_size, listeners, sizes)?,
             flood: Flood::new(plan.members..all, flood),
             slow: Slow::new(),
             joined: 0,
@@ -72,6 +73,7 @@ impl Talk {
     pub(crate) fn summary(mut self) -> Summary {
         let Schedule { measured, done, used, load, .. } = self.schedule;
         self.honest.tally.unsent = self.pace.as_ref().map_or(0, Pace::waiting);
+        let processes: Vec<Cost> = used.into_iter().map(|used| Cost::of(used, done)).collect();
         Summary {
             labels: Default::default(),
             mode: self.plan.mode,
@@ -84,7 +86,8 @@ impl Talk {
             tally: self.honest.close(),
             flood: (self.plan.flooders > 0).then(|| self.flood.courier.close()),
             cut: self.plan.slow_bytes.map(|_| self.slow.cut),
-            server: used.map(|used| Cost::of(used, done)),
+            server: Cost::sum(&processes),
+            processes,
             load_cpu_per_million: Cost::of(load, done).cpu_per_million,
         }
     }

@@ -2,7 +2,7 @@
 
 mod serve;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -18,6 +18,26 @@ use crate::stream::Target;
 const ROOMS: usize = 100_000;
 /// The code of a close frame that says that all is well.
 const NORMAL_CLOSE: u16 = 1000;
+
+/// Connections that are made at the same time: below the backlog of every server that is measured.
+pub(crate) const HANDSHAKES: usize = 64;
+
+/// Where members dial, and how.
+pub(crate) struct Way {
+    /// The servers, which the members of a room dial in turn.
+    pub(crate) targets: Vec<Target>,
+    /// Where each room is opened before its members dial.
+    pub(crate) open: Option<Target>,
+    /// Connections that are made at the same time.
+    pub(crate) handshakes: usize,
+}
+
+impl Way {
+    /// Where the member in `slot` of its room dials.
+    fn target(&self, slot: usize) -> Option<&Target> {
+        self.targets.get(slot % self.targets.len().max(1))
+    }
+}
 
 /// What a mode does when something happens.
 pub(crate) trait Scenario {
@@ -38,15 +58,22 @@ pub(crate) trait Scenario {
 /// All connections, one a member.
 pub(crate) struct Net {
     poll: Poll,
-    target: Target,
+    way: Way,
     dialect: Box<dyn Dialect>,
     room_size: usize,
     /// The number of the first room: two tools at once must not meet.
     first_room: usize,
+    /// Members, and behind them those who open the rooms.
     connections: Vec<Option<Connection>>,
+    members: usize,
+    /// The members of rooms that are not open yet.
+    unopened: HashMap<usize, Vec<(usize, Option<usize>)>>,
     /// Members that shall be connected, in this order.
     wanted: VecDeque<(usize, Option<usize>)>,
     handshakes: usize,
+    /// Who asks again to join, and when; and how often that was.
+    again: VecDeque<(Instant, usize)>,
+    asked_again: u64,
     /// Connections that have more to read, though no event will say so.
     unread: Vec<usize>,
     text: Vec<u8>,
@@ -55,16 +82,20 @@ pub(crate) struct Net {
 
 impl Net {
     /// `members` members, `room_size` in each room, none connected yet.
-    pub(crate) fn new(target: Target, dialect: Box<dyn Dialect>, members: usize, room_size: usize) -> Result<Self> {
+    pub(crate) fn new(way: Way, dialect: Box<dyn Dialect>, members: usize, room_size: usize) -> Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
-            target,
+            way,
             dialect,
             room_size,
             first_room: std::process::id() as usize * ROOMS,
-            connections: (0..members).map(|_| None).collect(),
+            connections: (0..members + members.div_ceil(room_size)).map(|_| None).collect(),
+            members,
+            unopened: HashMap::new(),
             wanted: VecDeque::new(),
             handshakes: 0,
+            again: VecDeque::new(),
+            asked_again: 0,
             unread: Vec::new(),
             text: Vec::new(),
             started: Instant::now(),
@@ -78,12 +109,59 @@ impl Net {
 
     /// The member `index`, which need not be connected.
     pub(crate) fn member(&self, index: usize) -> Member {
-        Member { index, room: self.first_room + index / self.room_size, slot: index % self.room_size }
+        match index.checked_sub(self.members) {
+            None => Member { index, room: self.first_room + index / self.room_size, slot: index % self.room_size },
+            Some(room) => Member { index, room: self.first_room + room, slot: 0 },
+        }
     }
 
     /// Connects the member `index` when its turn comes. One with a `budget` reads only what it is [granted](Self::grant).
     pub(crate) fn connect(&mut self, index: usize, budget: Option<usize>) {
-        self.wanted.push_back((index, budget));
+        if self.way.open.is_none() {
+            self.wanted.push_back((index, budget));
+            return;
+        }
+        let room = index / self.room_size;
+        let waiting = self.unopened.entry(room).or_default();
+        waiting.push((index, budget));
+        if waiting.len() == 1 {
+            self.wanted.push_back((self.members + room, None));
+        }
+    }
+
+    /// Lets those ask again to join for whom it is time.
+    fn ask_again(&mut self) {
+        while let Some(&(when, index)) = self.again.front() {
+            if when > Instant::now() {
+                break;
+            }
+            self.again.pop_front();
+            self.asked_again += 1;
+            if let Some(greeting) = self.dialect.greet(self.member(index)) {
+                self.say(index, &greeting);
+            }
+        }
+    }
+
+    /// Whether this is somebody who opens a room.
+    fn is_opener(&self, index: usize) -> bool {
+        index >= self.members
+    }
+
+    /// The room of this opener is open: its members may dial.
+    fn let_members_in(&mut self, opener: usize) {
+        let room = opener - self.members;
+        self.wanted.extend(self.unopened.remove(&room).unwrap_or_default());
+    }
+
+    /// Says something for the member `index` that is no signal.
+    pub(crate) fn say(&mut self, index: usize, text: &str) {
+        self.write(index, Opcode::Text, text.as_bytes());
+    }
+
+    /// What this member says to join a room, and to leave it.
+    pub(crate) fn join_and_leave(&self, member: Member) -> Option<(String, &'static str)> {
+        Some((self.dialect.greet(member)?, self.dialect.leave()?))
     }
 
     /// Writes a signal: `body` appends what stands between the dialect's beginning and end.

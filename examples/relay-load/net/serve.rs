@@ -1,7 +1,7 @@
 //! What the sockets allow: connecting, reading, and cutting what came into messages.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mio::{Events, Interest, Token};
@@ -15,10 +15,10 @@ use crate::frame::{self, Frame, Framing, Opcode};
 const READ_BYTES: usize = 64 * 1024;
 /// Reads of one connection in a row, so that a busy one does not keep the others waiting.
 const READS_A_TURN: usize = 4;
+/// How long a member waits before it asks again to join.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Events that one look at the poller brings.
 const EVENTS: usize = 1024;
-/// Handshakes under way at once: below the backlog of every server that is measured.
-const HANDSHAKES: usize = 64;
 
 impl Net {
     /// Serves all connections until the scenario ends.
@@ -27,6 +27,7 @@ impl Net {
         let mut buffer = vec![0; READ_BYTES];
         while let Some(pause) = scenario.tick(self)? {
             self.connect_wanted()?;
+            self.ask_again();
             let pause = if self.unread.is_empty() { pause } else { Duration::ZERO };
             match self.poll.poll(&mut events, Some(pause)) {
                 Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
@@ -39,15 +40,21 @@ impl Net {
                 self.serve(scenario, event.token().0, event.is_read_closed(), &mut buffer)?;
             }
         }
+        if self.asked_again > 0 {
+            eprintln!("{} joins were unavailable at first, and said again", self.asked_again);
+        }
         Ok(())
     }
 
     fn connect_wanted(&mut self) -> Result<()> {
-        while self.handshakes < HANDSHAKES {
+        while self.handshakes < self.way.handshakes {
             let Some((index, budget)) = self.wanted.pop_front() else { break };
-            let path = self.dialect.path(self.member(index));
-            let mut connection = Connection::dial(&self.target, index, self.dialect.framing(), &path, budget)
-                .with_context(|| format!("cannot connect to {}", self.target.address))?;
+            let member = self.member(index);
+            let path = self.dialect.path(member);
+            let opened = self.way.open.as_ref().filter(|_| self.is_opener(index));
+            let target = opened.or_else(|| self.way.target(member.slot)).context("there is no URL")?;
+            let mut connection = Connection::dial(target, index, self.dialect.framing(), &path, budget)
+                .with_context(|| format!("cannot connect to {}", target.address))?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(connection.stream.tcp(), Token(index), interest)?;
             if let Some(place) = self.connections.get_mut(index) {
@@ -83,10 +90,14 @@ impl Net {
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::ConnectionRefused) => {
-                    return Err(error).with_context(|| format!("cannot speak to {}", self.target.address));
+                    return Err(error).with_context(|| format!("cannot speak to the server of member {index}"));
                 }
                 Ok(Some(0)) | Err(_) => {
                     let code = self.drop_connection(index);
+                    if self.is_opener(index) {
+                        self.let_members_in(index);
+                        return Ok(());
+                    }
                     scenario.closed(self, index, code);
                     return Ok(());
                 }
@@ -155,10 +166,12 @@ impl Net {
     fn hear(&mut self, scenario: &mut impl Scenario, index: usize, text: &[u8]) -> Result<()> {
         match self.dialect.hear(self.member(index), text) {
             Heard::Signal => scenario.signal(self, index, text),
+            Heard::Joined if self.is_opener(index) => drop(self.leave(index)),
             Heard::Joined => scenario.joined(self, index),
             Heard::Refused { reason, to } => scenario.refused(self, index, reason, to),
             Heard::Left(who) => scenario.left(index, who),
             Heard::Answer(answer) => self.write(index, Opcode::Text, answer.as_bytes()),
+            Heard::Unavailable => self.again.push_back((Instant::now() + ASK_AGAIN, index)),
             Heard::Nothing => {}
             Heard::Broken(text) => bail!("the server says {text}"),
         }
