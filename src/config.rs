@@ -28,6 +28,8 @@ use crate::limits::{self, MEBIBYTE};
 use crate::memory;
 use crate::net::address::ListenAddress;
 use crate::quota::QuotaSettings;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 pub use error::ConfigError;
 
 /// The settings of a relay. [`Config::default`] has the binary's defaults; [`Config::check`] checks the values. Some
@@ -137,6 +139,9 @@ pub struct Config {
     pub allow_frame: Vec<TupleOrigin>,
     /// The proxies whose `X-Forwarded-` headers the relay believes.
     pub trusted_proxy: Vec<TrustedProxy>,
+    /// The wires of other libraries that the relay speaks (feature `wires`), each at the path of its name; none by default.
+    #[cfg(feature = "wires")]
+    pub wires: Vec<Wire>,
     /// The application that gets the events of rooms (feature `auth`).
     #[cfg(feature = "auth")]
     pub events_url: Option<EventsUrl>,
@@ -266,6 +271,8 @@ impl Default for Config {
             allow_origin: Vec::new(),
             allow_frame: Vec::new(),
             trusted_proxy: Vec::new(),
+            #[cfg(feature = "wires")]
+            wires: Vec::new(),
             #[cfg(feature = "auth")]
             events_url: None,
             #[cfg(feature = "auth")]

@@ -69,6 +69,7 @@
 //! | `admin` | an address for operators: whether the relay lives and is ready, its metrics, and an API for the application's own server |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join, and events for another webhook |
 //! | `cluster` | `tls`, with other relays that are one with this: Redis says on which of them a room lives |
+//! | `wires` | the protocols of other libraries, y-webrtc and Trystero, whose clients connect unmodified |
 //! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 
 // # Modules
@@ -80,6 +81,7 @@
 // | `net/` | listeners, streams and TLS |
 // | `quota/` | how much one connection, one address, and all together may use |
 // | `secret.rs` | a text that must not appear in a log |
+// | `wire.rs` | the names of other libraries' wires |
 // | `budget/` | how much memory may be pinned, by all and by each address |
 // | `memory.rs` | how much memory this machine has |
 // | `metrics.rs` | what is counted |
@@ -94,6 +96,7 @@
 // | `cluster/` | many relays as one: where a room lives |
 // | `drain.rs` | how connections end when the relay shuts down |
 // | `peer/` | one peer's protocol state, without its socket; places that outlive a connection; what all share |
+// | `wires/` | other libraries' wires: their clients and topics |
 // | `ws/` | one WebSocket: reading, writing, keepalive, closing |
 // | `http/` | HTTP requests, and what the site serves besides rooms |
 // | `lan/` | TLS for a LAN |
@@ -170,6 +173,10 @@ mod server;
 mod sync;
 #[cfg(any(test, fuzzing))]
 mod testing;
+#[cfg(feature = "wires")]
+mod wire;
+#[cfg(feature = "wires")]
+mod wires;
 mod ws;
 
 #[cfg(feature = "auth")]
@@ -196,6 +203,8 @@ pub use relay::{Relay, RelayBuilder};
 pub use room::Role;
 pub use secret::Secret;
 pub use server::{Reloader, Server};
+#[cfg(feature = "wires")]
+pub use wire::{Wire, WireError};
 pub use ws::{Opaque, Transport};
 
 /// Compiles the Rust of the README.

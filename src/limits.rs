@@ -8,6 +8,7 @@ mod doors;
 mod entry;
 mod events;
 mod memory;
+mod wires;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use doors::*;
 pub use entry::*;
 pub use events::*;
 pub use memory::*;
+pub use wires::*;
 
 /// The port that the relay listens on by default: it needs no privileges, as ports below 1024 do, and is easy to
 /// remember.

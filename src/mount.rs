@@ -11,9 +11,11 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::http::body::Body;
+use crate::http::way::Way;
 use crate::http::{service, upgrade};
 use crate::net::info::ConnectionInfo;
 use crate::relay::Relay;
+use crate::serve::Opened;
 use crate::ws::Opaque;
 
 /// A [`Relay`] as a tower service; made by [`Relay::service`].
@@ -57,14 +59,17 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
             if !upgrade::is_upgrade(request.headers()) {
                 return Ok(service::answer(&relay.site, connection, &request).await);
             }
-            let (response, upgrade) = upgrade::answer(&relay.site, connection, None, &request).await;
+            let way = Way::of_mounted(request.uri().path());
+            let (response, upgrade) = upgrade::answer(&relay.site, connection, None, &request, way).await;
             if let Some(upgrade) = upgrade {
                 let drain = Arc::clone(&relay.hub().drain);
                 drain.spawn(async move {
                     match upgrading.await {
-                        Ok(stream) => {
-                            relay.open_websocket(Opaque(TokioIo::new(stream)), &[], upgrade).serve(&relay).await
-                        }
+                        Ok(stream) => match relay.open_websocket(Opaque(TokioIo::new(stream)), &[], upgrade) {
+                            Opened::Own(mut websocket) => websocket.serve(&relay).await,
+                            #[cfg(feature = "wires")]
+                            Opened::Other(mut websocket) => websocket.serve(&relay).await,
+                        },
                         Err(error) => debug!(%error, "the upgrade was lost"),
                     }
                 });

@@ -39,13 +39,15 @@ use crate::net::machine;
 use crate::peer::{Hub, HubSettings, Observer, RelayEvent};
 #[cfg(feature = "auth")]
 use crate::room::RoomObserver;
+#[cfg(feature = "wires")]
+use crate::wires::Wires;
 
 /// One relay: its rooms, its page, and its connections.
 ///
 /// A [`Server`](crate::Server) listens for it. Without a server, [`serve_stream`](Self::serve_stream) serves a stream
 /// of your own, and [`service`](Self::service) mounts the relay in another HTTP server.
 pub struct Relay {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) site: Arc<Site>,
     /// The keys of tokens, if clients need one.
     #[cfg(feature = "auth")]
@@ -164,6 +166,8 @@ impl RelayBuilder {
             page,
             #[cfg(feature = "page")]
             about: About::new(needs_token),
+            #[cfg(feature = "wires")]
+            wires: Wires::new(&config.wires),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 #[cfg(feature = "cluster")]
 use std::task::Poll;
 
-use bytes::Bytes;
 #[cfg(feature = "cluster")]
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
@@ -21,17 +20,19 @@ use crate::drain::Registration;
 use crate::http::over_limit;
 use crate::http::proxy::{Client, is_trusted};
 use crate::http::service::{self, Upgraded};
-use crate::http::upgrade::Upgrade;
+use crate::http::upgrade::{Own, Speaker, Upgrade};
 use crate::limits;
 use crate::net::accept::Accept;
 use crate::net::info::ConnectionInfo;
 use crate::outbox::CloseRequest;
-use crate::peer::{Handover, Session};
+use crate::peer::{Client as Spoken, Handover, Session};
 use crate::quota::{Admission, RefusalPermit};
 use crate::relay::Relay;
+use crate::room::ErrorCode;
 #[cfg(feature = "cluster")]
 use crate::room::LeaveReason;
-use crate::room::{ErrorCode, Event, Refusal};
+#[cfg(feature = "wires")]
+use crate::wires::TopicClient;
 use crate::ws::{Connection, Disconnect, Transport};
 
 impl Relay {
@@ -77,11 +78,15 @@ impl Relay {
         // future, so that this does not keep the stream and what belongs to it a second time.
         let requests = Box::pin(service::serve(stream, connection, admission, Arc::clone(&self.site)));
         async move {
-            let mut websocket = match requests.await {
+            let mut opened = match requests.await {
                 Some(Upgraded { stream, read, upgrade }) => self.open_websocket(stream, &read, upgrade),
                 None => return,
             };
-            websocket.serve(&self).await;
+            match &mut opened {
+                Opened::Own(websocket) => websocket.serve(&self).await,
+                #[cfg(feature = "wires")]
+                Opened::Other(websocket) => Box::pin(websocket.serve(&self)).await,
+            }
         }
     }
 
@@ -92,30 +97,53 @@ impl Relay {
     }
 
     /// Makes a WebSocket of `stream`, from which `read` has been read already.
-    pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> WebSocket {
-        let Upgrade { client, admission, session, registration, refused, is_misled } = upgrade;
-        let outbox = Arc::clone(session.outbox());
-        let connection = Connection::new(stream, read, outbox, self.hub().max_message_bytes);
-        let whence = Whence::of(&client);
-        WebSocket { connection, session, registration: Some(registration), admission, whence, refused, is_misled }
-    }
-
-    /// The `goaway` before a restart, or when another relay has the room. Each client gets a random delay, so that not all reconnect at once.
-    fn goaway(&self, end: &Disconnect) -> Option<Bytes> {
-        if !matches!(end, Disconnect::Told(CloseRequest::Restart | CloseRequest::RoomMoved)) {
-            return None;
+    pub(crate) fn open_websocket(&self, stream: impl Transport, read: &[u8], upgrade: Upgrade) -> Opened {
+        let Upgrade { client, admission, registration, speaker } = upgrade;
+        let max_message_bytes = self.hub().max_message_bytes;
+        let mut websocket = WebSocket {
+            connection: Connection::new(stream, read, speaker.outbox(), max_message_bytes),
+            client: (),
+            registration: Some(registration),
+            admission,
+            whence: Whence::of(&client),
+            refused: None,
+            is_misled: false,
+        };
+        match speaker {
+            Speaker::Own(Own { session, refused, is_misled }) => {
+                (websocket.refused, websocket.is_misled) = (refused, is_misled);
+                Opened::Own(websocket.of(session))
+            }
+            #[cfg(feature = "wires")]
+            Speaker::Other(client) => Opened::Other(Box::new(websocket.of(*client))),
         }
-        let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
-        // Without randomness, the longest delay.
-        let retry_after_ms = getrandom::u64().map_or(max, |random| min + random % (max - min + 1));
-        (self.hub().rooms.encoder())(&Event::Goaway { retry_after_ms })
     }
 }
 
-/// One WebSocket of a relay: its connection, its session, and its registration.
-pub(crate) struct WebSocket {
+/// The WebSocket of an upgrade, on the wire that its path names.
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the large one, and each costs its task what is inside")]
+pub(crate) enum Opened {
+    /// On the relay's own wire.
+    Own(WebSocket<Session>),
+    /// On the wire of another library; apart, so that those of the relay's own need no memory for it.
+    #[cfg(feature = "wires")]
+    Other(Box<WebSocket<TopicClient>>),
+}
+
+/// The time after which a client is to come back, if it is to: random, so that not all reconnect at once.
+fn retry_after_ms(end: &Disconnect) -> Option<u64> {
+    if !matches!(end, Disconnect::Told(CloseRequest::Restart | CloseRequest::RoomMoved)) {
+        return None;
+    }
+    let (min, max) = (limits::RETRY_AFTER_MIN.as_millis() as u64, limits::RETRY_AFTER_MAX.as_millis() as u64);
+    // Without randomness, the longest delay.
+    Some(getrandom::u64().map_or(max, |random| min + random % (max - min + 1)))
+}
+
+/// One WebSocket of a relay: its connection, its client, and its registration.
+pub(crate) struct WebSocket<C> {
     connection: Connection,
-    session: Session,
+    client: C,
     /// None once another relay serves the client: then it is not told when this one shuts down.
     registration: Option<Registration>,
     /// What the client counts as.
@@ -128,51 +156,58 @@ pub(crate) struct WebSocket {
     is_misled: bool,
 }
 
-impl WebSocket {
+impl<C> WebSocket<C> {
+    /// The same for this client.
+    fn of<D>(self, client: D) -> WebSocket<D> {
+        let Self { connection, client: _, registration, admission, whence, refused, is_misled } = self;
+        WebSocket { connection, client, registration, admission, whence, refused, is_misled }
+    }
+}
+
+impl<C: Spoken> WebSocket<C> {
     /// Serves it until it ends. Logs one line when it begins and one when it ends.
     pub(crate) async fn serve(&mut self, relay: &Relay) {
-        self.session.metrics().websockets.add(1);
+        self.client.metrics().websockets.add(1);
         if self.admission.may_log() {
             let (connection, address, via) = (self.number(), self.whence.address(), self.whence.via());
-            info!(connection, %address, via = via.map(display), "connected");
+            info!(connection, %address, via = via.map(display), wire = self.client.wire(), "connected");
         }
         let end = match self.refused {
             Some(code) => Disconnect::Refused { retryable: code.is_retryable() },
-            None if self.session.is_handed_over() => Disconnect::HandedOver,
+            None if self.client.is_handed_over() => Disconnect::HandedOver,
             None => self.run().await,
         };
-        if let Some(handover) = self.session.take_handover() {
+        if let Some(handover) = self.client.take_handover() {
             return Box::pin(self.go_on_elsewhere(relay, *handover)).await;
         }
         // Boxed, so that an open connection does not reserve the memory that closing needs.
-        Box::pin(self.close(relay, end)).await;
+        Box::pin(self.close(end)).await;
     }
 
     async fn run(&mut self) -> Disconnect {
         if self.is_misled {
             // Boxed, so that an open connection does not reserve the memory for this. Dropping it loses nothing.
-            let first = Box::pin(timeout(limits::MISLED_PATIENCE, self.connection.run(&mut self.session)));
+            let first = Box::pin(timeout(limits::MISLED_PATIENCE, self.connection.run(&mut self.client)));
             if let Ok(end) = first.await {
                 return end;
             }
-            if self.session.must_join() {
-                let message =
-                    "the query of /ws joins no room: connect to /?room=R, or send {\"type\":\"join\",\"room\":\"R\"}";
-                self.session.refuse(&Refusal::new(ErrorCode::BadMessage, message), None);
+            if self.client.must_join() {
+                self.client.remind_to_join();
             }
         }
-        self.connection.run(&mut self.session).await
+        self.connection.run(&mut self.client).await
     }
 
     /// Leaves the room at once, unless its place is held, and then performs the closing handshake.
-    async fn close(&mut self, relay: &Relay, end: Disconnect) {
-        self.session.metrics().closes.add(end.kind());
-        self.session.end(end.leave_reason(), end.lost_since(), &end.to_string());
-        let (number, place) = (self.number(), place_of(&self.session));
-        self.connection.close(&end, relay.goaway(&end)).await;
+    async fn close(&mut self, end: Disconnect) {
+        self.client.metrics().closes.add(end.kind());
+        self.client.end(end.leave_reason(), end.lost_since(), &end.to_string());
+        let (number, place) = (self.number(), self.client.place());
+        let goaway = retry_after_ms(&end).and_then(|after| self.client.goaway(after));
+        self.connection.close(&end, goaway).await;
         let (address, via) = (self.whence.address(), self.whence.via().map(display));
         if self.admission.may_log() {
-            let (after_s, messages) = (self.age_s(), self.session.messages());
+            let (after_s, messages) = (self.age_s(), self.client.messages());
             info!(connection = number, %address, via, %place, after_s, messages, why = %end, "disconnected");
         }
     }
@@ -181,10 +216,10 @@ impl WebSocket {
     #[cfg(feature = "cluster")]
     async fn go_on_elsewhere(&mut self, relay: &Relay, handover: Handover) {
         let Handover { mut tunnel, mut first, is_resume, .. } = handover;
-        let outbox = Arc::clone(self.session.outbox());
+        let outbox = Arc::clone(self.client.outbox());
         let (reader, mut rest) = self.connection.hand_over();
         if is_resume && has_gone(reader, &mut rest).await {
-            return self.close(relay, Disconnect::HungUp).await;
+            return self.close(Disconnect::HungUp).await;
         }
         self.registration = None;
         let (number, address, room_at) = (self.number(), self.whence.address(), tunnel.at());
@@ -196,7 +231,7 @@ impl WebSocket {
         let Some(sink) = outbox.sink() else { return };
         let end = tunnel.run(ClientEnds { reader, sink, outbox: &outbox }, first, &relay.hub().drain).await;
         outbox.discard();
-        self.session.end(LeaveReason::Closed, None, &end.to_string());
+        self.client.end(LeaveReason::Closed, None, &end.to_string());
         let (address, via) = (self.whence.address(), self.whence.via().map(display));
         if self.admission.may_log() {
             info!(connection = number, %address, via, %room_at, after_s = self.age_s(), why = %end, "disconnected");
@@ -209,12 +244,12 @@ impl WebSocket {
     }
 
     fn number(&self) -> u64 {
-        self.session.outbox().id().number()
+        self.client.outbox().id().number()
     }
 
     /// For how many seconds it has been open.
     fn age_s(&self) -> u64 {
-        self.session.outbox().opened().elapsed().as_secs()
+        self.client.outbox().opened().elapsed().as_secs()
     }
 }
 
@@ -257,9 +292,4 @@ impl Whence {
     fn via(&self) -> Option<&str> {
         self.0.split_once(Self::VIA).map(|(_, via)| via)
     }
-}
-
-/// The peer's room and id, for the log. `{:?}` escapes the name, so that a client cannot forge a line of the log.
-fn place_of(session: &Session) -> String {
-    session.joined_as().map_or("none".to_owned(), |(room, id)| format!("{:?}/{id}", room.as_str()))
 }

@@ -155,6 +155,12 @@ impl Server {
         self.relay.cluster.as_ref().map(crate::cluster::Cluster::address)
     }
 
+    /// The wires of other libraries that it speaks.
+    #[cfg(feature = "wires")]
+    pub fn wires(&self) -> &[crate::wire::Wire] {
+        &self.relay.config.wires
+    }
+
     /// Whether its TCP addresses use TLS: then its URLs begin with `https://` and `wss://`.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()

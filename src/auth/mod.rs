@@ -35,6 +35,8 @@ use crate::limits;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, Refusal, Role};
 use crate::secret::Secret;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 #[cfg(feature = "auth")]
 use way_back::KeyState;
 pub(crate) use way_back::WayBack;
@@ -43,8 +45,11 @@ pub(crate) use way_back::WayBack;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinRequest {
-    /// The room.
+    /// The room. A topic of another library's wire is `WIRE/TOPIC` here.
     pub room: RoomName,
+    /// The wire that the client speaks (feature `wires`); none if that is the relay's own.
+    #[cfg(feature = "wires")]
+    pub wire: Option<Wire>,
     /// The id that the client chose.
     pub id: Option<PeerId>,
     /// The client's display name.

@@ -150,6 +150,11 @@ impl Tokens {
     /// `unauthorized`, with a sentence that says what is wrong with the token; or that its key is not known yet.
     pub(crate) fn check(&self, request: &JoinRequest) -> Result<Bearer, Fault> {
         match self.verify(request)? {
+            // Else a token for a topic would open the call of that name.
+            #[cfg(feature = "wires")]
+            Verified::Good { .. } if request.wire.is_none() && request.room.reads_as_topic() => {
+                Err(denied("with tokens, no room has the name of a wire and a slash at its beginning").into())
+            }
             Verified::Good { said, key } => {
                 let bearer = said.bearer_in(&request.room, &self.rules).map_err(Denial::Unauthorized)?;
                 let ends = said.expires().and_then(|expires| from_now(expires, self.rules.resume_after_exp));

@@ -27,6 +27,8 @@ use crate::limits;
 use crate::room::Role;
 use crate::room::names::{PeerId, PeerName};
 use crate::secret::Secret;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 /// The address of a webhook: `http://` or `https://`, a host, and a path.
 #[derive(Clone, PartialEq, Eq)]
@@ -87,6 +89,9 @@ struct Asker {
 #[derive(Serialize)]
 struct Question<'a> {
     room: &'a str,
+    #[cfg(feature = "wires")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wire: Option<&'static str>,
     id: Option<&'a str>,
     name: Option<&'a str>,
     token: Option<&'a str>,
@@ -189,6 +194,8 @@ impl Asker {
     fn question(&self, request: &JoinRequest) -> anyhow::Result<Request<Full<Bytes>>> {
         let question = Question {
             room: request.room.as_str(),
+            #[cfg(feature = "wires")]
+            wire: request.wire.map(Wire::name),
             id: request.id.as_ref().map(PeerId::as_str),
             name: request.name.as_ref().map(PeerName::as_str),
             token: request.token.as_ref().map(Secret::reveal),
@@ -283,7 +290,17 @@ mod tests {
     async fn beyond_those_that_may_wait_a_join_is_unavailable_at_once() {
         let webhook = Webhook::new(&"http://localhost/".parse().unwrap(), None).unwrap();
         let (id, name, address, origin, token) = (None, None, None, None, None);
-        let request = JoinRequest { room: RoomName::lobby(), id, name, address, origin, token, headers: Vec::new() };
+        let request = JoinRequest {
+            room: RoomName::lobby(),
+            #[cfg(feature = "wires")]
+            wire: None,
+            id,
+            name,
+            address,
+            origin,
+            token,
+            headers: Vec::new(),
+        };
         let mut waiting: Vec<Answer> = Vec::new();
         for _ in 0..limits::WEBHOOK_REQUESTS + limits::WEBHOOK_WAITING {
             waiting.push(webhook.authorize(&request));

@@ -15,6 +15,8 @@ use crate::limits;
 use crate::net::machine::{Machine, is_private};
 use crate::net::reach::{addresses, url, url_of_host};
 use crate::server::Server;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 /// What the relay prints when it is ready. Each URL is on a line of its own after four spaces, so that programs find
 /// it.
@@ -30,6 +32,9 @@ pub struct Banner {
     operators: Vec<String>,
     /// Where other relays of the cluster reach it.
     cluster: Option<SocketAddr>,
+    /// The wires of other libraries that are on.
+    #[cfg(feature = "wires")]
+    wires: Vec<Wire>,
     /// The URL (without TLS) of the page about the local authority, and the authority's fingerprint.
     trust: Option<(String, String)>,
     /// The public addresses, where the relay may be reachable from the internet.
@@ -51,6 +56,8 @@ impl Banner {
             Self::from_addresses(server.local_addrs(), &machine, server.is_secure(), &names, fingerprint, terminal);
         Self {
             unix: server.unix_paths().map(Path::to_owned).collect(),
+            #[cfg(feature = "wires")]
+            wires: server.wires().to_vec(),
             #[cfg(feature = "admin")]
             operators: server.admin_addresses(),
             #[cfg(feature = "cluster")]
@@ -110,6 +117,8 @@ impl Banner {
             unix: Vec::new(),
             operators: Vec::new(),
             cluster: None,
+            #[cfg(feature = "wires")]
+            wires: Vec::new(),
             secure,
             trust,
             public,
@@ -122,6 +131,19 @@ impl Banner {
     fn link(&self) -> Option<String> {
         let url = self.invitation().or_else(|| self.urls.first().map(|(_, url)| url.as_str()))?;
         Some(format!("{url}?room={}", self.room.as_ref()?))
+    }
+
+    /// What a page with each library needs.
+    #[cfg(feature = "wires")]
+    fn say_wires(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.invitation().or_else(|| self.urls.first().map(|(_, url)| url.as_str()));
+        // Behind a proxy its address is not known here.
+        let (scheme, rest) = url.and_then(|url| url.split_once("://")).unwrap_or(("https", "HOST/"));
+        let scheme = if scheme == "https" { "wss" } else { "ws" };
+        for wire in Wire::ALL.into_iter().filter(|wire| self.wires.contains(wire)) {
+            writeln!(f, "Pages with {wire} need {}", wire.line(&format!("{scheme}://{rest}{wire}")))?;
+        }
+        Ok(())
     }
 
     /// The URL for other devices on the network.
@@ -150,6 +172,8 @@ impl fmt::Display for Banner {
                 )?,
             }
         }
+        #[cfg(feature = "wires")]
+        self.say_wires(f)?;
         if let Some(address) = &self.cluster {
             writeln!(f, "Other relays of its cluster reach it at {address}")?;
         }
@@ -275,6 +299,33 @@ mod tests {
         assert!(link(&said).starts_with("https://192.168.1.5:8080/?room="), "{said}");
         assert!(said.contains("send it") && !said.contains("this machine only"), "{said}");
         assert_eq!(said.matches("?room=").count(), 1, "{said}");
+    }
+
+    #[cfg(feature = "wires")]
+    #[test]
+    fn each_wire_that_is_on_comes_with_the_line_that_its_pages_need() {
+        let said = |wires: &[Wire], listening: &[&str], secure| {
+            let mut banner = banner(listening, secure, None, false);
+            banner.wires = wires.to_vec();
+            let said = banner.to_string();
+            said.lines().filter(|line| line.starts_with("Pages with ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(said(&[], &["127.0.0.1:8080"], false).is_empty());
+        assert_eq!(
+            said(&[Wire::YWebrtc], &["127.0.0.1:8080"], false),
+            ["Pages with y-webrtc need { signaling: [\"ws://127.0.0.1:8080/y-webrtc\"] }"]
+        );
+        assert_eq!(
+            said(&[Wire::Trystero, Wire::YWebrtc, Wire::Trystero], &["0.0.0.0:443"], true),
+            [
+                "Pages with y-webrtc need { signaling: [\"wss://192.168.1.5/y-webrtc\"] }",
+                "Pages with trystero need { relayConfig: { urls: [\"wss://192.168.1.5/trystero\"] } }",
+            ]
+        );
+        assert_eq!(
+            said(&[Wire::YWebrtc], &[], false),
+            ["Pages with y-webrtc need { signaling: [\"wss://HOST/y-webrtc\"] }"]
+        );
     }
 
     #[test]

@@ -36,6 +36,7 @@ use crate::http::response::text;
 use crate::http::service::{Served, lingering_close, serve_requests};
 use crate::http::site::Site;
 use crate::http::upgrade::{self, Upgrade};
+use crate::http::way::Way;
 use crate::http::{over_limit, path};
 use crate::limits::{self, BACKLOG, HTTP_BYTES, STRANGER_LINGER, TLS_BUFFER_BYTES, TLS_BYTES, TLS_DEADLINE};
 use crate::net::accept::Accept;
@@ -44,6 +45,7 @@ use crate::net::info::ConnectionInfo;
 use crate::net::system;
 use crate::quota::{Admission, OverLimit, QuotaSettings, Quotas, RefusalPermit};
 use crate::relay::Relay;
+use crate::serve::Opened;
 use crate::ws::linger;
 
 /// A connection from another relay.
@@ -190,13 +192,18 @@ impl Port {
                 }
             };
             let (stream, read, upgrade) = self.serve_relay(&relay, stream, info, admission).await?;
-            let guest = self.links.with(&neighbour).guest(upgrade.session.outbox());
+            let guest = self.links.with(&neighbour).guest(&upgrade.speaker.outbox());
             Some((relay.open_websocket(stream, &read, upgrade), relay, guest, memory))
         };
         let opened = opened.boxed();
         async move {
-            if let Some((mut websocket, relay, _guest, _memory)) = opened.await {
-                websocket.serve(&relay).await;
+            if let Some((mut opened, relay, _guest, _memory)) = opened.await {
+                match &mut opened {
+                    Opened::Own(websocket) => websocket.serve(&relay).await,
+                    // No relay asks another one for that.
+                    #[cfg(feature = "wires")]
+                    Opened::Other(_) => {}
+                }
             }
         }
     }
@@ -346,7 +353,8 @@ impl Service<Request<Incoming>> for DoorRouter {
         let (site, connection, place) = (Arc::clone(&self.site), self.connection, Arc::clone(&self.upgrade));
         let admission = Arc::clone(&self.admission);
         Box::pin(async move {
-            let (response, upgrade) = upgrade::answer(&site, connection, Some(&admission), &request).await;
+            let way = Way::of_mounted(request.uri().path());
+            let (response, upgrade) = upgrade::answer(&site, connection, Some(&admission), &request, way).await;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
             Ok(response)
         })

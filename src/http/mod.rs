@@ -20,3 +20,4 @@ pub(crate) mod service;
 pub(crate) mod site;
 pub(crate) mod trust;
 pub(crate) mod upgrade;
+pub(crate) mod way;

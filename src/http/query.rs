@@ -45,6 +45,22 @@ fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>
     form_urlencoded::parse(query.as_bytes())
 }
 
+/// The token of `?token=`; none if there is none.
+///
+/// # Errors
+/// A sentence, if it is there twice, or the query is not UTF-8.
+#[cfg(feature = "wires")]
+pub(super) fn token(query: &str) -> Result<Option<Secret>, &'static str> {
+    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
+        return Err("the query of the URL is not UTF-8");
+    }
+    let mut tokens = parameters(query).filter(|(name, _)| name == "token").map(|(_, token)| token);
+    match (tokens.next(), tokens.next()) {
+        (_, Some(_)) => Err("the URL has \"token\" twice"),
+        (token, None) => Ok(token.map(Secret::new)),
+    }
+}
+
 /// The join that `?room=R&name=N&id=I&resume=1` asks for; the room is `lobby` without `room`.
 pub(super) fn join_of(query: &str) -> Result<Join, Refusal> {
     if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {

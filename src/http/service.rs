@@ -26,6 +26,7 @@ use super::path;
 use super::response::{self, method_not_allowed, text};
 use super::site::Site;
 use super::upgrade::{self, Upgrade};
+use super::way::Way;
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
@@ -193,10 +194,10 @@ impl Service<Request<Incoming>> for Router {
                 }
                 return Ok(response);
             }
-            if !matches!(&*path::comparable(request.uri().path()), "/" | "/ws") {
+            let Some(way) = Way::of(request.uri().path()) else {
                 return Ok(text(StatusCode::NOT_FOUND, "there is no WebSocket here: connect to / or /ws"));
-            }
-            let (response, upgrade) = upgrade::answer(&site, connection, Some(&admission), &request).await;
+            };
+            let (response, upgrade) = upgrade::answer(&site, connection, Some(&admission), &request, way).await;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
             Ok(response)
         })
@@ -222,6 +223,12 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
+        // y-webrtc's own server says so to a plain GET.
+        #[cfg(feature = "wires")]
+        Some(name) if let Ok(wire) = name.parse() => Some(match site.wires.topics(wire) {
+            Some(_) => text(StatusCode::OK, "okay"),
+            None => upgrade::wire_is_off(wire),
+        }),
         #[cfg(feature = "page")]
         Some(about::NAME) => {
             Some(site.about.answer(request.headers(), site.client(request.headers(), connection).connection.ip()))

@@ -14,6 +14,8 @@ use super::trust::TrustPages;
 use crate::net::info::ConnectionInfo;
 use crate::peer::Hub;
 use crate::quota::{Address, Admission, RefusalPermit};
+#[cfg(feature = "wires")]
+use crate::wires::Wires;
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -25,6 +27,9 @@ pub(crate) struct Site {
     /// What the page is told of the relay.
     #[cfg(feature = "page")]
     pub about: About,
+    /// The wires of other libraries that are on.
+    #[cfg(feature = "wires")]
+    pub wires: Wires,
     /// The web pages that may connect.
     pub origins: OriginPolicy,
     /// The origins of web pages that may show the call page in a frame.

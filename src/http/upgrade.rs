@@ -19,14 +19,22 @@ use super::body::Body;
 use super::proxy::Client;
 use super::response::{method_not_allowed, text};
 use super::site::Site;
-use super::{over_limit, path, query};
+use super::way::Way;
+use super::{over_limit, query};
 use crate::drain::Registration;
+#[cfg(feature = "wires")]
+use crate::limits;
 use crate::net::headers::RELAY_WAITED;
 use crate::net::info::ConnectionInfo;
+use crate::outbox::Outbox;
 use crate::peer::{Hub, JoinRefusal, RelayEvent, Session, UpgradeHeaders, UrlRequest};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::quota::Admission;
 use crate::secret::Secret;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
+#[cfg(feature = "wires")]
+use crate::wires::TopicClient;
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it.
 pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
@@ -38,14 +46,43 @@ pub(crate) struct Upgrade {
     pub client: Client,
     /// What it counts as, until its WebSocket has ended.
     pub admission: Arc<Admission>,
-    /// Its session, in a room if the URL names one.
-    pub session: Session,
     /// Its registration with the drain.
     pub registration: Registration,
+    /// What it is on its wire.
+    pub speaker: Speaker,
+}
+
+/// The client of an upgrade on the wire that its path names.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+pub(crate) enum Speaker {
+    /// On the relay's own wire.
+    Own(Own),
+    /// On the wire of another library.
+    #[cfg(feature = "wires")]
+    Other(Box<TopicClient>),
+}
+
+/// A client on the relay's own wire.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// Its session, in a room if the URL names one.
+    pub session: Session,
     /// Why the client cannot join the room of the URL, if that is so; the `error` is in the session's outbox.
     pub refused: Option<ErrorCode>,
     /// Whether the URL asks to join a room and cannot: it is that of `/ws`.
     pub is_misled: bool,
+}
+
+impl Speaker {
+    /// Its outbox.
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        match self {
+            Self::Own(own) => Arc::clone(own.session.outbox()),
+            #[cfg(feature = "wires")]
+            Self::Other(client) => Arc::clone(crate::peer::Client::outbox(&**client)),
+        }
+    }
 }
 
 /// Whether a request asks for a WebSocket.
@@ -56,14 +93,15 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Answers a request that asks for a WebSocket. Returns the upgrade too, unless the relay refuses it. `admission` is
-/// that of the connection; none if another HTTP server accepted it.
+/// that of the connection; none if another HTTP server accepted it. `way` is what its path says.
 pub(crate) async fn answer<B>(
     site: &Site,
     connection: ConnectionInfo,
     admission: Option<&Arc<Admission>>,
     request: &Request<B>,
+    way: Way,
 ) -> (Response<Body>, Option<Upgrade>) {
-    let accepted = accept(site, connection, admission, request).await;
+    let accepted = accept(site, connection, admission, request, way).await;
     let (response, upgrade) = match accepted {
         Ok((response, upgrade)) => (response, Some(upgrade)),
         Err(refusal) => (*refusal, None),
@@ -78,10 +116,17 @@ async fn accept<B>(
     connection: ConnectionInfo,
     admission: Option<&Arc<Admission>>,
     request: &Request<B>,
+    way: Way,
 ) -> Result<(Response<Body>, Upgrade), Box<Response<Body>>> {
     let headers = request.headers();
     let client = site.client(headers, connection);
     let admission = admit(site, &client, admission)?;
+    #[cfg(feature = "wires")]
+    if let Way::Of(wire) = way
+        && site.wires.topics(wire).is_none()
+    {
+        return Err(wire_is_off(wire).into());
+    }
     let response = handshake(request)?;
     // A door has judged already, by the names of its own machine.
     if !connection.is_door() {
@@ -99,16 +144,21 @@ async fn accept<B>(
     }
     let asked = if connection.is_door() { asked_at(headers) } else { None };
     let said = UpgradeHeaders { asked, ..said(headers, &site.auth_headers) };
+    let query = request.uri().query().unwrap_or_default();
+    #[cfg(feature = "wires")]
+    if let Way::Of(wire) = way {
+        let (other, registration) = open_wire(site, wire, &client, said, query, &admission)?;
+        return Ok((response, Upgrade { client, admission, registration, speaker: Speaker::Other(Box::new(other)) }));
+    }
     let (session, registration) = open_session(&site.hub, client.ip, said, &admission);
     let mut session = session.after(client.hops);
     let mut refused = None;
-    let query = request.uri().query().unwrap_or_default();
     if let Some((parameter, meant)) = query::misspelled(query)
         && admission.may_log()
     {
         info!(%client, ?parameter, "the URL has a parameter that the relay does not know: did it mean {meant:?}?");
     }
-    let joins_by_message = path::comparable(request.uri().path()).ends_with("/ws");
+    let joins_by_message = way == Way::ByMessage;
     let elsewhere = if joins_by_message { None } else { request_elsewhere(&session, headers, query, &client) };
     if !joins_by_message && let Err(refusal) = join(&mut session, query, elsewhere).await {
         #[cfg(feature = "cluster")]
@@ -133,7 +183,8 @@ async fn accept<B>(
     let is_misled = joins_by_message && query::asks_to_join(query);
     // The relay of the room has answered the key of the client, and selected a subprotocol.
     let response = session.take_response().map_or(response, |response| response.map(|()| Body::default()));
-    Ok((response, Upgrade { client, admission, session, registration, refused, is_misled }))
+    let speaker = Speaker::Own(Own { session, refused, is_misled });
+    Ok((response, Upgrade { client, admission, registration, speaker }))
 }
 
 /// Admits the client that asks for a WebSocket, and counts the upgrade, whatever becomes of it.
@@ -178,10 +229,42 @@ fn open_session(
 ) -> (Session, Registration) {
     let outbox = hub.new_outbox(admission.purse(), address);
     let registration = hub.drain.register(&outbox);
-    let connection = outbox.id().number();
-    hub.observe(|| RelayEvent::Connected { connection, address });
+    hub.observe(|| RelayEvent::Connected {
+        connection: outbox.id().number(),
+        address,
+        #[cfg(feature = "wires")]
+        wire: None,
+    });
     let rate = hub.quotas.rate_limiter(admission.address());
     (Session::new(Arc::clone(hub), outbox, rate, said), registration)
+}
+
+/// A client on the wire of another library, with full rate limits and no topics; and its registration.
+#[cfg(feature = "wires")]
+fn open_wire(
+    site: &Site,
+    wire: Wire,
+    client: &Client,
+    said: UpgradeHeaders,
+    query: &str,
+    admission: &Admission,
+) -> Result<(TopicClient, Registration), Box<Response<Body>>> {
+    let hub = &site.hub;
+    let topics = site.wires.topics(wire).ok_or_else(|| wire_is_off(wire))?;
+    let token = query::token(query).map_err(|error| text(StatusCode::BAD_REQUEST, error))?;
+    let outbox = hub.new_outbox_of(admission.purse(), client.ip, limits::WIRE_OUTBOX_BYTES);
+    let registration = hub.drain.register(&outbox);
+    let (connection, address) = (outbox.id().number(), client.ip);
+    hub.observe(|| RelayEvent::Connected { connection, address, wire: Some(wire) });
+    let rate = hub.quotas.rate_limiter(admission.address());
+    let client = TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token);
+    Ok((client, registration))
+}
+
+/// The response to who asks for a wire that the operator has not turned on.
+#[cfg(feature = "wires")]
+pub(super) fn wire_is_off(wire: Wire) -> Response<Body> {
+    text(StatusCode::NOT_FOUND, &format!("this relay does not speak {wire}: start it with --wire {wire}"))
 }
 
 /// The response that switches to WebSocket, if the request is valid (RFC 6455 section 4.2.1).

@@ -24,6 +24,10 @@ pub(crate) enum CloseRequest {
     Displaced,
     /// The relay by which the client came does not answer any more.
     DoorLost,
+    /// The client reads, but so slowly that others wait for it.
+    TooSlow,
+    /// There is no memory for what the client sends.
+    NoMemory,
     /// The client waited at a locked room that its URL names, and does not come in.
     Denied {
         /// Whether it may try again.

@@ -149,9 +149,14 @@ impl Hub {
 
     /// An outbox for a new connection of a client at `address`, whose messages are charged to `purse`.
     pub(crate) fn new_outbox(&self, purse: &Arc<Purse>, address: Option<IpAddr>) -> Arc<Outbox> {
+        self.new_outbox_of(purse, address, self.outbox_bytes)
+    }
+
+    /// The same, for `max_bytes` of peers' messages.
+    pub(crate) fn new_outbox_of(&self, purse: &Arc<Purse>, address: Option<IpAddr>, max_bytes: usize) -> Arc<Outbox> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let sender = Sender::new(ConnectionId::new(number), Arc::clone(purse));
-        Arc::new(Outbox::of(sender, self.outbox_bytes).at(address))
+        Arc::new(Outbox::of(sender, max_bytes).at(address))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after

@@ -1,5 +1,6 @@
 //! One peer's protocol state, without its socket.
 
+mod client;
 mod hub;
 mod observer;
 mod resume;
@@ -7,6 +8,9 @@ mod session;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 
+pub(crate) use client::Client;
+#[cfg(feature = "wires")]
+pub(crate) use client::Flood;
 pub(crate) use hub::{Hub, HubSettings};
 #[cfg(feature = "cluster")]
 pub(crate) use observer::Events;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::panics;
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{ErrorCode, LeaveReason};
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 /// Gets the events of a relay. It is called by the task that causes the event, so it must not block.
 pub(crate) type Observer = Arc<dyn Fn(&RelayEvent) + Send + Sync>;
@@ -47,6 +49,9 @@ pub enum RelayEvent {
         connection: u64,
         /// The client's address, if it is known.
         address: Option<IpAddr>,
+        /// The wire that it speaks (feature `wires`); none if that is the relay's own.
+        #[cfg(feature = "wires")]
+        wire: Option<Wire>,
     },
     /// A client joined a room.
     Joined {
@@ -60,6 +65,7 @@ pub enum RelayEvent {
         name: Option<PeerName>,
     },
     /// A client was not let into a room: at once, or after it had waited at a locked one. Not of one that is in a room already.
+    /// A topic of another library's wire counts as the room `WIRE/TOPIC`.
     JoinRefused {
         /// The number of its connection.
         connection: u64,

@@ -31,7 +31,7 @@
 
 mod encode;
 mod parse;
-mod scan;
+pub(crate) mod scan;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -10,22 +10,22 @@ use memchr::memchr2;
 use smallvec::SmallVec;
 
 /// The fields of an object, in their order. Most messages have at most six.
-pub(super) type Fields<'a> = SmallVec<[Field<'a>; 8]>;
+pub(crate) type Fields<'a> = SmallVec<[Field<'a>; 8]>;
 
 /// One field of an object, as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// The name as JSON, with its quotes and escapes.
-    pub(super) key: &'a str,
+    pub(crate) key: &'a str,
     /// Whether the name has escapes.
-    pub(super) is_escaped: bool,
+    pub(crate) is_escaped: bool,
     /// The value as JSON.
-    pub(super) value: &'a str,
+    pub(crate) value: &'a str,
 }
 
 /// Why a text has no fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Invalid {
+pub(crate) enum Invalid {
     /// It is not one JSON object.
     NotAnObject,
     /// It may be one, but is nested too deeply to tell.
@@ -34,7 +34,7 @@ pub(super) enum Invalid {
 
 impl Field<'_> {
     /// Whether this is the name of the field.
-    pub(super) fn is_named(&self, name: &str) -> bool {
+    pub(crate) fn is_named(&self, name: &str) -> bool {
         if self.is_escaped {
             return self.name() == name;
         }
@@ -43,19 +43,19 @@ impl Field<'_> {
 
     /// The name as text. One that is not Unicode text (a lone surrogate) is kept as JSON, which no field of ours has as
     /// its name.
-    pub(super) fn name(&self) -> Cow<'_, str> {
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         decode_string(self.key, self.is_escaped).unwrap_or(Cow::Borrowed(self.key))
     }
 }
 
 /// The text of a JSON string; none if `json` is not a string, or not Unicode text.
-pub(super) fn decode_string(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
+pub(crate) fn decode_string(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if is_escaped { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// Appends to `fields` those of the object that `text` is; the object and what it contains have at most `levels` levels.
-pub(super) fn scan<'a>(text: &'a str, levels: usize, fields: &mut Fields<'a>) -> Result<(), Invalid> {
+pub(crate) fn scan<'a>(text: &'a str, levels: usize, fields: &mut Fields<'a>) -> Result<(), Invalid> {
     let mut scanner = Scanner { text, rest: text.as_bytes(), has_controls: has_controls(text.as_bytes()) };
     scanner.skip_space();
     scanner.expect(b'{')?;
@@ -65,6 +65,20 @@ pub(super) fn scan<'a>(text: &'a str, levels: usize, fields: &mut Fields<'a>) ->
     })?;
     scanner.skip_space();
     if scanner.rest.is_empty() { Ok(()) } else { Err(Invalid::NotAnObject) }
+}
+
+/// Calls `element` with each element, as it was written, of the array that `text` is, until it turns out to be none.
+#[cfg(feature = "wires")]
+pub(crate) fn elements<'a>(text: &'a str, levels: usize, element: &mut dyn FnMut(&'a str)) -> Result<(), Invalid> {
+    let mut scanner = Scanner { text, rest: text.as_bytes(), has_controls: has_controls(text.as_bytes()) };
+    scanner.skip_space();
+    scanner.expect(b'[')?;
+    scanner.items(b']', levels, &mut |scanner, levels| {
+        let start = scanner.rest;
+        scanner.value(levels)?;
+        element(scanner.since(start));
+        Ok(())
+    })
 }
 
 /// Whether a control character is in `bytes`. A string must not contain one, and few texts have any.
@@ -350,6 +364,21 @@ mod tests {
             ]
         );
         assert!(fields("{}", 1).unwrap().is_empty());
+    }
+
+    #[cfg(feature = "wires")]
+    #[test]
+    fn elements_keep_their_order_and_their_text_and_are_those_of_an_array_alone() {
+        let of = |text| {
+            let mut found = Vec::new();
+            elements(text, 3, &mut |element| found.push(element)).map(|()| found)
+        };
+        assert_eq!(of(r#" ["a", 1.10,{"b":[2]} ,null]"#).unwrap(), [r#""a""#, "1.10", r#"{"b":[2]}"#, "null"]);
+        assert!(of("[]").unwrap().is_empty());
+        for text in ["{}", "\"a\"", "null", "", "[,]"] {
+            assert_eq!(of(text), Err(Invalid::NotAnObject), "{text}");
+        }
+        assert_eq!(of("[[[[]]]]"), Err(Invalid::TooDeep));
     }
 
     #[test]

@@ -150,6 +150,8 @@ pub(super) struct Rules {
     /// Messages and bytes of one connection.
     pub(super) messages: Option<Rate>,
     pub(super) own_bytes: Option<Rate>,
+    /// Deliveries of one connection on a wire that is [paced](super::Pace).
+    pub(super) deliveries: Option<Rate>,
     /// The most connections of one address; 0 means no limit.
     pub(super) connections: u32,
     pub(super) upgrades: Option<Rate>,
@@ -171,6 +173,11 @@ impl Rules {
         Self {
             epoch,
             messages: scaled(settings.message_rate, limits::MESSAGE_BURST, limits::MESSAGE_RATE),
+            deliveries: scaled(
+                settings.message_rate.saturating_mul(limits::DELIVERIES_A_MESSAGE),
+                limits::MESSAGE_BURST,
+                limits::MESSAGE_RATE,
+            ),
             own_bytes: scaled(settings.byte_rate, limits::BYTE_BURST, limits::BYTE_RATE),
             connections: settings.address_connections,
             upgrades: for_seconds(settings.address_upgrades, limits::ADDRESS_BURST_SECONDS),

@@ -28,6 +28,8 @@ use address::{Ration, Rules};
 pub(crate) use admission::{Admission, HeldPlace};
 use over_limit::RefusalRoom;
 pub(crate) use over_limit::{OverLimit, RefusalPermit};
+#[cfg(feature = "wires")]
+pub(crate) use rate::Pace;
 pub(crate) use rate::{EmptyFrames, RateDecision, RateLimiter};
 use reserve::Reserve;
 

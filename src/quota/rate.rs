@@ -108,6 +108,12 @@ impl RateLimiter {
         }
     }
 
+    /// What the client may send on a wire that has no word for "too fast".
+    #[cfg(feature = "wires")]
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { rules: Arc::clone(&self.rules), deliveries: Bucket::default() }
+    }
+
     /// Counts what is sent again to the client, and to others because of its coming and going, as if it had sent that now.
     pub(crate) fn charge_replay(&mut self, messages: usize, bytes: usize, now: Instant) {
         let now = self.rules.nanos(now);
@@ -143,6 +149,36 @@ impl RateLimiter {
         let shared = self.address.as_ref().and_then(|address| address.pause(now));
         // At least the resolution of the timer, however little is missing.
         own.max(shared).map(|missing| now + missing.max(Duration::from_millis(1)))
+    }
+}
+
+/// How much one connection may send on a wire that has no word for "too fast": nothing is refused, and what is too much makes
+/// the relay read on later.
+///
+/// A message costs what [`DELIVERIES_A_MESSAGE`](crate::limits::DELIVERIES_A_MESSAGE) deliveries cost, and each of its
+/// deliveries one.
+#[cfg(feature = "wires")]
+#[derive(Debug)]
+pub(crate) struct Pace {
+    rules: Arc<Rules>,
+    deliveries: Bucket,
+}
+
+#[cfg(feature = "wires")]
+impl Pace {
+    /// Counts a message with so many deliveries.
+    pub(crate) fn charge(&self, deliveries: usize, now: Instant) {
+        if let Some(rate) = &self.rules.deliveries {
+            let cost = crate::limits::DELIVERIES_A_MESSAGE as usize + deliveries;
+            self.deliveries.charge(rate, cost, self.rules.nanos(now));
+        }
+    }
+
+    /// When to read from the client again; none if it may be read now.
+    pub(crate) fn next_read(&self, now: Instant) -> Option<Instant> {
+        let rate = self.rules.deliveries.as_ref()?;
+        let missing = self.deliveries.missing(rate, self.rules.nanos(now))?;
+        Some(now + missing.max(Duration::from_millis(1)))
     }
 }
 
@@ -225,6 +261,22 @@ mod tests {
         after.continue_from(parted);
         assert_eq!(after.take_message(now), RateDecision::Limited);
         assert!((0..=ADDRESS_BURST_SECONDS).any(|_| after.take_join().is_err()));
+    }
+
+    #[cfg(feature = "wires")]
+    #[test]
+    fn a_newcomer_among_34_says_all_at_once_and_who_goes_on_is_read_later() {
+        let start = Instant::now();
+        let pace = RateLimiter::new(MESSAGE_RATE, BYTE_RATE, start).pace();
+        (0..400).for_each(|_| pace.charge(34, start));
+        assert_eq!(pace.next_read(start), None);
+        (0..400).for_each(|_| pace.charge(34, start));
+        // 800 frames cost 35,200, of which 20,000 are free, and 1,000 come back a second.
+        assert_eq!(pace.next_read(start), Some(start + Duration::from_millis(15_200)));
+        assert_eq!(pace.next_read(start + second(16)), None);
+        let unlimited = RateLimiter::new(0, 0, start).pace();
+        (0..10_000).for_each(|_| unlimited.charge(128, start));
+        assert_eq!(unlimited.next_read(start), None);
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Deferred {
         self.deliveries
     }
 
-    pub(super) fn add(&mut self, outbox: &Arc<Outbox>) {
+    /// Flushes this outbox, in which something new is queued.
+    pub(crate) fn add(&mut self, outbox: &Arc<Outbox>) {
         if !self.outboxes.iter().any(|other| Arc::ptr_eq(other, outbox)) {
             self.outboxes.push(Arc::clone(outbox));
         }

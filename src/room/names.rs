@@ -13,6 +13,9 @@ use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, VariationSel
 use serde::Serialize;
 use thiserror::Error;
 
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
+
 /// The most characters (Unicode scalar values) that a room name may have.
 pub const ROOM_NAME_CHARS: usize = 64;
 /// The most characters that a peer's id may have.
@@ -90,6 +93,19 @@ impl RoomName {
     /// `written` if the room's name is another spelling of it.
     pub(crate) fn spelling(&self, written: &str) -> Option<Arc<str>> {
         (written != self.as_str()).then(|| written.into())
+    }
+
+    /// What stands for a topic of another library's wire where somebody decides on it, in events, and in the log: `WIRE/TOPIC`,
+    /// the topic as its client wrote it.
+    #[cfg(feature = "wires")]
+    pub(crate) fn of_topic(wire: Wire, topic: &str) -> Self {
+        Self(format!("{wire}/{topic}").into())
+    }
+
+    /// Whether it reads as [a topic](Self::of_topic), of whatever it is the name.
+    #[cfg(feature = "wires")]
+    pub(crate) fn reads_as_topic(&self) -> bool {
+        self.0.split_once('/').is_some_and(|(wire, _)| wire.parse::<Wire>().is_ok())
     }
 
     /// The room that the bare URL joins.

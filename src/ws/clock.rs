@@ -10,7 +10,7 @@ use crate::limits::{
     WRITE_DEADLINE_BY_DOOR,
 };
 use crate::outbox::Status;
-use crate::peer::Session;
+use crate::peer::Client;
 use crate::quota::EmptyFrames;
 
 /// The times from which the deadlines of a connection count.
@@ -63,13 +63,13 @@ impl Clock {
     }
 
     /// When to look at the deadlines again at the latest.
-    pub(super) fn next_deadline(&self, session: &Session, status: Status) -> Instant {
+    pub(super) fn next_deadline(&self, client: &impl Client, status: Status) -> Instant {
         [
-            status.stalled_since.map(|since| since + write_deadline(session)),
-            self.join_deadline(session),
+            status.stalled_since.map(|since| since + write_deadline(client)),
+            self.join_deadline(client),
             self.message_deadline(),
             self.throttled.map(|(_, until)| until),
-            session.next_look(),
+            client.next_look(),
         ]
         .into_iter()
         .flatten()
@@ -77,12 +77,12 @@ impl Clock {
     }
 
     /// The deadline that is over, other than that of a ping.
-    pub(super) fn expired(&self, session: &Session, status: Status, now: Instant) -> Option<Disconnect> {
+    pub(super) fn expired(&self, client: &impl Client, status: Status, now: Instant) -> Option<Disconnect> {
         let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
-        if is_over(status.stalled_since.map(|since| since + write_deadline(session))) {
+        if is_over(status.stalled_since.map(|since| since + write_deadline(client))) {
             return Some(Disconnect::Slow);
         }
-        if is_over(self.join_deadline(session)) {
+        if is_over(self.join_deadline(client)) {
             return Some(Disconnect::NoJoin);
         }
         is_over(self.message_deadline()).then_some(Disconnect::Unfinished)
@@ -139,8 +139,8 @@ impl Clock {
     }
 
     /// When the client must have joined; none while the relay or a host decides on its join.
-    fn join_deadline(&self, session: &Session) -> Option<Instant> {
-        session.must_join().then(|| self.opened + JOIN_DEADLINE)
+    fn join_deadline(&self, client: &impl Client) -> Option<Instant> {
+        client.must_join().then(|| self.opened + JOIN_DEADLINE)
     }
 
     fn message_deadline(&self) -> Option<Instant> {
@@ -155,6 +155,6 @@ impl Clock {
 }
 
 /// How long the client's socket may take nothing.
-fn write_deadline(session: &Session) -> Duration {
-    if session.comes_by_door() { WRITE_DEADLINE_BY_DOOR } else { WRITE_DEADLINE }
+fn write_deadline(client: &impl Client) -> Duration {
+    if client.comes_by_door() { WRITE_DEADLINE_BY_DOOR } else { WRITE_DEADLINE }
 }

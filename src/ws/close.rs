@@ -93,13 +93,13 @@ impl Disconnect {
             Self::Lost(_) | Self::Told(CloseRequest::DoorLost) => 2,
             Self::BadFrame(_) | Self::Binary | Self::BadUtf8 => 3,
             Self::Timeout { .. } => 4,
-            Self::Slow => 5,
+            Self::Slow | Self::Told(CloseRequest::TooSlow) => 5,
             Self::NoJoin => 6,
             Self::Refused { .. } | Self::Told(CloseRequest::Denied { .. }) => 7,
             Self::TooLarge => 8,
             Self::Flood | Self::EmptyFrames => 9,
             Self::Unfinished => 10,
-            Self::NoMemory => 11,
+            Self::NoMemory | Self::Told(CloseRequest::NoMemory) => 11,
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => 12,
             Self::Told(CloseRequest::GaveWay) => 13,
             Self::Told(CloseRequest::TakenOver) => 14,
@@ -117,8 +117,8 @@ impl Disconnect {
             | Self::HandedOver
             | Self::Told(CloseRequest::TakenOver | CloseRequest::DoorLost) => LeaveReason::Closed,
             Self::Timeout { .. } => LeaveReason::Timeout,
-            Self::Slow => LeaveReason::Slow,
-            Self::NoMemory => LeaveReason::Closed,
+            Self::Slow | Self::Told(CloseRequest::TooSlow) => LeaveReason::Slow,
+            Self::NoMemory | Self::Told(CloseRequest::NoMemory) => LeaveReason::Closed,
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown | CloseRequest::RoomMoved) => {
                 LeaveReason::Shutdown
             }
@@ -164,8 +164,10 @@ impl Disconnect {
             Self::BadFrame(_) => (CloseCode::Protocol, "the frames break RFC 6455"),
             // A laptop that wakes up must come back: 1008 would tell its client not to.
             Self::Timeout { .. } => (CloseCode::Again, "no sign of life"),
-            Self::Slow => (CloseCode::Again, "too slow to read"),
-            Self::NoMemory => (CloseCode::Again, "the relay has no memory for your messages now"),
+            Self::Slow | Self::Told(CloseRequest::TooSlow) => (CloseCode::Again, "too slow to read"),
+            Self::NoMemory | Self::Told(CloseRequest::NoMemory) => {
+                (CloseCode::Again, "the relay has no memory for your messages now")
+            }
             Self::NoJoin => (CloseCode::Policy, "no join in time"),
             Self::Refused { retryable: true } | Self::Told(CloseRequest::Denied { retryable: true }) => {
                 (CloseCode::Again, "the room takes nobody just now")
@@ -216,7 +218,7 @@ impl fmt::Display for Disconnect {
             Self::Lost(error) => write!(f, "lost: {error}"),
             Self::BadFrame(what) => write!(f, "bad frame: {what}"),
             Self::Timeout { .. } => f.write_str("no sign of life"),
-            Self::Slow => f.write_str("too slow to read"),
+            Self::Slow | Self::Told(CloseRequest::TooSlow) => f.write_str("too slow to read"),
             Self::NoJoin => f.write_str("no join in time"),
             Self::Refused { retryable: true } => f.write_str("its join was refused for now"),
             Self::Refused { retryable: false } => f.write_str("its join was refused"),
@@ -226,7 +228,7 @@ impl fmt::Display for Disconnect {
             Self::Flood => f.write_str("too many messages"),
             Self::EmptyFrames => f.write_str("too many frames that carry nothing"),
             Self::Unfinished => f.write_str("a message that was not finished"),
-            Self::NoMemory => f.write_str("there was no memory for what it sends"),
+            Self::NoMemory | Self::Told(CloseRequest::NoMemory) => f.write_str("there was no memory for what it sends"),
             Self::Told(CloseRequest::GaveWay) => f.write_str("idle, and gave way to another client"),
             Self::Told(CloseRequest::TakenOver) => f.write_str("another connection took its place"),
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),

@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::metrics;
 use crate::net::buffer;
 use crate::outbox::{Outbox, Status, Topic};
-use crate::peer::Session;
+use crate::peer::Client;
 use crate::room::Deferred;
 
 /// One WebSocket.
@@ -57,9 +57,9 @@ impl Budget {
 }
 
 /// One pass of a connection's task: what it reads for, and how much.
-struct Pass<'a, 'c> {
+struct Pass<'a, 'c, C> {
     cx: &'a mut Context<'c>,
-    session: &'a mut Session,
+    client: &'a mut C,
     clock: &'a mut Clock,
     now: Instant,
     budget: Budget,
@@ -70,7 +70,7 @@ struct Pass<'a, 'c> {
 enum Stop {
     /// The next frame is incomplete.
     NeedMore,
-    /// The session waits, or the client has to read its errors first.
+    /// The client waits, or has to read its errors first.
     Waiting,
     /// Other tasks get their turns.
     Budget,
@@ -96,11 +96,12 @@ impl Connection {
         }
     }
 
-    /// Serves `session` until the connection ends, and returns why. The caller ends the session.
-    pub(crate) async fn run(&mut self, session: &mut Session) -> Disconnect {
+    /// Serves `client` until the connection ends, and returns why. The caller ends the client.
+    pub(crate) async fn run<C: Client>(&mut self, client: &mut C) -> Disconnect {
+        self.decoder.take_binary(client.takes_binary());
         let mut clock = Clock::new(Instant::now());
         let mut alarm = pin!(sleep_until(clock.heartbeat()));
-        poll_fn(|cx| self.poll(cx, session, &mut clock, alarm.as_mut())).await
+        poll_fn(|cx| self.poll(cx, client, &mut clock, alarm.as_mut())).await
     }
 
     /// Performs the closing handshake (RFC 6455 section 7), as far as the client takes part in time: sends the queue,
@@ -138,21 +139,21 @@ impl Connection {
         (&mut *self.reader, std::mem::take(&mut self.rest))
     }
 
-    fn poll(
+    fn poll<C: Client>(
         &mut self,
         cx: &mut Context<'_>,
-        session: &mut Session,
+        client: &mut C,
         clock: &mut Clock,
         mut alarm: Pin<&mut Sleep>,
     ) -> Poll<Disconnect> {
         loop {
             let now = Instant::now();
             let budget = Budget { messages: MESSAGES_A_TURN, frames: FRAMES_A_TURN };
-            let mut pass = Pass { cx, session, clock, now, budget, deferred: Deferred::default() };
+            let mut pass = Pass { cx, client, clock, now, budget, deferred: Deferred::default() };
             let input = self.poll_input(&mut pass);
             pass.deferred.flush();
             if pass.budget.messages < MESSAGES_A_TURN && metrics::is_sample() {
-                pass.session.metrics().latency.add(now.elapsed());
+                pass.client.metrics().latency.add(now.elapsed());
             }
             if input.is_ready() {
                 return input;
@@ -163,7 +164,7 @@ impl Connection {
                 Err(error) => return Poll::Ready(Disconnect::Lost(error)),
             };
             // After reading and writing, so that a relay that was stopped for a minute first handles what has arrived.
-            if let Some(end) = clock.expired(session, status, now) {
+            if let Some(end) = clock.expired(client, status, now) {
                 return Poll::Ready(end);
             }
             if now >= clock.heartbeat() {
@@ -172,7 +173,7 @@ impl Connection {
                     Err(end) => return Poll::Ready(end),
                 };
             }
-            let next = clock.next_deadline(session, status);
+            let next = clock.next_deadline(client, status);
             if next < alarm.deadline() || alarm.is_elapsed() {
                 alarm.as_mut().reset(next);
             }
@@ -183,12 +184,12 @@ impl Connection {
     }
 
     /// Reads and handles messages, as many as one turn allows.
-    fn poll_input(&mut self, pass: &mut Pass<'_, '_>) -> Poll<Disconnect> {
+    fn poll_input<C: Client>(&mut self, pass: &mut Pass<'_, '_, C>) -> Poll<Disconnect> {
         let mut buffer = buffer::take();
         let end = loop {
             let now = pass.now;
-            if pass.session.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
-                let is_handed_over = pass.session.is_handed_over();
+            if pass.client.poll_waiting(pass.cx, now, &mut pass.deferred).is_pending() {
+                let is_handed_over = pass.client.is_handed_over();
                 break if is_handed_over { Poll::Ready(Disconnect::HandedOver) } else { Poll::Pending };
             }
             if self.has_unread_answers && self.outbox.poll_answered(pass.cx).is_pending() {
@@ -203,7 +204,7 @@ impl Connection {
                 break if is_over { Poll::Ready(Disconnect::NoMemory) } else { Poll::Pending };
             }
             self.lacks_memory_since = None;
-            if let Some(until) = pass.session.rate().next_read(now) {
+            if let Some(until) = pass.client.next_read(now) {
                 pass.clock.throttle(now, until);
                 break Poll::Pending;
             }
@@ -216,8 +217,8 @@ impl Connection {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(end)) => break Poll::Ready(end),
                 Poll::Ready(Ok((filled, read))) => {
-                    pass.session.metrics().hot().received_bytes.add(read as u64);
-                    pass.session.rate().take_bytes(read, now);
+                    pass.client.metrics().hot().received_bytes.add(read as u64);
+                    pass.client.rate().take_bytes(read, now);
                     filled
                 }
             };
@@ -255,8 +256,8 @@ impl Connection {
         }
     }
 
-    /// Hands the items in `input` to the session; says how many bytes that took, and why no more.
-    fn decode(&mut self, input: &mut [u8], pass: &mut Pass<'_, '_>) -> (usize, Stop) {
+    /// Hands the items in `input` to the client; says how many bytes that took, and why no more.
+    fn decode<C: Client>(&mut self, input: &mut [u8], pass: &mut Pass<'_, '_, C>) -> (usize, Stop) {
         let now = pass.now;
         let mut taken = 0;
         let stop = loop {
@@ -275,12 +276,21 @@ impl Connection {
                 Some(Item::Text(text)) => {
                     (pass.clock.heard, pass.clock.message) = (now, None);
                     pass.budget.messages -= 1;
-                    if pass.session.receive(&text, now, pass.cx.waker(), &mut pass.deferred).is_err() {
+                    if pass.client.receive(&text, now, pass.cx.waker(), &mut pass.deferred).is_err() {
                         break Stop::Disconnect(Disconnect::Flood);
                     }
-                    self.has_unread_answers |=
-                        pass.session.take_answered() && self.outbox.poll_answered(pass.cx).is_pending();
-                    if pass.session.is_waiting() || self.has_unread_answers {
+                    if self.must_stop(pass) {
+                        break Stop::Waiting;
+                    }
+                    false
+                }
+                Some(Item::Binary(bytes)) => {
+                    (pass.clock.heard, pass.clock.message) = (now, None);
+                    pass.budget.messages -= 1;
+                    if pass.client.receive_binary(&bytes, now, pass.cx.waker(), &mut pass.deferred).is_err() {
+                        break Stop::Disconnect(Disconnect::Flood);
+                    }
+                    if self.must_stop(pass) {
                         break Stop::Waiting;
                     }
                     false
@@ -308,6 +318,13 @@ impl Connection {
             pass.clock.message = None;
         }
         (taken, stop)
+    }
+
+    /// Whether the client receives nothing more after its last message, for now.
+    #[inline]
+    fn must_stop<C: Client>(&mut self, pass: &mut Pass<'_, '_, C>) -> bool {
+        self.has_unread_answers |= pass.client.take_answered() && self.outbox.poll_answered(pass.cx).is_pending();
+        pass.client.is_waiting() || self.has_unread_answers
     }
 
     /// Pins the memory of what has arrived in part; whether there is as much, so that more may be read.
@@ -392,7 +409,7 @@ mod tests {
 
     use super::*;
     use crate::auth::Open;
-    use crate::peer::{Hub, HubSettings};
+    use crate::peer::{Hub, HubSettings, Session};
     use crate::quota::RateLimiter;
     use crate::ws::Opaque;
 

@@ -22,6 +22,9 @@ pub(super) struct Decoder {
     valid: usize,
     /// Whether its last fragment is still to come.
     is_fragmented: bool,
+    /// Whether binary messages are decoded too, and whether the incomplete message is one.
+    takes_binary: bool,
+    is_binary: bool,
     /// The part of an incomplete control frame that has arrived. A control frame may come between two fragments.
     control: Vec<u8>,
 }
@@ -40,6 +43,8 @@ struct Frame {
 pub(super) enum Item<'a> {
     /// A text message.
     Text(Cow<'a, str>),
+    /// A binary message, if the decoder takes those.
+    Binary(Cow<'a, [u8]>),
     /// A ping to answer.
     Ping(Cow<'a, [u8]>),
     /// A pong.
@@ -72,8 +77,15 @@ impl Decoder {
             message: Vec::new(),
             valid: 0,
             is_fragmented: false,
+            takes_binary: false,
+            is_binary: false,
             control: Vec::new(),
         }
+    }
+
+    /// Whether binary messages are decoded from now on; without it they are a [violation](Violation::Binary).
+    pub(super) fn take_binary(&mut self, takes_binary: bool) {
+        self.takes_binary = takes_binary;
     }
 
     /// Whether a message or a frame is incomplete.
@@ -131,7 +143,7 @@ impl Decoder {
             OpCode::Data(Data::Text | Data::Binary) if self.is_fragmented => {
                 return Err(Violation::Frame("a message begins within another"));
             }
-            OpCode::Data(Data::Binary) => return Err(Violation::Binary),
+            OpCode::Data(Data::Binary) if !self.takes_binary => return Err(Violation::Binary),
             OpCode::Data(_) => {
                 if length > (self.max_message_bytes - self.message.len()) as u64 {
                     return Err(Violation::TooLarge);
@@ -148,6 +160,7 @@ impl Decoder {
             OpCode::Control(_) => self.control.extend_from_slice(payload),
             OpCode::Data(_) => {
                 self.message.extend_from_slice(payload);
+                self.is_binary |= frame.opcode == OpCode::Data(Data::Binary);
                 self.check_utf8()?;
             }
         }
@@ -170,6 +183,9 @@ impl Decoder {
                     _ => close_of(&payload).map(|close| Some(Item::Close(close))),
                 }
             }
+            OpCode::Data(_) if self.is_binary || frame.opcode == OpCode::Data(Data::Binary) => {
+                Ok(self.finish_binary(frame, payload))
+            }
             OpCode::Data(_) if frame.is_final && self.message.is_empty() => {
                 self.is_fragmented = false;
                 let text = std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?;
@@ -190,8 +206,26 @@ impl Decoder {
         }
     }
 
+    /// Handles the last part of a frame of a binary message.
+    #[cold]
+    fn finish_binary<'a>(&mut self, frame: Frame, payload: &'a [u8]) -> Option<Item<'a>> {
+        self.is_binary = !frame.is_final;
+        self.is_fragmented = !frame.is_final;
+        if frame.is_final && self.message.is_empty() {
+            return Some(Item::Binary(Cow::Borrowed(payload)));
+        }
+        self.message.extend_from_slice(payload);
+        if frame.is_final {
+            return Some(Item::Binary(Cow::Owned(std::mem::take(&mut self.message))));
+        }
+        payload.is_empty().then_some(Item::EmptyFragment)
+    }
+
     /// Detects an invalid text before it is complete.
     fn check_utf8(&mut self) -> Result<(), Violation> {
+        if self.is_binary {
+            return Ok(());
+        }
         let unchecked = self.message.get(self.valid..).unwrap_or_default();
         match std::str::from_utf8(unchecked) {
             Ok(_) => self.valid = self.message.len(),

@@ -784,3 +784,66 @@ async fn an_embedder_decides_after_the_tokens_but_not_beside_a_webhook() {
     let error = Relay::builder(config).authorizer(only_ana).build().unwrap_err();
     assert!(matches!(error, BindError::Config(_)), "{error}");
 }
+
+#[cfg(feature = "wires")]
+mod of_wires {
+    //! The same for topics of other libraries' wires.
+
+    use signaling_relay::Wire;
+
+    use super::*;
+
+    const SAYS: &str = r#"{"type":"publish","topic":"team","data":1}"#;
+
+    /// Whether a client of y-webrtc whose URL has this query hears what it says in `team`.
+    async fn hears_itself(relay: &TestRelay, query: &str) -> bool {
+        let mut client = relay.dial(&format!("/y-webrtc{query}")).await;
+        client.say(json!({"type": "subscribe", "topics": ["team"]})).await;
+        client.say_text(SAYS).await;
+        client.say(json!({"type": "ping"})).await;
+        client.hear().await["type"] == "publish"
+    }
+
+    #[tokio::test]
+    async fn a_token_for_a_topic_opens_no_call_and_one_for_a_call_no_topic() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_secret_file = vec![secret_file(folder.path(), "relay.secret", SECRET)];
+        let wires = Wire::ALL.to_vec();
+        let relay = TestRelay::start_with(Config { token_secret_file, wires, ..Config::default() }).await;
+        let token = |room: &str| hs256(SECRET, &claims(json!({"room": room})));
+        for (room, opens) in [
+            ("y-webrtc/team", true),
+            ("y-webrtc/*", true),
+            ("*", true),
+            ("team", false),
+            ("trystero/team", false),
+            ("trystero/*", false),
+            ("y-webrtc/tea", false),
+            ("y-webrtc", false),
+        ] {
+            assert_eq!(hears_itself(&relay, &format!("?token={}", token(room))).await, opens, "{room}");
+        }
+        assert!(!hears_itself(&relay, "").await && !hears_itself(&relay, "?token=x").await);
+        for room in ["y-webrtc/team", "y-webrtc/*", "*"] {
+            let join = json!({"room": "y-webrtc/team", "token": token(room)});
+            let heard = relay.answer(join).await;
+            assert_eq!(heard["code"], "unauthorized", "{room}: {heard}");
+        }
+        let heard = relay.answer(json!({"room": "team", "token": token("y-webrtc/team")})).await;
+        assert_eq!(heard["code"], "unauthorized", "{heard}");
+        let heard = relay.answer(json!({"room": "team", "token": token("*")})).await;
+        assert_eq!(heard["type"], "joined", "{heard}");
+    }
+
+    #[tokio::test]
+    async fn the_webhook_is_told_the_wire_and_the_topic() {
+        let mut webhook = Webhook::start().await;
+        let relay = TestRelay::start_with(Config { wires: Wire::ALL.to_vec(), ..webhook.config() }).await;
+        assert!(hears_itself(&relay, "?token=t").await);
+        let expected = json!({
+            "room": "y-webrtc/team", "wire": "y-webrtc", "id": null, "name": null, "token": "t", "address": "127.0.0.1",
+            "origin": null
+        });
+        assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);
+    }
+}

@@ -27,6 +27,8 @@ mod reload;
 mod resume;
 mod vouched;
 mod wire;
+#[cfg(feature = "wires")]
+mod wires;
 
 // The program, where there are signals, files with modes, Unix sockets and tools such as openssl.
 #[cfg(all(unix, feature = "cli", feature = "page", feature = "admin"))]

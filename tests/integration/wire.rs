@@ -552,7 +552,7 @@ async fn an_observer_hears_what_happens_in_its_order() {
     let words: Vec<String> = events
         .iter()
         .map(|event| match event {
-            RelayEvent::Connected { connection, address } => format!("{connection} connected {}", address.unwrap()),
+            RelayEvent::Connected { connection, address, .. } => format!("{connection} connected {}", address.unwrap()),
             RelayEvent::Joined { connection, room, name, .. } => {
                 format!("{connection} joined {} as {:?}", room.as_str(), name.as_ref().map(|name| name.as_str()))
             }

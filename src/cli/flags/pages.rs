@@ -5,6 +5,8 @@ use clap::Args;
 use crate::config::Config;
 use crate::http::origin::{Origin, TupleOrigin};
 use crate::http::proxy::TrustedProxy;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 /// Which web pages may connect, and which proxies are believed.
 #[derive(Debug, Args)]
@@ -16,6 +18,14 @@ pub(super) struct PageFlags {
     /// origins such as tauri://localhost. `null` allows pages opened from disk, and any sandboxed frame of any web site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
+
+    /// Speak this wire of another library too, `y-webrtc` or `trystero`, at the path of that name; may be given several times.
+    ///
+    /// Its unmodified clients then connect to /y-webrtc or /trystero. With --token-secret-file and the like they need a token in
+    /// ?token=, whose room is such as `y-webrtc/team` or `trystero/*`.
+    #[cfg(feature = "wires")]
+    #[arg(long, value_name = "NAME", env = "SIGNALING_RELAY_WIRE", value_delimiter = ',')]
+    wire: Vec<Wire>,
 
     /// Let web pages of this origin show the call page in a frame; may be given several times.
     ///
@@ -35,6 +45,10 @@ pub(super) struct PageFlags {
 impl PageFlags {
     pub(super) fn set(self, config: &mut Config) {
         config.allow_origin = self.allow_origin;
+        #[cfg(feature = "wires")]
+        {
+            config.wires = self.wire;
+        }
         config.allow_frame = self.allow_frame;
         config.trusted_proxy = self.trusted_proxy;
     }

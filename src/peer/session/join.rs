@@ -40,7 +40,7 @@ pub(crate) struct UpgradeHeaders {
 
 impl UpgradeHeaders {
     /// The bytes of the texts.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let named = self.named.iter().map(|(name, value)| name.len() + value.reveal().len());
         self.origin.as_ref().map_or(0, String::len) + named.sum::<usize>()
     }
@@ -175,6 +175,8 @@ impl Session {
         let said = self.upgrade.as_deref().map(|(said, _)| said);
         let request = JoinRequest {
             room: join.room.clone(),
+            #[cfg(feature = "wires")]
+            wire: None,
             id: join.id.take(),
             name: join.name.take(),
             address: self.outbox.address(),

@@ -10,6 +10,7 @@
 //!
 //! A session that **waits** receives no more texts: what the client sends meanwhile stays in its socket.
 
+mod client;
 mod handover;
 mod join;
 mod knock;
@@ -29,6 +30,7 @@ use std::task::{self, Poll, Waker};
 use tokio::time::Instant;
 use tracing::info;
 
+use super::client::Flood;
 use super::hub::Hub;
 use super::observer::RelayEvent;
 use crate::budget::Charge;
@@ -96,10 +98,6 @@ enum Stage {
     /// Its room lives at another relay, which serves the peer from now on.
     HandedOver(Option<Box<Handover>>),
 }
-
-/// The peer went on sending although it was limited: its connection must end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flood;
 
 impl Session {
     /// A session that is in no room yet, for the client of `outbox`, whose upgrade said `upgrade`.

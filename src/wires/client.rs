@@ -1,0 +1,538 @@
+//! One client on a wire of topics, without its socket.
+//!
+//! The relay says nothing to it but what others publish, and pongs: what is refused is silence, since these clients understand
+//! neither errors nor the reason of a close, and dial again after each. Whoever is too fast, or sends to one that reads slowly, is
+//! read from later.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::command::{Command, Publish};
+use super::topics::{Published, Subscription, Topics};
+use crate::auth::{Answer, Decision, Denial, JoinRequest};
+use crate::budget::Charge;
+use crate::limits::{
+    DELIVERIES_A_TURN, TOPIC_BYTES, TOPIC_NAME_BYTES, TOPIC_NAMES_BYTES, TOPICS, WIRE_LOOK, WIRE_PATIENCE,
+    WIRE_SIGN_OF_LIFE,
+};
+use crate::metrics::Metrics;
+use crate::outbox::{CloseRequest, Outbox, Pushed, Sender, frame};
+use crate::peer::{Client, Flood, Hub, RelayEvent, UpgradeHeaders};
+use crate::quota::{Pace, RateLimiter};
+use crate::room::names::RoomName;
+use crate::room::{Deferred, LeaveReason, Refusal};
+use crate::secret::Secret;
+
+/// One client on a wire of topics.
+#[derive(Debug)]
+pub(crate) struct TopicClient {
+    hub: Arc<Hub>,
+    topics: Arc<Topics>,
+    outbox: Arc<Outbox>,
+    rate: RateLimiter,
+    pace: Pace,
+    /// What who decides on its topics hears of its upgrade, and the memory of that.
+    said: UpgradeHeaders,
+    token: Option<Secret>,
+    _memory: Charge,
+    /// The topics that it knows, the oldest first.
+    known: Vec<Known>,
+    waits: Option<Waits>,
+    /// How many deliveries it has caused since others had their turns.
+    deliveries: usize,
+    /// When it last heard something from the relay itself, or the relay something from it.
+    sign_of_life: Instant,
+    messages: u32,
+    has_answered: Cell<bool>,
+    /// To how many topics it was subscribed when its connection ended.
+    subscribed_at_end: usize,
+    /// Why its connection ended, for the observer.
+    why: Option<Box<str>>,
+}
+
+/// A topic that a client knows.
+#[derive(Debug)]
+struct Known {
+    name: Arc<str>,
+    standing: Standing,
+    _memory: Charge,
+}
+
+/// What a client may do in a topic, and does.
+#[derive(Debug)]
+enum Standing {
+    /// Nothing: whoever decides has said so.
+    Refused,
+    /// It may publish, and is not subscribed.
+    Allowed,
+    /// It is subscribed.
+    Subscribed(Subscription),
+}
+
+/// For what a client waits: nothing more is read from it.
+enum Waits {
+    /// Others get their turns.
+    Turn {
+        /// Whether they had it.
+        is_over: bool,
+    },
+    /// Whether it may do what it said is being decided.
+    Answer(Box<Deciding>),
+    /// Receivers have no room for what it said.
+    Room(Box<Blocked>),
+}
+
+struct Deciding {
+    decision: Decision,
+    topic: Arc<str>,
+    /// What it said, and which of the topics in that is being decided.
+    text: String,
+    at: usize,
+    _memory: Charge,
+}
+
+struct Blocked {
+    frame: Bytes,
+    receivers: Vec<Arc<Outbox>>,
+    since: Instant,
+    /// When it was tried again last.
+    looked: Option<Instant>,
+    _memory: Charge,
+}
+
+/// Whether a client may do something in a topic.
+enum Decided {
+    Yes,
+    No,
+    /// It waits for the decision.
+    Later,
+}
+
+impl TopicClient {
+    /// A client without topics, whose upgrade said `said`, and whose URL had that token.
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        topics: Arc<Topics>,
+        outbox: Arc<Outbox>,
+        rate: RateLimiter,
+        said: UpgradeHeaders,
+        token: Option<Secret>,
+    ) -> Self {
+        let bytes = size_of::<Self>() + said.bytes() + token.as_ref().map_or(0, |token| token.reveal().len());
+        Self {
+            _memory: outbox.sender().purse().charge_anyway(bytes),
+            pace: rate.pace(),
+            hub,
+            topics,
+            outbox,
+            rate,
+            said,
+            token,
+            known: Vec::new(),
+            waits: None,
+            deliveries: 0,
+            sign_of_life: Instant::now(),
+            messages: 0,
+            has_answered: Cell::new(false),
+            subscribed_at_end: 0,
+            why: None,
+        }
+    }
+
+    /// Carries out what `text` says, from the topic `at` in it on.
+    fn carry_out(&mut self, text: &str, at: usize, now: Instant, waker: &Waker, deferred: &mut Deferred) {
+        match (self.topics.dialect().parse)(text) {
+            Command::Subscribe(names) => {
+                for (at, name) in names.iter().enumerate().skip(at) {
+                    match self.decide(name, text, at, now) {
+                        Decided::Yes => self.subscribe(name),
+                        Decided::No => {}
+                        Decided::Later => return,
+                    }
+                }
+            }
+            Command::Unsubscribe(names) => names.iter().for_each(|name| self.unsubscribe(name)),
+            Command::Publish(publish) => {
+                if at == 0 && matches!(self.decide(&publish.topic, text, at, now), Decided::Yes) {
+                    self.publish(&publish, now, waker, deferred);
+                }
+            }
+            Command::Ping => self.pong(now),
+            Command::Nothing => {}
+        }
+    }
+
+    fn known(&mut self, name: &str) -> Option<&mut Known> {
+        self.known.iter_mut().find(|known| *known.name == *name)
+    }
+
+    /// Whether the client may subscribe to a topic, or publish there; if that is not known yet, asks who decides. If it takes time,
+    /// the client waits, and goes on with the topic `at` of `text`.
+    fn decide(&mut self, name: &str, text: &str, at: usize, now: Instant) -> Decided {
+        if let Some(known) = self.known(name) {
+            return if matches!(known.standing, Standing::Refused) { Decided::No } else { Decided::Yes };
+        }
+        if name.len() > TOPIC_NAME_BYTES || !self.make_room(name.len()) {
+            return Decided::No;
+        }
+        self.pace.charge(0, now);
+        let topic: Arc<str> = name.into();
+        let request = JoinRequest {
+            room: RoomName::of_topic(self.topics.dialect().wire, name),
+            wire: Some(self.topics.dialect().wire),
+            id: None,
+            name: None,
+            address: self.outbox.address(),
+            origin: self.said.origin.clone(),
+            token: self.token.clone(),
+            headers: self.said.named.clone(),
+        };
+        match self.hub.authorize(&request) {
+            Answer::Now(answer) => self.note(topic, answer.map(drop)),
+            Answer::Later(decision) => {
+                let bytes = text.len() + name.len() + self.said.bytes();
+                let token = self.token.as_ref().map_or(0, |token| token.reveal().len());
+                let Some(_memory) = self.outbox.sender().purse().charge(bytes + token) else { return Decided::No };
+                let deciding = Deciding { decision, topic, text: text.to_owned(), at, _memory };
+                self.waits = Some(Waits::Answer(Box::new(deciding)));
+                Decided::Later
+            }
+        }
+    }
+
+    /// Makes room for one more topic whose name has so many bytes: forgets those to which the client only has published, the oldest
+    /// first. Whether there is room.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        loop {
+            let names: usize = self.known.iter().map(|known| known.name.len()).sum();
+            if self.known.len() < TOPICS && names + bytes <= TOPIC_NAMES_BYTES {
+                return true;
+            }
+            let oldest = self.known.iter().position(|known| matches!(known.standing, Standing::Allowed));
+            match oldest {
+                Some(oldest) => drop(self.known.remove(oldest)),
+                None => return false,
+            }
+        }
+    }
+
+    /// Notes what was decided on a topic. What could not be decided is asked again.
+    fn note(&mut self, topic: Arc<str>, decided: Result<(), Denial>) -> Decided {
+        let (standing, is_allowed) = match decided {
+            Ok(()) => (Standing::Allowed, Decided::Yes),
+            Err(denial) => {
+                let is_final = matches!(denial, Denial::Unauthorized(_));
+                self.note_refused(&topic, &denial.into());
+                if !is_final {
+                    return Decided::No;
+                }
+                (Standing::Refused, Decided::No)
+            }
+        };
+        let bytes = TOPIC_BYTES + 2 * topic.len();
+        let Some(_memory) = self.outbox.sender().purse().charge(bytes) else { return Decided::No };
+        self.known.push(Known { name: topic, standing, _memory });
+        is_allowed
+    }
+
+    /// Says in the log, and tells the observer, that a topic was refused.
+    fn note_refused(&self, topic: &str, refusal: &Refusal) {
+        let room = RoomName::of_topic(self.topics.dialect().wire, topic);
+        if self.hub.quotas.may_log_about(self.rate.address()) {
+            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
+            let connection = self.outbox.id().number();
+            // What a client may have written comes last, quoted and escaped.
+            info!(
+                connection,
+                %address,
+                code = %refusal.code.as_str(),
+                why = ?refusal.message,
+                room = ?room.as_str(),
+                "refused a topic"
+            );
+        }
+        self.hub.observe(|| RelayEvent::JoinRefused {
+            connection: self.outbox.id().number(),
+            address: self.outbox.address(),
+            room: Some(room),
+            code: refusal.code,
+            message: refusal.message.clone().into_owned(),
+        });
+    }
+
+    /// Subscribes to a topic that is known, unless it has as many subscribers as may be.
+    fn subscribe(&mut self, name: &str) {
+        let (topics, outbox) = (Arc::clone(&self.topics), Arc::clone(&self.outbox));
+        if let Some(known) = self.known(name)
+            && matches!(known.standing, Standing::Allowed)
+            && let Some(subscription) = topics.subscribe(&known.name, &outbox)
+        {
+            known.standing = Standing::Subscribed(subscription);
+        }
+    }
+
+    fn unsubscribe(&mut self, name: &str) {
+        if let Some(known) = self.known(name)
+            && matches!(known.standing, Standing::Subscribed(_))
+        {
+            known.standing = Standing::Allowed;
+        }
+    }
+
+    fn publish(&mut self, publish: &Publish<'_>, now: Instant, waker: &Waker, deferred: &mut Deferred) {
+        let sender = self.outbox.sender();
+        let known = self.known.iter().find(|known| *known.name == *publish.topic);
+        let published = match known.map(|known| &known.standing) {
+            Some(Standing::Subscribed(subscription)) => subscription.publish(publish, sender, waker, deferred),
+            _ => self.topics.publish(publish, sender, waker, deferred),
+        };
+        let Published { receivers, queued, bytes, blocked, frame } = published;
+        self.pace.charge(receivers, now);
+        self.count_relayed(queued, bytes);
+        self.deliveries += receivers;
+        if !blocked.is_empty() {
+            // What waits is bounded by one for each connection, so it may be charged anyway.
+            let bytes = frame.len() + blocked.len() * size_of::<Arc<Outbox>>();
+            let _memory = sender.purse().charge_anyway(bytes);
+            let blocked = Blocked { frame, receivers: blocked, since: now, looked: None, _memory };
+            self.waits = Some(Waits::Room(Box::new(blocked)));
+        } else if self.deliveries >= DELIVERIES_A_TURN {
+            self.deliveries = 0;
+            self.waits = Some(Waits::Turn { is_over: false });
+        }
+    }
+
+    fn count_relayed(&self, copies: usize, bytes: usize) {
+        let hot = self.hub.metrics.hot();
+        hot.relayed.add(copies as u64);
+        hot.relayed_bytes.add((copies * bytes) as u64);
+    }
+
+    /// Answers a ping, if the wire has a word for it.
+    fn pong(&mut self, now: Instant) {
+        if let Some(pong) = self.topics.dialect().pong {
+            self.outbox.answer(frame::text(pong.len(), |frame| frame.extend_from_slice(pong.as_bytes())));
+            self.has_answered.set(true);
+            self.sign_of_life = now;
+        }
+    }
+
+    /// When it is to hear something although it waits, if the wire has a word for that.
+    fn next_sign_of_life(&self) -> Option<Instant> {
+        let has_word = self.topics.dialect().pong.is_some();
+        (has_word && self.waits.is_some()).then(|| self.sign_of_life + WIRE_SIGN_OF_LIFE)
+    }
+
+    /// How many topics it is subscribed to, or was when its connection ended.
+    fn subscriptions(&self) -> usize {
+        let subscribed = self.known.iter().filter(|known| matches!(known.standing, Standing::Subscribed(_)));
+        subscribed.count().max(self.subscribed_at_end)
+    }
+
+    /// Leaves all topics, after a last try to deliver what waits for room.
+    fn leave(&mut self) {
+        if let Some(Waits::Room(mut blocked)) = self.waits.take() {
+            let sender = self.outbox.sender();
+            let queued = blocked.try_again(sender, Waker::noop(), &mut Deferred::default(), true);
+            blocked.receivers.iter().for_each(|receiver| receiver.give_up(sender));
+            self.count_relayed(queued, blocked.frame.len());
+        }
+        self.subscribed_at_end = self.subscriptions();
+        self.known = Vec::new();
+    }
+}
+
+impl Blocked {
+    /// Tries again; returns in how many outboxes it is queued now.
+    fn try_again(&mut self, sender: &Sender, waker: &Waker, deferred: &mut Deferred, nudges: bool) -> usize {
+        let before = self.receivers.len();
+        let mut gone = 0;
+        self.receivers.retain(|receiver| match receiver.push_or_wait(sender, &self.frame, waker, nudges) {
+            Pushed::Queued => {
+                deferred.add(receiver);
+                false
+            }
+            Pushed::Closed => {
+                gone += 1;
+                false
+            }
+            Pushed::Full | Pushed::Busy => true,
+        });
+        before - self.receivers.len() - gone
+    }
+
+    /// Nobody waits for these receivers any longer: who reads too slowly is closed, and if there is no memory, the sender is.
+    fn give_up(self, owner: &Outbox) {
+        for receiver in self.receivers {
+            match receiver.push_or_wait(owner.sender(), &self.frame, Waker::noop(), true) {
+                Pushed::Full => receiver.request_close(CloseRequest::TooSlow),
+                Pushed::Busy => owner.request_close(CloseRequest::NoMemory),
+                Pushed::Queued => receiver.flush(),
+                Pushed::Closed => {}
+            }
+            receiver.give_up(owner.sender());
+        }
+    }
+
+    fn end(&self) -> Instant {
+        self.since + WIRE_PATIENCE
+    }
+}
+
+impl Client for TopicClient {
+    fn metrics(&self) -> &Metrics {
+        &self.hub.metrics
+    }
+
+    fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    fn rate(&mut self) -> &mut RateLimiter {
+        &mut self.rate
+    }
+
+    fn next_read(&mut self, now: Instant) -> Option<Instant> {
+        self.rate.next_read(now).max(self.pace.next_read(now))
+    }
+
+    fn receive(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) -> Result<(), Flood> {
+        self.messages = self.messages.saturating_add(1);
+        self.sign_of_life = now;
+        self.pace.charge(0, now);
+        self.carry_out(text, 0, now, waker, deferred);
+        Ok(())
+    }
+
+    fn takes_binary(&self) -> bool {
+        true
+    }
+
+    fn receive_binary(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        waker: &Waker,
+        deferred: &mut Deferred,
+    ) -> Result<(), Flood> {
+        let text = std::str::from_utf8(bytes).ok().filter(|_| self.topics.dialect().reads_binary);
+        self.receive(text.unwrap_or_default(), now, waker, deferred)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waits.is_some()
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
+        if self.next_sign_of_life().is_some_and(|next| now >= next) {
+            self.pong(now);
+        }
+        loop {
+            match self.waits.take() {
+                None | Some(Waits::Turn { is_over: true }) => return Poll::Ready(()),
+                Some(Waits::Turn { is_over: false }) => {
+                    self.waits = Some(Waits::Turn { is_over: true });
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Waits::Answer(mut deciding)) => {
+                    let Poll::Ready(decided) = deciding.decision.as_mut().poll(cx) else {
+                        self.waits = Some(Waits::Answer(deciding));
+                        return Poll::Pending;
+                    };
+                    let Deciding { topic, text, at, .. } = *deciding;
+                    self.note(Arc::clone(&topic), decided.map(drop));
+                    // What could not be decided is asked again when the client says it again.
+                    let at = if self.known(&topic).is_some() { at } else { at + 1 };
+                    self.carry_out(&text, at, now, cx.waker(), deferred);
+                }
+                Some(Waits::Room(mut blocked)) => {
+                    // Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
+                    let is_due = blocked.looked.is_none_or(|looked| now >= looked + WIRE_LOOK);
+                    let queued = blocked.try_again(self.outbox.sender(), cx.waker(), deferred, is_due);
+                    self.count_relayed(queued, blocked.frame.len());
+                    if blocked.receivers.is_empty() {
+                        continue;
+                    }
+                    // Patience ends only after all other tasks had a turn: the relay itself may have been late.
+                    if blocked.looked.is_some_and(|looked| looked >= blocked.end()) {
+                        blocked.give_up(&self.outbox);
+                        continue;
+                    }
+                    if now >= blocked.end() {
+                        cx.waker().wake_by_ref();
+                    }
+                    if is_due || now >= blocked.end() {
+                        blocked.looked = Some(now);
+                    }
+                    self.waits = Some(Waits::Room(blocked));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        let next = match self.waits.as_ref()? {
+            Waits::Room(blocked) => Some(blocked.looked.map_or(blocked.since, |looked| looked + WIRE_LOOK)),
+            Waits::Turn { .. } | Waits::Answer(_) => None,
+        };
+        next.into_iter().chain(self.next_sign_of_life()).min()
+    }
+
+    fn take_answered(&self) -> bool {
+        self.has_answered.take()
+    }
+
+    /// These clients know no such word, and dial again after any close.
+    fn goaway(&self, _: u64) -> Option<Bytes> {
+        None
+    }
+
+    fn wire(&self) -> Option<&'static str> {
+        Some(self.topics.dialect().wire.name())
+    }
+
+    fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// Without the names of the topics, which are many.
+    fn place(&self) -> String {
+        format!("{}/{}", self.topics.dialect().wire, self.subscriptions())
+    }
+
+    fn end(&mut self, _: LeaveReason, _: Option<Instant>, why: &str) {
+        self.why = Some(why.into());
+        self.leave();
+    }
+}
+
+impl Drop for TopicClient {
+    fn drop(&mut self) {
+        self.leave();
+        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused or lost".into());
+        let connection = self.outbox.id().number();
+        self.hub.observe(|| RelayEvent::Disconnected { connection, why: why.into() });
+    }
+}
+
+impl fmt::Debug for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Turn { .. } => "Turn",
+            Self::Answer(_) => "Answer",
+            Self::Room(_) => "Room",
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
