@@ -45,3 +45,5 @@ mod signaling;
 mod support;
 mod talk;
 mod troubles;
+#[cfg(feature = "wires")]
+mod wires;
