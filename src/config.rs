@@ -378,6 +378,17 @@ mod tests {
     }
 
     #[test]
+    fn who_lets_every_page_in_names_no_other_and_no_header() {
+        let allow = |origins: &[&str]| origins.iter().map(|origin| origin.parse().unwrap()).collect::<Vec<Origin>>();
+        Config { allow_origin: allow(&["*"]), ..Config::default() }.check().unwrap();
+        let text = error(Config { allow_origin: allow(&["*", "null"]), ..Config::default() });
+        assert!(text.contains("name no other"), "{text}");
+        let auth_header = vec![hyper::header::COOKIE];
+        let text = error(Config { allow_origin: allow(&["*"]), auth_header, ..Config::default() });
+        assert!(text.contains("excludes --auth-header"), "{text}");
+    }
+
+    #[test]
     #[cfg(all(feature = "lan", feature = "page"))]
     fn an_empty_path_is_refused() {
         let empty = || Some(PathBuf::new());

@@ -10,6 +10,13 @@ pub fn decode<'a>(max_message_bytes: usize, chunks: impl Iterator<Item = &'a [u8
     (items, violation.map(|violation| format!("{violation:?}")))
 }
 
+/// Has clients of other libraries' wires say the lines of `bytes`, and panics when somebody hears anything else than the model
+/// of their topics says.
+#[cfg(feature = "wires")]
+pub fn wires(bytes: &[u8]) {
+    crate::wires::trial::run(bytes);
+}
+
 /// Runs sessions in rooms with the operations that `bytes` select, and panics when a peer is told anything else than
 /// the model of the protocol says.
 pub fn rooms(bytes: &[u8]) {

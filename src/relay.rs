@@ -7,6 +7,8 @@ use std::time::Duration;
 #[cfg(feature = "auth")]
 use tokio::time::Instant;
 
+use tracing::warn;
+
 use crate::auth::Authorizer;
 #[cfg(not(feature = "auth"))]
 use crate::auth::Open;
@@ -25,7 +27,7 @@ use crate::events::{Events, EventsSettings};
 #[cfg(feature = "page")]
 use crate::http::about::About;
 use crate::http::assets::Page;
-use crate::http::origin::OriginPolicy;
+use crate::http::origin::{Origin, OriginPolicy};
 use crate::http::proxy;
 use crate::http::site::Site;
 use crate::http::trust::TrustPages;
@@ -140,6 +142,9 @@ impl RelayBuilder {
         #[cfg(not(feature = "page"))]
         let page = Page;
         proxy::warn_of_networks(&config.trusted_proxy);
+        if config.allow_origin.contains(&Origin::Any) {
+            warn!("--allow-origin *: the pages of every web site may connect, with whoever looks at them");
+        }
         #[cfg(feature = "auth")]
         let events = open_events(&config)?;
         #[cfg(feature = "auth")]

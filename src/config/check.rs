@@ -55,6 +55,14 @@ impl Config {
         if !self.auth_header.is_empty() && self.allow_origin.contains(&Origin::Null) {
             problems.push(ConfigError::NullWithHeaders);
         }
+        if self.allow_origin.contains(&Origin::Any) {
+            if !self.auth_header.is_empty() {
+                problems.push(ConfigError::AnyOriginWithHeaders);
+            }
+            if self.allow_origin.len() > 1 {
+                problems.push(ConfigError::AnyOriginAndOthers);
+            }
+        }
         if let Some(server) = self.ice_servers.stun_with_credentials() {
             problems.push(ConfigError::StunCredentials { server });
         }

@@ -47,6 +47,12 @@ pub enum ConfigError {
         "--allow-origin null excludes --auth-header: a frame of any web site would come with its visitor's cookies"
     )]
     NullWithHeaders,
+    /// Pages of every host may connect, and headers decide who may join.
+    #[error("--allow-origin * excludes --auth-header: the page of any web site would come with its visitor's cookies")]
+    AnyOriginWithHeaders,
+    /// Pages of every host may connect, and others are named.
+    #[error("--allow-origin * allows every page: name no other")]
+    AnyOriginAndOthers,
     /// A text is empty.
     #[error("{flag} is empty")]
     EmptyText {

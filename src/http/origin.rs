@@ -23,6 +23,8 @@ pub enum Origin {
     /// `null`: the page has an opaque origin. It was opened from disk, or it is a sandboxed frame or a `data:` page of
     /// any web site; the request does not say which.
     Null,
+    /// `*`: every page of every host, `null` too. No browser sends it.
+    Any,
     /// `http` or `https`, with a host and perhaps a port.
     Tuple(TupleOrigin),
     /// Another scheme: an application's own (`tauri://localhost`), a browser extension's, or `file://`.
@@ -42,7 +44,7 @@ pub struct TupleOrigin(String);
 impl Origin {
     fn tuple(&self) -> Option<&TupleOrigin> {
         match self {
-            Self::Null | Self::Custom(_) => None,
+            Self::Null | Self::Any | Self::Custom(_) => None,
             Self::Tuple(origin) => Some(origin),
         }
     }
@@ -57,6 +59,9 @@ impl FromStr for Origin {
         let malformed = || OriginError::Malformed(text.to_owned());
         if text == "null" {
             return Ok(Self::Null);
+        }
+        if text == "*" {
+            return Ok(Self::Any);
         }
         let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
         let tuple = |scheme| parse_tuple(&format!("{scheme}://{authority}")).map(Self::Tuple).map_err(|_| malformed());
@@ -224,6 +229,9 @@ impl OriginPolicy {
     pub(crate) fn check(&self, headers: &HeaderMap, client: &Client) -> Result<(), OriginError> {
         let Some(text) = only_value(headers, ORIGIN)? else { return Ok(()) };
         only_value(headers, HOST)?;
+        if self.allowed.contains(&Origin::Any) {
+            return Ok(());
+        }
         let origin: Origin = text.parse()?;
         if self.allowed.contains(&origin) {
             return Ok(());
@@ -235,6 +243,7 @@ impl OriginPolicy {
         };
         let origin = match &origin {
             Origin::Null => return Err(OriginError::Null),
+            Origin::Any => return Err(OriginError::Malformed(text)),
             Origin::Custom(origin) => return Err(foreign(origin.as_str(), None)),
             Origin::Tuple(origin) => origin,
         };
@@ -322,6 +331,15 @@ mod tests {
         OriginPolicy {
             allowed: allowed.iter().map(|origin| origin.parse().unwrap()).collect(),
             machine_names: ["localhost", "studio", "studio.local", "studio.corp.example"].map(str::to_owned).into(),
+        }
+    }
+
+    #[test]
+    fn every_page_may_connect_where_all_are_allowed_and_nobody_says_that_of_itself() {
+        let any = policy(&["*"]);
+        for origin in ["https://elsewhere.example", "null", "tauri://x", "nonsense", "*"] {
+            assert!(passes(&any, "relay.example", &[origin]), "{origin}");
+            assert!(!passes(&policy(&["https://intranet.example"]), "relay.example", &[origin]), "{origin}");
         }
     }
 

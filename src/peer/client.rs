@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::session::Handover;
+use super::handover::Handover;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::quota::RateLimiter;

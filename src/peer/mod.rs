@@ -1,6 +1,7 @@
 //! One peer's protocol state, without its socket.
 
 mod client;
+mod handover;
 mod hub;
 mod observer;
 mod resume;
@@ -11,9 +12,10 @@ pub(crate) mod tests;
 pub(crate) use client::Client;
 #[cfg(feature = "wires")]
 pub(crate) use client::Flood;
+pub(crate) use handover::{Handover, UrlRequest};
 pub(crate) use hub::{Hub, HubSettings};
 #[cfg(feature = "cluster")]
 pub(crate) use observer::Events;
 pub(crate) use observer::Observer;
 pub use observer::RelayEvent;
-pub(crate) use session::{Handover, JoinRefusal, Session, UpgradeHeaders, UrlRequest};
+pub(crate) use session::{JoinRefusal, Session, UpgradeHeaders};

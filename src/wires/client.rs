@@ -4,30 +4,29 @@
 //! neither errors nor the reason of a close, and dial again after each. Whoever is too fast, or sends to one that reads slowly, is
 //! read from later.
 
+#[path = "decide.rs"]
+mod decide;
+
 use std::cell::Cell;
-use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::info;
 
 use super::command::{Command, Publish};
-use super::topics::{Published, Subscription, Topics};
-use crate::auth::{Answer, Decision, Denial, JoinRequest};
+use super::known::{KnownTopics, Standing};
+use super::topics::{Published, Topics};
+use super::waits::{Blocked, Deciding, Waits};
 use crate::budget::Charge;
-use crate::limits::{
-    DELIVERIES_A_TURN, TOPIC_BYTES, TOPIC_NAME_BYTES, TOPIC_NAMES_BYTES, TOPICS, WIRE_LOOK, WIRE_PATIENCE,
-    WIRE_SIGN_OF_LIFE,
-};
+use crate::limits::{DELIVERIES_A_TURN, WIRE_LOOK, WIRE_SIGN_OF_LIFE};
 use crate::metrics::Metrics;
-use crate::outbox::{CloseRequest, Outbox, Pushed, Sender, frame};
+use crate::outbox::{Outbox, frame};
 use crate::peer::{Client, Flood, Hub, RelayEvent, UpgradeHeaders};
 use crate::quota::{Pace, RateLimiter};
-use crate::room::names::RoomName;
-use crate::room::{Deferred, LeaveReason, Refusal};
+use crate::room::{Deferred, LeaveReason};
 use crate::secret::Secret;
+use decide::Decided;
 
 /// One client on a wire of topics.
 #[derive(Debug)]
@@ -41,8 +40,8 @@ pub(crate) struct TopicClient {
     said: UpgradeHeaders,
     token: Option<Secret>,
     _memory: Charge,
-    /// The topics that it knows, the oldest first.
-    known: Vec<Known>,
+    /// The topics that it knows.
+    known: KnownTopics,
     waits: Option<Waits>,
     /// How many deliveries it has caused since others had their turns.
     deliveries: usize,
@@ -54,64 +53,6 @@ pub(crate) struct TopicClient {
     subscribed_at_end: usize,
     /// Why its connection ended, for the observer.
     why: Option<Box<str>>,
-}
-
-/// A topic that a client knows.
-#[derive(Debug)]
-struct Known {
-    name: Arc<str>,
-    standing: Standing,
-    _memory: Charge,
-}
-
-/// What a client may do in a topic, and does.
-#[derive(Debug)]
-enum Standing {
-    /// Nothing: whoever decides has said so.
-    Refused,
-    /// It may publish, and is not subscribed.
-    Allowed,
-    /// It is subscribed.
-    Subscribed(Subscription),
-}
-
-/// For what a client waits: nothing more is read from it.
-enum Waits {
-    /// Others get their turns.
-    Turn {
-        /// Whether they had it.
-        is_over: bool,
-    },
-    /// Whether it may do what it said is being decided.
-    Answer(Box<Deciding>),
-    /// Receivers have no room for what it said.
-    Room(Box<Blocked>),
-}
-
-struct Deciding {
-    decision: Decision,
-    topic: Arc<str>,
-    /// What it said, and which of the topics in that is being decided.
-    text: String,
-    at: usize,
-    _memory: Charge,
-}
-
-struct Blocked {
-    frame: Bytes,
-    receivers: Vec<Arc<Outbox>>,
-    since: Instant,
-    /// When it was tried again last.
-    looked: Option<Instant>,
-    _memory: Charge,
-}
-
-/// Whether a client may do something in a topic.
-enum Decided {
-    Yes,
-    No,
-    /// It waits for the decision.
-    Later,
 }
 
 impl TopicClient {
@@ -134,7 +75,7 @@ impl TopicClient {
             rate,
             said,
             token,
-            known: Vec::new(),
+            known: KnownTopics::default(),
             waits: None,
             deliveries: 0,
             sign_of_life: Instant::now(),
@@ -168,108 +109,10 @@ impl TopicClient {
         }
     }
 
-    fn known(&mut self, name: &str) -> Option<&mut Known> {
-        self.known.iter_mut().find(|known| *known.name == *name)
-    }
-
-    /// Whether the client may subscribe to a topic, or publish there; if that is not known yet, asks who decides. If it takes time,
-    /// the client waits, and goes on with the topic `at` of `text`.
-    fn decide(&mut self, name: &str, text: &str, at: usize, now: Instant) -> Decided {
-        if let Some(known) = self.known(name) {
-            return if matches!(known.standing, Standing::Refused) { Decided::No } else { Decided::Yes };
-        }
-        if name.len() > TOPIC_NAME_BYTES || !self.make_room(name.len()) {
-            return Decided::No;
-        }
-        self.pace.charge(0, now);
-        let topic: Arc<str> = name.into();
-        let request = JoinRequest {
-            room: RoomName::of_topic(self.topics.dialect().wire, name),
-            wire: Some(self.topics.dialect().wire),
-            id: None,
-            name: None,
-            address: self.outbox.address(),
-            origin: self.said.origin.clone(),
-            token: self.token.clone(),
-            headers: self.said.named.clone(),
-        };
-        match self.hub.authorize(&request) {
-            Answer::Now(answer) => self.note(topic, answer.map(drop)),
-            Answer::Later(decision) => {
-                let bytes = text.len() + name.len() + self.said.bytes();
-                let token = self.token.as_ref().map_or(0, |token| token.reveal().len());
-                let Some(_memory) = self.outbox.sender().purse().charge(bytes + token) else { return Decided::No };
-                let deciding = Deciding { decision, topic, text: text.to_owned(), at, _memory };
-                self.waits = Some(Waits::Answer(Box::new(deciding)));
-                Decided::Later
-            }
-        }
-    }
-
-    /// Makes room for one more topic whose name has so many bytes: forgets those to which the client only has published, the oldest
-    /// first. Whether there is room.
-    fn make_room(&mut self, bytes: usize) -> bool {
-        loop {
-            let names: usize = self.known.iter().map(|known| known.name.len()).sum();
-            if self.known.len() < TOPICS && names + bytes <= TOPIC_NAMES_BYTES {
-                return true;
-            }
-            let oldest = self.known.iter().position(|known| matches!(known.standing, Standing::Allowed));
-            match oldest {
-                Some(oldest) => drop(self.known.remove(oldest)),
-                None => return false,
-            }
-        }
-    }
-
-    /// Notes what was decided on a topic. What could not be decided is asked again.
-    fn note(&mut self, topic: Arc<str>, decided: Result<(), Denial>) -> Decided {
-        let (standing, is_allowed) = match decided {
-            Ok(()) => (Standing::Allowed, Decided::Yes),
-            Err(denial) => {
-                let is_final = matches!(denial, Denial::Unauthorized(_));
-                self.note_refused(&topic, &denial.into());
-                if !is_final {
-                    return Decided::No;
-                }
-                (Standing::Refused, Decided::No)
-            }
-        };
-        let bytes = TOPIC_BYTES + 2 * topic.len();
-        let Some(_memory) = self.outbox.sender().purse().charge(bytes) else { return Decided::No };
-        self.known.push(Known { name: topic, standing, _memory });
-        is_allowed
-    }
-
-    /// Says in the log, and tells the observer, that a topic was refused.
-    fn note_refused(&self, topic: &str, refusal: &Refusal) {
-        let room = RoomName::of_topic(self.topics.dialect().wire, topic);
-        if self.hub.quotas.may_log_about(self.rate.address()) {
-            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
-            let connection = self.outbox.id().number();
-            // What a client may have written comes last, quoted and escaped.
-            info!(
-                connection,
-                %address,
-                code = %refusal.code.as_str(),
-                why = ?refusal.message,
-                room = ?room.as_str(),
-                "refused a topic"
-            );
-        }
-        self.hub.observe(|| RelayEvent::JoinRefused {
-            connection: self.outbox.id().number(),
-            address: self.outbox.address(),
-            room: Some(room),
-            code: refusal.code,
-            message: refusal.message.clone().into_owned(),
-        });
-    }
-
     /// Subscribes to a topic that is known, unless it has as many subscribers as may be.
     fn subscribe(&mut self, name: &str) {
         let (topics, outbox) = (Arc::clone(&self.topics), Arc::clone(&self.outbox));
-        if let Some(known) = self.known(name)
+        if let Some(known) = self.known.get_mut(name)
             && matches!(known.standing, Standing::Allowed)
             && let Some(subscription) = topics.subscribe(&known.name, &outbox)
         {
@@ -278,7 +121,7 @@ impl TopicClient {
     }
 
     fn unsubscribe(&mut self, name: &str) {
-        if let Some(known) = self.known(name)
+        if let Some(known) = self.known.get_mut(name)
             && matches!(known.standing, Standing::Subscribed(_))
         {
             known.standing = Standing::Allowed;
@@ -287,7 +130,7 @@ impl TopicClient {
 
     fn publish(&mut self, publish: &Publish<'_>, now: Instant, waker: &Waker, deferred: &mut Deferred) {
         let sender = self.outbox.sender();
-        let known = self.known.iter().find(|known| *known.name == *publish.topic);
+        let known = self.known.get(&publish.topic);
         let published = match known.map(|known| &known.standing) {
             Some(Standing::Subscribed(subscription)) => subscription.publish(publish, sender, waker, deferred),
             _ => self.topics.publish(publish, sender, waker, deferred),
@@ -331,8 +174,7 @@ impl TopicClient {
 
     /// How many topics it is subscribed to, or was when its connection ended.
     fn subscriptions(&self) -> usize {
-        let subscribed = self.known.iter().filter(|known| matches!(known.standing, Standing::Subscribed(_)));
-        subscribed.count().max(self.subscribed_at_end)
+        self.known.subscriptions().max(self.subscribed_at_end)
     }
 
     /// Leaves all topics, after a last try to deliver what waits for room.
@@ -344,44 +186,7 @@ impl TopicClient {
             self.count_relayed(queued, blocked.frame.len());
         }
         self.subscribed_at_end = self.subscriptions();
-        self.known = Vec::new();
-    }
-}
-
-impl Blocked {
-    /// Tries again; returns in how many outboxes it is queued now.
-    fn try_again(&mut self, sender: &Sender, waker: &Waker, deferred: &mut Deferred, nudges: bool) -> usize {
-        let before = self.receivers.len();
-        let mut gone = 0;
-        self.receivers.retain(|receiver| match receiver.push_or_wait(sender, &self.frame, waker, nudges) {
-            Pushed::Queued => {
-                deferred.add(receiver);
-                false
-            }
-            Pushed::Closed => {
-                gone += 1;
-                false
-            }
-            Pushed::Full | Pushed::Busy => true,
-        });
-        before - self.receivers.len() - gone
-    }
-
-    /// Nobody waits for these receivers any longer: who reads too slowly is closed, and if there is no memory, the sender is.
-    fn give_up(self, owner: &Outbox) {
-        for receiver in self.receivers {
-            match receiver.push_or_wait(owner.sender(), &self.frame, Waker::noop(), true) {
-                Pushed::Full => receiver.request_close(CloseRequest::TooSlow),
-                Pushed::Busy => owner.request_close(CloseRequest::NoMemory),
-                Pushed::Queued => receiver.flush(),
-                Pushed::Closed => {}
-            }
-            receiver.give_up(owner.sender());
-        }
-    }
-
-    fn end(&self) -> Instant {
-        self.since + WIRE_PATIENCE
+        self.known = KnownTopics::default();
     }
 }
 
@@ -449,7 +254,7 @@ impl Client for TopicClient {
                     let Deciding { topic, text, at, .. } = *deciding;
                     self.note(Arc::clone(&topic), decided.map(drop));
                     // What could not be decided is asked again when the client says it again.
-                    let at = if self.known(&topic).is_some() { at } else { at + 1 };
+                    let at = if self.known.get(&topic).is_some() { at } else { at + 1 };
                     self.carry_out(&text, at, now, cx.waker(), deferred);
                 }
                 Some(Waits::Room(mut blocked)) => {
@@ -520,16 +325,6 @@ impl Drop for TopicClient {
         let why = self.why.take().unwrap_or_else(|| "the upgrade was refused or lost".into());
         let connection = self.outbox.id().number();
         self.hub.observe(|| RelayEvent::Disconnected { connection, why: why.into() });
-    }
-}
-
-impl fmt::Debug for Waits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Turn { .. } => "Turn",
-            Self::Answer(_) => "Answer",
-            Self::Room(_) => "Room",
-        })
     }
 }
 

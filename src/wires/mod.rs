@@ -1,7 +1,7 @@
 //! The wires of other libraries, which their unmodified clients speak with the relay, each at a path of its own.
 //!
 //! All of them that are here are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
-//! `topics.rs` is that table, `client.rs` one client, and `y_webrtc.rs` and `trystero.rs` say how each writes it down.
+//! `topics.rs` is that table, `client.rs` one client, which `known.rs` topics and `waits.rs` for others, and `y_webrtc.rs` and `trystero.rs` say how each writes it down.
 //! `README.md` is for those who use them.
 //!
 //! They are not built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to; what is
@@ -10,8 +10,12 @@
 
 mod client;
 mod command;
+mod known;
 mod topics;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod trial;
 mod trystero;
+mod waits;
 mod y_webrtc;
 
 use std::sync::Arc;

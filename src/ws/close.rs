@@ -1,17 +1,19 @@
 //! Why a connection ended, what its client and its room are told, and the lingering close.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::decoder::Violation;
+use crate::limits::CLOSE_DEADLINE;
 use crate::metrics;
-use crate::outbox::{CloseRequest, frame};
+use crate::outbox::{CloseRequest, Outbox, frame};
 use crate::room::LeaveReason;
 
 /// The close code of a connection whose place another one took: the client must not take it back.
@@ -250,6 +252,23 @@ pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
     let mut rest = vec![0; 4096];
     while let Ok(1..) = reader.read(&mut rest).await {
         sleep(PACE).await;
+    }
+}
+
+/// Writes the queue until `deadline`; returns whether all of it is written. Gives up earlier if the socket accepts
+/// nothing for [`CLOSE_DEADLINE`].
+pub(super) async fn flush_until(outbox: &Outbox, deadline: Instant) -> bool {
+    const LOOK: Duration = Duration::from_millis(250);
+    loop {
+        match timeout(LOOK, poll_fn(|cx| outbox.poll_flush(cx))).await {
+            Ok(flushed) => return flushed.is_ok(),
+            Err(_) => {
+                let takes_nothing = outbox.stalled_since().is_some_and(|since| since.elapsed() >= CLOSE_DEADLINE);
+                if takes_nothing || Instant::now() >= deadline {
+                    return false;
+                }
+            }
+        }
     }
 }
 

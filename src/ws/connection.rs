@@ -7,14 +7,13 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::clock::{Clock, Heartbeat};
-use super::close::{Disconnect, linger};
+use super::close::{Disconnect, flush_until, linger};
 use super::decoder::{Decoder, Item};
 use super::transport::{Reader, Transport};
 use crate::limits::{
@@ -381,23 +380,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.outbox.sender().purse().unpin(self.pinned as usize);
-    }
-}
-
-/// Writes the queue until `deadline`; returns whether all of it is written. Gives up earlier if the socket accepts
-/// nothing for [`CLOSE_DEADLINE`].
-async fn flush_until(outbox: &Outbox, deadline: Instant) -> bool {
-    const LOOK: Duration = Duration::from_millis(250);
-    loop {
-        match timeout(LOOK, poll_fn(|cx| outbox.poll_flush(cx))).await {
-            Ok(flushed) => return flushed.is_ok(),
-            Err(_) => {
-                let takes_nothing = outbox.stalled_since().is_some_and(|since| since.elapsed() >= CLOSE_DEADLINE);
-                if takes_nothing || Instant::now() >= deadline {
-                    return false;
-                }
-            }
-        }
     }
 }
 

@@ -15,7 +15,8 @@ pub(super) struct PageFlags {
     /// Let web pages of this origin connect, such as `https://intranet.example`; may be given several times.
     ///
     /// The relay's own pages and those of the browser's own machine may always connect. Applications and extensions have
-    /// origins such as tauri://localhost. `null` allows pages opened from disk, and any sandboxed frame of any web site.
+    /// origins such as tauri://localhost. `null` allows pages opened from disk, and any sandboxed frame of any web site;
+    /// `*`, which stands alone, every page of every site.
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 

@@ -13,13 +13,13 @@ use hyper::Response;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::handover::UrlRequest;
 use super::knock::{Knocking, Via};
 use super::resume::Resumable;
 use super::search::Search;
 use super::{Session, Stage};
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::budget::Charge;
+use crate::peer::handover::UrlRequest;
 use crate::peer::observer::RelayEvent;
 use crate::protocol::Join;
 use crate::quota::OverLimit;

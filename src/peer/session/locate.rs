@@ -9,7 +9,6 @@ use std::task::{self, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::handover::Handover;
 use super::join::{Asked, Deciding, JoinRefusal};
 use super::knock::Via;
 use super::search::{Search, refusal_of};
@@ -20,6 +19,7 @@ use crate::cluster::relays::{Place, ProcessId, Unknown};
 use crate::cluster::way::{Found, Goal, Seeker};
 use crate::limits::LOCATE_DEADLINE;
 use crate::outbox::{CloseRequest, frame};
+use crate::peer::handover::Handover;
 use crate::peer::resume::resume_failed;
 use crate::protocol::Join;
 use crate::room::names::RoomName;

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::client::Flood;
+use super::handover::Handover;
 use super::hub::Hub;
 use super::observer::RelayEvent;
 use crate::budget::Charge;
@@ -40,7 +41,6 @@ use crate::protocol::{self, Command};
 use crate::quota::{RateDecision, RateLimiter};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::room::{Deferred, ErrorCode, Event, HostCommand, JoinError, Membership, Refusal};
-pub(crate) use handover::{Handover, UrlRequest};
 use join::Deciding;
 pub(crate) use join::{JoinRefusal, UpgradeHeaders};
 use knock::Knocking;

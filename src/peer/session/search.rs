@@ -6,9 +6,9 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use tokio::time::Duration;
 
-use super::handover::UrlRequest;
 use crate::budget::Charge;
 use crate::cluster::directory::Directory;
+use crate::peer::handover::UrlRequest;
 use crate::room::{ErrorCode, Refusal};
 
 /// What a join needs until it is known where its room lives.

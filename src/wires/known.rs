@@ -1,0 +1,71 @@
+//! The topics that one client knows.
+
+use std::sync::Arc;
+
+use super::topics::Subscription;
+use crate::budget::Charge;
+use crate::limits::{TOPIC_NAMES_BYTES, TOPICS};
+
+/// The topics that a client knows, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct KnownTopics(Vec<Known>);
+
+/// A topic that a client knows.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its name.
+    pub(super) name: Arc<str>,
+    /// What the client may do there, and does.
+    pub(super) standing: Standing,
+    /// The memory of it.
+    pub(super) _memory: Charge,
+}
+
+/// What a client may do in a topic, and does.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// Nothing: whoever decides has said so.
+    Refused,
+    /// It may publish, and is not subscribed.
+    Allowed,
+    /// It is subscribed.
+    Subscribed(Subscription),
+}
+
+impl KnownTopics {
+    /// That of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&Known> {
+        self.0.iter().find(|known| *known.name == *name)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Known> {
+        self.0.iter_mut().find(|known| *known.name == *name)
+    }
+
+    /// Adds one, for which there [is room](Self::make_room).
+    pub(super) fn push(&mut self, known: Known) {
+        self.0.push(known);
+    }
+
+    /// To how many of them the client is subscribed.
+    pub(super) fn subscriptions(&self) -> usize {
+        self.0.iter().filter(|known| matches!(known.standing, Standing::Subscribed(_))).count()
+    }
+
+    /// Makes room for one more topic whose name has so many bytes: forgets those to which the client only has published, the oldest
+    /// first. Whether there is room.
+    pub(super) fn make_room(&mut self, bytes: usize) -> bool {
+        loop {
+            let names: usize = self.0.iter().map(|known| known.name.len()).sum();
+            if self.0.len() < TOPICS && names + bytes <= TOPIC_NAMES_BYTES {
+                return true;
+            }
+            let oldest = self.0.iter().position(|known| matches!(known.standing, Standing::Allowed));
+            match oldest {
+                Some(oldest) => drop(self.0.remove(oldest)),
+                None => return false,
+            }
+        }
+    }
+}
