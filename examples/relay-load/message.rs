@@ -11,8 +11,9 @@ const CANDIDATES: u32 = 10;
 const STAMP_KEY: &[u8] = br#","stamp":""#;
 /// Digits of a stamp: sender, addressee and number of 8 each, time of 16.
 const STAMP_DIGITS: usize = 40;
-/// A stamp ends at most this many bytes before the end of the text: the brackets that dialects close.
-const TAIL_BYTES: usize = 16;
+/// A stamp ends at most this many bytes before the end of the text: the brackets that dialects close, and the number of clients
+/// that y-webrtc's server says.
+const TAIL_BYTES: usize = 24;
 /// The addressee of what goes to everyone.
 const EVERYONE: u32 = u32::MAX;
 

@@ -6,6 +6,7 @@ mod peerjs;
 mod raw;
 mod relay;
 mod socketio;
+mod y_webrtc;
 
 use std::io::Write;
 
@@ -112,6 +113,8 @@ pub(crate) enum DialectName {
     Peerjs,
     /// matchbox_server.
     Matchbox,
+    /// y-webrtc's server, and the relay's wire of that name.
+    YWebrtc,
 }
 
 impl DialectName {
@@ -124,6 +127,7 @@ impl DialectName {
             Self::Socketio => Box::new(socketio::SocketIo),
             Self::Peerjs => Box::new(peerjs::PeerJs),
             Self::Matchbox => Box::new(matchbox::Matchbox::new(members)),
+            Self::YWebrtc => Box::new(y_webrtc::YWebrtc),
         }
     }
 }
