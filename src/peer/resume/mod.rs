@@ -31,7 +31,9 @@ use crate::room::names::random_hex;
 use crate::room::{Deferred, ErrorCode, LeaveReason, Membership, OnRemoved, Refusal};
 use crate::secret::Secret;
 use takeover::Successor;
-pub(crate) use takeover::{Takeover, resume_failed};
+pub(crate) use takeover::Takeover;
+#[cfg(feature = "cluster")]
+pub(crate) use takeover::resume_failed;
 
 /// The resumptions of a relay, by their tokens: one for each member that asked for it.
 pub(crate) struct Resumptions {
