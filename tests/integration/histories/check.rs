@@ -21,6 +21,8 @@ const BUSY_GRACE: Ms = 6_000;
 /// How long a room may take to hear that somebody is gone whose relay died: five seconds, and what a busy machine adds.
 const FAREWELL: Ms = 8_000;
 
+/// For how long two may be in different rooms of one name without that being told: what they hear of their ends comes late.
+const TWO_ROOMS: Ms = 500;
 /// After so many rooms elsewhere on one connection, a relay hands nobody on.
 const HOPS: usize = 4;
 /// Until then relays are cautious, since Redis has just been started.
@@ -92,6 +94,7 @@ impl<'a> Checker<'a> {
         for sender in &self.history.lives {
             self.check_messages(sender);
         }
+        self.check_names();
         self.check_losses();
         self.check_refusals();
         for ghost in &self.history.ghosts {
@@ -154,8 +157,9 @@ impl<'a> Checker<'a> {
         let mut is_out = false;
         for heard in life.heard.iter().filter(|heard| heard.message["type"] == "error") {
             let code = text(&heard.message["code"]);
-            // What was on its way when its sender was thrown out comes from somebody who is in no room.
+            // What was on its way when its sender was thrown out, or its room went elsewhere, comes from somebody who is in no room.
             is_out |= code == "kicked";
+            is_out |= life.end.is_some_and(|end| end.why == Why::Moved);
             let is_deserved = ERRORS.contains(&code) || (is_out && code == "not_joined");
             if !is_deserved {
                 self.fault(life, &format!("{}: it is told {}", heard.at, heard.message));
@@ -310,6 +314,24 @@ impl<'a> Checker<'a> {
             felt(&|broken| matches!(broken, Broken::Wire(one, other) if is_owner(one) || is_owner(other)));
         let has_forgotten = felt(&|broken| broken == Broken::Memory);
         is_relay || (is_cut_off && (is_taken_for_dead || has_forgotten))
+    }
+
+    /// While all are well, a name is one room.
+    fn check_names(&mut self) {
+        let known = |life: &&Life| life.process().is_some() && !life.heard.is_empty();
+        let mut lives: Vec<_> = self.history.lives.iter().filter(known).collect();
+        lives.sort_by_key(|life| life.heard[0].at);
+        for (place, life) in lives.iter().enumerate() {
+            let is_elsewhere = |other: &&&Life| other.room == life.room && other.process() != life.process();
+            for other in lives.iter().take(place).filter(is_elsewhere) {
+                let (from, until) = (life.heard[0].at, life.heard[0].at + TWO_ROOMS);
+                let stays = |one: &Life| one.end.is_none_or(|end| end.at > until);
+                if stays(life) && stays(other) && !self.history.faults.iter().any(|fault| is_felt(fault, from, until)) {
+                    let (here, there) = (life.process(), other.process());
+                    self.fault(life, &format!("{from}: its room is on {here:?}, and for {} on {there:?}", other.id));
+                }
+            }
+        }
     }
 
     /// Each message arrives once and in order; or its sender hears why not, or one of both has gone.

@@ -412,3 +412,32 @@ fn a_history_of_which_a_busy_machine_explains_half_tells_nothing() {
     unknown.finale.as_mut().unwrap().is_too_busy = true;
     assert!(is_too_busy(&unknown));
 }
+
+#[test]
+fn two_rooms_of_one_name_are_told_while_all_are_well() {
+    let (mut a, mut b) = (life(0, "a", &[]), life(1, "b", &[]));
+    b.token = Some("0000000000000002-b".into());
+    b.heard[0].at = 2_000;
+    b.heard[0].message["host"] = json!("b");
+    ends(&mut b, 2_600, Parting::Own, Why::Left);
+    let with = |a: &Life, b: &Life, faults: &[Fault]| History {
+        faults: faults.to_vec(),
+        ..history(vec![a.clone(), b.clone()])
+    };
+    breaks(&with(&a, &b, &[]), "and for a on Some(\"0000000000000001\")");
+    is_good(&with(&a, &b, &[broken(Broken::Redis, 500, 1_500)]));
+    // One had gone when the other came.
+    ends(&mut a, 2_300, Parting::Own, Why::Left);
+    is_good(&with(&a, &b, &[]));
+}
+
+#[test]
+fn who_is_in_no_room_because_it_went_elsewhere_may_be_told_so() {
+    let (a, mut b) = pair();
+    hears(&mut b, 2_000, json!({"type": "error", "code": "not_joined", "ref": "1"}));
+    hears(&mut b, 2_010, json!({"type": "goaway"}));
+    ends(&mut b, 2_020, Parting::Closed(1012), Why::Moved);
+    let mut a = a;
+    leaves(&mut a, 2_000, "b", "closed");
+    is_good(&History { faults: vec![broken(Broken::Relay(0), 1_000, 1_900)], ..history(vec![a, b]) });
+}

@@ -34,6 +34,10 @@ pub(super) enum Command {
         room: String,
         by_url: bool,
     },
+    /// Be in this room, and go there at this very moment.
+    Rush {
+        room: String,
+    },
     /// Be in no room.
     Leave,
     /// Say so many things to all, and go: all of it is sent at once.
@@ -290,6 +294,12 @@ impl Person {
         let is_host = is_in && self.life.as_ref().is_some_and(|life| life.id == self.view.host);
         match command {
             Command::Join { room, by_url } => (self.goal, self.by_url) = (Some(room), by_url),
+            Command::Rush { room } => {
+                (self.goal, self.by_url) = (Some(room), false);
+                if self.stage == Stage::Idle && self.life.is_none() && self.connection.is_some() {
+                    self.wake().await;
+                }
+            }
             Command::Leave => self.goal = None,
             Command::Goodbye { count } if is_in => self.say_goodbye(count).await,
             Command::Drop { is_reset, after } if self.connection.is_some() => {

@@ -10,8 +10,13 @@ use crate::harness::Dice;
 pub(super) const PEOPLE: usize = 8;
 /// How long they do what they like.
 pub(super) const ACTIVE: Ms = 20_000;
-/// When the first thing may break: a Redis that has just been started makes relays cautious for three seconds.
-const FIRST_FAULT: Ms = 4_000;
+/// When people begin to do what they like: a Redis that has just been started makes relays cautious for three seconds.
+const FIRST_STEP: Ms = 3_000;
+/// When the first thing may break. What goes wrong before has no excuse.
+const FIRST_FAULT: Ms = 6_000;
+/// How long before the end a relay falls asleep that wakes when all is mended, and for how long it sleeps: longer than it takes
+/// others to take its rooms, and not as long as places are held.
+const LAST_SLEEP: (Ms, Ms) = (7_000, 6_500);
 /// The rooms where they are.
 pub(super) const ROOMS: [&str; 3] = ["red", "green", "blue"];
 
@@ -72,7 +77,7 @@ impl Plan {
 
     fn add_person(&mut self, person: usize, dice: &mut Dice) {
         self.add(0, person, join(dice));
-        let mut at = FIRST_FAULT - 1_000 + dice.below(500);
+        let mut at = FIRST_STEP + dice.below(500);
         while at < ACTIVE {
             let command = match dice.below(33) {
                 0..=12 => {
@@ -102,14 +107,43 @@ impl Plan {
     /// Several come to a room that nobody has had, at the same moment and by different relays.
     fn add_rushes(&mut self, dice: &mut Dice) {
         for rush in 0..3 {
-            let at = FIRST_FAULT + dice.below(ACTIVE - FIRST_FAULT - 3_000);
+            let at = match rush {
+                // The first ones come while all is well.
+                0 => FIRST_FAULT - 1_000 - dice.below(500),
+                _ => FIRST_FAULT + dice.below(ACTIVE - FIRST_FAULT - 3_000),
+            };
             for person in (0..PEOPLE).filter(|_| dice.below(2) == 0).collect::<Vec<_>>() {
                 // At that moment, they have a connection and are in no room.
+                self.steps.retain(|(when, step)| {
+                    !matches!(step, Step::Person(other, _) if *other == person && (at - 600..at + 1_500).contains(when))
+                });
                 self.add(at - 600, person, Command::Leave);
-                self.add(at, person, Command::Join { room: format!("rush{rush}"), by_url: false });
+                self.add(at, person, Command::Rush { room: format!("rush{rush}") });
                 self.add(at + 2_500, person, join(dice));
             }
         }
+    }
+
+    /// A relay sleeps until shortly before the end. Some of those who are away then come back when it is awake again, and do
+    /// nothing else: they find out whether it still has their places in rooms that others have by then.
+    fn add_last_sleep(&mut self, dice: &mut Dice) {
+        let (before_end, length) = LAST_SLEEP;
+        let (at, relay) = (ACTIVE - before_end, relay(dice));
+        for person in 0..PEOPLE {
+            self.steps.retain(
+                |(when, step)| !matches!(step, Step::Person(other, _) if *other == person && *when + 400 >= at),
+            );
+            if person % 2 == 0 {
+                let after = 400 + length + 700 + dice.below(1_500);
+                self.add(at - 400, person, Command::Drop { is_reset: false, after });
+            } else {
+                let room = ROOMS[person / 2 % ROOMS.len()].to_owned();
+                self.add(at + 800 + dice.below(500), person, Command::Join { room, by_url: false });
+            }
+        }
+        self.steps.retain(|(when, step)| !matches!(step, Step::Break(_)) || *when + 3_000 < at);
+        self.steps.push((at, Step::Break(Action::Stop(relay))));
+        self.steps.push((at + length, Step::Break(Action::Continue(relay))));
     }
 
     fn add_faults(&mut self, dice: &mut Dice) {
@@ -142,6 +176,9 @@ impl Plan {
             }
             self.steps.push((at, Step::Break(begin)));
             self.steps.extend(end.map(|end| (at + length, Step::Break(end))));
+        }
+        if self.theme == Theme::Relays && dice.below(2) == 0 {
+            self.add_last_sleep(dice);
         }
         // What is still broken then is mended anyway.
         self.steps.retain(|(at, _)| *at <= ACTIVE);

@@ -334,7 +334,9 @@ impl Relays {
             if let Some(relay) = relay {
                 let metrics = get(connect(relay.operators).await, "localhost", "/metrics").await;
                 let held = metrics.lines().find_map(|line| line.strip_prefix("signaling_relay_held_places "));
-                seen.held_places = held.and_then(|held| held.parse::<f64>().ok()).expect("how many are held") as usize;
+                // Who does not answer in time is asked again.
+                seen.held_places =
+                    held.and_then(|held| held.parse::<f64>().ok()).map_or(usize::MAX, |held| held as usize);
                 seen.rooms = rooms(relay.operators).await;
             }
             all.push(seen);
