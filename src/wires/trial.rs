@@ -101,6 +101,8 @@ fn check(topics: &Topics, talkers: &mut [Talker], who: usize, text: &str) {
     }
     let subscribers = |name: &str| talkers.iter().filter(|one| one.topics.contains(name)).count();
     for (index, one) in talkers.iter().enumerate() {
+        // What is an answer is written by the connection's own task.
+        one.client.outbox().flush();
         let heard = one.socket.texts();
         assert!(heard.iter().all(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()), "{heard:?}");
         match &expected {
