@@ -254,7 +254,6 @@ async fn bring_to_an_end(
         .steps
         .iter()
         .any(|(_, step)| matches!(step, Step::Break(Action::StartRedis | Action::KillRedis | Action::DeleteKeys)));
-    let allowed = TOGETHER + PAUSES + if forgot { REGISTERED } else { 0 };
     world.note("---- everything is mended".into());
     // Whoever is or wants to be in one of the rooms stays there, the others go where least are.
     let mut wanted: BTreeMap<&str, usize> = ROOMS.iter().map(|room| (*room, 0)).collect();
@@ -275,10 +274,13 @@ async fn bring_to_an_end(
         *count += 1;
         settle(person, room);
     }
-    let mut finale = Finale { allowed, ..Finale::default() };
+    let mut has_waited = false;
+    let mut finale = Finale::default();
     let mended = world.now();
     while finale.together_after.is_none() {
         let board = world.board.lock().unwrap().clone();
+        has_waited |= board.iter().any(|status| status.is_waiting);
+        finale.allowed = allowed(forgot, has_waited);
         // A machine that stands still is a fault like others.
         let stalled = stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until);
         let (now, since) = (world.now(), mended.max(stalled));
@@ -288,7 +290,7 @@ async fn bring_to_an_end(
         };
         finale.why_not = why;
         // What comes later than it may is told so.
-        if now > since + 2 * allowed {
+        if now > since + 2 * finale.allowed {
             break;
         }
         if now > mended + PATIENCE {
@@ -335,6 +337,19 @@ async fn bring_to_an_end(
     }
     world.note("---- the end".into());
     finale
+}
+
+/// How long it may take until all are together. Whoever waits at a locked room whose last member is away, waits until the place
+/// of that one is not held any more.
+fn allowed(has_forgotten: bool, has_waited: bool) -> Ms {
+    TOGETHER + PAUSES + if has_forgotten { REGISTERED } else { 0 } + if has_waited { HOLD + PAUSES } else { 0 }
+}
+
+#[test]
+fn who_waits_at_a_locked_room_may_wait_until_the_place_of_its_host_is_not_held_any_more() {
+    assert_eq!(allowed(false, false), 12_000);
+    assert_eq!(allowed(true, false), 17_000);
+    assert!(allowed(false, true) >= allowed(false, false) + HOLD);
 }
 
 async fn eventually(is_it: impl Fn() -> bool) {

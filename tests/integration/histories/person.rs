@@ -97,6 +97,8 @@ pub(super) struct Status {
     pub(super) goal: Option<String>,
     /// In which room it is, and connected.
     pub(super) room: Option<String>,
+    /// Whether it waits at a locked one.
+    pub(super) is_waiting: bool,
     pub(super) id: String,
     pub(super) view: View,
     /// Questions without an answer.
@@ -265,6 +267,7 @@ impl Person {
         self.world.board.lock().unwrap()[self.number] = Status {
             goal: self.goal.clone(),
             room: self.life.as_ref().filter(|_| is_in).map(|life| life.room.clone()),
+            is_waiting: matches!(self.stage, Stage::Knocking { .. }),
             id: self.life.as_ref().map(|life| life.id.clone()).unwrap_or_default(),
             view: self.view.clone(),
             unanswered: self.questions.len(),
