@@ -136,7 +136,7 @@ pub(crate) enum Failure {
 pub(crate) struct Tunnel {
     stream: RelayStream,
     /// What the relay of the room has said already.
-    read: Bytes,
+    read: Vec<u8>,
     at: SocketAddr,
     /// As long as there is one, the relay is asked whether it is alive.
     link: Arc<Link>,
@@ -340,7 +340,7 @@ impl Tunnel {
     pub(crate) async fn run(&mut self, client: ClientEnds<'_>, first: Vec<u8>, drain: &Drain) -> TunnelEnd {
         let read = std::mem::take(&mut self.read);
         tokio::select! {
-            end = copy(client, &mut self.stream, first, read.into()) => end,
+            end = copy(client, &mut self.stream, first, read) => end,
             () = self.link.silent() => TunnelEnd::Silent,
             () = leave(drain) => TunnelEnd::Shutdown,
         }

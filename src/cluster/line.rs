@@ -56,12 +56,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     ///
     /// # Errors
     /// When the connection is lost before.
-    pub(crate) async fn switch(mut self) -> hyper::Result<(S, Bytes)> {
+    pub(crate) async fn switch(mut self) -> hyper::Result<(S, Vec<u8>)> {
         if !self.has_ended {
             poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
         }
         let parts = self.connection.into_parts();
-        Ok((parts.io.into_inner(), parts.read_buf))
+        // A copy, which is most often empty: what a tunnel holds on to would be hyper's buffer of several kilobytes.
+        Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
     }
 }
 
@@ -86,4 +87,34 @@ where
         wanted.as_mut().poll(cx)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_right_behind_an_answer_is_kept_without_the_buffer_of_the_answer() {
+        let (near, mut far) = tokio::io::duplex(4_096);
+        let answers = async {
+            assert!(far.read(&mut [0; 4_096]).await.unwrap() > 0);
+            let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+            far.write_all(format!("{head}joined").as_bytes()).await.unwrap();
+        };
+        let asks = async {
+            let mut line = Line::new(near).await.unwrap();
+            let request = Request::get("/ws").header("connection", "upgrade").header("upgrade", "websocket");
+            let answer = line.ask(request.body(Empty::new()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+            // Its head shares the buffer.
+            drop(answer);
+            line.switch().await.unwrap()
+        };
+        let ((_stream, read), ()) = tokio::join!(asks, answers);
+        assert_eq!(read, b"joined");
+        assert_eq!(read.capacity(), read.len());
+    }
 }
