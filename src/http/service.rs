@@ -223,12 +223,6 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
     };
     let known = match name {
         Some("healthz") => Some(text(StatusCode::OK, "ok")),
-        // y-webrtc's own server says so to a plain GET.
-        #[cfg(feature = "wires")]
-        Some(name) if let Ok(wire) = name.parse() => Some(match site.wires.topics(wire) {
-            Some(_) => text(StatusCode::OK, "okay"),
-            None => upgrade::wire_is_off(wire),
-        }),
         #[cfg(feature = "page")]
         Some(about::NAME) => {
             Some(site.about.answer(request.headers(), site.client(request.headers(), connection).connection.ip()))
@@ -248,6 +242,8 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         }),
         None => None,
     };
+    #[cfg(feature = "wires")]
+    let known = known.or_else(|| of_wire(site, name?));
     let known = known.or_else(|| site.trust.as_ref()?.answer(path, request.headers()));
     let known = known.or_else(|| Some(response::moved(&Page::moved(name?)?)));
     match known {
@@ -255,4 +251,14 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),
         Some(response) => response,
     }
+}
+
+/// The answer to a plain GET of the path of a wire; y-webrtc's own server says the same. None if it is the path of none.
+#[cfg(feature = "wires")]
+fn of_wire(site: &Site, name: &str) -> Option<Response<Body>> {
+    let wire = name.parse().ok()?;
+    Some(match site.wires.topics(wire) {
+        Some(_) => text(StatusCode::OK, "okay"),
+        None => upgrade::wire_is_off(wire),
+    })
 }
