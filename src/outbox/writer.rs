@@ -27,6 +27,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the socket is gone, even if another task found out.
+    #[inline(always)]
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> io::Result<Status> {
         let mut state = self.lock();
         state.register_owner(cx.waker());

@@ -133,6 +133,7 @@ impl RateLimiter {
     }
 
     /// Counts `bytes` that were read from the socket.
+    #[inline(always)]
     pub(crate) fn take_bytes(&mut self, bytes: usize, now: Instant) {
         if let Some(rate) = &self.rules.own_bytes {
             self.bytes.charge(rate, bytes, self.rules.nanos(now));
@@ -143,6 +144,7 @@ impl RateLimiter {
     }
 
     /// When to read from the socket again; none if it may be read now.
+    #[inline(always)]
     pub(crate) fn next_read(&mut self, now: Instant) -> Option<Instant> {
         let missing = |rate| self.bytes.missing(rate, self.rules.nanos(now));
         let own = self.rules.own_bytes.as_ref().and_then(missing);

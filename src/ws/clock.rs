@@ -58,6 +58,7 @@ impl Clock {
     }
 
     /// When the next heartbeat is.
+    #[inline]
     pub(super) fn heartbeat(&self) -> Instant {
         self.heartbeat
     }
@@ -124,12 +125,14 @@ impl Clock {
     }
 
     /// Notes that the relay does not read from the connection until then.
+    #[inline]
     pub(super) fn throttle(&mut self, now: Instant, until: Instant) {
         let since = self.throttled.map_or(now, |(since, _)| since);
         self.throttled = Some((since, until));
     }
 
     /// Notes that the relay reads from the connection again.
+    #[inline(always)]
     pub(super) fn unthrottle(&mut self, now: Instant) {
         self.heard = self.heard_by(now);
         if let Some((since, _)) = self.throttled.take() {
@@ -143,12 +146,14 @@ impl Clock {
         client.must_join().then(|| self.opened + JOIN_DEADLINE)
     }
 
+    #[inline]
     fn message_deadline(&self) -> Option<Instant> {
         // A client cannot finish its message while the relay does not read.
         self.message.filter(|_| self.throttled.is_none()).map(|began| began + MESSAGE_DEADLINE)
     }
 
     /// As `heard`, without the time in which the connection is throttled: that does not count against the client.
+    #[inline]
     fn heard_by(&self, now: Instant) -> Instant {
         self.throttled.map_or(self.heard, |(since, _)| (self.heard + (now - since)).min(now))
     }

@@ -50,6 +50,7 @@ struct Budget {
 }
 
 impl Budget {
+    #[inline]
     fn is_spent(&self) -> bool {
         self.messages == 0 || self.frames == 0
     }
@@ -233,6 +234,7 @@ impl Connection {
     }
 
     /// Fills `buffer` with the bytes to decode; returns how many there are, and how many of them were read now.
+    #[inline(always)]
     fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<(usize, usize), Disconnect>> {
         let kept = self.rest.len();
         if buffer.len() < kept + READ_BYTES {
@@ -327,6 +329,7 @@ impl Connection {
     }
 
     /// Pins the memory of what has arrived in part; whether there is as much, so that more may be read.
+    #[inline(always)]
     fn has_memory(&mut self) -> bool {
         let bytes = (self.rest.capacity() + self.decoder.buffered()) as u32;
         if bytes == self.pinned {
@@ -342,6 +345,7 @@ impl Connection {
         true
     }
 
+    #[inline(always)]
     fn keep(&mut self, rest: &[u8], is_decodable: bool) {
         self.is_decodable = is_decodable && !rest.is_empty();
         if rest.is_empty() {
