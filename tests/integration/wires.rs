@@ -595,3 +595,46 @@ async fn when_a_connection_ends_its_topics_are_free_and_its_memory_too() {
         }
     }
 }
+
+#[cfg(all(unix, feature = "cli"))]
+mod program {
+    //! The same of the program.
+
+    use super::*;
+    use crate::harness::{AnyStream, Process, binary, connect, run};
+
+    #[tokio::test]
+    async fn a_wire_that_is_none_ends_it_with_the_list_of_those_that_are() {
+        let output = run(&["--listen", "127.0.0.1:0", "--wire", "y-webrtc", "--wire", "peerjs"]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said.contains("--wire") && said.contains("y-webrtc and trystero"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn the_first_screen_says_what_pages_need_and_the_log_the_wire_and_no_token() {
+        let mut command = binary();
+        command.args(["--listen", "127.0.0.1:0", "--wire", "y-webrtc"]).env("RUST_LOG", "debug");
+        let mut relay = Process::of(command).await;
+        let (screen, address) = (relay.screen.join("\n"), format!("127.0.0.1:{}", relay.port()));
+        assert!(screen.contains(&format!("signaling: [\"ws://{address}/y-webrtc\"]")), "{screen}");
+        assert!(!screen.contains("trystero"), "{screen}");
+        let url = format!("ws://{address}/y-webrtc?token=hunter2");
+        let stream: AnyStream = Box::new(connect(address.parse().unwrap()).await);
+        let mut client = Client::dial(stream, &url, &[]).await.unwrap();
+        client.subscribe(&["a", "b"]).await;
+        client.close().await;
+        let mut log = Vec::new();
+        loop {
+            let line = relay.next_log().await.unwrap();
+            assert!(!line.contains("hunter2"), "{line}");
+            log.push(line);
+            if log.last().unwrap().contains("disconnected") {
+                break;
+            }
+        }
+        assert!(log.iter().any(|line| line.contains("connected") && line.contains("wire=\"y-webrtc\"")), "{log:#?}");
+        assert!(log.last().unwrap().contains("place=y-webrtc/2"), "{log:#?}");
+        relay.kill().await;
+    }
+}
