@@ -277,8 +277,8 @@ async fn has_gone(reader: &mut (dyn AsyncRead + Send + Unpin), rest: &mut Vec<u8
 struct Whence(Box<str>);
 
 impl Whence {
-    /// What is between the two.
-    const VIA: &str = " via ";
+    /// What is between the two. No address has it; and it is found faster than a word.
+    const VIA: char = ' ';
 
     fn of(client: &Client) -> Self {
         let via = client.connection.address.filter(|_| client.connection.is_door());
