@@ -45,34 +45,35 @@ fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>
     form_urlencoded::parse(query.as_bytes())
 }
 
+/// Says in a sentence that the query is not UTF-8, if that is so.
+fn check_utf8(query: &str) -> Result<(), String> {
+    let decoded = percent_encoding::percent_decode_str(query).decode_utf8();
+    decoded.map(drop).map_err(|_| "the query of the URL is not UTF-8".to_owned())
+}
+
+/// The only value of this parameter, if there is one; a sentence if there are several.
+fn only<'q>(query: &'q str, key: &str) -> Result<Option<Cow<'q, str>>, String> {
+    let mut values = parameters(query).filter(|(name, _)| name == key).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(format!("the URL has {key:?} twice")),
+        (value, None) => Ok(value),
+    }
+}
+
 /// The token of `?token=`; none if there is none.
 ///
 /// # Errors
 /// A sentence, if it is there twice, or the query is not UTF-8.
 #[cfg(feature = "wires")]
-pub(super) fn token(query: &str) -> Result<Option<Secret>, &'static str> {
-    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
-        return Err("the query of the URL is not UTF-8");
-    }
-    let mut tokens = parameters(query).filter(|(name, _)| name == "token").map(|(_, token)| token);
-    match (tokens.next(), tokens.next()) {
-        (_, Some(_)) => Err("the URL has \"token\" twice"),
-        (token, None) => Ok(token.map(Secret::new)),
-    }
+pub(super) fn token(query: &str) -> Result<Option<Secret>, String> {
+    check_utf8(query)?;
+    Ok(only(query, "token")?.map(Secret::new))
 }
 
 /// The join that `?room=R&name=N&id=I&resume=1` asks for; the room is `lobby` without `room`.
 pub(super) fn join_of(query: &str) -> Result<Join, Refusal> {
-    if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
-        return Err(Refusal::new(ErrorCode::BadRoom, "the query of the URL is not UTF-8"));
-    }
-    let value = |key: &'static str| {
-        let mut values = parameters(query).filter(|(name, _)| name == key).map(|(_, value)| value);
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Refusal::new(ErrorCode::BadMessage, format!("the URL has {key:?} twice"))),
-            (value, None) => Ok(value),
-        }
-    };
+    check_utf8(query).map_err(|sentence| Refusal::new(ErrorCode::BadRoom, sentence))?;
+    let value = |key| only(query, key).map_err(|sentence| Refusal::new(ErrorCode::BadMessage, sentence));
     let written = value("room")?;
     let room = written.as_ref().map_or(Ok(RoomName::lobby()), |room| RoomName::parse(room))?;
     let spelling = written.and_then(|written| room.spelling(&written));
