@@ -19,6 +19,17 @@ pub fn binary() -> Command {
 /// Where it is.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_signaling-relay");
 
+/// Limits that are felt by clients who all have one address, or say much at once.
+pub const UNLIMITED: [&str; 7] = [
+    "--message-rate=0",
+    "--byte-rate=0",
+    "--address-connections=0",
+    "--address-upgrades=0",
+    "--address-joins=0",
+    "--address-bytes=0",
+    "--address-memory=0",
+];
+
 /// Takes what could tell the relay more than the test does out of the environment of `command`.
 pub fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALING_RELAY_") || name == "RUST_LOG") {

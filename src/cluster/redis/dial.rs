@@ -298,7 +298,10 @@ mod tests {
             ("cluster_enabled:0", "cluster_enabled:1", "Redis Cluster"),
         ] {
             let refused = ServerInfo::parse(&INFO.replace(there, here)).unwrap_err();
-            assert!(!matches!(refused, Refused::Away(_)) && refused.to_string().contains(says), "{refused}");
+            let is_replica = matches!(refused, Refused::Replica(_));
+            assert_eq!(is_replica, here.contains("role:slave"), "{refused}");
+            assert!(is_replica || matches!(refused, Refused::Unfit(_)), "{refused}");
+            assert!(refused.to_string().contains(says), "{refused}");
         }
         let loads = ServerInfo::parse(&INFO.replace("loading:0", "loading:1"));
         assert!(matches!(loads, Err(Refused::Away(_))));

@@ -28,17 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How many come in at a time: less than what a relay's backlog of connections takes.
 const AT_ONCE: usize = 100;
 const RELAYS: usize = 3;
-/// All have one address.
-const UNLIMITED: [&str; 8] = [
-    "--message-rate=0",
-    "--byte-rate=0",
-    "--address-connections=0",
-    "--address-upgrades=0",
-    "--address-joins=0",
-    "--address-bytes=0",
-    "--address-memory=0",
-    "--max-connections=0",
-];
 
 /// What a room is: where it lives, and its members' ids.
 type Place = (String, Vec<String>);
@@ -73,7 +62,8 @@ impl Crowd {
         };
         command
             .args(["--listen", "127.0.0.1:0", "--redis", &self.redis.url()])
-            .args(UNLIMITED)
+            .args(process::UNLIMITED)
+            .arg("--max-connections=0")
             .env("RUST_LOG", "error");
         // Nobody reads what it writes there.
         let log = self.redis.folder().join(format!("relay-{relay}.log"));

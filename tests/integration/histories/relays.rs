@@ -11,7 +11,7 @@ use super::person::World;
 use super::record::{Broken, Fault, Ms, Seen};
 use super::wire::{Mode, Wire, listens_on, owner_of};
 use crate::harness::redis::Redis;
-use crate::harness::{Process, binary, connect, free_port, get};
+use crate::harness::{Process, binary, connect, free_port, get, process};
 
 /// How many relays there are.
 pub(super) const RELAYS: usize = 3;
@@ -22,16 +22,6 @@ pub(super) const HOLD: Ms = 10_000;
 /// In a quarter of a second, somebody who has to wait for longer than that until it runs, in milliseconds, may take four seconds
 /// for what takes one.
 const BUSY: Ms = 150;
-/// Limits that are felt by clients who all have one address, or say much at once.
-const UNLIMITED: [&str; 7] = [
-    "--message-rate=0",
-    "--byte-rate=0",
-    "--address-connections=0",
-    "--address-upgrades=0",
-    "--address-joins=0",
-    "--address-bytes=0",
-    "--address-memory=0",
-];
 
 /// What breaks, or is mended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +109,7 @@ impl Relays {
         let (capacity, hold) = (format!("--room-capacity={CAPACITY}"), format!("--hold-ms={HOLD}"));
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--redis", &redis]);
         command.args(["--cluster-listen", "127.0.0.1:0", "--cluster-advertise", &advertise]);
-        command.args(UNLIMITED).args([capacity, hold]);
+        command.args(process::UNLIMITED).args([capacity, hold]);
         let process = Process::from_command(command, Some(&self.logs.join(format!("relay-{relay}.log")))).await;
         let (port, operators) = (process.port(), process.operators("http://"));
         let is_for_relays = |other: &u16| *other != port && *other != operators.port();
