@@ -1,9 +1,12 @@
 //! Tools of this machine, and files for them.
 
 use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Runs a tool of this machine; what it wrote, stdout and then stderr.
 pub fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
@@ -62,7 +65,11 @@ pub fn secret_file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Path
     path
 }
 
-/// A port of loopback that nobody listens on now.
+/// A port of loopback that nobody listens on now, and that nobody is given by the system before it is used: those are
+/// from 32,768 on (Linux's `ip_local_port_range`).
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(RandomState::new().hash_one(()) as u16));
+    let ports = std::iter::repeat_with(|| 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000);
+    let mut free = ports.take(1000).filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a port that is free")
 }

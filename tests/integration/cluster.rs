@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
 use crate::harness::redis::Redis;
-use crate::harness::{Client, Process, TestRelay, connect, get, run, secret_file, soon, text};
+use crate::harness::{Client, Process, TestRelay, connect, free_port, get, run, secret_file, soon, text};
 
 /// Two relays of one process that are one.
 async fn two(redis: &Redis) -> (TestRelay, TestRelay) {
@@ -538,7 +538,7 @@ async fn a_redis_that_takes_rights_or_the_password_away_later_is_said_in_the_log
 async fn redis_is_reached_by_tls_with_a_user_and_a_password_that_nobody_reads_in_the_log() {
     let pki = Pki::new();
     let (certificate, key) = pki.renew(1);
-    let (authority, tls_port) = (pki.authority_file(), crate::harness::free_port().to_string());
+    let (authority, tls_port) = (pki.authority_file(), free_port().to_string());
     let redis = Redis::start_with(&[
         "--tls-port",
         &tls_port,
@@ -584,7 +584,9 @@ async fn a_redis_that_will_not_do_is_refused_at_the_start_with_what_would() {
     redis.add_user("elsewhere", ">swordfish ~others:* +@all").await;
     redis.add_user("default", "resetpass >letmein").await;
     let replica = Redis::start_with(&["--replicaof", "127.0.0.1 1"]).await;
-    let sharded = Redis::start_with(&["--cluster-enabled", "yes"]).await;
+    // Without a port of its own for the others, one 10,000 higher is used, which may be none.
+    let others = free_port().to_string();
+    let sharded = Redis::start_with(&["--cluster-enabled", "yes", "--cluster-port", &others]).await;
     let old = old_redis().await;
     let password = secret_file(redis.folder(), "password", "wrong");
     let at = |user: &str| format!("redis://{user}127.0.0.1:{}", redis.port);

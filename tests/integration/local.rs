@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::net::UnixStream;
 
-use crate::harness::{self, Client, Process, binary, file, get, refusal, run, soon, text};
+use crate::harness::{self, Client, Process, binary, file, free_port, get, refusal, run, soon, text};
 
 /// Two peers who talk over the sockets at these paths.
 async fn talk(paths: [&Path; 2]) {
@@ -122,7 +122,7 @@ async fn a_proxy_on_a_unix_socket_is_believed_when_it_is_trusted() {
 async fn sockets_of_systemd_are_served_and_left_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("relay.sock");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let program = binary();
     let mut command = Command::new("systemd-socket-activate");
     command.args(["-l", text(&path), "-l", &format!("127.0.0.1:{port}")]);

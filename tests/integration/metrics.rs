@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::operated::Operated as Relay;
 use crate::harness::pages::page;
-use crate::harness::{connect, file, get, secret_file, soon, text, tool};
+use crate::harness::{connect, file, free_port, get, secret_file, soon, text, tool};
 
 impl Relay {
     /// The metrics as text.
@@ -236,7 +236,7 @@ async fn prometheus_scrapes_it_with_its_token() {
         text(&token)
     );
     let configuration = file(folder.path(), "prometheus.yml", configuration);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let _prometheus = tokio::process::Command::new("prometheus")
         .arg(format!("--config.file={}", text(&configuration)))
         .arg(format!("--storage.tsdb.path={}", text(&folder.path().join("data"))))

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::harness::pki::{Pki, dial};
-use crate::harness::{Client, Process, TestRelay, connect, file, get, refusal, soon, text};
+use crate::harness::{Client, Process, TestRelay, connect, file, free_port, get, refusal, soon, text};
 
 /// What the upgrade is answered with: 101, or the refusal's status.
 async fn status(relay: &TestRelay, pki: Option<&Pki>, host: &str, headers: &[(&'static str, &str)]) -> u16 {
@@ -115,7 +115,7 @@ impl Nginx {
     /// TLS in front of the relay at `relay`, by `scripts/deploy/nginx.conf` with each of these lines replaced.
     pub(super) async fn start(pki: &Pki, relay: impl Display, changes: &[(&str, &str)]) -> Self {
         let (cert, key) = pki.renew(1);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut site = std::fs::read_to_string("scripts/deploy/nginx.conf").unwrap();
         let redirect = format!("listen unix:{}/{port}.sock;", text(pki.folder()));
@@ -270,7 +270,7 @@ impl Balancer {
     /// `program` with its configuration, made of the port and a folder for its files.
     async fn start(program: &str, arguments: &[&str], conf: impl FnOnce(u16, &str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let conf = file(folder.path(), "conf", conf(port, text(folder.path())));
         let process = tokio::process::Command::new(program)

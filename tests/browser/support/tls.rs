@@ -1,7 +1,6 @@
 //! TLS as browsers see it: whom they trust, and a real nginx in front of the relay.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -12,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::window::INTERVAL;
 use super::{PATIENCE, Relay, spawn_bound_to_us};
+use crate::harness::free_port;
 use crate::harness::pki::Pki;
 
 /// Makes a browser with this home trust the authority in a file, as a person does in the settings.
@@ -43,7 +43,7 @@ impl Nginx {
         let (certificate, key) = pki.renew(1);
         let folder = tempfile::tempdir().unwrap();
         // nginx cannot choose a port itself.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path temp;"));
         let config = format!(
             "daemon off; master_process off; pid pid; error_log error.log; events {{}}
