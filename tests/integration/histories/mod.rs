@@ -67,7 +67,7 @@ struct Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for minutes, and on a machine of its own: scripts/cluster-test"]
+#[ignore = "on a machine that has nothing else to do: scripts/test at its end, scripts/cluster-test for an hour"]
 async fn random_histories_keep_every_promise() {
     let first: Option<u64> = number("CLUSTER_TEST_SEED");
     let count = number("CLUSTER_TEST_HISTORIES").unwrap_or(if first.is_some() { 1 } else { HISTORIES });
