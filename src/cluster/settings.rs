@@ -17,7 +17,7 @@ use crate::net::listen::resolve;
 use crate::net::{authorities, read};
 use crate::secret::Secret;
 
-/// The address of Redis: `redis://HOST:PORT`, or `redis+sentinel://HOST:PORT,HOST:PORT/NAME` where sentinels know it by a name;
+/// The address of Redis: `redis://HOST:PORT`, that of any node of a Redis Cluster, or `redis+sentinel://HOST:PORT,HOST:PORT/NAME` where sentinels know it by a name;
 /// with `rediss` instead of `redis` over TLS. Before the hosts there may be a user and a password, and at the end `/` and the number
 /// of a database.
 #[derive(Clone, PartialEq, Eq)]

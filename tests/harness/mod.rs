@@ -18,6 +18,8 @@ pub mod redis;
 pub mod relay;
 #[cfg(all(unix, feature = "cluster"))]
 pub mod sentinels;
+#[cfg(all(unix, feature = "cluster"))]
+pub mod shards;
 pub mod tools;
 
 use std::time::Duration;

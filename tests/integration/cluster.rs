@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::harness::pages::{block, page};
 use crate::harness::pki::Pki;
 use crate::harness::redis::Redis;
+use crate::harness::shards::Shards;
 use crate::harness::{Client, Process, TestRelay, connect, free_port, get, run, secret_file, soon, text};
 
 /// Two relays of one process that are one.
@@ -584,9 +585,7 @@ async fn a_redis_that_will_not_do_is_refused_at_the_start_with_what_would() {
     redis.add_user("elsewhere", ">swordfish ~others:* +@all").await;
     redis.add_user("default", "resetpass >letmein").await;
     let replica = Redis::start_with(&["--replicaof", "127.0.0.1 1"]).await;
-    // Without a port of its own for the others, one 10,000 higher is used, which may be none.
-    let others = free_port().to_string();
-    let sharded = Redis::start_with(&["--cluster-enabled", "yes", "--cluster-port", &others]).await;
+    let shards = Shards::start().await;
     let old = old_redis().await;
     let password = secret_file(redis.folder(), "password", "wrong");
     let at = |user: &str| format!("redis://{user}127.0.0.1:{}", redis.port);
@@ -599,7 +598,7 @@ async fn a_redis_that_will_not_do_is_refused_at_the_start_with_what_would() {
         (at("elsewhere:swordfish@"), &[], "may not do what the relay needs"),
         (at("default:letmein@") + "/99", &[], "DB index is out of range"),
         (replica.url(), &[], "it is a replica: give the URL of its primary, 127.0.0.1:1"),
-        (sharded.url(), &[], "Redis Cluster"),
+        (shards.primaries[0].url() + "/1", &[], "SELECT is not allowed in cluster mode"),
         (format!("redis://127.0.0.1:{old}"), &[], "needs Redis 7.0 or later"),
     ] {
         let refused = run(&[&["--listen", "127.0.0.1:0", "--redis", &url], more].concat()).await;

@@ -17,7 +17,7 @@ pub(super) struct ClusterFlags {
     /// Be one with all relays that name the same Redis (7.0 or later) or Valkey: it says on which of them a room lives.
     ///
     /// `redis://HOST:PORT`, or `rediss://HOST:PORT` over TLS; before the host there may be a user, as in redis://relay@HOST, and
-    /// behind the port the number of a database, as in redis://HOST:6379/2. Where sentinels watch it:
+    /// behind the port the number of a database, as in redis://HOST:6379/2. Of a Redis Cluster any node will do. Where sentinels watch it:
     /// `redis+sentinel://HOST:PORT,HOST:PORT/NAME`, with the name that they have for it. A password belongs into --redis-password-file: others
     /// see a command line. Rooms that are open go on while Redis is away.
     #[arg(long, value_name = "URL", env = "SIGNALING_RELAY_REDIS", hide_env_values = true)]

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::StreamExt;
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,6 +21,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError};
 
+use super::NO_EVICTION;
+use super::nodes::{Node, Nodes, ranges};
 use crate::cluster::settings::{ClusterSettings, HostPort, RedisUrl};
 use crate::limits::{REDIS_CONNECT_DEADLINE, REDIS_DEADLINE};
 use crate::secret::Secret;
@@ -32,19 +35,24 @@ pub(super) struct Dialer {
     pub(super) url: RedisUrl,
     password: Option<Secret>,
     tls: Option<TlsConnector>,
+    /// The nodes of the Redis Cluster that it was last connected to: any of them may be the one that is left.
+    known: Mutex<Vec<(String, u16)>>,
 }
 
-/// A connection, and what moves its bytes: it lives as long as that is polled.
+/// What moves the bytes of a connection, which lives as long as this is polled.
+pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The connections, and what moves their bytes: when one of these ends, all have.
 pub(super) struct Dialled {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub(super) nodes: Nodes,
+    pub(super) drivers: FuturesUnordered<Driver>,
     pub(super) server: ServerInfo,
 }
 
 /// A connection of which it is not known yet what is at its other end.
 struct Greeted {
     connection: MultiplexedConnection,
-    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    driver: Driver,
 }
 
 impl Greeted {
@@ -83,6 +91,10 @@ pub(super) struct ServerInfo {
     pub(super) up_for: Duration,
     /// What it does when its memory is full.
     pub(super) policy: String,
+    /// Whether it is a node of a Redis Cluster.
+    is_clustered: bool,
+    /// Whether it is a replica.
+    is_replica: bool,
 }
 
 /// Why there is no connection. Its text is a sentence for people.
@@ -99,6 +111,17 @@ pub(super) enum Refused {
     Replica(String),
 }
 
+impl Refused {
+    /// The same, said of the node of a Redis Cluster at this address.
+    fn of_node(self, at: &str) -> Self {
+        match self {
+            Self::Away(why) => Self::Away(format!("its node {at}: {why}")),
+            Self::Unfit(why) => Self::Unfit(format!("its node {at}: {why}")),
+            refused @ Self::Replica(_) => refused,
+        }
+    }
+}
+
 impl Dialer {
     /// A dialer by these settings.
     ///
@@ -113,7 +136,7 @@ impl Dialer {
             anyhow::Ok(TlsConnector::from(Arc::new(config)))
         });
         let tls = tls.transpose().context("--redis")?;
-        Ok(Self { url: settings.url.clone(), password: settings.password()?, tls })
+        Ok(Self { url: settings.url.clone(), password: settings.password()?, tls, known: Mutex::default() })
     }
 
     /// Connects, and asks Redis what it is.
@@ -122,7 +145,28 @@ impl Dialer {
             Some(name) => self.primary(name).await?,
             None => self.url.servers.first().cloned().unwrap_or_default(),
         };
-        let mut greeted = self.greet(&at, self.credentials().set_db(self.url.database.into())).await?;
+        let mut dialled = self.dial_at(&at).await;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for node in known.iter().filter(|node| **node != at) {
+            if !matches!(dialled, Err(Refused::Away(_))) {
+                break;
+            }
+            dialled = self.dial_at(node).await;
+        }
+        dialled
+    }
+
+    async fn dial_at(&self, at: &(String, u16)) -> Result<Dialled, Refused> {
+        let (mut greeted, server) = self.ask_what_it_is(at).await?;
+        if server.is_clustered {
+            return self.dial_cluster(at, &mut greeted).await;
+        }
+        let Greeted { connection, driver } = greeted;
+        Ok(Dialled { nodes: Nodes::one(connection), drivers: FuturesUnordered::from_iter([driver]), server })
+    }
+
+    async fn ask_what_it_is(&self, at: &(String, u16)) -> Result<(Greeted, ServerInfo), Refused> {
+        let mut greeted = self.greet(at, self.credentials().set_db(self.url.database.into())).await?;
         let said: String = greeted.ask(&redis::cmd("INFO")).await?.map_err(|error| self.refused(&error))?;
         let server = ServerInfo::parse(&said).map_err(|refused| match refused {
             // Another one is about to be the primary, or this one: the sentinels have not agreed yet.
@@ -131,8 +175,41 @@ impl Dialer {
             }
             refused => refused,
         })?;
-        let Greeted { connection, driver } = greeted;
-        Ok(Dialled { connection, driver, server })
+        Ok((greeted, server))
+    }
+
+    /// Connects to all primaries of the Redis Cluster of which `asked` is a node.
+    async fn dial_cluster(&self, at: &(String, u16), asked: &mut Greeted) -> Result<Dialled, Refused> {
+        let mut ask = redis::cmd("CLUSTER");
+        let state: String = asked.ask(ask.arg("INFO")).await?.map_err(|error| self.refused(&error))?;
+        if !state.contains("cluster_state:ok") {
+            return Err(Refused::Away("its Redis Cluster is not whole".into()));
+        }
+        let mut ask = redis::cmd("CLUSTER");
+        let said: Value = asked.ask(ask.arg("SLOTS")).await?.map_err(|error| self.refused(&error))?;
+        let ranges = ranges(&said, at).ok_or_else(|| Refused::Away("what it says of its slots is odd".into()))?;
+        let mut primaries: Vec<_> = ranges.iter().map(|range| range.at.clone()).collect();
+        primaries.sort_unstable();
+        primaries.dedup();
+        let greets = primaries.iter().map(async |at| {
+            let there = HostPort(&at.0, at.1).to_string();
+            let (greeted, server) = self.ask_what_it_is(at).await.map_err(|refused| refused.of_node(&there))?;
+            if server.is_replica {
+                Err(Refused::Away(format!("its node {there} is a replica now")))
+            } else {
+                Ok((there, greeted, server))
+            }
+        });
+        let (mut nodes, drivers, mut servers) = (Vec::new(), FuturesUnordered::new(), Vec::new());
+        for (at, Greeted { connection, driver }, server) in try_join_all(greets).await? {
+            nodes.push(Node { at, connection });
+            drivers.push(driver);
+            servers.push(server);
+        }
+        let nodes = Nodes::of_cluster(nodes, &ranges);
+        let nodes = nodes.ok_or_else(|| Refused::Away("its Redis Cluster does not serve all slots".into()))?;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = primaries;
+        Ok(Dialled { nodes, drivers, server: ServerInfo::of_all(&servers) })
     }
 
     /// Where the sentinels say that Redis is. They are asked at once: some of them may be away.
@@ -258,11 +335,9 @@ impl ServerInfo {
             let text = format!("it is Redis {version:?}: the relay needs Redis {OLDEST}.0 or later, or Valkey");
             return Err(Refused::Unfit(text));
         }
-        if field("cluster_enabled") == "1" {
-            let text = "it is a node of a Redis Cluster, which the relay does not know: give a Redis that stands alone";
-            return Err(Refused::Unfit(text.into()));
-        }
-        if field("role") != "master" {
+        let (is_clustered, is_replica) = (field("cluster_enabled") == "1", field("role") != "master");
+        // Any node of a Redis Cluster knows where the others are.
+        if is_replica && !is_clustered {
             let primary = format!("{}:{}", field("master_host"), field("master_port"));
             return Err(Refused::Replica(primary));
         }
@@ -271,7 +346,21 @@ impl ServerInfo {
         }
         let up_for = Duration::from_secs(field("uptime_in_seconds").parse().unwrap_or_default());
         let (run_id, policy) = (field("run_id").to_owned(), field("maxmemory_policy").to_owned());
-        Ok(Self { run_id, up_for, policy })
+        Ok(Self { run_id, up_for, policy, is_clustered, is_replica })
+    }
+
+    /// What all primaries of a Redis Cluster are together: another run when one of them is, and as fresh and as forgetful as one of
+    /// them.
+    fn of_all(servers: &[Self]) -> Self {
+        let run_ids: Vec<_> = servers.iter().map(|server| server.run_id.as_str()).collect();
+        let policy = servers.iter().map(|server| &server.policy).find(|policy| *policy != NO_EVICTION);
+        Self {
+            run_id: run_ids.join(","),
+            up_for: servers.iter().map(|server| server.up_for).min().unwrap_or_default(),
+            policy: policy.map_or(NO_EVICTION, String::as_str).to_owned(),
+            is_clustered: true,
+            is_replica: false,
+        }
     }
 }
 
@@ -290,12 +379,27 @@ mod tests {
     }
 
     #[test]
+    fn the_nodes_of_a_cluster_are_together_as_fresh_and_as_forgetful_as_one_of_them() {
+        let node = |run_id: &str, seconds, policy: &str| {
+            let info = INFO.replace("cluster_enabled:0", "cluster_enabled:1").replace("abc", run_id);
+            let info = info.replace("in_seconds:12", &format!("in_seconds:{seconds}")).replace("noeviction", policy);
+            ServerInfo::parse(&info).unwrap()
+        };
+        let all = ServerInfo::of_all(&[node("a", 100, "noeviction"), node("b", 3, "allkeys-lru")]);
+        assert_eq!(
+            (all.run_id.as_str(), all.policy.as_str(), all.up_for),
+            ("a,b", "allkeys-lru", Duration::from_secs(3))
+        );
+        let replica = INFO.replace("cluster_enabled:0", "cluster_enabled:1").replace("role:master", "role:slave");
+        assert!(ServerInfo::parse(&replica).unwrap().is_replica);
+    }
+
+    #[test]
     fn a_redis_that_will_not_do_is_refused_with_what_would() {
         for (there, here, says) in [
             ("7.0.15", "6.2.7", "needs Redis 7.0 or later"),
             ("redis_version", "another_version", "needs Redis 7.0 or later"),
             ("role:master", "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379", "its primary, 10.0.0.1:6379"),
-            ("cluster_enabled:0", "cluster_enabled:1", "Redis Cluster"),
         ] {
             let refused = ServerInfo::parse(&INFO.replace(there, here)).unwrap_err();
             let is_replica = matches!(refused, Refused::Replica(_));

@@ -6,14 +6,16 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisError};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::dial::{Dialer, Dialled, Refused, ServerInfo, no_permission};
+use super::nodes::Nodes;
 use crate::cluster::store::{Epoch, Failed};
 use crate::limits::{REDIS_COMPLAINT, REDIS_DEADLINE, REDIS_PAUSE_MAX, REDIS_PAUSE_MIN, REDIS_PING};
 use crate::metrics::{Counter, Times};
@@ -46,7 +48,7 @@ pub(super) struct Link {
 /// The connection of now.
 #[derive(Clone)]
 struct Live {
-    connection: MultiplexedConnection,
+    nodes: Arc<Nodes>,
     epoch: Epoch,
     broken: Broken,
 }
@@ -109,20 +111,23 @@ impl Link {
 
     /// Keeps the connection until it ends; returns why.
     async fn live(&self, dialled: Dialled) -> Refused {
-        let Dialled { connection, mut driver, server } = dialled;
+        let Dialled { nodes, mut drivers, server } = dialled;
         let number = self.epochs.fetch_add(1, Relaxed) + 1;
         let broken = Broken::default();
         self.reconnects.add(u64::from(number > 1));
         self.listener.connects(&server, number > 1);
-        self.live.send_replace(Some(Live { connection, epoch: Epoch(number), broken: broken.clone() }));
+        let live = Live { nodes: Arc::new(nodes), epoch: Epoch(number), broken: broken.clone() };
+        self.live.send_replace(Some(live.clone()));
         let pings = async {
+            let ping = redis::cmd("PING");
             loop {
                 sleep(REDIS_PING).await;
-                let _ = self.ask::<String>(redis::cmd("PING"), None).await;
+                let asks = live.nodes.all().map(async |mut node| ping.query_async::<String>(&mut node).await);
+                let _ = self.answer(&live, try_join_all(asks)).await;
             }
         };
         tokio::select! {
-            () = &mut driver => broken.set("it closed the connection"),
+            _ = drivers.next() => broken.set("it closed the connection"),
             () = broken.token.cancelled() => {}
             () = pings => {}
         }
@@ -140,15 +145,20 @@ impl Link {
     /// Asks, once there is a connection, and only if that is still `on`.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: Cmd, on: Option<Epoch>) -> Result<T, Failed> {
         let _permit = self.free.try_acquire().map_err(|_| Failed::Away)?;
-        let mut live = self.now().await?;
+        let live = self.now().await?;
         if on.is_some_and(|epoch| epoch != live.epoch) {
             return Err(Failed::Away);
         }
+        self.answer(&live, live.nodes.ask(&command)).await
+    }
+
+    /// What is answered in time.
+    async fn answer<T>(&self, live: &Live, asks: impl Future<Output = RedisResult<T>>) -> Result<T, Failed> {
         let asked = Instant::now();
         let answer = tokio::select! {
             biased;
             () = live.broken.token.cancelled() => return Err(Failed::Away),
-            answer = timeout(REDIS_DEADLINE, command.query_async::<T>(&mut live.connection)) => answer,
+            answer = timeout(REDIS_DEADLINE, asks) => answer,
         };
         match answer {
             // A process that was stopped for a while may find an answer that is as old.
@@ -157,7 +167,7 @@ impl Link {
                 self.latency.add(asked.elapsed());
                 return Ok(answer);
             }
-            Ok(Err(error)) => return Err(self.failed(&error, &live)),
+            Ok(Err(error)) => return Err(self.failed(&error, live)),
             Err(_) => {}
         }
         live.broken.set("it did not answer in time");
@@ -169,8 +179,8 @@ impl Link {
     /// # Errors
     /// When Redis refuses it: a sentence that says why. Not when it is away.
     pub(super) async fn try_command(&self, command: Cmd) -> Result<(), String> {
-        let Ok(mut live) = self.now().await else { return Ok(()) };
-        match timeout(REDIS_DEADLINE, command.query_async::<redis::Value>(&mut live.connection)).await {
+        let Ok(live) = self.now().await else { return Ok(()) };
+        match timeout(REDIS_DEADLINE, live.nodes.ask::<redis::Value>(&command)).await {
             Ok(Err(error)) if error.code() == Some("NOPERM") => Err(no_permission(&error)),
             Ok(Err(error)) if error.code() == Some("ERR") => Err(error.to_string()),
             _ => Ok(()),
@@ -189,6 +199,8 @@ impl Link {
         match error.code() {
             Some("WRONGTYPE") => return Failed::Foreign,
             Some("NOPERM") => self.complain(&no_permission(error)),
+            // The slot of the key moves at this moment to another node.
+            Some("ASK" | "TRYAGAIN") => {}
             Some("OOM") => self.complain("its memory is full: give it more (maxmemory)"),
             // It is no primary any more, or has been told that it needs a password, or loads: another one may be in its place.
             // Or what it says is none of the answers that there are.

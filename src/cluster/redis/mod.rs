@@ -1,4 +1,4 @@
-//! The directory in a Redis that stands alone: two connections, one of which only says that this relay lives.
+//! The directory in Redis: two connections to it, or to each node of it, one of which only says that this relay lives.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 
 mod dial;
 mod link;
+mod nodes;
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
