@@ -301,10 +301,10 @@ impl Directory {
                             return Ok(self.take(room, key));
                         }
                     }
-                    Place::Nowhere => self.wait_until_calm().await,
+                    Place::Nowhere => self.wait_for_calm().await,
                     place => return Ok(place),
                 },
-                (_, Some(_)) => self.wait_until_calm().await,
+                (_, Some(_)) => self.wait_for_calm().await,
                 (None, None) => return Ok(self.take(room, key)),
                 // It was opened here before. What stands there may be about to expire.
                 (Some(there), None) => {
@@ -317,12 +317,18 @@ impl Directory {
     }
 
     async fn try_replace(&self, room: &RoomName, key: RoomKey, dead: ProcessId) -> Result<Place, Failed> {
-        self.wait_until_calm().await;
-        let on = self.store.connected().await?;
-        // It is read before the lease: if its relay comes back after that, its claim has another number.
-        let there = self.store.read(key).await?;
-        let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
-        let Some(there) = there.filter(|there| there.process == dead) else { return self.try_claim(room, key).await };
+        let (on, there) = loop {
+            let on = self.store.connected().await?;
+            let is_calm = self.caution.until().is_none();
+            // It is read before the lease: if its relay comes back after that, its claim has another number.
+            let there = self.store.read(key).await?;
+            let there = there.map(|there| Claim::parse(&there).ok_or(Failed::Foreign)).transpose()?;
+            match there.filter(|there| there.process == dead) {
+                None => return self.try_claim(room, key).await,
+                Some(there) if is_calm => break (on, there),
+                Some(_) => self.wait_for_calm().await,
+            }
+        };
         if self.takes_over(key, there, on).await? {
             return Ok(self.take(room, key));
         }
@@ -339,9 +345,10 @@ impl Directory {
         Ok(is_taken)
     }
 
-    async fn wait_until_calm(&self) {
-        while let Some(until) = self.caution.until() {
-            sleep_until(until).await;
+    /// Waits until this relay is not cautious any more, or it is time to look again: meanwhile the room may open elsewhere.
+    async fn wait_for_calm(&self) {
+        if let Some(until) = self.caution.until() {
+            sleep_until(until.min(Instant::now() + LEASE_LOOK)).await;
         }
     }
 

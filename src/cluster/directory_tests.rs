@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use tokio::time::{advance, sleep};
 
-use super::super::assertions::Assertions;
 use super::super::fake::{FakeRelay, World};
 use super::super::lease;
 use super::super::notice::Notices;
 use super::super::scan::Scan;
 use super::*;
-use crate::ice::CandidatePolicy;
 use crate::limits::{CAUTION, LEASE, LEASE_RENEWAL, RELAY_FORGOTTEN, RELAYS_INTERVAL, ROOM_LEASE};
-use crate::protocol;
-use crate::room::{Ownership, RoomSettings, Rooms};
+use crate::room::Ownership;
 
 fn name() -> RoomName {
     RoomName::parse("r").unwrap()
@@ -44,20 +41,6 @@ async fn two() -> (Arc<World>, FakeRelay, FakeRelay) {
     let world = Arc::<World>::default();
     let (one, other) = (FakeRelay::new(&world).await, FakeRelay::new(&world).await);
     (world, one, other)
-}
-
-/// The rooms of a relay, whose assertions run from now on.
-fn rooms_of(relay: &FakeRelay) -> (Arc<Rooms>, tokio::task::JoinHandle<()>) {
-    let rooms = Arc::new(Rooms::new(RoomSettings {
-        capacity: 8,
-        max_message_bytes: 1024,
-        candidate_policy: CandidatePolicy::All,
-        encode: protocol::encode,
-        observer: None,
-        owned: Some(Arc::clone(relay.directory.owned())),
-    }));
-    let assertions = Assertions::new(Arc::clone(&relay.directory), Arc::clone(&rooms), Notices::new(|_| {}));
-    (rooms, tokio::spawn(assertions.run()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +137,7 @@ async fn a_relay_knows_by_its_key_which_rooms_it_has() {
     assert!(!one.directory.has(key), "nobody has a use for it");
     one.directory.forget_unused();
     assert!(one.directory.owned_keys.is_empty());
-    let (rooms, task) = rooms_of(&one);
+    let (rooms, task) = one.rooms();
     task.abort();
     let ownership = here(one.directory.claim(&name()).await);
     rooms.let_go(&ownership);
@@ -205,7 +188,7 @@ async fn what_was_learnt_on_one_connection_is_not_done_on_the_next() {
 #[tokio::test(start_paused = true)]
 async fn redis_forgets_while_the_owner_and_one_who_claims_live() {
     let (world, one, other) = two().await;
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let _ownership = here(one.directory.claim(&name()).await);
     world.flush();
     // Both come back, the one who claims first.
@@ -238,6 +221,28 @@ async fn a_cautious_relay_still_says_who_has_a_room_and_never_that_nobody_has() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_cautious_relay_hears_of_the_room_as_soon_as_it_opens_elsewhere() {
+    let (world, one, other) = two().await;
+    one.caution.begin();
+    let claims = tokio::spawn(one.directory.claim(&name()));
+    let dead = Arc::clone(&other.own);
+    sleep(Duration::from_secs(1)).await;
+    let _ownership = here(other.directory.claim(&name()).await);
+    let begun = Instant::now();
+    assert_eq!(owner(claims.await.unwrap()), other.own.process);
+    assert!(begun.elapsed() <= LEASE_LOOK, "{:?}", begun.elapsed());
+    // Likewise who waits because the relay of a room is not reached.
+    let replaces = tokio::spawn(one.directory.replace(&name(), &dead));
+    sleep(Duration::from_secs(1)).await;
+    let third = FakeRelay::new(&world).await;
+    assert!(!replaces.is_finished());
+    world.write("r", &third.directory.new_claim().to_string());
+    let begun = Instant::now();
+    assert_eq!(owner(replaces.await.unwrap()), third.own.process);
+    assert!(begun.elapsed() <= LEASE_LOOK, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_redis_is_away_a_new_name_is_unavailable_after_a_second() {
     let (_, one, _other) = two().await;
     one.store.lose();
@@ -260,7 +265,7 @@ async fn what_no_relay_has_written_is_never_overwritten() {
         assert_eq!(unknown(one.directory.look(&name()).await), Unknown::Foreign);
         assert_eq!(world.room("r").as_deref(), Some(foreign));
     }
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let ownership = one.directory.owned().add(&name());
     sleep(Duration::from_secs(20)).await;
     assert!(!ownership.is_lost(), "whoever is in that room stays");
@@ -270,7 +275,7 @@ async fn what_no_relay_has_written_is_never_overwritten() {
 #[tokio::test(start_paused = true)]
 async fn a_relay_lets_go_of_a_room_that_another_one_has() {
     let (world, one, other) = two().await;
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let ownership = here(one.directory.claim(&name()).await);
     // It slept, was taken for dead, and wakes up.
     advance(LEASE).await;
@@ -286,7 +291,7 @@ async fn a_relay_lets_go_of_a_room_that_another_one_has() {
 #[tokio::test(start_paused = true)]
 async fn a_cautious_relay_does_not_take_a_room_from_one_that_has_not_said_yet_that_it_lives() {
     let (world, one, other) = two().await;
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let ownership = here(one.directory.claim(&name()).await);
     // Redis comes back with an old file, which says that the other one has it.
     world.flush();
@@ -308,7 +313,7 @@ async fn a_cautious_relay_does_not_take_a_room_from_one_that_has_not_said_yet_th
 #[tokio::test(start_paused = true)]
 async fn keys_that_somebody_deletes_are_there_again_after_five_seconds() {
     let (world, one, _other) = two().await;
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let _ownership = here(one.directory.claim(&name()).await);
     world.flush();
     sleep(Duration::from_millis(5_200)).await;
@@ -323,7 +328,7 @@ async fn ten_thousand_assertions_do_not_hold_up_the_lease_and_all_are_made() {
     let _lease =
         tokio::spawn(lease::renew(Arc::clone(&one.store) as _, Arc::clone(&one.caution), Arc::clone(&one.own)));
     one.store.takes(Duration::from_millis(50));
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     one.caution.begin();
     for _ in 0..4 {
         sleep(LEASE_RENEWAL).await;
@@ -341,7 +346,7 @@ async fn ten_thousand_assertions_do_not_hold_up_the_lease_and_all_are_made() {
 #[tokio::test(start_paused = true)]
 async fn nobody_lets_go_of_a_room_while_redis_is_away() {
     let (world, one, other) = two().await;
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let ownership = here(one.directory.claim(&name()).await);
     one.store.lose();
     sleep(Duration::from_secs(600)).await;
@@ -362,7 +367,7 @@ async fn nobody_lets_go_of_a_room_while_redis_is_away() {
 #[tokio::test(start_paused = true)]
 async fn a_relay_that_drains_claims_and_asserts_nothing() {
     let (world, one, _other) = two().await;
-    let (_rooms, _asserts) = rooms_of(&one);
+    let (_rooms, _asserts) = one.rooms();
     let _ownership = here(one.directory.claim(&name()).await);
     one.directory.drain();
     world.flush();

@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::assertions::Assertions;
 use super::caution::Caution;
 use super::directory::Directory;
+use super::notice::Notices;
 use super::relays::{Fingerprint, Neighbour, PROTOCOL, ProcessId, Relays};
 use super::store::{Asking, Claim, Epoch, Failed, RoomKey, Store};
+use crate::ice::CandidatePolicy;
 use crate::limits::{LEASE, REDIS_DEADLINE, ROOM_LEASE};
-use crate::room::Owned;
+use crate::protocol;
 use crate::room::names::RoomName;
+use crate::room::{Owned, RoomSettings, Rooms};
 
 /// What all relays ask.
 #[derive(Default)]
@@ -45,6 +50,11 @@ impl World {
     /// Writes what is no relay's into the place of a room.
     pub(crate) fn write(&self, name: &str, value: &str) {
         self.set(key(name).to_string(), value.to_owned(), ROOM_LEASE);
+    }
+
+    /// Deletes what stands there for a room.
+    pub(crate) fn delete(&self, name: &str) {
+        self.0.lock().unwrap().values.remove(&key(name).to_string());
     }
 
     /// Forgets everything.
@@ -276,6 +286,11 @@ pub(crate) struct FakeRelay {
 impl FakeRelay {
     /// One that lives, and nobody renews its lease.
     pub(crate) async fn new(world: &Arc<World>) -> Self {
+        Self::asking(world, |store| store).await
+    }
+
+    /// The same, which asks what `by` makes of its store.
+    pub(crate) async fn asking(world: &Arc<World>, by: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let process = ProcessId::random().unwrap();
         let own = Neighbour {
             process,
@@ -288,7 +303,8 @@ impl FakeRelay {
         let (store, caution) = (Arc::new(FakeStore::new(world)), Arc::<Caution>::default());
         let (relays, owned) = (Arc::<Relays>::default(), Arc::<Owned>::default());
         let own = Arc::new(own);
-        let directory = Directory::new(Arc::clone(&own), Arc::clone(&store) as _, Arc::clone(&caution), relays, owned);
+        let asked = by(Arc::clone(&store) as _);
+        let directory = Directory::new(Arc::clone(&own), asked, Arc::clone(&caution), relays, owned);
         let relay = Self { own, store, caution, directory: Arc::new(directory) };
         relay.renews().await;
         relay
@@ -297,5 +313,19 @@ impl FakeRelay {
     /// Says that it lives.
     pub(crate) async fn renews(&self) -> bool {
         self.store.renew(self.own.process, &self.own.to_said()).await.unwrap()
+    }
+
+    /// Its rooms, which it asserts from now on.
+    pub(crate) fn rooms(&self) -> (Arc<Rooms>, JoinHandle<()>) {
+        let rooms = Arc::new(Rooms::new(RoomSettings {
+            capacity: 8,
+            max_message_bytes: 1024,
+            candidate_policy: CandidatePolicy::All,
+            encode: protocol::encode,
+            observer: None,
+            owned: Some(Arc::clone(self.directory.owned())),
+        }));
+        let assertions = Assertions::new(Arc::clone(&self.directory), Arc::clone(&rooms), Notices::new(|_| {}));
+        (rooms, tokio::spawn(assertions.run()))
     }
 }

@@ -22,6 +22,8 @@ pub(crate) mod dial;
 pub(crate) mod directory;
 pub(crate) mod door;
 #[cfg(test)]
+mod explored;
+#[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod identity;
 mod lease;

@@ -622,7 +622,10 @@ impl Person {
                 way.until.get_or_insert((now, parting));
             }
             if is_kicked && parting == Parting::Closed(1008) {
-                self.goal = None;
+                // In the end all are in rooms, also who was just told to go.
+                if !self.is_settled {
+                    self.goal = None;
+                }
                 self.end_life(Why::Kicked, parting);
             } else if has_moved && was_there {
                 self.end_life(Why::Moved, parting);
