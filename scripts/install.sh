@@ -1,4 +1,4 @@
-# Installs tools from Debian's packages. For scripts, which define `lacks` first or later: it is called with a sentence where a
+# Installs tools from Debian's packages, and packages of npm. For scripts, which define `lacks` first or later: it is called with a sentence where a
 # tool is not to be had.
 # shellcheck shell=bash
 
@@ -23,4 +23,14 @@ install_missing() {
   "${as_root[@]}" update || echo "apt-get update failed; trying without" >&2
   "${as_root[@]}" install -y --no-install-recommends "${packages[@]}" >/dev/null ||
     lacks "cannot install ${packages[*]}: please do, then run this again"
+}
+
+# What the tests need from npm, in the versions that scripts/test.d says.
+fetch_packages() {
+  mkdir -p target/tools
+  cp scripts/test.d/* target/tools/
+  cmp -s target/tools/package-lock.json target/tools/node_modules/installed.json && return 0
+  (cd target/tools && npm ci --silent --ignore-scripts --no-audit --no-fund) ||
+    lacks "cannot install the packages of scripts/test.d by npm: please do, in target/tools"
+  cp target/tools/package-lock.json target/tools/node_modules/installed.json
 }
