@@ -20,6 +20,8 @@ use crate::limits::DRAIN_DEADLINE;
 use crate::outbox::Waiting;
 use crate::outbox::{CloseRequest, ConnectionId, Outbox};
 use crate::panics::contained;
+#[cfg(all(feature = "admin", feature = "wires"))]
+use crate::wire::Wire;
 
 /// What the relay tells its clients when it shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +170,18 @@ impl Drain {
             sum.stalled += waiting.stalled;
         }
         sum
+    }
+
+    /// How many of the registered WebSockets are on each wire of another library.
+    #[cfg(all(feature = "admin", feature = "wires"))]
+    pub(crate) fn websockets_on_wires(&self) -> [usize; Wire::ALL.len()] {
+        let mut counts = [0; Wire::ALL.len()];
+        for wire in self.websockets.iter().filter_map(|outbox| outbox.upgrade()?.wire()) {
+            if let Some(count) = counts.get_mut(wire.number()) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     /// Gives the signal, and tells nobody.

@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 pub use calls::CallReport;
 pub(crate) use calls::{CallReports, SetupTimes};
 
@@ -24,6 +26,9 @@ pub(crate) const ERROR_CODES: usize = 20;
 pub(crate) const CLOSE_REASONS: usize = 17;
 /// How many limits refuse something.
 pub(crate) const LIMITS: usize = 6;
+/// How many wires of other libraries there are.
+#[cfg(feature = "wires")]
+const WIRES: usize = Wire::ALL.len();
 /// How many threads count apart from each other; those of larger machines share.
 const SHARDS: usize = 8;
 /// One of so many messages is timed.
@@ -104,6 +109,9 @@ pub(crate) struct Hot {
     pub messages: Counters<MESSAGE_TYPES>,
     /// Bytes that were read from WebSockets.
     pub received_bytes: Counter,
+    /// Texts of clients on the wires of other libraries.
+    #[cfg(feature = "wires")]
+    pub wires: Counters<WIRES>,
     /// Copies of messages that were queued for receivers.
     pub relayed: Counter,
     /// The bytes of these, as their senders wrote them.

@@ -32,6 +32,11 @@ impl Wire {
         }
     }
 
+    /// Its place among [`ALL`](Self::ALL).
+    pub(crate) fn number(self) -> usize {
+        self as usize
+    }
+
     /// What a page gives its library, for a relay that speaks the wire at `url`.
     #[cfg(feature = "cli")]
     pub(crate) fn line(self, url: &str) -> String {
@@ -66,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_wire_has_one_name_and_an_error_says_them_all() {
-        for wire in Wire::ALL {
+        for (number, wire) in Wire::ALL.into_iter().enumerate() {
+            assert_eq!(wire.number(), number);
             assert_eq!(wire.name().parse(), Ok(wire));
             assert!(WireError.to_string().contains(wire.name()));
         }

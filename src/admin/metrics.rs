@@ -19,6 +19,8 @@ use crate::protocol::MESSAGE_TYPES;
 use crate::quota::OverLimit;
 use crate::relay::Relay;
 use crate::room::ErrorCode;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 use crate::ws::Disconnect;
 
 /// What is scraped.
@@ -52,6 +54,8 @@ impl Collector for Scrape {
         let mut to = Writer(encoder);
         self.encode_clients(&mut to)?;
         self.encode_traffic(&mut to)?;
+        #[cfg(feature = "wires")]
+        self.encode_wires(&mut to)?;
         self.encode_calls(&mut to)?;
         self.encode_ends(&mut to)?;
         #[cfg(feature = "auth")]
@@ -112,6 +116,24 @@ impl Scrape {
             "From reading messages until their copies are written or left to other tasks; one of 64 is timed",
             &metrics.latency,
         )
+    }
+
+    #[cfg(feature = "wires")]
+    fn encode_wires(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let (hub, wires) = (self.relay.hub(), &self.relay.site.wires);
+        let websockets = Wire::ALL.iter().zip(hub.drain.websockets_on_wires());
+        let websockets = websockets.map(|(wire, count)| (wire.name(), count as f64));
+        to.gauges("wire_websockets", "Open WebSockets on the wires of other libraries", "wire", websockets)?;
+        let topics =
+            Wire::ALL.into_iter().map(|wire| (wire.name(), wires.topics(wire).map_or(0, |topics| topics.len())));
+        let topics = topics.map(|(name, count)| (name, count as f64));
+        to.gauges("wire_topics", "Topics there that somebody is subscribed to", "wire", topics)?;
+        let mut messages = [0; Wire::ALL.len()];
+        for hot in hub.metrics.all_hot() {
+            messages.iter_mut().zip(hot.wires.get()).for_each(|(sum, more)| *sum += more);
+        }
+        let messages = Wire::ALL.iter().map(|wire| wire.name()).zip(messages);
+        to.counters("wire_messages", "Messages from clients there", "wire", messages)
     }
 
     fn encode_calls(&self, to: &mut Writer<'_>) -> Result<(), Error> {

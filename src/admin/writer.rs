@@ -30,6 +30,23 @@ impl Writer<'_> {
         counter.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
+    /// A gauge for each value of a label.
+    #[cfg(feature = "wires")]
+    pub(super) fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl Iterator<Item = (&'static str, f64)>,
+    ) -> Result<(), Error> {
+        let name = named(name);
+        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        for (value, gauge) in values {
+            family.encode_family(&[(label, value)])?.encode_gauge(&gauge)?;
+        }
+        Ok(())
+    }
+
     /// A counter for each value of a label.
     pub(super) fn counters(
         &mut self,

@@ -252,7 +252,7 @@ fn open_wire(
     let hub = &site.hub;
     let topics = site.wires.topics(wire).ok_or_else(|| wire_is_off(wire))?;
     let token = query::token(query).map_err(|error| text(StatusCode::BAD_REQUEST, &error))?;
-    let outbox = hub.new_outbox_of(admission.purse(), client.ip, limits::WIRE_OUTBOX_BYTES);
+    let outbox = hub.new_outbox_on(wire, admission.purse(), client.ip, limits::WIRE_OUTBOX_BYTES);
     let registration = hub.drain.register(&outbox);
     let (connection, address) = (outbox.id().number(), client.ip);
     hub.observe(|| RelayEvent::Connected { connection, address, wire: Some(wire) });

@@ -69,6 +69,8 @@ use tokio::time::Instant;
 
 use crate::limits::{ANNOUNCED_BYTES, ANNOUNCEMENTS, ERROR_BYTES, ERROR_MESSAGES, SHARE_BYTES};
 use crate::sync::Mutex;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 pub(crate) use ending::CloseRequest;
 use queue::State;
 use queued::{Origin, Queued};
@@ -105,6 +107,9 @@ pub(crate) struct Outbox {
     owner: Sender,
     /// The client's address, if it is known.
     address: Option<IpAddr>,
+    /// The client's wire; none if that is the relay's own.
+    #[cfg(feature = "wires")]
+    wire: Option<Wire>,
     /// When the connection was opened.
     opened: Instant,
     /// The writing end of the client's stream, once the upgrade is done.
@@ -145,6 +150,8 @@ impl Outbox {
         Self {
             owner,
             address: None,
+            #[cfg(feature = "wires")]
+            wire: None,
             opened: Instant::now(),
             sink: OnceLock::new(),
             max_bytes: max_bytes.max(SHARE_BYTES),
@@ -155,6 +162,12 @@ impl Outbox {
     /// The same, for a client at this address.
     pub(crate) fn at(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
+    }
+
+    /// The same, for a client that speaks this wire of another library.
+    #[cfg(feature = "wires")]
+    pub(crate) fn on(self, wire: Wire) -> Self {
+        Self { wire: Some(wire), ..self }
     }
 
     /// An outbox of a connection that has a number of its own among all in this process, and any memory.
@@ -183,6 +196,12 @@ impl Outbox {
     /// The address of its client, if it is known.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The wire of its client; none if that is the relay's own.
+    #[cfg(all(feature = "wires", feature = "admin"))]
+    pub(crate) fn wire(&self) -> Option<Wire> {
+        self.wire
     }
 
     /// When its connection was opened.

@@ -22,6 +22,8 @@ use crate::outbox::{ConnectionId, Outbox, Sender};
 use crate::protocol;
 use crate::quota::{QuotaSettings, Quotas};
 use crate::room::{RoomObserver, RoomSettings, Rooms};
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 /// The settings of what all sessions share.
 #[derive(Debug, Clone)]
@@ -149,14 +151,24 @@ impl Hub {
 
     /// An outbox for a new connection of a client at `address`, whose messages are charged to `purse`.
     pub(crate) fn new_outbox(&self, purse: &Arc<Purse>, address: Option<IpAddr>) -> Arc<Outbox> {
-        self.new_outbox_of(purse, address, self.outbox_bytes)
+        Arc::new(Outbox::of(self.new_sender(purse), self.outbox_bytes).at(address))
     }
 
-    /// The same, for `max_bytes` of peers' messages.
-    pub(crate) fn new_outbox_of(&self, purse: &Arc<Purse>, address: Option<IpAddr>, max_bytes: usize) -> Arc<Outbox> {
+    /// The same, for a client that speaks this wire of another library, and `max_bytes` of others' messages.
+    #[cfg(feature = "wires")]
+    pub(crate) fn new_outbox_on(
+        &self,
+        wire: Wire,
+        purse: &Arc<Purse>,
+        address: Option<IpAddr>,
+        max_bytes: usize,
+    ) -> Arc<Outbox> {
+        Arc::new(Outbox::of(self.new_sender(purse), max_bytes).at(address).on(wire))
+    }
+
+    fn new_sender(&self, purse: &Arc<Purse>) -> Sender {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let sender = Sender::new(ConnectionId::new(number), Arc::clone(purse));
-        Arc::new(Outbox::of(sender, max_bytes).at(address))
+        Sender::new(ConnectionId::new(number), Arc::clone(purse))
     }
 
     /// Asks the authorizer whether a client may join. A pending answer becomes `unavailable` after

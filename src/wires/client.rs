@@ -209,6 +209,7 @@ impl Client for TopicClient {
 
     fn receive(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) -> Result<(), Flood> {
         self.messages = self.messages.saturating_add(1);
+        self.hub.metrics.hot().wires.add(self.topics.dialect().wire.number());
         self.sign_of_life = now;
         self.pace.charge(0, now);
         self.carry_out(text, 0, now, waker, deferred);

@@ -37,7 +37,7 @@ impl Relay {
     /// A client that is subscribed to `a`, whose socket takes nothing, and what wakes its task.
     fn client(&self) -> Result<(TopicClient, Arc<Count>), OverLimit> {
         let admission = self.hub.quotas.admit(None)?;
-        let outbox = self.hub.new_outbox_of(admission.purse(), None, crate::limits::WIRE_OUTBOX_BYTES);
+        let outbox = self.hub.new_outbox_on(Wire::YWebrtc, admission.purse(), None, crate::limits::WIRE_OUTBOX_BYTES);
         let rate = RateLimiter::new(MESSAGE_RATE, 0, Instant::now());
         let (hub, topics) = (Arc::clone(&self.hub), Arc::clone(&self.topics));
         let mut client = TopicClient::new(hub, topics, outbox, rate, UpgradeHeaders::default(), None);

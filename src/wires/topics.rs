@@ -87,8 +87,8 @@ impl Topics {
     }
 
     /// How many topics there are.
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn len(&self) -> usize {
+    #[cfg(any(test, fuzzing, feature = "admin"))]
+    pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 

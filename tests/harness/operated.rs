@@ -22,6 +22,10 @@ impl Operated {
     }
 
     pub async fn client(&self) -> Client<TcpStream> {
-        Client::dial(connect(self.main).await, "ws://localhost/ws", &[]).await.unwrap()
+        self.client_at("/ws").await
+    }
+
+    pub async fn client_at(&self, path: &str) -> Client<TcpStream> {
+        Client::dial(connect(self.main).await, &format!("ws://localhost{path}"), &[]).await.unwrap()
     }
 }

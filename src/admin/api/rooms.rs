@@ -9,6 +9,8 @@ use super::{Answer, ApiError};
 use crate::peer::Hub;
 use crate::room::names::RoomName;
 use crate::room::{Overview, Place};
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 #[derive(Debug, Serialize)]
 struct RoomPage {
@@ -34,6 +36,10 @@ struct Connection {
     /// The address of its client, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<IpAddr>,
+    /// The wire that its client speaks; none if that is the relay's own.
+    #[cfg(feature = "wires")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wire: Option<&'static str>,
     /// Where its client is, if it is in a room.
     #[serde(flatten)]
     place: Option<Place>,
@@ -66,6 +72,8 @@ pub(super) fn connections(hub: &Hub, query: &str) -> Result<Answer, ApiError> {
     let connections = outboxes.iter().map(|outbox| Connection {
         connection: outbox.id().number(),
         address: outbox.address(),
+        #[cfg(feature = "wires")]
+        wire: outbox.wire().map(Wire::name),
         place: places.remove(&outbox.id().number()),
         seconds: outbox.opened().elapsed().as_secs(),
     });

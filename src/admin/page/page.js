@@ -215,8 +215,8 @@ function connectionEntry({ connection }) {
 	const facts = make("span", { className: "hint" });
 	const element = make("li", {}, make("span", { className: "who" }, number, " ", where, " ", facts));
 	let shown;
-	const show = ({ address = "a Unix socket", room: name, id, seconds }) => {
-		say(facts, `${address} · ${duration(seconds)}`);
+	const show = ({ address = "a Unix socket", wire, room: name, id, seconds }) => {
+		say(facts, [address, wire, duration(seconds)].filter(Boolean).join(" · "));
 		const key = JSON.stringify([name, id]);
 		if (key === shown) return;
 		shown = key;
