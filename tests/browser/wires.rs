@@ -3,6 +3,9 @@
 //! Each browser has a profile of its own: pages of one profile and origin meet without any relay. Where one browser has several
 //! pages, each is of another origin.
 
+mod examples;
+mod node;
+
 use std::process::Command;
 use std::sync::OnceLock;
 
