@@ -17,6 +17,9 @@
 mod budget;
 #[path = "../src/outbox/mod.rs"]
 mod outbox;
+#[cfg(feature = "wires")]
+#[path = "../src/wire.rs"]
+mod wire;
 
 mod sync {
     pub(crate) use loom::sync::Mutex;
