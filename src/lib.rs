@@ -81,6 +81,7 @@
 // | `net/` | listeners, streams and TLS |
 // | `quota/` | how much one connection, one address, and all together may use |
 // | `secret.rs` | a text that must not appear in a log |
+// | `parameters.rs` | the parameters in the query of a URL |
 // | `wire.rs` | the names of other libraries' wires |
 // | `budget/` | how much memory may be pinned, by all and by each address |
 // | `memory.rs` | how much memory this machine has |
@@ -158,6 +159,7 @@ mod mount;
 mod net;
 mod outbox;
 mod panics;
+mod parameters;
 // Not in `outbox`, which `tests/outbox.rs` compiles with loom's lock.
 #[cfg(test)]
 #[path = "outbox/tests.rs"]

@@ -31,8 +31,6 @@ use crate::relay::Relay;
 use crate::room::ErrorCode;
 #[cfg(feature = "cluster")]
 use crate::room::LeaveReason;
-#[cfg(feature = "wires")]
-use crate::wires::TopicClient;
 use crate::ws::{Connection, Disconnect, Transport};
 
 impl Relay {
@@ -115,7 +113,7 @@ impl Relay {
                 Opened::Own(websocket.of(session))
             }
             #[cfg(feature = "wires")]
-            Speaker::Other(client) => Opened::Other(Box::new(websocket.of(*client))),
+            Speaker::Other(client) => Opened::Other(Box::new(websocket.of(client))),
         }
     }
 }
@@ -127,7 +125,7 @@ pub(crate) enum Opened {
     Own(WebSocket<Session>),
     /// On the wire of another library; apart, so that those of the relay's own need no memory for it.
     #[cfg(feature = "wires")]
-    Other(Box<WebSocket<TopicClient>>),
+    Other(Box<WebSocket<Box<dyn Spoken>>>),
 }
 
 /// The time after which a client is to come back, if it is to: random, so that not all reconnect at once.

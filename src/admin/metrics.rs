@@ -124,8 +124,7 @@ impl Scrape {
         let websockets = Wire::ALL.iter().zip(hub.drain.websockets_on_wires());
         let websockets = websockets.map(|(wire, count)| (wire.name(), count as f64));
         to.gauges("wire_websockets", "Open WebSockets on the wires of other libraries", "wire", websockets)?;
-        let topics =
-            Wire::ALL.into_iter().map(|wire| (wire.name(), wires.topics(wire).map_or(0, |topics| topics.len())));
+        let topics = Wire::ALL.into_iter().map(|wire| (wire.name(), wires.count(wire)));
         let topics = topics.map(|(name, count)| (name, count as f64));
         to.gauges("wire_topics", "Topics there that somebody is subscribed to", "wire", topics)?;
         let mut messages = [0; Wire::ALL.len()];

@@ -1,8 +1,7 @@
 //! The query of a URL that joins a room.
 
-use std::borrow::Cow;
-
 use crate::limits::QUERY_NAME_CHARS;
+use crate::parameters::{check_utf8, only, parameters};
 use crate::protocol::{ErrorCode, Join, Refusal};
 use crate::room::names::{PeerId, PeerName, RoomName};
 use crate::secret::Secret;
@@ -39,35 +38,6 @@ fn is_near(name: &str, known: &str) -> bool {
     lower == known
         || strsim::osa_distance(&lower, known) <= known.len() / 3
         || (known.len() > 2 && lower.starts_with(known))
-}
-
-fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    form_urlencoded::parse(query.as_bytes())
-}
-
-/// Says in a sentence that the query is not UTF-8, if that is so.
-fn check_utf8(query: &str) -> Result<(), String> {
-    let decoded = percent_encoding::percent_decode_str(query).decode_utf8();
-    decoded.map(drop).map_err(|_| "the query of the URL is not UTF-8".to_owned())
-}
-
-/// The only value of this parameter, if there is one; a sentence if there are several.
-fn only<'q>(query: &'q str, key: &str) -> Result<Option<Cow<'q, str>>, String> {
-    let mut values = parameters(query).filter(|(name, _)| name == key).map(|(_, value)| value);
-    match (values.next(), values.next()) {
-        (_, Some(_)) => Err(format!("the URL has {key:?} twice")),
-        (value, None) => Ok(value),
-    }
-}
-
-/// The token of `?token=`; none if there is none.
-///
-/// # Errors
-/// A sentence, if it is there twice, or the query is not UTF-8.
-#[cfg(feature = "wires")]
-pub(super) fn token(query: &str) -> Result<Option<Secret>, String> {
-    check_utf8(query)?;
-    Ok(only(query, "token")?.map(Secret::new))
 }
 
 /// The join that `?room=R&name=N&id=I&resume=1` asks for; the room is `lobby` without `room`.

@@ -257,8 +257,5 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
 #[cfg(feature = "wires")]
 fn of_wire(site: &Site, name: &str) -> Option<Response<Body>> {
     let wire = name.parse().ok()?;
-    Some(match site.wires.topics(wire) {
-        Some(_) => text(StatusCode::OK, "okay"),
-        None => upgrade::wire_is_off(wire),
-    })
+    Some(if site.wires.has(wire) { text(StatusCode::OK, "okay") } else { upgrade::wire_is_off(wire) })
 }

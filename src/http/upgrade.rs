@@ -22,8 +22,6 @@ use super::site::Site;
 use super::way::Way;
 use super::{over_limit, query};
 use crate::drain::Registration;
-#[cfg(feature = "wires")]
-use crate::limits;
 use crate::net::headers::RELAY_WAITED;
 use crate::net::info::ConnectionInfo;
 use crate::outbox::Outbox;
@@ -34,7 +32,7 @@ use crate::secret::Secret;
 #[cfg(feature = "wires")]
 use crate::wire::Wire;
 #[cfg(feature = "wires")]
-use crate::wires::TopicClient;
+use crate::wires::{Newcomer, NotOpened};
 
 /// The subprotocol of the relay (RFC 6455 section 1.9). No client needs it.
 pub(crate) const SUBPROTOCOL: &str = "signaling-relay";
@@ -60,7 +58,7 @@ pub(crate) enum Speaker {
     Own(Own),
     /// On the wire of another library.
     #[cfg(feature = "wires")]
-    Other(Box<TopicClient>),
+    Other(Box<dyn crate::peer::Client>),
 }
 
 /// A client on the relay's own wire.
@@ -80,7 +78,7 @@ impl Speaker {
         match self {
             Self::Own(own) => Arc::clone(own.session.outbox()),
             #[cfg(feature = "wires")]
-            Self::Other(client) => Arc::clone(crate::peer::Client::outbox(&**client)),
+            Self::Other(client) => Arc::clone(client.outbox()),
         }
     }
 }
@@ -123,7 +121,7 @@ async fn accept<B>(
     let admission = admit(site, &client, admission)?;
     #[cfg(feature = "wires")]
     if let Way::Of(wire) = way
-        && site.wires.topics(wire).is_none()
+        && !site.wires.has(wire)
     {
         return Err(wire_is_off(wire).into());
     }
@@ -147,8 +145,12 @@ async fn accept<B>(
     let query = request.uri().query().unwrap_or_default();
     #[cfg(feature = "wires")]
     if let Way::Of(wire) = way {
-        let (other, registration) = open_wire(site, wire, &client, said, query, &admission)?;
-        return Ok((response, Upgrade { client, admission, registration, speaker: Speaker::Other(Box::new(other)) }));
+        let newcomer = Newcomer { query, said, address: client.ip, admission: &admission };
+        let (other, registration) = site.wires.open(wire, &site.hub, newcomer).map_err(|refusal| match refusal {
+            NotOpened::Off => wire_is_off(wire),
+            NotOpened::BadUrl(why) => text(StatusCode::BAD_REQUEST, &why),
+        })?;
+        return Ok((response, Upgrade { client, admission, registration, speaker: Speaker::Other(other) }));
     }
     let (session, registration) = open_session(&site.hub, client.ip, said, &admission);
     let mut session = session.after(client.hops);
@@ -237,28 +239,6 @@ fn open_session(
     });
     let rate = hub.quotas.rate_limiter(admission.address());
     (Session::new(Arc::clone(hub), outbox, rate, said), registration)
-}
-
-/// A client on the wire of another library, with full rate limits and no topics; and its registration.
-#[cfg(feature = "wires")]
-fn open_wire(
-    site: &Site,
-    wire: Wire,
-    client: &Client,
-    said: UpgradeHeaders,
-    query: &str,
-    admission: &Admission,
-) -> Result<(TopicClient, Registration), Box<Response<Body>>> {
-    let hub = &site.hub;
-    let topics = site.wires.topics(wire).ok_or_else(|| wire_is_off(wire))?;
-    let token = query::token(query).map_err(|error| text(StatusCode::BAD_REQUEST, &error))?;
-    let outbox = hub.new_outbox_on(wire, admission.purse(), client.ip, limits::WIRE_OUTBOX_BYTES);
-    let registration = hub.drain.register(&outbox);
-    let (connection, address) = (outbox.id().number(), client.ip);
-    hub.observe(|| RelayEvent::Connected { connection, address, wire: Some(wire) });
-    let rate = hub.quotas.rate_limiter(admission.address());
-    let client = TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token);
-    Ok((client, registration))
 }
 
 /// The response to who asks for a wire that the operator has not turned on.

@@ -2,8 +2,10 @@
 //!
 //! A **wire** is a protocol that clients speak over a WebSocket. The relay's own is that of [`Session`](super::Session); the
 //! module `wires` has those of other libraries. The path of the upgrade decides which it is, and everything here is generic
-//! over it, so that no message asks again.
+//! over it, so that no message asks again. Clients of other libraries' wires are behind a pointer, whichever wire it is: one call
+//! more for each of their messages, and one copy of the connection's code for all of them.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -21,7 +23,7 @@ use crate::room::{Deferred, LeaveReason};
 pub(crate) struct Flood;
 
 /// The state of one client's wire, without its socket.
-pub(crate) trait Client: Send {
+pub(crate) trait Client: Debug + Send {
     /// What the relay counts.
     fn metrics(&self) -> &Metrics;
 
@@ -108,4 +110,98 @@ pub(crate) trait Client: Send {
 
     /// Its connection has ended: since then, if it was lost then and may come back; and why, for the observer.
     fn end(&mut self, reason: LeaveReason, lost_since: Option<Instant>, why: &str);
+}
+
+/// The client of any wire.
+#[cfg(feature = "wires")]
+impl Client for Box<dyn Client> {
+    fn metrics(&self) -> &Metrics {
+        (**self).metrics()
+    }
+
+    fn outbox(&self) -> &Arc<Outbox> {
+        (**self).outbox()
+    }
+
+    fn rate(&mut self) -> &mut RateLimiter {
+        (**self).rate()
+    }
+
+    fn next_read(&mut self, now: Instant) -> Option<Instant> {
+        (**self).next_read(now)
+    }
+
+    fn receive(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) -> Result<(), Flood> {
+        (**self).receive(text, now, waker, deferred)
+    }
+
+    fn takes_binary(&self) -> bool {
+        (**self).takes_binary()
+    }
+
+    fn receive_binary(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        waker: &Waker,
+        deferred: &mut Deferred,
+    ) -> Result<(), Flood> {
+        (**self).receive_binary(bytes, now, waker, deferred)
+    }
+
+    fn is_waiting(&self) -> bool {
+        (**self).is_waiting()
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
+        (**self).poll_waiting(cx, now, deferred)
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        (**self).next_look()
+    }
+
+    fn take_answered(&self) -> bool {
+        (**self).take_answered()
+    }
+
+    fn must_join(&self) -> bool {
+        (**self).must_join()
+    }
+
+    fn remind_to_join(&self) {
+        (**self).remind_to_join();
+    }
+
+    fn comes_by_door(&self) -> bool {
+        (**self).comes_by_door()
+    }
+
+    fn is_handed_over(&self) -> bool {
+        (**self).is_handed_over()
+    }
+
+    fn take_handover(&mut self) -> Option<Box<Handover>> {
+        (**self).take_handover()
+    }
+
+    fn goaway(&self, retry_after_ms: u64) -> Option<Bytes> {
+        (**self).goaway(retry_after_ms)
+    }
+
+    fn wire(&self) -> Option<&'static str> {
+        (**self).wire()
+    }
+
+    fn messages(&self) -> u32 {
+        (**self).messages()
+    }
+
+    fn place(&self) -> String {
+        (**self).place()
+    }
+
+    fn end(&mut self, reason: LeaveReason, lost_since: Option<Instant>, why: &str) {
+        (**self).end(reason, lost_since, why);
+    }
 }

@@ -31,7 +31,7 @@ struct Relay {
 impl Relay {
     fn new() -> Self {
         let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
-        Self { hub, topics: Arc::new(Topics::new(dialect(Wire::YWebrtc))) }
+        Self { hub, topics: Arc::new(Topics::new(dialect(Wire::YWebrtc).unwrap())) }
     }
 
     /// A client that is subscribed to `a`, whose socket takes nothing, and what wakes its task.

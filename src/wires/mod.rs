@@ -1,6 +1,9 @@
 //! The wires of other libraries, which their unmodified clients speak with the relay, each at a path of its own.
 //!
-//! All of them that are here are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
+//! [`Wires`] has those that are on, and opens a client of one: what is behind that is the wire's own, as a
+//! [`Client`](crate::peer::Client) which a connection serves.
+//!
+//! Those that are here are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
 //! `topics.rs` is that table, `client.rs` one client, which `known.rs` topics and `waits.rs` for others, and `y_webrtc.rs` and `trystero.rs` say how each writes it down.
 //! `README.md` is for those who use them.
 //!
@@ -18,33 +21,98 @@ mod trystero;
 mod waits;
 mod y_webrtc;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::drain::Registration;
+use crate::limits::WIRE_OUTBOX_BYTES;
+use crate::parameters::{check_utf8, only};
+use crate::peer::{Client, Hub, RelayEvent, UpgradeHeaders};
+use crate::quota::Admission;
+use crate::secret::Secret;
 use crate::wire::Wire;
-pub(crate) use client::TopicClient;
+use client::TopicClient;
 use command::Dialect;
-pub(crate) use topics::Topics;
+use topics::Topics;
 
-/// The wires that are on, each with its topics.
+/// The wires that are on, each with what its clients share.
 #[derive(Debug, Default)]
-pub(crate) struct Wires(Vec<Arc<Topics>>);
+pub(crate) struct Wires {
+    topics: Vec<Arc<Topics>>,
+}
+
+/// Who asks for a wire.
+pub(crate) struct Newcomer<'a> {
+    /// The query of its URL.
+    pub query: &'a str,
+    /// What its upgrade says to who decides.
+    pub said: UpgradeHeaders,
+    /// Its address, if it is known.
+    pub address: Option<IpAddr>,
+    /// What it counts as.
+    pub admission: &'a Admission,
+}
+
+/// Why a wire is not opened for somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    /// The operator has not turned it on.
+    Off,
+    /// The URL is not right; the sentence says why.
+    BadUrl(String),
+}
 
 impl Wires {
-    /// These, without topics.
+    /// These, without clients.
     pub(crate) fn new(wires: &[Wire]) -> Self {
         let is_on = |wire: &Wire| wires.contains(wire);
-        Self(Wire::ALL.into_iter().filter(is_on).map(|wire| Arc::new(Topics::new(dialect(wire)))).collect())
+        let topics = |wire| Some(Arc::new(Topics::new(dialect(wire)?)));
+        Self { topics: Wire::ALL.into_iter().filter(is_on).filter_map(topics).collect() }
     }
 
-    /// The topics of `wire`; none if it is off.
-    pub(crate) fn topics(&self, wire: Wire) -> Option<&Arc<Topics>> {
-        self.0.iter().find(|topics| topics.dialect().wire == wire)
+    /// Whether `wire` is on.
+    pub(crate) fn has(&self, wire: Wire) -> bool {
+        self.topics(wire).is_some()
+    }
+
+    /// A client of `wire`, with full rate limits, and its registration with the drain.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub(crate) fn open(
+        &self,
+        wire: Wire,
+        hub: &Arc<Hub>,
+        newcomer: Newcomer<'_>,
+    ) -> Result<(Box<dyn Client>, Registration), NotOpened> {
+        let Newcomer { query, said, address, admission } = newcomer;
+        let topics = self.topics(wire).ok_or(NotOpened::Off)?;
+        check_utf8(query).map_err(NotOpened::BadUrl)?;
+        let token = only(query, "token").map_err(NotOpened::BadUrl)?.map(Secret::new);
+        let outbox = hub.new_outbox_on(wire, admission.purse(), address, WIRE_OUTBOX_BYTES);
+        let registration = hub.drain.register(&outbox);
+        let connection = outbox.id().number();
+        hub.observe(|| RelayEvent::Connected { connection, address, wire: Some(wire) });
+        let rate = hub.quotas.rate_limiter(admission.address());
+        let client = TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token);
+        Ok((Box::new(client), registration))
+    }
+
+    /// How many topics a wire has.
+    #[cfg(feature = "admin")]
+    pub(crate) fn count(&self, wire: Wire) -> usize {
+        self.topics(wire).map_or(0, |topics| topics.len())
+    }
+
+    fn topics(&self, wire: Wire) -> Option<&Arc<Topics>> {
+        self.topics.iter().find(|topics| topics.dialect().wire == wire)
     }
 }
 
-fn dialect(wire: Wire) -> &'static Dialect {
+/// How a wire of topics writes things down; none if `wire` is not one.
+fn dialect(wire: Wire) -> Option<&'static Dialect> {
     match wire {
-        Wire::YWebrtc => &y_webrtc::DIALECT,
-        Wire::Trystero => &trystero::DIALECT,
+        Wire::YWebrtc => Some(&y_webrtc::DIALECT),
+        Wire::Trystero => Some(&trystero::DIALECT),
     }
 }

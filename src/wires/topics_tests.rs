@@ -9,7 +9,7 @@ use super::*;
 use crate::wire::Wire;
 
 fn topics() -> Arc<Topics> {
-    Arc::new(Topics::new(dialect(Wire::YWebrtc)))
+    Arc::new(Topics::new(dialect(Wire::YWebrtc).unwrap()))
 }
 
 fn outbox() -> Arc<Outbox> {
