@@ -142,6 +142,11 @@ pub struct Config {
     /// The wires of other libraries that the relay speaks (feature `wires`), each at the path of its name; none by default.
     #[cfg(feature = "wires")]
     pub wires: Vec<Wire>,
+    /// The keys with which clients of PeerJS are served (feature `wires`), of up to
+    /// [1,024 bytes](limits::PEERJS_KEY_BYTES); any, if there are none. Those of one key do not see those of another one. If there are
+    /// none and somebody decides who may join, or clients need a token, a client's key is its token, and all see each other.
+    #[cfg(feature = "wires")]
+    pub peerjs_key: Vec<String>,
     /// The application that gets the events of rooms (feature `auth`).
     #[cfg(feature = "auth")]
     pub events_url: Option<EventsUrl>,
@@ -273,6 +278,8 @@ impl Default for Config {
             trusted_proxy: Vec::new(),
             #[cfg(feature = "wires")]
             wires: Vec::new(),
+            #[cfg(feature = "wires")]
+            peerjs_key: Vec::new(),
             #[cfg(feature = "auth")]
             events_url: None,
             #[cfg(feature = "auth")]

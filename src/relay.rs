@@ -42,7 +42,7 @@ use crate::peer::{Hub, HubSettings, Observer, RelayEvent};
 #[cfg(feature = "auth")]
 use crate::room::RoomObserver;
 #[cfg(feature = "wires")]
-use crate::wires::Wires;
+use crate::wires::{Keys, Wires};
 
 /// One relay: its rooms, its page, and its connections.
 ///
@@ -118,6 +118,8 @@ impl RelayBuilder {
         if self.authorizer.is_some() && config.auth_url.is_some() {
             return Err(ConfigError::TwoAuthorizers.into());
         }
+        #[cfg(feature = "wires")]
+        let peerjs_keys = peerjs_keys(&config, self.authorizer.is_some());
         #[cfg(feature = "auth")]
         let (authorizer, keys) = AuthSettings {
             token_secret_files: &config.token_secret_file,
@@ -172,7 +174,7 @@ impl RelayBuilder {
             #[cfg(feature = "page")]
             about: About::new(needs_token),
             #[cfg(feature = "wires")]
-            wires: Wires::new(&config.wires),
+            wires: Wires::new(&config.wires, peerjs_keys),
             origins: OriginPolicy { allowed: config.allow_origin.clone(), machine_names: machine::names() },
             may_frame: config.allow_frame.clone(),
             trusted_proxies: config.trusted_proxy.clone(),
@@ -188,6 +190,18 @@ impl RelayBuilder {
             events,
             cluster,
         })
+    }
+}
+
+/// What the keys of clients of PeerJS mean. `has_authorizer` says whether the program decides who may join.
+#[cfg(feature = "wires")]
+fn peerjs_keys(config: &Config, has_authorizer: bool) -> Keys {
+    #[cfg(feature = "auth")]
+    let has_authorizer = has_authorizer || config.needs_tokens() || config.auth_url.is_some();
+    match config.peerjs_key.as_slice() {
+        [] if has_authorizer => Keys::Tokens,
+        [] => Keys::Any,
+        keys => Keys::Only(keys.to_vec()),
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Wire {
     YWebrtc,
     /// The relay of Trystero, at `/trystero`.
     Trystero,
+    /// PeerJS, at `/peerjs`.
+    PeerJs,
 }
 
 /// A name that no wire has. Its text is a sentence for people.
@@ -22,13 +24,14 @@ pub struct WireError;
 
 impl Wire {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::YWebrtc, Self::Trystero];
+    pub const ALL: [Self; 3] = [Self::YWebrtc, Self::Trystero, Self::PeerJs];
 
     /// Its name, which is also its path.
     pub fn name(self) -> &'static str {
         match self {
             Self::YWebrtc => "y-webrtc",
             Self::Trystero => "trystero",
+            Self::PeerJs => "peerjs",
         }
     }
 
@@ -43,6 +46,7 @@ impl Wire {
         match self {
             Self::YWebrtc => format!("{{ signaling: [\"{url}\"] }}"),
             Self::Trystero => format!("{{ relayConfig: {{ urls: [\"{url}\"] }} }}"),
+            Self::PeerJs => peerjs_options(url),
         }
     }
 }
@@ -62,7 +66,22 @@ impl fmt::Display for Wire {
 }
 
 fn list() -> String {
-    Wire::ALL.map(Wire::name).join(" and ")
+    let [others @ .., last] = Wire::ALL.map(Wire::name);
+    format!("{} and {last}", others.join(", "))
+}
+
+/// The options of a `Peer`, which has no URL but its parts.
+#[cfg(feature = "cli")]
+fn peerjs_options(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (authority, path) = rest.split_once('/').unwrap_or_default();
+    // An address of IPv6 has colons of its own, in brackets.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (authority, if scheme == "wss" { "443" } else { "80" }),
+    };
+    let path = path.strip_suffix(Wire::PeerJs.name()).unwrap_or(path);
+    format!("{{ host: \"{host}\", port: {port}, path: \"/{path}\", secure: {} }}", scheme == "wss")
 }
 
 #[cfg(test)]
@@ -76,8 +95,21 @@ mod tests {
             assert_eq!(wire.name().parse(), Ok(wire));
             assert!(WireError.to_string().contains(wire.name()));
         }
-        for name in ["", "Y-WebRTC", "y_webrtc", "ws", "peerjs"] {
+        for name in ["", "Y-WebRTC", "y_webrtc", "ws", "peer", "PeerJS"] {
             assert_eq!(name.parse::<Wire>(), Err(WireError), "{name}");
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_options_of_peerjs_are_the_parts_of_its_url() {
+        for (url, options) in [
+            ("ws://127.0.0.1:8080/peerjs", "{ host: \"127.0.0.1\", port: 8080, path: \"/\", secure: false }"),
+            ("wss://[::1]/peerjs", "{ host: \"[::1]\", port: 443, path: \"/\", secure: true }"),
+            ("ws://[::1]:9/peerjs", "{ host: \"[::1]\", port: 9, path: \"/\", secure: false }"),
+            ("wss://HOST/a/peerjs", "{ host: \"HOST\", port: 443, path: \"/a/\", secure: true }"),
+        ] {
+            assert_eq!(Wire::PeerJs.line(url), options);
         }
     }
 }

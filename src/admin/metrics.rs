@@ -126,7 +126,12 @@ impl Scrape {
         to.gauges("wire_websockets", "Open WebSockets on the wires of other libraries", "wire", websockets)?;
         let topics = Wire::ALL.into_iter().map(|wire| (wire.name(), wires.count(wire)));
         let topics = topics.map(|(name, count)| (name, count as f64));
-        to.gauges("wire_topics", "Topics there that somebody is subscribed to", "wire", topics)?;
+        to.gauges(
+            "wire_topics",
+            "Topics there that somebody is subscribed to, or ids that somebody has",
+            "wire",
+            topics,
+        )?;
         let mut messages = [0; Wire::ALL.len()];
         for hot in hub.metrics.all_hot() {
             messages.iter_mut().zip(hot.wires.get()).for_each(|(sum, more)| *sum += more);

@@ -45,12 +45,12 @@ pub(crate) use way_back::WayBack;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinRequest {
-    /// The room. A topic of another library's wire is `WIRE/TOPIC` here.
+    /// The room. A topic of another library's wire is `WIRE/TOPIC` here, and all of PeerJS `peerjs/`.
     pub room: RoomName,
     /// The wire that the client speaks (feature `wires`); none if that is the relay's own.
     #[cfg(feature = "wires")]
     pub wire: Option<Wire>,
-    /// The id that the client chose.
+    /// The id that the client chose. On the wire of PeerJS it may have any characters.
     pub id: Option<PeerId>,
     /// The client's display name.
     pub name: Option<PeerName>,

@@ -17,6 +17,8 @@ use crate::limits;
 use crate::room::Role;
 use crate::room::names::{self, PeerId, PeerName, RoomName};
 use crate::secret::Secret;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 /// Checks tokens with the keys of a relay.
 #[derive(Debug)]
@@ -157,6 +159,14 @@ impl Tokens {
             }
             Verified::Good { said, key } => {
                 let bearer = said.bearer_in(&request.room, &self.rules).map_err(Denial::Unauthorized)?;
+                // The clients of PeerJS know each other by what they call themselves.
+                #[cfg(feature = "wires")]
+                let bearer = match said.text("sub") {
+                    Ok(Some(sub)) if request.wire == Some(Wire::PeerJs) => {
+                        Bearer { id: Some(PeerId::of_wire(sub)), ..bearer }
+                    }
+                    _ => bearer,
+                };
                 let ends = said.expires().and_then(|expires| from_now(expires, self.rules.resume_after_exp));
                 Ok(Bearer { way_back: Some(WayBack { ends, key }), ..bearer })
             }

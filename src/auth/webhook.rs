@@ -25,7 +25,7 @@ use crate::http_client::{self, Client};
 use crate::ice::IceServers;
 use crate::limits;
 use crate::room::Role;
-use crate::room::names::{PeerId, PeerName};
+use crate::room::names::{NameError, PeerId, PeerName};
 use crate::secret::Secret;
 #[cfg(feature = "wires")]
 use crate::wire::Wire;
@@ -234,7 +234,7 @@ impl WebhookAnswer {
         }
         let mut grant = Grant::from(request);
         if let Some(id) = self.id {
-            grant.id = Some(PeerId::parse(&id).context("its \"id\" cannot be an id")?);
+            grant.id = Some(id_of(request, &id).context("its \"id\" cannot be an id")?);
             grant.is_identified = true;
         }
         if let Some(name) = self.name {
@@ -249,6 +249,17 @@ impl WebhookAnswer {
         }
         Ok(Ok(grant))
     }
+}
+
+/// The id that the webhook gave. On the wire of PeerJS it may be of any characters.
+fn id_of(request: &JoinRequest, id: &str) -> Result<PeerId, NameError> {
+    #[cfg(feature = "wires")]
+    if request.wire == Some(Wire::PeerJs) {
+        return Ok(PeerId::of_wire(id));
+    }
+    #[cfg(not(feature = "wires"))]
+    let _ = request;
+    PeerId::parse(id)
 }
 
 fn headers_of(request: &JoinRequest) -> BTreeMap<&str, String> {

@@ -15,6 +15,8 @@ use crate::limits;
 use crate::net::address::ListenAddress;
 #[cfg(feature = "tls")]
 use crate::net::certificate::CertificateFiles;
+#[cfg(feature = "wires")]
+use crate::wire::Wire;
 
 impl Config {
     /// Checks the settings. [`Server::bind`](crate::Server::bind) does this first.
@@ -63,6 +65,8 @@ impl Config {
                 problems.push(ConfigError::AnyOriginAndOthers);
             }
         }
+        #[cfg(feature = "wires")]
+        problems.extend(self.check_peerjs_keys().err());
         if let Some(server) = self.ice_servers.stun_with_credentials() {
             problems.push(ConfigError::StunCredentials { server });
         }
@@ -70,6 +74,27 @@ impl Config {
             problems.push(ConfigError::Hold(self.hold_ms));
         }
         problems
+    }
+
+    #[cfg(feature = "wires")]
+    fn check_peerjs_keys(&self) -> Result<(), ConfigError> {
+        if self.peerjs_key.is_empty() {
+            return Ok(());
+        }
+        if self.peerjs_key.iter().any(String::is_empty) {
+            return Err(ConfigError::EmptyText { flag: "--peerjs-key" });
+        }
+        if self.peerjs_key.iter().any(|key| key.len() > limits::PEERJS_KEY_BYTES) {
+            return Err(ConfigError::PeerJsKeyTooLong);
+        }
+        if !self.wires.contains(&Wire::PeerJs) {
+            return Err(ConfigError::PeerJsIsOff);
+        }
+        #[cfg(feature = "auth")]
+        if self.needs_tokens() {
+            return Err(ConfigError::PeerJsKeyAndTokens);
+        }
+        Ok(())
     }
 
     fn empty_paths(&self) -> Vec<ConfigError> {

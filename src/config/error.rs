@@ -53,6 +53,18 @@ pub enum ConfigError {
     /// Pages of every host may connect, and others are named.
     #[error("--allow-origin * allows every page: name no other")]
     AnyOriginAndOthers,
+    /// A key of PeerJS is longer than any client's may be.
+    #[cfg(feature = "wires")]
+    #[error("--peerjs-key may have {} bytes", crate::limits::PEERJS_KEY_BYTES)]
+    PeerJsKeyTooLong,
+    /// Keys of PeerJS are named, and its wire is off.
+    #[cfg(feature = "wires")]
+    #[error("--peerjs-key is for the wire of PeerJS: it needs --wire peerjs")]
+    PeerJsIsOff,
+    /// Keys of PeerJS are named, and the key of a client is its token.
+    #[cfg(feature = "wires")]
+    #[error("--peerjs-key excludes tokens: with them, the key of a client of PeerJS is its token")]
+    PeerJsKeyAndTokens,
     /// A text is empty.
     #[error("{flag} is empty")]
     EmptyText {

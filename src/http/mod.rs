@@ -21,3 +21,5 @@ pub(crate) mod site;
 pub(crate) mod trust;
 pub(crate) mod upgrade;
 pub(crate) mod way;
+#[cfg(feature = "wires")]
+mod wires;

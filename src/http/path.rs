@@ -17,6 +17,18 @@ pub(crate) fn comparable(path: &str) -> Cow<'_, str> {
     without_end(&one).to_owned().into()
 }
 
+/// `path` for the log: without the key of PeerJS, which may be a token (`/KEY/id` and `/KEY/peers`).
+pub(crate) fn for_log(path: &str) -> Cow<'_, str> {
+    let mut parts = path.rsplitn(3, '/');
+    match (parts.next(), parts.next()) {
+        (Some(end @ ("id" | "peers")), Some(key)) if !matches!(key, "" | PEERJS) => format!("/.../{end}").into(),
+        _ => path.into(),
+    }
+}
+
+/// The key of PeerJS's clients whose page names none, which is also the path of their WebSocket.
+pub(crate) const PEERJS: &str = "peerjs";
+
 fn without_end(path: &str) -> &str {
     path.strip_suffix('/').filter(|path| path.ends_with("/ws") || *path == "/healthz").unwrap_or(path)
 }
@@ -24,6 +36,22 @@ fn without_end(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_says_no_key_of_peerjs() {
+        for (path, shown) in [
+            ("/peerjs/id", "/peerjs/id"),
+            ("/eyJ.e.s/id", "/.../id"),
+            ("/a/eyJ.e.s/peers", "/.../peers"),
+            ("//eyJ.e.s/id", "/.../id"),
+            ("/id", "/id"),
+            ("/a/ids", "/a/ids"),
+            ("/", "/"),
+            ("*", "*"),
+        ] {
+            assert_eq!(for_log(path), shown);
+        }
+    }
 
     #[test]
     fn only_slashes_too_many_make_no_difference() {

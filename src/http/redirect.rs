@@ -42,7 +42,11 @@ impl Redirect {
             if !response.body_mut().charge(admission.purse()) {
                 response = over_limit::response(OverLimit::Memory, false);
             }
-            debug!(path = request.uri().path(), status = response.status().as_u16(), "request without TLS");
+            debug!(
+                path = &*path::for_log(request.uri().path()),
+                status = response.status().as_u16(),
+                "request without TLS"
+            );
             std::future::ready(Ok::<_, Infallible>(response))
         });
         if let Some(mut served) =

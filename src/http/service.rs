@@ -27,6 +27,8 @@ use super::response::{self, method_not_allowed, text};
 use super::site::Site;
 use super::upgrade::{self, Upgrade};
 use super::way::Way;
+#[cfg(feature = "wires")]
+use super::wires;
 use crate::drain::Drain;
 use crate::limits;
 use crate::net::info::ConnectionInfo;
@@ -207,7 +209,8 @@ impl Service<Request<Incoming>> for Router {
 /// Answers a request that is not an upgrade.
 pub(crate) async fn answer<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>) -> Response<Body> {
     let response = route(site, connection, request).await;
-    debug!(method = ?request.method(), path = request.uri().path(), status = response.status().as_u16(), "request");
+    let path = &*path::for_log(request.uri().path());
+    debug!(method = ?request.method(), path, status = response.status().as_u16(), "request");
     response
 }
 
@@ -243,7 +246,7 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         None => None,
     };
     #[cfg(feature = "wires")]
-    let known = known.or_else(|| of_wire(site, name?));
+    let known = known.or_else(|| wires::answer(site, connection, request.headers(), name?));
     let known = known.or_else(|| site.trust.as_ref()?.answer(path, request.headers()));
     let known = known.or_else(|| Some(response::moved(&Page::moved(name?)?)));
     match known {
@@ -251,11 +254,4 @@ async fn route<B>(site: &Site, connection: ConnectionInfo, request: &Request<B>)
         Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => method_not_allowed(),
         Some(response) => response,
     }
-}
-
-/// The answer to a plain GET of the path of a wire; y-webrtc's own server says the same. None if it is the path of none.
-#[cfg(feature = "wires")]
-fn of_wire(site: &Site, name: &str) -> Option<Response<Body>> {
-    let wire = name.parse().ok()?;
-    Some(if site.wires.has(wire) { text(StatusCode::OK, "okay") } else { upgrade::wire_is_off(wire) })
 }

@@ -1,4 +1,4 @@
-//! The wires of other libraries: y-webrtc, Trystero.
+//! The wires of other libraries: y-webrtc, Trystero, PeerJS.
 
 use std::time::Duration;
 
@@ -40,3 +40,25 @@ pub const WIRE_LOOK: Duration = Duration::from_millis(50);
 /// How often a client from which nothing is read hears something all the same: half of the 15 s after which a page of y-webrtc
 /// looks whether it heard anything.
 pub const WIRE_SIGN_OF_LIFE: Duration = Duration::from_millis(7_500);
+
+/// The longest id of PeerJS, in bytes: one that its server makes has 36, and pages that make their own use up to some 200.
+pub const PEERJS_ID_BYTES: usize = 256;
+/// The longest key of PeerJS that is no token, in bytes, and the longest of the texts by which a client knows its id again: as
+/// long as any other name on these wires. The client makes one of some ten characters.
+pub const PEERJS_KEY_BYTES: usize = 1024;
+/// How long what was said to an id that nobody has is held, from the first message on, as long as PeerJS's own server does: a page
+/// that is about to come, or loses its connection and comes back, needs a second or two.
+pub const PEERJS_MAIL_FOR: Duration = Duration::from_secs(5);
+/// Messages that are held for one id: an offer, and more candidates than any machine has.
+pub const PEERJS_MAIL_MESSAGES: usize = 256;
+/// Bytes that are held for one id: some forty offers of a video call.
+pub const PEERJS_MAIL_BYTES: usize = 256 * 1024;
+/// Bytes that are held of the clients of one address: a hundred calls at once to who is not there yet.
+pub const PEERJS_MAIL_ADDRESS_BYTES: usize = 1024 * 1024;
+/// Bytes that are held in all: sixty-four addresses with as much as they may.
+pub const PEERJS_MAIL_ALL_BYTES: usize = 64 * 1024 * 1024;
+/// Memory of a message that is held, in bytes, besides its own: its entry, and, if it is the first, that of the id and the timer.
+/// It counts in what one address and all may have held.
+pub const PEERJS_LETTER_BYTES: usize = 256;
+/// Memory of a client of PeerJS, in bytes, besides its texts: its entry among the ids.
+pub const PEERJS_CLIENT_BYTES: usize = 256;

@@ -85,7 +85,8 @@ impl Admission {
         self.address().and_then(missing).is_some()
     }
 
-    pub(super) fn network(&self) -> Option<Network> {
+    /// As what its address counts; none if that is not limited.
+    pub(crate) fn network(&self) -> Option<Network> {
         self.address.as_ref().map(|address| address.network)
     }
 }

@@ -119,7 +119,8 @@ impl RoomName {
     }
 }
 
-/// The id of a peer, unique in its room: `[A-Za-z0-9_-]{1,64}`, so it needs no escaping in JSON, URLs or logs.
+/// The id of a peer, unique in its room: `[A-Za-z0-9_-]{1,64}`, so it needs no escaping in JSON, URLs or logs. Only on the wire of
+/// PeerJS it is of any characters, as its client wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct PeerId(Arc<str>);
@@ -161,6 +162,12 @@ impl PeerId {
         let hash = sha256(&[issuer.as_bytes(), &[0], subject.as_bytes()].concat());
         let half = hash.first_chunk::<16>().unwrap_or(&[0; 16]);
         Self(format!("{OF_SUBJECT}{}", BASE64URL_NOPAD.encode(half)).into())
+    }
+
+    /// The id that a client of another library's wire claims, as it wrote it: of any characters, and as long as that wire allows.
+    #[cfg(feature = "wires")]
+    pub(crate) fn of_wire(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// Whether it has the form of an id that [`random`](Self::random) or [`of_subject`](Self::of_subject) makes.
@@ -264,6 +271,19 @@ pub(crate) fn random_hex() -> Result<String, getrandom::Error> {
     Ok(text)
 }
 
+/// 122 random bits as a UUID (RFC 9562, version 4).
+///
+/// # Errors
+/// When the operating system provides no randomness.
+#[cfg(feature = "wires")]
+pub(crate) fn random_uuid() -> Result<String, getrandom::Error> {
+    let number = u128::from_be_bytes(random_bytes()?);
+    let number = number & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let mut text = format!("{number:032x}");
+    [20, 16, 12, 8].into_iter().for_each(|at| text.insert(at, '-'));
+    Ok(text)
+}
+
 fn random_bytes() -> Result<[u8; 16], getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
@@ -285,6 +305,16 @@ mod tests {
         for name in ["r", "会议室 一", "кухня", "🎉", &"é".repeat(64)] {
             assert_eq!(RoomName::parse(name).unwrap().as_str(), name);
         }
+    }
+
+    #[cfg(feature = "wires")]
+    #[test]
+    fn a_uuid_is_random_and_of_version_4() {
+        let (one, other) = (random_uuid().unwrap(), random_uuid().unwrap());
+        assert_ne!(one, other);
+        let parts: Vec<_> = one.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{one}");
     }
 
     #[test]

@@ -4,14 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
-use crate::limits::{NESTING_DEPTH, TOPICS};
-use crate::protocol::scan::{self, Field, Fields};
+use super::json::Names;
+use crate::protocol::scan::Fields;
 use crate::wire::Wire;
-
-/// The topics that one text names.
-pub(super) type Names<'a> = SmallVec<[Cow<'a, str>; 4]>;
 
 /// What a client says.
 #[derive(Debug)]
@@ -62,33 +58,4 @@ impl fmt::Debug for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Dialect").field(&self.wire).finish()
     }
-}
-
-/// The fields of a text; none if it is no JSON object, or too deep.
-pub(super) fn fields(text: &str) -> Option<Fields<'_>> {
-    let mut fields = Fields::new();
-    scan::scan(text, NESTING_DEPTH, &mut fields).ok().map(|()| fields)
-}
-
-/// The value of a field as JSON. Of several with one name the last one counts, as in JavaScript.
-pub(super) fn value<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a str> {
-    fields.iter().rev().find(|field| field.is_named(name)).map(|field: &Field<'a>| field.value)
-}
-
-/// The text of a JSON string; none if it is something else, or has half a surrogate pair, which is no text.
-pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
-    scan::decode_string(json, json.contains('\\'))
-}
-
-/// The strings in a JSON array: [`TOPICS`] at most, since no client has more.
-pub(super) fn strings(json: &str) -> Names<'_> {
-    let mut names = Names::new();
-    let _ = scan::elements(json, NESTING_DEPTH, &mut |element| {
-        if names.len() < TOPICS
-            && let Some(name) = string(element)
-        {
-            names.push(name);
-        }
-    });
-    names
 }

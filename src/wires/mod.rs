@@ -3,17 +3,21 @@
 //! [`Wires`] has those that are on, and opens a client of one: what is behind that is the wire's own, as a
 //! [`Client`](crate::peer::Client) which a connection serves.
 //!
-//! Those that are here are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
+//! Two of them are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
 //! `topics.rs` is that table, `client.rs` one client, which `known.rs` topics and `waits.rs` for others, and `y_webrtc.rs` and `trystero.rs` say how each writes it down.
 //! `README.md` is for those who use them.
 //!
-//! They are not built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to; what is
-//! left is a list of outboxes, and a connection is in a hundred of them. What the promises rest on is below both: the shares and
+//! `peerjs/` is a table of ids: a client has one, and says texts to another one. `json.rs` reads what all of them write.
+//!
+//! None is built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to; what is
+//! left is a list of outboxes, and a connection is in a hundred of them; and an id of PeerJS is in no room. What the promises rest on is below both: the shares and
 //! the memory of the [outbox](crate::outbox).
 
 mod client;
 mod command;
+mod json;
 mod known;
+mod peerjs;
 mod topics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod trial;
@@ -33,12 +37,15 @@ use crate::secret::Secret;
 use crate::wire::Wire;
 use client::TopicClient;
 use command::Dialect;
+pub(crate) use peerjs::Keys;
+use peerjs::PeerJs;
 use topics::Topics;
 
 /// The wires that are on, each with what its clients share.
 #[derive(Debug, Default)]
 pub(crate) struct Wires {
     topics: Vec<Arc<Topics>>,
+    peerjs: Option<PeerJs>,
 }
 
 /// Who asks for a wire.
@@ -53,6 +60,14 @@ pub(crate) struct Newcomer<'a> {
     pub admission: &'a Admission,
 }
 
+/// What a client is opened of.
+enum Kind<'a> {
+    /// A wire of topics, with the token of the URL.
+    Topics(&'a Arc<Topics>, Option<Secret>),
+    /// That of PeerJS.
+    PeerJs(&'a PeerJs),
+}
+
 /// Why a wire is not opened for somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NotOpened {
@@ -63,16 +78,22 @@ pub(crate) enum NotOpened {
 }
 
 impl Wires {
-    /// These, without clients.
-    pub(crate) fn new(wires: &[Wire]) -> Self {
+    /// These, without clients. For PeerJS, `peerjs_keys` says what the keys of clients mean.
+    pub(crate) fn new(wires: &[Wire], peerjs_keys: Keys) -> Self {
         let is_on = |wire: &Wire| wires.contains(wire);
         let topics = |wire| Some(Arc::new(Topics::new(dialect(wire)?)));
-        Self { topics: Wire::ALL.into_iter().filter(is_on).filter_map(topics).collect() }
+        Self {
+            topics: Wire::ALL.into_iter().filter(is_on).filter_map(topics).collect(),
+            peerjs: is_on(&Wire::PeerJs).then(|| PeerJs::new(peerjs_keys)),
+        }
     }
 
     /// Whether `wire` is on.
     pub(crate) fn has(&self, wire: Wire) -> bool {
-        self.topics(wire).is_some()
+        match wire {
+            Wire::PeerJs => self.peerjs.is_some(),
+            Wire::YWebrtc | Wire::Trystero => self.topics(wire).is_some(),
+        }
     }
 
     /// A client of `wire`, with full rate limits, and its registration with the drain.
@@ -86,22 +107,36 @@ impl Wires {
         newcomer: Newcomer<'_>,
     ) -> Result<(Box<dyn Client>, Registration), NotOpened> {
         let Newcomer { query, said, address, admission } = newcomer;
-        let topics = self.topics(wire).ok_or(NotOpened::Off)?;
         check_utf8(query).map_err(NotOpened::BadUrl)?;
-        let token = only(query, "token").map_err(NotOpened::BadUrl)?.map(Secret::new);
+        let kind = match (&self.peerjs, self.topics(wire)) {
+            (Some(peerjs), _) if wire == Wire::PeerJs => Kind::PeerJs(peerjs),
+            (_, Some(topics)) => {
+                let token = only(query, "token").map_err(NotOpened::BadUrl)?.map(Secret::new);
+                Kind::Topics(topics, token)
+            }
+            _ => return Err(NotOpened::Off),
+        };
         let outbox = hub.new_outbox_on(wire, admission.purse(), address, WIRE_OUTBOX_BYTES);
         let registration = hub.drain.register(&outbox);
         let connection = outbox.id().number();
         hub.observe(|| RelayEvent::Connected { connection, address, wire: Some(wire) });
         let rate = hub.quotas.rate_limiter(admission.address());
-        let client = TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token);
-        Ok((Box::new(client), registration))
+        let client: Box<dyn Client> = match kind {
+            Kind::Topics(topics, token) => {
+                Box::new(TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token))
+            }
+            Kind::PeerJs(peerjs) => peerjs.open(hub, outbox, rate, admission.network(), said, query),
+        };
+        Ok((client, registration))
     }
 
-    /// How many topics a wire has.
+    /// How many topics or ids of `wire` somebody has.
     #[cfg(feature = "admin")]
     pub(crate) fn count(&self, wire: Wire) -> usize {
-        self.topics(wire).map_or(0, |topics| topics.len())
+        match (&self.peerjs, self.topics(wire)) {
+            (Some(peerjs), _) if wire == Wire::PeerJs => peerjs.taken(),
+            (_, topics) => topics.map_or(0, |topics| topics.len()),
+        }
     }
 
     fn topics(&self, wire: Wire) -> Option<&Arc<Topics>> {
@@ -114,5 +149,6 @@ fn dialect(wire: Wire) -> Option<&'static Dialect> {
     match wire {
         Wire::YWebrtc => Some(&y_webrtc::DIALECT),
         Wire::Trystero => Some(&trystero::DIALECT),
+        Wire::PeerJs => None,
     }
 }

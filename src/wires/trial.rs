@@ -1,4 +1,4 @@
-//! Clients of both wires that say whatever the bytes of a fuzzer, or of a property test, say, against a model of their topics.
+//! Clients of the wires that say whatever the bytes of a fuzzer, or of a property test, say, against a model of their topics.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,6 +44,11 @@ struct Talker {
 /// # Panics
 /// When somebody hears anything else than the model says.
 pub(crate) fn run(bytes: &[u8]) {
+    super::peerjs::trial::run(bytes);
+    of_topics(bytes);
+}
+
+fn of_topics(bytes: &[u8]) {
     let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
     let all: BTreeMap<_, _> =
         Wire::ALL.into_iter().filter_map(|wire| Some((wire.name(), Arc::new(Topics::new(dialect(wire)?))))).collect();
@@ -128,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// Texts of both wires, and what comes close to them.
+    /// Texts of both wires of topics, and what comes close to them.
     fn line() -> impl Strategy<Value = String> {
         let texts = [
             r#"{"type":"subscribe","topics":["a","b",1]}"#,

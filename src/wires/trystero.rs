@@ -20,7 +20,8 @@
 
 use bytes::Bytes;
 
-use super::command::{Command, Dialect, Names, Publish, fields, string, value};
+use super::command::{Command, Dialect, Publish};
+use super::json::{Names, fields, string, value};
 use crate::limits::TRYSTERO_SUBSCRIBERS;
 use crate::outbox::frame;
 use crate::wire::Wire;

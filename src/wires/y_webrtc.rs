@@ -22,7 +22,8 @@
 
 use bytes::Bytes;
 
-use super::command::{Command, Dialect, Publish, fields, string, strings, value};
+use super::command::{Command, Dialect, Publish};
+use super::json::{fields, string, strings, value};
 use crate::limits::Y_WEBRTC_SUBSCRIBERS;
 use crate::outbox::frame;
 use crate::protocol::scan::Fields;
@@ -57,7 +58,7 @@ fn parse(text: &str) -> Command<'_> {
 fn publish(fields: Fields<'_>) -> Option<Publish<'_>> {
     let topic = value(&fields, "topic").and_then(string).filter(|topic| !topic.is_empty())?;
     // With a password it is a string, of which nobody but the members can say for whom it is.
-    let data = value(&fields, "data").and_then(super::command::fields);
+    let data = value(&fields, "data").and_then(super::json::fields);
     let of_data = |name| data.as_ref().and_then(|data| value(data, name)).and_then(string);
     Some(Publish { topic, from: of_data("from"), to: of_data("to"), fields })
 }

@@ -792,6 +792,7 @@ mod of_wires {
     use signaling_relay::Wire;
 
     use super::*;
+    use crate::harness::Client;
 
     const SAYS: &str = r#"{"type":"publish","topic":"team","data":1}"#;
 
@@ -833,6 +834,72 @@ mod of_wires {
         assert_eq!(heard["code"], "unauthorized", "{heard}");
         let heard = relay.answer(json!({"room": "team", "token": token("*")})).await;
         assert_eq!(heard["type"], "joined", "{heard}");
+    }
+
+    /// What a client of PeerJS first hears, whose key and id are these.
+    async fn of_peerjs(relay: &TestRelay, key: &str, id: &str) -> (Client, Value) {
+        let mut client = relay.dial(&format!("/peerjs?key={key}&id={id}&token=t")).await;
+        let heard = client.hear().await;
+        (client, heard)
+    }
+
+    #[tokio::test]
+    async fn the_key_of_peerjs_is_the_token_and_its_sub_the_only_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_secret_file = vec![secret_file(folder.path(), "relay.secret", SECRET)];
+        let wires = Wire::ALL.to_vec();
+        let relay = TestRelay::start_with(Config { token_secret_file, wires, ..Config::default() }).await;
+        let token = |more: Value| hs256(SECRET, &claims(more));
+        for (room, opens) in [
+            ("peerjs/", true),
+            ("peerjs/*", true),
+            ("*", true),
+            ("peerjs", false),
+            ("team", false),
+            ("y-webrtc/*", false),
+        ] {
+            let (_, heard) = of_peerjs(&relay, &token(json!({"room": room})), "any%20one").await;
+            assert_eq!(heard["type"] == "OPEN", opens, "{room}: {heard}");
+        }
+        let (_, heard) = of_peerjs(&relay, "peerjs", "a").await;
+        assert!(heard["type"] == "ERROR" && heard["payload"]["msg"].as_str().unwrap().contains("token"), "{heard}");
+        // As it is written, although no room of the page would take it.
+        for (sub, id, opens) in [
+            ("ana b", "ana%20b", true),
+            ("r-0123456789012345678901", "r-0123456789012345678901", true),
+            ("ana b", "ana", false),
+            ("ana b", "ana%20b%20", false),
+        ] {
+            let key = token(json!({"room": "peerjs/", "sub": sub}));
+            let (_, heard) = of_peerjs(&relay, &key, id).await;
+            assert_eq!(heard["type"] == "OPEN", opens, "{sub} {id}: {heard}");
+        }
+        // All are in one space, whatever their tokens are.
+        let (mut ana, _) = of_peerjs(&relay, &token(json!({"room": "peerjs/", "sub": "ana"})), "ana").await;
+        let (mut bob, _) = of_peerjs(&relay, &token(json!({"room": "peerjs/", "sub": "bob"})), "bob").await;
+        ana.say(json!({"type": "OFFER", "dst": "bob"})).await;
+        assert_eq!(bob.hear().await, json!({"type": "OFFER", "src": "ana", "dst": "bob"}));
+        // A token for the wire opens no call of the page, nor does one for its room.
+        for room in ["peerjs/", "*"] {
+            let join = json!({"room": "peerjs/", "token": token(json!({"room": room}))});
+            assert_eq!(relay.answer(join).await["code"], "unauthorized", "{room}");
+        }
+        let config = Config { peerjs_key: vec!["k".into()], token_secret_file: vec!["x".into()], ..Config::default() };
+        let config = Config { wires: Wire::ALL.to_vec(), ..config };
+        assert!(config.check().unwrap_err().to_string().contains("--peerjs-key"));
+    }
+
+    #[tokio::test]
+    async fn the_webhook_is_told_the_id_and_the_key_of_a_client_of_peerjs() {
+        let mut webhook = Webhook::start().await;
+        let relay = TestRelay::start_with(Config { wires: Wire::ALL.to_vec(), ..webhook.config() }).await;
+        let (_, heard) = of_peerjs(&relay, "the%20key", "a%20na").await;
+        assert_eq!(heard["type"], "OPEN");
+        let expected = json!({
+            "room": "peerjs/", "wire": "peerjs", "id": "a na", "name": null, "token": "the key", "address": "127.0.0.1",
+            "origin": null
+        });
+        assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);
     }
 
     #[tokio::test]

@@ -22,6 +22,8 @@ mod held;
 mod host;
 #[cfg(feature = "page")]
 mod http;
+#[cfg(feature = "wires")]
+mod peerjs;
 mod promises;
 mod reload;
 mod resume;

@@ -605,10 +605,10 @@ mod program {
 
     #[tokio::test]
     async fn a_wire_that_is_none_ends_it_with_the_list_of_those_that_are() {
-        let output = run(&["--listen", "127.0.0.1:0", "--wire", "y-webrtc", "--wire", "peerjs"]).await;
+        let output = run(&["--listen", "127.0.0.1:0", "--wire", "y-webrtc", "--wire", "socketio"]).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(said.contains("--wire") && said.contains("y-webrtc and trystero"), "{said}");
+        assert!(said.contains("--wire") && said.contains("y-webrtc, trystero and peerjs"), "{said}");
     }
 
     #[tokio::test]
@@ -635,6 +635,41 @@ mod program {
         }
         assert!(log.iter().any(|line| line.contains("connected") && line.contains("wire=\"y-webrtc\"")), "{log:#?}");
         assert!(log.last().unwrap().contains("place=y-webrtc/2"), "{log:#?}");
+        relay.kill().await;
+    }
+
+    #[tokio::test]
+    async fn the_log_names_the_wire_of_peerjs_and_the_id_and_no_key() {
+        let mut command = binary();
+        command
+            .args(["--listen", "127.0.0.1:0", "--wire", "peerjs", "--peerjs-key", "hunter2"])
+            .env("RUST_LOG", "debug");
+        let mut relay = Process::of(command).await;
+        let (screen, address) = (relay.screen.join("\n"), format!("127.0.0.1:{}", relay.port()));
+        let options = format!("{{ host: \"127.0.0.1\", port: {}, path: \"/\", secure: false }}", relay.port());
+        assert!(screen.contains(&options), "{screen}");
+        let dial = async |query: &str| {
+            let stream: AnyStream = Box::new(connect(address.parse().unwrap()).await);
+            Client::dial(stream, &format!("ws://{address}/peerjs?{query}"), &[]).await.unwrap()
+        };
+        let answer = client::get(connect(address.parse().unwrap()).await, "localhost", "/hunter2/id").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut refused = dial("key=hunter2x&id=no%0Aone&token=hunter2").await;
+        assert_eq!(refused.hear().await["type"], "ERROR");
+        refused.expect_goodbye(1008).await;
+        let mut client = dial("key=hunter2&id=a%20%22na&token=hunter2").await;
+        assert_eq!(client.hear().await["type"], "OPEN");
+        client.close().await;
+        let mut log = Vec::new();
+        while log.iter().filter(|line: &&String| line.contains("disconnected")).count() < 2 {
+            let line = relay.next_log().await.unwrap();
+            assert!(!line.contains("hunter2"), "{line}");
+            log.push(line);
+        }
+        let has = |parts: &[&str]| log.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(has(&["refused an id", "Invalid key provided", "no\\none"]), "{log:#?}");
+        assert!(has(&["connected", "wire=\"peerjs\""]), "{log:#?}");
+        assert!(has(&["disconnected", "place=peerjs/\"a \\\"na\""]), "{log:#?}");
         relay.kill().await;
     }
 }

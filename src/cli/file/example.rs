@@ -22,7 +22,7 @@ const HEAD: &str = "\
 const WIDTH: usize = 120;
 
 /// What a setting without a default may be set to.
-const EXAMPLES: [(&str, &str); 33] = [
+const EXAMPLES: [(&str, &str); 34] = [
     ("cert", r#""/etc/signaling-relay/chain.pem""#),
     ("key", r#""/etc/signaling-relay/key.pem""#),
     ("lan-dir", r#""/var/lib/signaling-relay""#),
@@ -42,6 +42,7 @@ const EXAMPLES: [(&str, &str); 33] = [
     ("ice-servers", r#"[{ urls = "turn:turn.example:3478", username = "relay", credential = "change me" }]"#),
     ("allow-origin", r#"["https://intranet.example"]"#),
     ("wire", r#"["y-webrtc"]"#),
+    ("peerjs-key", r#"["peerjs"]"#),
     ("allow-frame", r#"["https://intranet.example"]"#),
     ("trusted-proxy", r#"["127.0.0.1"]"#),
     ("max-connections", "20000"),

@@ -20,13 +20,22 @@ pub(super) struct PageFlags {
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
-    /// Speak this wire of another library too, `y-webrtc` or `trystero`, at the path of that name; may be given several times.
+    /// Speak this wire of another library too, `y-webrtc`, `trystero` or `peerjs`, at the path of that name; may be given several
+    /// times.
     ///
-    /// Its unmodified clients then connect to /y-webrtc or /trystero. With --token-secret-file and the like they need a token in
-    /// ?token=, whose room is such as `y-webrtc/team` or `trystero/*`.
+    /// Its unmodified clients then connect to /y-webrtc, /trystero or /peerjs. With --token-secret-file and the like they need a
+    /// token in ?token=, or for PeerJS as the key, whose room is such as `y-webrtc/team`, `trystero/*` or `peerjs/`.
     #[cfg(feature = "wires")]
     #[arg(long, value_name = "NAME", env = "SIGNALING_RELAY_WIRE", value_delimiter = ',')]
     wire: Vec<Wire>,
+
+    /// Serve clients of PeerJS with this key only; may be given several times.
+    ///
+    /// Without it any key is served. Clients of one key do not see those of another one. With --auth-url the key is the client's
+    /// token, unless keys are named here; with --token-secret-file and the like it always is.
+    #[cfg(feature = "wires")]
+    #[arg(long, value_name = "KEY", env = "SIGNALING_RELAY_PEERJS_KEY", value_delimiter = ',')]
+    peerjs_key: Vec<String>,
 
     /// Let web pages of this origin show the call page in a frame; may be given several times.
     ///
@@ -49,6 +58,7 @@ impl PageFlags {
         #[cfg(feature = "wires")]
         {
             config.wires = self.wire;
+            config.peerjs_key = self.peerjs_key;
         }
         config.allow_frame = self.allow_frame;
         config.trusted_proxy = self.trusted_proxy;

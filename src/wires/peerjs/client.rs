@@ -1,0 +1,425 @@
+//! One client of PeerJS, without its socket.
+//!
+//! It claims its id before anything is read from it, since the library speaks as soon as its socket is open. What is refused is
+//! said in the library's own words, and the connection closes. There is no word for "busy" or "too fast": who is too fast, or
+//! says much to one that reads slowly, is read from later.
+
+use std::cell::Cell;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+use super::ids::{Author, Claimed, Identity, Ids, Message, Posted, Space};
+use super::text;
+use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::budget::Charge;
+use crate::limits::{PEERJS_CLIENT_BYTES, PEERJS_ID_BYTES, WIRE_LOOK, WIRE_PATIENCE};
+use crate::metrics::Metrics;
+use crate::outbox::{CloseRequest, Outbox, Topic};
+use crate::peer::{Client, Flood, Hub, JoinRefusal, RelayEvent};
+use crate::quota::{Network, Pace, RateLimiter};
+use crate::room::{Deferred, ErrorCode, LeaveReason, Refusal};
+use crate::wire::Wire;
+
+/// One client of PeerJS.
+#[derive(Debug)]
+pub(super) struct PeerClient {
+    hub: Arc<Hub>,
+    ids: Arc<Ids>,
+    outbox: Arc<Outbox>,
+    rate: RateLimiter,
+    pace: Pace,
+    /// As what its address counts.
+    network: Option<Network>,
+    who: Arc<Identity>,
+    /// An id within its space: the space, and the one to which it has spoken last.
+    key: String,
+    /// How many bytes of that are the space.
+    space: usize,
+    stage: Stage,
+    /// What it says to one that has no room for it yet.
+    blocked: Option<Box<Blocked>>,
+    messages: u32,
+    has_answered: Cell<bool>,
+    /// Why its connection ended, for the observer.
+    why: Option<Box<str>>,
+    _memory: Charge,
+}
+
+/// How far a client has come.
+enum Stage {
+    /// It has not claimed its id, and wants to; or it cannot, for that reason.
+    Begins(Box<Result<JoinRequest, Refusal>>),
+    /// Whether it may claim its id is being decided.
+    Waits(Box<(Decision, Charge)>),
+    /// It has its id.
+    Open,
+    /// It is refused, and was told so: its connection is about to close.
+    Refused,
+}
+
+/// A message for which its receiver has no room yet.
+#[derive(Debug)]
+struct Blocked {
+    key: Box<str>,
+    id_json: Box<str>,
+    frame: Bytes,
+    may_be_held: bool,
+    since: Instant,
+    /// When it was tried again last.
+    looked: Option<Instant>,
+    /// The memory of all that.
+    _memory: Charge,
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begins(_) => "Begins",
+            Self::Waits(_) => "Waits",
+            Self::Open => "Open",
+            Self::Refused => "Refused",
+        })
+    }
+}
+
+/// Who a client is, and where.
+pub(super) struct Newcomer {
+    pub who: Identity,
+    pub space: Space,
+    pub network: Option<Network>,
+    /// What is asked about it; a refusal if it cannot be let in anyway.
+    pub request: Result<JoinRequest, Refusal>,
+}
+
+impl PeerClient {
+    /// A client that claims its id as soon as its connection serves it.
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        ids: Arc<Ids>,
+        outbox: Arc<Outbox>,
+        rate: RateLimiter,
+        newcomer: Newcomer,
+    ) -> Self {
+        let Newcomer { who, space, network, request } = newcomer;
+        let texts = 2 * who.key.len() + who.id.len() + who.json.len() + who.token.reveal().len();
+        let bytes = size_of::<Self>() + size_of::<Identity>() + texts + PEERJS_CLIENT_BYTES;
+        Self {
+            _memory: outbox.sender().purse().charge_anyway(bytes),
+            pace: rate.pace(),
+            hub,
+            ids,
+            outbox,
+            rate,
+            network,
+            who: Arc::new(who),
+            key: space.prefix().to_owned(),
+            space: space.prefix().len(),
+            stage: Stage::Begins(Box::new(request)),
+            blocked: None,
+            messages: 0,
+            has_answered: Cell::new(false),
+            why: None,
+        }
+    }
+
+    /// Asks whether the client may claim its id, and claims it if that is decided at once.
+    fn begin(&mut self, request: Result<JoinRequest, Refusal>) -> Stage {
+        let joined = request.and_then(|request| {
+            self.rate.take_join().map(|()| request).map_err(|over| {
+                self.hub.metrics.refusals.add(over.number());
+                JoinRefusal::from(over).into()
+            })
+        });
+        let request = match joined {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse(&refusal, None),
+        };
+        match self.hub.authorize(&request) {
+            Answer::Now(answer) => self.claim(answer),
+            Answer::Later(decision) => {
+                let headers = request.headers.iter().map(|(name, value)| name.len() + value.reveal().len());
+                let token = request.token.as_ref().map_or(0, |token| token.reveal().len());
+                let bytes = headers.sum::<usize>() + token + request.origin.as_ref().map_or(0, String::len);
+                match self.outbox.sender().purse().charge(bytes) {
+                    Some(memory) => Stage::Waits(Box::new((decision, memory))),
+                    None => {
+                        let why = "there is no memory for you now: try again later";
+                        self.refuse(&Refusal::new(ErrorCode::Unavailable, why), None)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Claims the id, if that was allowed.
+    fn claim(&self, answer: Result<Grant, Denial>) -> Stage {
+        let grant = match answer {
+            Ok(grant) => grant,
+            Err(denial) => return self.refuse(&denial.into(), None),
+        };
+        if grant.id.is_some_and(|id| id.as_str() != &*self.who.id) {
+            let why = "you may claim another id: the one that your token, or who decides, says";
+            return self.refuse(&Refusal::new(ErrorCode::Unauthorized, why), None);
+        }
+        match self.ids.claim(&self.who, &self.outbox) {
+            Claimed::New | Claimed::Again => Stage::Open,
+            Claimed::Taken => self.refuse(&Refusal::new(ErrorCode::IdTaken, "ID is taken"), Some(text::id_taken())),
+        }
+    }
+
+    /// Tells the client, the log and the observer that it is refused, and closes.
+    fn refuse(&self, refusal: &Refusal, frame: Option<Bytes>) -> Stage {
+        let room = super::room();
+        if self.hub.quotas.may_log_about(self.rate.address()) {
+            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
+            let connection = self.outbox.id().number();
+            // What a client may have written comes last, quoted and escaped.
+            info!(
+                connection,
+                %address,
+                code = %refusal.code.as_str(),
+                why = ?refusal.message,
+                id = ?self.who.id,
+                "refused an id"
+            );
+        }
+        self.hub.observe(|| RelayEvent::JoinRefused {
+            connection: self.outbox.id().number(),
+            address: self.outbox.address(),
+            room: Some(room),
+            code: refusal.code,
+            message: refusal.message.clone().into_owned(),
+        });
+        let frame = frame.unwrap_or_else(|| text::error(&refusal.message));
+        self.outbox.announce(self.outbox.sender(), Topic::Other, frame);
+        self.outbox.request_close(CloseRequest::Denied { retryable: false });
+        Stage::Refused
+    }
+
+    fn say(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) {
+        let Some(saying) = text::parse(text) else { return };
+        let may_be_held = saying.may_be_held();
+        if saying.dst.len() > PEERJS_ID_BYTES {
+            // Nobody can have it.
+            if may_be_held {
+                self.answer_expire(saying.dst_json);
+            }
+            return;
+        }
+        self.pace.charge(1, now);
+        self.key.truncate(self.space);
+        self.key.push_str(&saying.dst);
+        let frame = text::relayed(&saying, &self.who.json);
+        let message = Message { key: &self.key, id_json: saying.dst_json, frame: &frame, may_be_held };
+        let posted = self.ids.post(message, self.as_author(), waker, true, now);
+        if let Posted::NoRoom { outbox, .. } = posted {
+            // An earlier message of the same read may still be queued there.
+            deferred.add(&outbox);
+            // What waits is bounded by one for each connection, so it may be charged anyway.
+            let bytes = frame.len() + self.key.len() + saying.dst_json.len() + size_of::<Blocked>();
+            let _memory = self.outbox.sender().purse().charge_anyway(bytes);
+            let (key, id_json) = (self.key.as_str().into(), saying.dst_json.into());
+            let blocked = Blocked { key, id_json, frame, may_be_held, since: now, looked: None, _memory };
+            self.blocked = Some(Box::new(blocked));
+        } else {
+            self.settle(posted, message, deferred);
+        }
+    }
+
+    /// Does what is left to do for a message that does not wait.
+    fn settle(&self, posted: Posted, message: Message<'_>, deferred: &mut Deferred) {
+        match posted {
+            Posted::Queued(outbox) => {
+                let hot = self.hub.metrics.hot();
+                hot.relayed.add(1);
+                hot.relayed_bytes.add(message.frame.len() as u64);
+                deferred.add(&outbox);
+            }
+            Posted::Held { until: Some(until) } => {
+                let (ids, key) = (Arc::downgrade(&self.ids), Box::<str>::from(message.key));
+                // Without a runtime the relay ends as well.
+                let Ok(runtime) = Handle::try_current() else { return };
+                runtime.spawn(async move {
+                    sleep_until(until).await;
+                    if let Some(ids) = ids.upgrade() {
+                        ids.expire(&key, Instant::now());
+                    }
+                });
+            }
+            Posted::Nobody if message.may_be_held => self.answer_expire(message.id_json),
+            Posted::Held { until: None } | Posted::Nobody | Posted::NoRoom { .. } => {}
+        }
+    }
+
+    /// Says that what the client has just said to an id reaches nobody.
+    fn answer_expire(&self, id_json: &str) {
+        self.outbox.answer(text::expire(id_json, &self.who.json));
+        self.has_answered.set(true);
+    }
+
+    /// Tries again to deliver what waits; whether it waits no longer.
+    fn try_again(
+        &mut self,
+        mut blocked: Box<Blocked>,
+        cx: &Context<'_>,
+        now: Instant,
+        deferred: &mut Deferred,
+    ) -> bool {
+        // Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
+        let is_due = blocked.looked.is_none_or(|looked| now >= looked + WIRE_LOOK);
+        let message = blocked.message();
+        let posted = self.ids.post(message, self.as_author(), cx.waker(), is_due, now);
+        let Posted::NoRoom { outbox, is_memory } = posted else {
+            self.settle(posted, message, deferred);
+            return true;
+        };
+        let end = blocked.since + WIRE_PATIENCE;
+        // Patience ends only after all other tasks had a turn: the relay itself may have been late.
+        if blocked.looked.is_some_and(|looked| looked >= end) {
+            if is_memory {
+                self.outbox.request_close(CloseRequest::NoMemory);
+            } else {
+                // Its id is free at once, and then the message is for who comes next with it.
+                outbox.request_close(CloseRequest::TooSlow);
+            }
+        }
+        if now >= end && blocked.looked.is_some_and(|looked| looked < end) {
+            cx.waker().wake_by_ref();
+        }
+        if is_due || now >= end {
+            blocked.looked = Some(now);
+        }
+        self.blocked = Some(blocked);
+        false
+    }
+
+    fn as_author(&self) -> Author<'_> {
+        Author { who: &self.who, sender: self.outbox.sender(), network: self.network }
+    }
+
+    /// Gives its id back, after a last try to deliver what waits for room.
+    fn leave(&mut self) {
+        if let Some(blocked) = self.blocked.take() {
+            let (message, now) = (blocked.message(), Instant::now());
+            let posted = self.ids.post(message, self.as_author(), Waker::noop(), true, now);
+            match posted {
+                Posted::NoRoom { outbox, .. } => outbox.give_up(self.outbox.sender()),
+                posted => self.settle(posted, message, &mut Deferred::default()),
+            }
+        }
+        self.ids.release(&self.who, &self.outbox);
+    }
+}
+
+impl Blocked {
+    fn message(&self) -> Message<'_> {
+        Message { key: &self.key, id_json: &self.id_json, frame: &self.frame, may_be_held: self.may_be_held }
+    }
+}
+
+impl Client for PeerClient {
+    fn metrics(&self) -> &Metrics {
+        &self.hub.metrics
+    }
+
+    fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    fn rate(&mut self) -> &mut RateLimiter {
+        &mut self.rate
+    }
+
+    fn next_read(&mut self, now: Instant) -> Option<Instant> {
+        self.rate.next_read(now).max(self.pace.next_read(now))
+    }
+
+    fn receive(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) -> Result<(), Flood> {
+        self.messages = self.messages.saturating_add(1);
+        self.hub.metrics.hot().wires.add(Wire::PeerJs.number());
+        self.pace.charge(0, now);
+        self.say(text, now, waker, deferred);
+        Ok(())
+    }
+
+    /// The library never sends any, and its own server fell silent at one.
+    fn takes_binary(&self) -> bool {
+        true
+    }
+
+    fn receive_binary(&mut self, _: &[u8], now: Instant, _: &Waker, _: &mut Deferred) -> Result<(), Flood> {
+        self.messages = self.messages.saturating_add(1);
+        self.pace.charge(0, now);
+        Ok(())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.blocked.is_some() || !matches!(self.stage, Stage::Open)
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
+        if let Some(blocked) = self.blocked.take() {
+            return if self.try_again(blocked, cx, now, deferred) { Poll::Ready(()) } else { Poll::Pending };
+        }
+        if matches!(self.stage, Stage::Open) {
+            return Poll::Ready(());
+        }
+        self.stage = match mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Begins(request) => self.begin(*request),
+            stage => stage,
+        };
+        if let Stage::Waits(waits) = &mut self.stage
+            && let Poll::Ready(answer) = waits.0.as_mut().poll(cx)
+        {
+            self.stage = self.claim(answer);
+        }
+        if matches!(self.stage, Stage::Open) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        self.blocked.as_ref().map(|blocked| blocked.looked.map_or(blocked.since, |looked| looked + WIRE_LOOK))
+    }
+
+    fn take_answered(&self) -> bool {
+        self.has_answered.take()
+    }
+
+    /// The library knows no such word. Whether it dials again is up to the page.
+    fn goaway(&self, _: u64) -> Option<Bytes> {
+        None
+    }
+
+    fn wire(&self) -> Option<&'static str> {
+        Some(Wire::PeerJs.name())
+    }
+
+    fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// Its id, without its key, which may be a token.
+    fn place(&self) -> String {
+        format!("{}/{:?}", Wire::PeerJs, self.who.id)
+    }
+
+    fn end(&mut self, _: LeaveReason, _: Option<Instant>, why: &str) {
+        self.why = Some(why.into());
+        self.leave();
+    }
+}
+
+impl Drop for PeerClient {
+    fn drop(&mut self) {
+        self.leave();
+        let why = self.why.take().unwrap_or_else(|| "the upgrade was refused or lost".into());
+        let connection = self.outbox.id().number();
+        self.hub.observe(|| RelayEvent::Disconnected { connection, why: why.into() });
+    }
+}
