@@ -28,6 +28,9 @@ pub(crate) enum CloseRequest {
     TooSlow,
     /// There is no memory for what the client sends.
     NoMemory,
+    /// The client was told that it is not let in.
+    #[cfg(feature = "wires")]
+    Refused,
     /// The client waited at a locked room that its URL names, and does not come in.
     Denied {
         /// Whether it may try again.

@@ -65,7 +65,7 @@ pub enum RelayEvent {
         name: Option<PeerName>,
     },
     /// A client was not let into a room: at once, or after it had waited at a locked one. Not of one that is in a room already.
-    /// A topic of another library's wire counts as the room `WIRE/TOPIC`.
+    /// A topic of another library's wire counts as the room `WIRE/TOPIC`, and all of PeerJS as `peerjs/`.
     JoinRefused {
         /// The number of its connection.
         connection: u64,

@@ -98,6 +98,8 @@ impl Disconnect {
             Self::Slow | Self::Told(CloseRequest::TooSlow) => 5,
             Self::NoJoin => 6,
             Self::Refused { .. } | Self::Told(CloseRequest::Denied { .. }) => 7,
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::Refused) => 7,
             Self::TooLarge => 8,
             Self::Flood | Self::EmptyFrames => 9,
             Self::Unfinished => 10,
@@ -127,6 +129,8 @@ impl Disconnect {
             Self::Told(CloseRequest::GaveWay) => LeaveReason::Idle,
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
             Self::Told(CloseRequest::Displaced) => LeaveReason::Displaced,
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::Refused) => LeaveReason::Policy,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
@@ -177,6 +181,8 @@ impl Disconnect {
             Self::Refused { retryable: false } | Self::Told(CloseRequest::Denied { retryable: false }) => {
                 (CloseCode::Policy, "the join was refused")
             }
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::Refused) => (CloseCode::Policy, "refused: the message before says why"),
             Self::Binary => (CloseCode::Unsupported, "binary messages are not understood"),
             Self::BadUtf8 => (CloseCode::Invalid, "a text was not UTF-8"),
             Self::TooLarge => (CloseCode::Size, "a message was too large"),
@@ -235,6 +241,8 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::TakenOver) => f.write_str("another connection took its place"),
             Self::Told(CloseRequest::Kicked) => f.write_str("kicked by the host of its room"),
             Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::Refused) => f.write_str("refused"),
             Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
             Self::Told(CloseRequest::RoomMoved) => f.write_str("another relay has its room"),
             Self::Told(CloseRequest::DoorLost) => f.write_str("lost: the relay by which it came does not answer"),

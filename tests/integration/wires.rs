@@ -669,6 +669,7 @@ mod program {
         let has = |parts: &[&str]| log.iter().any(|line| parts.iter().all(|part| line.contains(part)));
         assert!(has(&["refused an id", "Invalid key provided", "no\\none"]), "{log:#?}");
         assert!(has(&["connected", "wire=\"peerjs\""]), "{log:#?}");
+        assert!(has(&["disconnected", "why=refused"]), "{log:#?}");
         assert!(has(&["disconnected", "place=peerjs/\"a \\\"na\""]), "{log:#?}");
         relay.kill().await;
     }

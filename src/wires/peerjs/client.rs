@@ -4,28 +4,29 @@
 //! said in the library's own words, and the connection closes. There is no word for "busy" or "too fast": who is too fast, or
 //! says much to one that reads slowly, is read from later.
 
+#[path = "enter.rs"]
+mod enter;
+
 use std::cell::Cell;
-use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
 
-use super::ids::{Author, Claimed, Identity, Ids, Message, Posted, Space};
+use super::ids::{Author, Identity, Ids, Message, Posted, Space};
 use super::text;
-use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
+use crate::auth::JoinRequest;
 use crate::budget::Charge;
 use crate::limits::{PEERJS_CLIENT_BYTES, PEERJS_ID_BYTES, WIRE_LOOK, WIRE_PATIENCE};
 use crate::metrics::Metrics;
-use crate::outbox::{CloseRequest, Outbox, Topic};
-use crate::peer::{Client, Flood, Hub, JoinRefusal, RelayEvent};
+use crate::outbox::{CloseRequest, Outbox};
+use crate::peer::{Client, Flood, Hub, RelayEvent};
 use crate::quota::{Network, Pace, RateLimiter};
-use crate::room::{Deferred, ErrorCode, LeaveReason, Refusal};
+use crate::room::{Deferred, LeaveReason, Refusal};
 use crate::wire::Wire;
+use enter::Stage;
 
 /// One client of PeerJS.
 #[derive(Debug)]
@@ -52,18 +53,6 @@ pub(super) struct PeerClient {
     _memory: Charge,
 }
 
-/// How far a client has come.
-enum Stage {
-    /// It has not claimed its id, and wants to; or it cannot, for that reason.
-    Begins(Box<Result<JoinRequest, Refusal>>),
-    /// Whether it may claim its id is being decided.
-    Waits(Box<(Decision, Charge)>),
-    /// It has its id.
-    Open,
-    /// It is refused, and was told so: its connection is about to close.
-    Refused,
-}
-
 /// A message for which its receiver has no room yet.
 #[derive(Debug)]
 struct Blocked {
@@ -76,17 +65,6 @@ struct Blocked {
     looked: Option<Instant>,
     /// The memory of all that.
     _memory: Charge,
-}
-
-impl fmt::Debug for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Begins(_) => "Begins",
-            Self::Waits(_) => "Waits",
-            Self::Open => "Open",
-            Self::Refused => "Refused",
-        })
-    }
 }
 
 /// Who a client is, and where.
@@ -127,80 +105,6 @@ impl PeerClient {
             has_answered: Cell::new(false),
             why: None,
         }
-    }
-
-    /// Asks whether the client may claim its id, and claims it if that is decided at once.
-    fn begin(&mut self, request: Result<JoinRequest, Refusal>) -> Stage {
-        let joined = request.and_then(|request| {
-            self.rate.take_join().map(|()| request).map_err(|over| {
-                self.hub.metrics.refusals.add(over.number());
-                JoinRefusal::from(over).into()
-            })
-        });
-        let request = match joined {
-            Ok(request) => request,
-            Err(refusal) => return self.refuse(&refusal, None),
-        };
-        match self.hub.authorize(&request) {
-            Answer::Now(answer) => self.claim(answer),
-            Answer::Later(decision) => {
-                let headers = request.headers.iter().map(|(name, value)| name.len() + value.reveal().len());
-                let token = request.token.as_ref().map_or(0, |token| token.reveal().len());
-                let bytes = headers.sum::<usize>() + token + request.origin.as_ref().map_or(0, String::len);
-                match self.outbox.sender().purse().charge(bytes) {
-                    Some(memory) => Stage::Waits(Box::new((decision, memory))),
-                    None => {
-                        let why = "there is no memory for you now: try again later";
-                        self.refuse(&Refusal::new(ErrorCode::Unavailable, why), None)
-                    }
-                }
-            }
-        }
-    }
-
-    /// Claims the id, if that was allowed.
-    fn claim(&self, answer: Result<Grant, Denial>) -> Stage {
-        let grant = match answer {
-            Ok(grant) => grant,
-            Err(denial) => return self.refuse(&denial.into(), None),
-        };
-        if grant.id.is_some_and(|id| id.as_str() != &*self.who.id) {
-            let why = "you may claim another id: the one that your token, or who decides, says";
-            return self.refuse(&Refusal::new(ErrorCode::Unauthorized, why), None);
-        }
-        match self.ids.claim(&self.who, &self.outbox) {
-            Claimed::New | Claimed::Again => Stage::Open,
-            Claimed::Taken => self.refuse(&Refusal::new(ErrorCode::IdTaken, "ID is taken"), Some(text::id_taken())),
-        }
-    }
-
-    /// Tells the client, the log and the observer that it is refused, and closes.
-    fn refuse(&self, refusal: &Refusal, frame: Option<Bytes>) -> Stage {
-        let room = super::room();
-        if self.hub.quotas.may_log_about(self.rate.address()) {
-            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
-            let connection = self.outbox.id().number();
-            // What a client may have written comes last, quoted and escaped.
-            info!(
-                connection,
-                %address,
-                code = %refusal.code.as_str(),
-                why = ?refusal.message,
-                id = ?self.who.id,
-                "refused an id"
-            );
-        }
-        self.hub.observe(|| RelayEvent::JoinRefused {
-            connection: self.outbox.id().number(),
-            address: self.outbox.address(),
-            room: Some(room),
-            code: refusal.code,
-            message: refusal.message.clone().into_owned(),
-        });
-        let frame = frame.unwrap_or_else(|| text::error(&refusal.message));
-        self.outbox.announce(self.outbox.sender(), Topic::Other, frame);
-        self.outbox.request_close(CloseRequest::Denied { retryable: false });
-        Stage::Refused
     }
 
     fn say(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) {
@@ -371,15 +275,7 @@ impl Client for PeerClient {
         if matches!(self.stage, Stage::Open) {
             return Poll::Ready(());
         }
-        self.stage = match mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Begins(request) => self.begin(*request),
-            stage => stage,
-        };
-        if let Stage::Waits(waits) = &mut self.stage
-            && let Poll::Ready(answer) = waits.0.as_mut().poll(cx)
-        {
-            self.stage = self.claim(answer);
-        }
+        self.enter(cx);
         if matches!(self.stage, Stage::Open) { Poll::Ready(()) } else { Poll::Pending }
     }
 

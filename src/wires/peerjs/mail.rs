@@ -127,3 +127,68 @@ impl Drop for Postage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::outbox::{ConnectionId, Outbox};
+    use crate::secret::Secret;
+    use crate::wires::peerjs::ids::Space;
+
+    const FRAME: Bytes = Bytes::from_static(&[b'x'; 100_000]);
+
+    fn network(number: u8) -> Network {
+        IpAddr::from(Ipv4Addr::new(192, 0, 2, number)).into()
+    }
+
+    /// Has messages of a client at that network held until one is refused; the mailboxes, and how many messages they have.
+    fn fill(tally: &Arc<Tally>, sender: &Sender, network: Option<Network>) -> (Vec<Mailbox>, usize) {
+        let who = Arc::new(Identity::new(&Space::new("k"), "a", Secret::new("t")));
+        let mut mailboxes = Vec::new();
+        loop {
+            let mut mailbox = Mailbox::new("\"b\"", Instant::now());
+            while mailbox.hold(tally, &FRAME, &who, sender, network) {}
+            if mailbox.letters.is_empty() {
+                let letters = mailboxes.iter().map(|mailbox: &Mailbox| mailbox.letters.len()).sum();
+                return (mailboxes, letters);
+            }
+            mailboxes.push(mailbox);
+        }
+    }
+
+    #[test]
+    fn each_address_has_a_bound_of_its_own_and_all_have_one_and_what_is_given_up_is_free_again() {
+        let (tally, outbox) = (Arc::default(), Outbox::new(0));
+        let (of_one, letters) = fill(&tally, outbox.sender(), Some(network(1)));
+        assert_eq!(letters, PEERJS_MAIL_ADDRESS_BYTES / (FRAME.len() + PEERJS_LETTER_BYTES));
+        assert!(of_one.iter().all(|mailbox| mailbox.letters.len() == PEERJS_MAIL_BYTES / FRAME.len()));
+        let (of_other, again) = fill(&tally, outbox.sender(), Some(network(2)));
+        assert_eq!(again, letters);
+        assert_eq!(tally.held().1, 2);
+        // Who has no address that is limited counts among all.
+        let (of_nobody, rest) = fill(&tally, outbox.sender(), None);
+        assert_eq!(2 * letters + rest, PEERJS_MAIL_ALL_BYTES / (FRAME.len() + PEERJS_LETTER_BYTES));
+        assert!(fill(&tally, outbox.sender(), Some(network(3))).0.is_empty());
+        drop(of_one);
+        assert_eq!(fill(&tally, outbox.sender(), Some(network(3))).1, letters);
+        drop((of_other, of_nobody));
+        assert_eq!(tally.held(), (0, 0));
+    }
+
+    #[test]
+    fn what_is_held_is_charged_to_the_memory_of_its_sender() {
+        let budget = Budget::new(0, 2 * FRAME.len());
+        let sender = Sender::new(ConnectionId::new(1), budget.address().purse());
+        let tally = Arc::default();
+        let (mailboxes, letters) = fill(&tally, &sender, Some(network(1)));
+        assert_eq!(letters, 1, "an eighth is left for what cannot be refused");
+        let held = budget.used();
+        assert!(held >= FRAME.len(), "{held}");
+        drop(mailboxes);
+        sender.purse().close();
+        assert_eq!((budget.used(), tally.held()), (0, (0, 0)));
+    }
+}

@@ -1,7 +1,7 @@
 //! The wire of PeerJS 1.5.5.
 //!
 //! A client has an id, and says what it has to say to another id; there are no rooms. `text.rs` says how that is written down,
-//! `ids.rs` who has which id, `mail.rs` what is held for ids that nobody has, and `client.rs` is one client.
+//! `ids.rs` who has which id, `mail.rs` what is held for ids that nobody has, `client.rs` is one client, and `enter.rs` how it gets its id.
 //!
 //! # What it says
 //! A client without an id of its own first asks for one, by a GET of `/KEY/id`, whose answer is the id alone; `KEY` is `peerjs`
