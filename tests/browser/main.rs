@@ -34,6 +34,8 @@ mod operators;
 mod outage;
 mod own_page;
 mod package;
+#[cfg(feature = "wires")]
+mod peerjs;
 mod people;
 mod provider;
 mod proxied;

@@ -1,4 +1,4 @@
-//! Pages with the real clients of other libraries, y-webrtc and Trystero, which nobody has changed.
+//! Pages with the real clients of other libraries, y-webrtc, Trystero and PeerJS, which nobody has changed.
 //!
 //! Each browser has a profile of its own: pages of one profile and origin meet without any relay. Where one browser has several
 //! pages, each is of another origin.
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use crate::support::{Browser, PageServer, Relay, Window, artifact};
 
 /// The page with the clients, as `esbuild` bundles them.
-fn page() -> String {
+pub(crate) fn page() -> String {
     static PAGE: OnceLock<String> = OnceLock::new();
     PAGE.get_or_init(|| {
         const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules");
