@@ -30,8 +30,12 @@ async fn open(browser: &Browser, relay: &Relay) -> Window {
 }
 
 async fn client(relay: &Relay) -> Client<TcpStream> {
+    client_at(relay, "/ws").await
+}
+
+async fn client_at(relay: &Relay, path: &str) -> Client<TcpStream> {
     let address = SocketAddr::from(([127, 0, 0, 1], relay.port()));
-    Client::dial(connect(address).await, "ws://localhost/ws", &[]).await.unwrap()
+    Client::dial(connect(address).await, &format!("ws://localhost{path}"), &[]).await.unwrap()
 }
 
 async fn member(relay: &Relay, room: &str, id: &str, name: &str) -> Client<TcpStream> {
@@ -177,6 +181,22 @@ async fn the_page_comes_back_by_itself_when_the_relay_does() {
     window.reads("Not connected, trying again").await;
     relay.come_back().await;
     window.reads("Live").await;
+    browser.end().await;
+}
+
+#[cfg(feature = "wires")]
+#[tokio::test]
+async fn a_connection_on_the_wire_of_another_library_is_listed_with_its_name() {
+    let relay = relay(&["--wire", "y-webrtc"]).await;
+    let browser = Browser::start().await;
+    let window = open(&browser, &relay).await;
+    let (_own, _other) = (client(&relay).await, client_at(&relay, "/y-webrtc").await);
+    if !window.run("return document.querySelector('#connections-open').open").await.as_bool().unwrap() {
+        window.click("#connections summary").await;
+    }
+    let facts = |number| format!("document.querySelector('#connection-list li:nth-child({number}) .hint').textContent");
+    window.shows(&format!("{}.startsWith('127.0.0.1 · y-webrtc · ')", facts(2))).await;
+    window.shows(&format!("/^127.0.0.1 · [^·]*$/.test({})", facts(1))).await;
     browser.end().await;
 }
 
