@@ -65,10 +65,10 @@ impl<B: Send + 'static> Service<Request<B>> for RelayService {
                 let drain = Arc::clone(&relay.hub().drain);
                 drain.spawn(async move {
                     match upgrading.await {
-                        Ok(stream) => match relay.open_websocket(Opaque(TokioIo::new(stream)), &[], upgrade) {
-                            Opened::Own(mut websocket) => websocket.serve(&relay).await,
+                        Ok(stream) => match &mut relay.open_websocket(Opaque(TokioIo::new(stream)), &[], upgrade) {
+                            Opened::Own(websocket) => websocket.serve(&relay).await,
                             #[cfg(feature = "wires")]
-                            Opened::Other(mut websocket) => websocket.serve(&relay).await,
+                            Opened::Other(websocket) => websocket.serve(&relay).await,
                         },
                         Err(error) => debug!(%error, "the upgrade was lost"),
                     }

@@ -83,7 +83,7 @@ impl Relay {
             match &mut opened {
                 Opened::Own(websocket) => websocket.serve(&self).await,
                 #[cfg(feature = "wires")]
-                Opened::Other(websocket) => Box::pin(websocket.serve(&self)).await,
+                Opened::Other(websocket) => websocket.serve(&self).await,
             }
         }
     }
@@ -113,20 +113,23 @@ impl Relay {
                 Opened::Own(websocket.of(session))
             }
             #[cfg(feature = "wires")]
-            Speaker::Other(client) => Opened::Other(Box::new(websocket.of(client))),
+            Speaker::Other(client) => Opened::Other(websocket.of(client)),
         }
     }
 }
 
 /// The WebSocket of an upgrade, on the wire that its path names.
-#[allow(clippy::large_enum_variant, reason = "nearly all are of the large one, and each costs its task what is inside")]
 pub(crate) enum Opened {
     /// On the relay's own wire.
     Own(WebSocket<Session>),
-    /// On the wire of another library; apart, so that those of the relay's own need no memory for it.
+    /// On the wire of another library.
     #[cfg(feature = "wires")]
-    Other(Box<WebSocket<Box<dyn Spoken>>>),
+    Other(WebSocket<Box<dyn Spoken>>),
 }
+
+// One on another wire takes the same memory; one on the relay's own takes no more for that.
+#[cfg(feature = "wires")]
+const _: () = assert!(size_of::<Opened>() == size_of::<WebSocket<Session>>());
 
 /// The time after which a client is to come back, if it is to: random, so that not all reconnect at once.
 fn retry_after_ms(end: &Disconnect) -> Option<u64> {

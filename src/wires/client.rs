@@ -28,7 +28,22 @@ use crate::room::{Deferred, LeaveReason};
 use crate::secret::Secret;
 use decide::Decided;
 
-/// One client on a wire of topics.
+/// What the upgrade of a client said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Said {
+    headers: UpgradeHeaders,
+    /// The token of its URL.
+    token: Option<Secret>,
+}
+
+impl Said {
+    /// How much memory it takes.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.headers.bytes() + self.token.as_ref().map_or(0, |token| token.reveal().len())
+    }
+}
+
+/// One client on a wire of topics. What few of them have is apart: it is as small as a session of the relay's own wire.
 #[derive(Debug)]
 pub(crate) struct TopicClient {
     hub: Arc<Hub>,
@@ -36,9 +51,8 @@ pub(crate) struct TopicClient {
     outbox: Arc<Outbox>,
     rate: RateLimiter,
     pace: Pace,
-    /// What who decides on its topics hears of its upgrade, and the memory of that.
-    said: UpgradeHeaders,
-    token: Option<Secret>,
+    /// What who decides on its topics hears of its upgrade, if that said anything.
+    said: Option<Box<Said>>,
     _memory: Charge,
     /// The topics that it knows.
     known: KnownTopics,
@@ -56,16 +70,18 @@ pub(crate) struct TopicClient {
 }
 
 impl TopicClient {
-    /// A client without topics, whose upgrade said `said`, and whose URL had that token.
+    /// A client without topics, whose upgrade said `headers`, and whose URL had that token.
     pub(crate) fn new(
         hub: Arc<Hub>,
         topics: Arc<Topics>,
         outbox: Arc<Outbox>,
         rate: RateLimiter,
-        said: UpgradeHeaders,
+        headers: UpgradeHeaders,
         token: Option<Secret>,
     ) -> Self {
-        let bytes = size_of::<Self>() + said.bytes() + token.as_ref().map_or(0, |token| token.reveal().len());
+        let said = Said { headers, token };
+        let said = (said != Said::default()).then(|| Box::new(said));
+        let bytes = size_of::<Self>() + said.as_ref().map_or(0, |said| said.bytes());
         Self {
             _memory: outbox.sender().purse().charge_anyway(bytes),
             pace: rate.pace(),
@@ -74,7 +90,6 @@ impl TopicClient {
             outbox,
             rate,
             said,
-            token,
             known: KnownTopics::default(),
             waits: None,
             deliveries: 0,

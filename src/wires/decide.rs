@@ -34,22 +34,22 @@ impl TopicClient {
         }
         self.pace.charge(0, now);
         let topic: Arc<str> = name.into();
+        let said = self.said.as_deref().cloned().unwrap_or_default();
         let request = JoinRequest {
             room: RoomName::of_topic(self.topics.dialect().wire, name),
             wire: Some(self.topics.dialect().wire),
             id: None,
             name: None,
             address: self.outbox.address(),
-            origin: self.said.origin.clone(),
-            token: self.token.clone(),
-            headers: self.said.named.clone(),
+            origin: said.headers.origin,
+            token: said.token,
+            headers: said.headers.named,
         };
         match self.hub.authorize(&request) {
             Answer::Now(answer) => self.note(topic, answer.map(drop)),
             Answer::Later(decision) => {
-                let bytes = text.len() + name.len() + self.said.bytes();
-                let token = self.token.as_ref().map_or(0, |token| token.reveal().len());
-                let Some(_memory) = self.outbox.sender().purse().charge(bytes + token) else { return Decided::No };
+                let bytes = text.len() + name.len() + self.said.as_ref().map_or(0, |said| said.bytes());
+                let Some(_memory) = self.outbox.sender().purse().charge(bytes) else { return Decided::No };
                 let deciding = Deciding { decision, topic, text: text.to_owned(), at, _memory };
                 self.waits = Some(Waits::Answer(Box::new(deciding)));
                 Decided::Later
