@@ -24,34 +24,27 @@ pub(super) fn answer(
         return Some(if site.wires.has(wire) { text(StatusCode::OK, "okay") } else { wire_is_off(wire) });
     }
     let (key, what) = name.split_once('/')?;
-    let answer = match what {
-        "id" => id,
-        "peers" => peers,
-        _ => return None,
-    };
+    if !matches!(what, "id" | "peers") {
+        return None;
+    }
     if !site.wires.has(Wire::PeerJs) {
         return (key == path::PEERJS).then(|| wire_is_off(Wire::PeerJs));
     }
-    Some(to_page(site, connection, headers, answer))
-}
-
-/// The answer to a page that may connect, which may read it; to any other one that it may not.
-fn to_page(
-    site: &Site,
-    connection: ConnectionInfo,
-    headers: &HeaderMap,
-    answer: fn() -> Response<Body>,
-) -> Response<Body> {
     let checked = site.origins.check(headers, &site.client(headers, connection));
     let is_allowed = checked.is_ok();
-    let mut response = checked.map_or_else(|error| text(StatusCode::FORBIDDEN, &error.to_string()), |()| answer());
+    let mut response = match checked {
+        // A list of all ids is a list of all doors: nobody gets it, whoever asks.
+        _ if what == "peers" => text(StatusCode::UNAUTHORIZED, "this relay tells nobody who is there"),
+        Ok(()) => id(),
+        Err(error) => text(StatusCode::FORBIDDEN, &error.to_string()),
+    };
     match headers.get(header::ORIGIN) {
         Some(origin) if is_allowed => response::allow_cross_origin(&mut response, origin),
         _ => {
             response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         }
     }
-    response
+    Some(response)
 }
 
 /// An id for a client of PeerJS that has none, and nothing else. Whatever the key is, it is given: who connects with it is then
@@ -63,9 +56,4 @@ fn id() -> Response<Body> {
     let mut response = text(StatusCode::OK, "");
     *response.body_mut() = Body::from(id);
     response
-}
-
-/// A list of all ids is a list of all doors.
-fn peers() -> Response<Body> {
-    text(StatusCode::UNAUTHORIZED, "this relay tells nobody who is there")
 }

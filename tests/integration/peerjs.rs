@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
+use signaling_relay::protocol::names::PeerId;
 use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayEvent, Shutdown, Wire, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -318,7 +319,7 @@ async fn beyond_what_is_held_of_an_address_its_clients_hear_that_at_once_and_oth
     for _ in 0..10 {
         there.expect("OFFER").await;
     }
-    // Its socket has taken them, so they are charged no more.
+    // What has found its reader is held no more.
     eve.tell("OFFER", "another", json!("x".repeat(20_000))).await;
     eve.expect_silence_as("eve").await;
 }
@@ -408,6 +409,37 @@ async fn only_keys_that_are_named_are_served() {
 }
 
 #[tokio::test]
+async fn keys_that_are_named_are_no_tokens_although_somebody_decides() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let decide = move |request: JoinRequest| {
+        tell.send(request.token.as_ref().map(|token| token.reveal().to_owned())).unwrap();
+        async move { Ok(Grant::from(&request)) }
+    };
+    let peerjs_key = vec!["one".to_owned(), "two".to_owned()];
+    let relay = TestRelay::start_as(Config { peerjs_key, ..on() }, |builder| builder.authorizer(decide)).await;
+    for key in ["one", "two"] {
+        let mut client = relay.dial(&format!("/peerjs?key={key}&id=a&token={key}")).await;
+        client.expect_open().await;
+        assert_eq!(soon("the question", told.recv()).await.unwrap().as_deref(), Some(key));
+    }
+    assert_eq!(relay.turned_away("/peerjs?key=three&id=a&token=t").await, "Invalid key provided");
+    assert!(told.try_recv().is_err(), "nobody is asked about such a key");
+}
+
+#[tokio::test]
+async fn who_decides_may_not_give_another_id() {
+    let decide = |request: JoinRequest| async move {
+        let mut grant = Grant::from(&request);
+        grant.id = Some(PeerId::chosen("another").unwrap());
+        Ok(grant)
+    };
+    let relay = TestRelay::start_as(on(), |builder| builder.authorizer(decide)).await;
+    let said = relay.turned_away(&path("a", "t")).await;
+    assert!(said.contains("another id"), "{said}");
+    relay.peer("another").await;
+}
+
+#[tokio::test]
 async fn an_id_is_given_to_pages_that_may_connect_and_the_list_of_ids_to_none() {
     let allow_origin = vec!["https://calls.example".parse().unwrap()];
     let relay = TestRelay::start_with(Config { allow_origin, ..on() }).await;
@@ -430,10 +462,13 @@ async fn an_id_is_given_to_pages_that_may_connect_and_the_list_of_ids_to_none() 
     let head = answer.to_ascii_lowercase();
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("--allow-origin"), "{answer}");
     assert!(head.contains("vary: origin") && !head.contains("access-control"), "{answer}");
-    for origin in [None, Some("https://calls.example")] {
+    for (origin, may_read) in
+        [(None, false), (Some("https://calls.example"), true), (Some("https://elsewhere.example"), false)]
+    {
         let answer = relay.fetch("GET", "/peerjs/peers", origin).await;
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-        assert_eq!(answer.to_ascii_lowercase().contains("access-control-allow-origin"), origin.is_some());
+        let head = answer.to_ascii_lowercase();
+        assert!(answer.starts_with("HTTP/1.1 401 ") && head.contains("vary: origin"), "{answer}");
+        assert_eq!(head.contains("access-control-allow-origin"), may_read, "{answer}");
     }
     assert!(relay.fetch("POST", "/peerjs/id", None).await.starts_with("HTTP/1.1 405 "));
     assert!(relay.fetch("HEAD", "/peerjs/id", None).await.starts_with("HTTP/1.1 200 "));
@@ -613,6 +648,55 @@ async fn a_slow_reader_gets_all_of_a_burst_if_it_reads_at_all() {
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert_eq!(slow.hear().await["payload"]["n"], next);
     }
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_reads_nothing_and_comes_back_gets_what_waited_for_room() {
+    const COUNT: usize = 300;
+    let mut relay = relay().await;
+    relay.buffers = Some(4096);
+    let _deaf = relay.peer("deaf").await;
+    relay.buffers = None;
+    let mut sender = relay.peer("s").await;
+    let texts = numbered("deaf", COUNT, 4000);
+    let sending = tokio::spawn(async move {
+        sender.say_at_once(&texts).await;
+        sender.expect_silence_as("s").await;
+    });
+    let mut back = relay.peer("deaf").await;
+    // What was queued for its last connection is gone with that; the rest is there, in order, and none is missing.
+    let first = back.hear().await["payload"]["n"].as_u64().unwrap() as usize;
+    for next in first + 1..COUNT {
+        assert_eq!(back.hear().await["payload"]["n"], next);
+    }
+    soon("all of it", sending).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_for_whom_a_message_waits_too_long_is_closed_although_it_reads() {
+    let relay = TestRelay::in_memory(on());
+    let mut slow = relay.peer("slow").await;
+    let mut sender = relay.peer("s").await;
+    let sending = tokio::spawn(async move {
+        for text in &numbered("slow", 100, 4000) {
+            sender.say_text(text).await;
+        }
+        sender.expect_expire("slow", "s").await;
+    });
+    // Less than one message in ten seconds, but never nothing for five.
+    let mut read = 0;
+    let mut byte = [0; 200];
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match slow.socket.get_mut().read(&mut byte).await {
+            Ok(0) | Err(_) => break,
+            Ok(bytes) => read += bytes,
+        }
+        assert!(began.elapsed() < Duration::from_secs(600), "{read} bytes");
+    }
+    assert!(read < 100 * 4000, "it was closed before it had all: {read} bytes");
     sending.await.unwrap();
 }
 

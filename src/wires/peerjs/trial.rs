@@ -42,16 +42,20 @@ struct Talker {
     hears: Vec<Value>,
 }
 
-/// What is held, and by whose id and token.
-type Mail = (Value, (&'static str, u8));
-
 /// The ids by the model.
 #[derive(Default)]
 struct Model {
     /// Who has which.
     talkers: BTreeMap<&'static str, Talker>,
-    /// What is held for those that nobody has, and since when.
-    held: BTreeMap<String, (Instant, Vec<Mail>)>,
+    /// What is held for those that nobody has.
+    held: BTreeMap<String, Held>,
+}
+
+/// What is held for one id by the model.
+struct Held {
+    since: Instant,
+    /// What is heard of it, and the id and the token of who has said it.
+    said: Vec<(Value, (&'static str, u8))>,
 }
 
 struct Trial {
@@ -118,7 +122,7 @@ impl Trial {
             return;
         }
         assert!(is_open);
-        let held = self.model.held.remove(id).map(|(_, held)| held).unwrap_or_default();
+        let held = self.model.held.remove(id).map(|held| held.said).unwrap_or_default();
         let hears = std::iter::once(serde_json::json!({"type": "OPEN"})).chain(held.into_iter().map(|(said, _)| said));
         let talker = Talker { client, socket, token, hears: hears.collect() };
         if let Some(earlier) = self.model.talkers.insert(id, talker) {
@@ -132,17 +136,12 @@ impl Trial {
 
     fn time_passes(&mut self, time: Duration) {
         self.now += time;
-        let due: Vec<_> = self
-            .model
-            .held
-            .iter()
-            .filter(|(_, (since, _))| *since + PEERJS_MAIL_FOR <= self.now)
-            .map(|(id, _)| id.clone())
-            .collect();
+        let is_due = |held: &Held| held.since + PEERJS_MAIL_FOR <= self.now;
+        let due: Vec<_> = self.model.held.iter().filter(|(_, held)| is_due(held)).map(|(id, _)| id.clone()).collect();
         for id in due {
             self.peerjs.ids.expire(&Space::new("k").key(&id), self.now);
-            let (_, held) = self.model.held.remove(&id).unwrap();
-            for (src, token) in held.into_iter().map(|(_, from)| from).collect::<BTreeSet<_>>() {
+            let Held { said, .. } = self.model.held.remove(&id).unwrap();
+            for (src, token) in said.into_iter().map(|(_, from)| from).collect::<BTreeSet<_>>() {
                 if let Some(talker) = self.model.talkers.get_mut(src)
                     && talker.token == token
                 {
@@ -177,8 +176,8 @@ impl Trial {
                 self.model.talkers.get_mut(src).unwrap().hears.push(expire);
             }
         } else if saying.may_be_held() {
-            let (_, held) = self.model.held.entry(dst).or_insert((self.now, Vec::new()));
-            held.push((heard, (src, token)));
+            let held = self.model.held.entry(dst).or_insert(Held { since: self.now, said: Vec::new() });
+            held.said.push((heard, (src, token)));
         }
     }
 
