@@ -1,7 +1,7 @@
 //! The wires of other libraries, which their unmodified clients speak with the relay, each at a path of its own.
 //!
 //! [`Wires`] has those that are on, and opens a client of one: what is behind that is the wire's own, as a
-//! [`Client`](crate::peer::Client) which a connection serves.
+//! [`Client`] which a connection serves.
 //!
 //! Two of them are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
 //! `topics.rs` is that table, `client.rs` one client, which `known.rs` topics and `waits.rs` for others, and `y_webrtc.rs` and `trystero.rs` say how each writes it down.
