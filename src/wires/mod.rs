@@ -1,17 +1,17 @@
 //! The wires of other libraries, which their unmodified clients speak with the relay, each at a path of its own.
 //!
 //! [`Wires`] has those that are on, and opens a client of one: what is behind that is the wire's own, as a
-//! [`Client`] which a connection serves.
+//! [`Client`] which a connection serves. `README.md` is for those who use them, and `json.rs` reads what all of them write.
 //!
-//! Two of them are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
-//! `topics.rs` is that table, `client.rs` one client, which `known.rs` topics and `waits.rs` for others, and `y_webrtc.rs` and `trystero.rs` say how each writes it down.
-//! `README.md` is for those who use them.
+//! y-webrtc and Trystero are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
+//! `topics.rs` is that table, `client.rs` one client, `decide.rs` who may do so, `known.rs` which topics it knows, and `waits.rs`
+//! for what it waits. `y_webrtc.rs` and `trystero.rs` say how each writes it down, in the terms of `command.rs`.
 //!
-//! `peerjs/` is a table of ids: a client has one, and says texts to another one. `json.rs` reads what all of them write.
+//! PeerJS, in `peerjs/`, is a table of ids: a client has one, and says texts to another one.
 //!
-//! None is built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to; what is
-//! left is a list of outboxes, and a connection is in a hundred of them; and an id of PeerJS is in no room. What the promises rest on is below both: the shares and
-//! the memory of the [outbox](crate::outbox).
+//! None is built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to: what is
+//! left is a list of outboxes, and a connection is in a hundred of them. An id of PeerJS is in no room at all. What the promises
+//! rest on is below both: the shares and the memory of the [outbox](crate::outbox).
 
 mod client;
 mod command;

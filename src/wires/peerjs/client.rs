@@ -15,7 +15,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
-use super::ids::{Author, Identity, Ids, Message, Posted, Space};
+use super::identity::{Identity, Space};
+use super::ids::{Author, Ids, Message, Posted};
 use super::text;
 use crate::auth::JoinRequest;
 use crate::budget::Charge;

@@ -9,32 +9,13 @@ use std::task::Waker;
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
+use super::identity::Identity;
 use super::mail::{Mailbox, Tally};
 use super::text;
 use crate::outbox::{CloseRequest, Outbox, Pushed, Sender, Topic};
 use crate::quota::Network;
-use crate::secret::Secret;
-
-/// Who somebody says to be.
-#[derive(Debug)]
-pub(super) struct Identity {
-    /// The id within its space, as [`Space::key`] makes it.
-    pub key: Box<str>,
-    /// The id.
-    pub id: Box<str>,
-    /// The same as JSON.
-    pub json: Box<str>,
-    /// By what it is known again.
-    pub token: Secret,
-}
-
-/// Those of one key do not see those of another one: before each id of the table stands the key and its length, so that no id
-/// and no key can be taken for parts of each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Space(Box<str>);
 
 /// The ids of all spaces.
 #[derive(Debug, Default)]
@@ -94,35 +75,6 @@ pub(super) enum Posted {
     Held { until: Option<Instant> },
     /// Nobody has the id, and it is not held.
     Nobody,
-}
-
-impl Space {
-    /// That of a key.
-    pub(super) fn new(key: &str) -> Self {
-        Self(format!("{}:{key}", key.len()).into())
-    }
-
-    /// An id within it, as the table knows it.
-    pub(super) fn key(&self, id: &str) -> String {
-        [&*self.0, id].concat()
-    }
-
-    /// How many bytes of a key in it are before the id.
-    pub(super) fn prefix(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Identity {
-    /// The client that says to be `id` in `space`, and is known again by `token`.
-    pub(super) fn new(space: &Space, id: &str, token: Secret) -> Self {
-        Self { key: space.key(id).into(), id: id.into(), json: text::json(id).into(), token }
-    }
-
-    /// Whether another connection is of the same client. In constant time, as if somebody guessed.
-    fn is_same(&self, other: &Self) -> bool {
-        self.key == other.key && self.token.reveal().as_bytes().ct_eq(other.token.reveal().as_bytes()).into()
-    }
 }
 
 impl Ids {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::ids::Identity;
+use super::identity::Identity;
 use crate::budget::Charge;
 use crate::limits::{
     PEERJS_LETTER_BYTES, PEERJS_MAIL_ADDRESS_BYTES, PEERJS_MAIL_ALL_BYTES, PEERJS_MAIL_BYTES, PEERJS_MAIL_FOR,
@@ -136,7 +136,7 @@ mod tests {
     use crate::budget::Budget;
     use crate::outbox::{ConnectionId, Outbox};
     use crate::secret::Secret;
-    use crate::wires::peerjs::ids::Space;
+    use crate::wires::peerjs::identity::Space;
 
     const FRAME: Bytes = Bytes::from_static(&[b'x'; 100_000]);
 

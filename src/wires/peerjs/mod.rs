@@ -1,7 +1,8 @@
 //! The wire of PeerJS 1.5.5.
 //!
 //! A client has an id, and says what it has to say to another id; there are no rooms. `text.rs` says how that is written down,
-//! `ids.rs` who has which id, `mail.rs` what is held for ids that nobody has, `client.rs` is one client, and `enter.rs` how it gets its id.
+//! `identity.rs` who a client says to be, `ids.rs` who has which id, and `mail.rs` what is held for ids that nobody has.
+//! `client.rs` is one client, and `enter.rs` how it gets its id.
 //!
 //! # What it says
 //! A client without an id of its own first asks for one, by a GET of `/KEY/id`, whose answer is the id alone; `KEY` is `peerjs`
@@ -39,6 +40,7 @@
 //! | gives an id, and takes any key, from any page | only for pages that may connect; any key, unless `--peerjs-key` names those that are served, or the key is a token |
 
 mod client;
+mod identity;
 mod ids;
 mod mail;
 mod text;
@@ -58,7 +60,8 @@ use crate::room::{ErrorCode, Refusal};
 use crate::secret::Secret;
 use crate::wire::Wire;
 use client::{Newcomer, PeerClient};
-use ids::{Identity, Ids, Space};
+use identity::{Identity, Space};
+use ids::Ids;
 
 /// What the key of a client means.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::runtime;
 use tokio::time::Instant;
 
-use super::ids::Space;
+use super::identity::Space;
 use super::{Keys, PeerJs, text};
 use crate::auth::Open;
 use crate::limits::{PEERJS_ID_BYTES, PEERJS_MAIL_BYTES, PEERJS_MAIL_FOR, WIRE_OUTBOX_BYTES};
