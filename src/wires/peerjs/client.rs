@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
-use super::identity::{Identity, Space};
+use super::identity::Identity;
 use super::ids::{Author, Ids, Message, Posted};
 use super::text;
 use crate::auth::JoinRequest;
@@ -40,10 +40,6 @@ pub(super) struct PeerClient {
     /// As what its address counts.
     network: Option<Network>,
     who: Arc<Identity>,
-    /// An id within its space: the space, and the one to which it has spoken last.
-    key: String,
-    /// How many bytes of that are the space.
-    space: usize,
     stage: Stage,
     /// What it says to one that has no room for it yet.
     blocked: Option<Box<Blocked>>,
@@ -71,7 +67,6 @@ struct Blocked {
 /// Who a client is, and where.
 pub(super) struct Newcomer {
     pub who: Identity,
-    pub space: Space,
     pub network: Option<Network>,
     /// What is asked about it; a refusal if it cannot be let in anyway.
     pub request: Result<JoinRequest, Refusal>,
@@ -86,9 +81,8 @@ impl PeerClient {
         rate: RateLimiter,
         newcomer: Newcomer,
     ) -> Self {
-        let Newcomer { who, space, network, request } = newcomer;
-        let texts = 2 * who.key.len() + who.id.len() + who.json.len() + who.token.reveal().len();
-        let bytes = size_of::<Self>() + size_of::<Identity>() + texts + PEERJS_CLIENT_BYTES;
+        let Newcomer { who, network, request } = newcomer;
+        let bytes = size_of::<Self>() + size_of::<Identity>() + who.bytes() + PEERJS_CLIENT_BYTES;
         Self {
             _memory: outbox.sender().purse().charge_anyway(bytes),
             pace: rate.pace(),
@@ -98,8 +92,6 @@ impl PeerClient {
             rate,
             network,
             who: Arc::new(who),
-            key: space.prefix().to_owned(),
-            space: space.prefix().len(),
             stage: Stage::Begins(Box::new(request)),
             blocked: None,
             messages: 0,
@@ -119,18 +111,17 @@ impl PeerClient {
             return;
         }
         self.pace.charge(1, now);
-        self.key.truncate(self.space);
-        self.key.push_str(&saying.dst);
+        let key = self.who.key_of(&saying.dst);
         let frame = text::relayed(&saying, &self.who.json);
-        let message = Message { key: &self.key, id_json: saying.dst_json, frame: &frame, may_be_held };
+        let message = Message { key: &key, id_json: saying.dst_json, frame: &frame, may_be_held };
         let posted = self.ids.post(message, self.as_author(), waker, true, now);
         if let Posted::NoRoom { outbox, .. } = posted {
             // An earlier message of the same read may still be queued there.
             deferred.add(&outbox);
             // What waits is bounded by one for each connection, so it may be charged anyway.
-            let bytes = frame.len() + self.key.len() + saying.dst_json.len() + size_of::<Blocked>();
+            let bytes = frame.len() + key.len() + saying.dst_json.len() + size_of::<Blocked>();
             let _memory = self.outbox.sender().purse().charge_anyway(bytes);
-            let (key, id_json) = (self.key.as_str().into(), saying.dst_json.into());
+            let (key, id_json) = (key.as_str().into(), saying.dst_json.into());
             let blocked = Blocked { key, id_json, frame, may_be_held, since: now, looked: None, _memory };
             self.blocked = Some(Box::new(blocked));
         } else {
@@ -303,7 +294,7 @@ impl Client for PeerClient {
 
     /// Its id, without its key, which may be a token.
     fn place(&self) -> String {
-        format!("{}/{:?}", Wire::PeerJs, self.who.id)
+        format!("{}/{:?}", Wire::PeerJs, self.who.id())
     }
 
     fn end(&mut self, _: LeaveReason, _: Option<Instant>, why: &str) {

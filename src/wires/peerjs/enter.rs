@@ -77,7 +77,7 @@ impl PeerClient {
             Ok(grant) => grant,
             Err(denial) => return self.refuse(&denial.into(), None),
         };
-        if grant.id.is_some_and(|id| id.as_str() != &*self.who.id) {
+        if grant.id.is_some_and(|id| id.as_str() != self.who.id()) {
             let why = "you may claim another id: the one that your token, or who decides, says";
             return self.refuse(&Refusal::new(ErrorCode::Unauthorized, why), None);
         }
@@ -99,7 +99,7 @@ impl PeerClient {
                 %address,
                 code = %refusal.code.as_str(),
                 why = ?refusal.message,
-                id = ?self.who.id,
+                id = ?self.who.id(),
                 "refused an id"
             );
         }

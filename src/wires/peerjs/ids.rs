@@ -20,7 +20,7 @@ use crate::quota::Network;
 /// The ids of all spaces.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
-    table: DashMap<Box<str>, Slot>,
+    table: DashMap<Arc<str>, Slot>,
     tally: Arc<Tally>,
 }
 
@@ -29,7 +29,7 @@ enum Slot {
     /// Somebody has the id.
     Taken { who: Arc<Identity>, outbox: Arc<Outbox> },
     /// Nobody has, and something is held for who comes.
-    Free(Mailbox),
+    Free(Box<Mailbox>),
 }
 
 /// What became of a claim.
@@ -88,7 +88,7 @@ impl Ids {
     pub(super) fn claim(&self, who: &Arc<Identity>, outbox: &Arc<Outbox>) -> Claimed {
         let slot = Slot::Taken { who: Arc::clone(who), outbox: Arc::clone(outbox) };
         let open = || outbox.announce(outbox.sender(), Topic::Other, text::open());
-        match self.table.entry(who.key.clone()) {
+        match self.table.entry(Arc::clone(&who.key)) {
             Entry::Vacant(entry) => {
                 open();
                 entry.insert(slot);
@@ -157,7 +157,7 @@ impl Ids {
         let begin = || {
             let mut mailbox = Mailbox::new(message.id_json, now);
             let until = Some(mailbox.until);
-            hold(&mut mailbox).then_some((Slot::Free(mailbox), Posted::Held { until }))
+            hold(&mut mailbox).then_some((Slot::Free(Box::new(mailbox)), Posted::Held { until }))
         };
         match self.table.entry(message.key.into()) {
             Entry::Occupied(mut entry) => {

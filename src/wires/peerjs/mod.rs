@@ -138,7 +138,7 @@ impl PeerJs {
             headers: said.named,
         });
         let who = Identity::new(&space, &id, Secret::new(token));
-        let newcomer = Newcomer { who, space, network, request };
+        let newcomer = Newcomer { who, network, request };
         Box::new(PeerClient::new(Arc::clone(hub), Arc::clone(&self.ids), outbox, rate, newcomer))
     }
 
