@@ -39,7 +39,9 @@ async fn an_error_about_a_variable_names_it_and_not_the_flag() {
         ("LISTEN", "256.0.0.1:x", "SIGNALING_RELAY_LISTEN"),
     ] {
         let mut command = tokio::process::Command::from(binary());
-        command.env(format!("SIGNALING_RELAY_{flag}"), value).kill_on_drop(true).stdin(std::process::Stdio::null());
+        // Another relay may be at the usual port.
+        command.env("SIGNALING_RELAY_LISTEN", "127.0.0.1:0").env(format!("SIGNALING_RELAY_{flag}"), value);
+        command.kill_on_drop(true).stdin(std::process::Stdio::null());
         let output = soon("the end", command.output()).await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         let flag = format!("--{}", flag.to_lowercase().replace('_', "-"));
