@@ -17,15 +17,16 @@ use tokio::time::Instant;
 use super::command::{Command, Publish};
 use super::known::{KnownTopics, Standing};
 use super::topics::{Published, Topics};
-use super::waits::{Blocked, Deciding, Waits};
+use super::waits::{Deciding, Waits};
 use crate::budget::Charge;
-use crate::limits::{DELIVERIES_A_TURN, WIRE_LOOK, WIRE_SIGN_OF_LIFE};
+use crate::limits::{DELIVERIES_A_TURN, WIRE_SIGN_OF_LIFE};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, frame};
 use crate::peer::{Client, Flood, Hub, RelayEvent, UpgradeHeaders};
 use crate::quota::{Pace, RateLimiter};
 use crate::room::{Deferred, LeaveReason};
 use crate::secret::Secret;
+use crate::wires::blocked::Blocked;
 use decide::Decided;
 
 /// What the upgrade of a client said.
@@ -155,11 +156,7 @@ impl TopicClient {
         self.count_relayed(queued, bytes);
         self.deliveries += receivers;
         if !blocked.is_empty() {
-            // What waits is bounded by one for each connection, so it may be charged anyway.
-            let bytes = frame.len() + blocked.len() * size_of::<Arc<Outbox>>();
-            let _memory = sender.purse().charge_anyway(bytes);
-            let blocked = Blocked { frame, receivers: blocked, since: now, looked: None, _memory };
-            self.waits = Some(Waits::Room(Box::new(blocked)));
+            self.waits = Some(Waits::Room(Box::new(Blocked::new(frame, blocked, &self.outbox, now))));
         } else if self.deliveries >= DELIVERIES_A_TURN {
             self.deliveries = 0;
             self.waits = Some(Waits::Turn { is_over: false });
@@ -195,9 +192,7 @@ impl TopicClient {
     /// Leaves all topics, after a last try to deliver what waits for room.
     fn leave(&mut self) {
         if let Some(Waits::Room(mut blocked)) = self.waits.take() {
-            let sender = self.outbox.sender();
-            let queued = blocked.try_again(sender, Waker::noop(), &mut Deferred::default(), true);
-            blocked.receivers.iter().for_each(|receiver| receiver.give_up(sender));
+            let queued = blocked.end_with(&self.outbox);
             self.count_relayed(queued, blocked.frame.len());
         }
         self.subscribed_at_end = self.subscriptions();
@@ -274,23 +269,10 @@ impl Client for TopicClient {
                     self.carry_out(&text, at, now, cx.waker(), deferred);
                 }
                 Some(Waits::Room(mut blocked)) => {
-                    // Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
-                    let is_due = blocked.looked.is_none_or(|looked| now >= looked + WIRE_LOOK);
-                    let queued = blocked.try_again(self.outbox.sender(), cx.waker(), deferred, is_due);
+                    let (polled, queued) = blocked.poll(&self.outbox, cx, now, deferred);
                     self.count_relayed(queued, blocked.frame.len());
-                    if blocked.receivers.is_empty() {
+                    if polled.is_ready() {
                         continue;
-                    }
-                    // Patience ends only after all other tasks had a turn: the relay itself may have been late.
-                    if blocked.looked.is_some_and(|looked| looked >= blocked.end()) {
-                        blocked.give_up(&self.outbox);
-                        continue;
-                    }
-                    if now >= blocked.end() {
-                        cx.waker().wake_by_ref();
-                    }
-                    if is_due || now >= blocked.end() {
-                        blocked.looked = Some(now);
                     }
                     self.waits = Some(Waits::Room(blocked));
                     return Poll::Pending;
@@ -301,7 +283,7 @@ impl Client for TopicClient {
 
     fn next_look(&self) -> Option<Instant> {
         let next = match self.waits.as_ref()? {
-            Waits::Room(blocked) => Some(blocked.looked.map_or(blocked.since, |looked| looked + WIRE_LOOK)),
+            Waits::Room(blocked) => Some(blocked.next_look()),
             Waits::Turn { .. } | Waits::Answer(_) => None,
         };
         next.into_iter().chain(self.next_sign_of_life()).min()

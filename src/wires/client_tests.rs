@@ -6,7 +6,7 @@ use std::task::Wake;
 use super::super::dialect;
 use super::*;
 use crate::auth::Open;
-use crate::limits::{MESSAGE_RATE, SHARE_MESSAGES, WIRE_PATIENCE};
+use crate::limits::{MESSAGE_RATE, SHARE_MESSAGES, WIRE_LOOK, WIRE_PATIENCE};
 use crate::outbox::CloseRequest;
 use crate::peer::HubSettings;
 use crate::quota::OverLimit;

@@ -1,7 +1,8 @@
 //! The wires of other libraries, which their unmodified clients speak with the relay, each at a path of its own.
 //!
 //! [`Wires`] has those that are on, and opens a client of one: what is behind that is the wire's own, as a
-//! [`Client`] which a connection serves. `README.md` is for those who use them, and `json.rs` reads what all of them write.
+//! [`Client`] which a connection serves. `README.md` is for those who use them, `json.rs` reads what all of them write, and
+//! `blocked.rs` is a message that waits for its receivers.
 //!
 //! y-webrtc and Trystero are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
 //! `topics.rs` is that table, `client.rs` one client, `decide.rs` who may do so, `known.rs` which topics it knows, and `waits.rs`
@@ -13,6 +14,7 @@
 //! left is a list of outboxes, and a connection is in a hundred of them. An id of PeerJS is in no room at all. What the promises
 //! rest on is below both: the shares and the memory of the [outbox](crate::outbox).
 
+mod blocked;
 mod client;
 mod command;
 mod json;
