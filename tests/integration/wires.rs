@@ -556,9 +556,12 @@ async fn two_who_read_nothing_of_what_each_other_says_are_closed_and_leave_the_t
 async fn a_flood_in_a_topic_of_its_own_hurts_no_pair_that_talks() {
     let relay = relay().await;
     let (mut one, mut two) = (relay.y_webrtc(&["b"]).await, relay.y_webrtc(&["b"]).await);
-    let mut flooding = Vec::new();
+    let (mut clients, mut flooding) = (Vec::new(), Vec::new());
+    // All are subscribed before any of them is heard.
     for _ in 0..8 {
-        let mut client = relay.y_webrtc(&["flood"]).await;
+        clients.push(relay.y_webrtc(&["flood"]).await);
+    }
+    for mut client in clients {
         flooding.push(tokio::spawn(async move {
             let texts = numbered("flood", 100, 100);
             // Until the test ends; what comes back is not read.
