@@ -10,8 +10,8 @@ pub fn decode<'a>(max_message_bytes: usize, chunks: impl Iterator<Item = &'a [u8
     (items, violation.map(|violation| format!("{violation:?}")))
 }
 
-/// Has clients of other libraries' wires say the lines of `bytes`, and panics when somebody hears anything else than the model
-/// of their topics says.
+/// Has clients of other libraries' wires say the lines of `bytes`, and panics when somebody hears anything else than the models
+/// of their topics, ids and groups say.
 #[cfg(feature = "wires")]
 pub fn wires(bytes: &[u8]) {
     crate::wires::trial::run(bytes);

@@ -204,8 +204,12 @@ impl<C: Spoken> WebSocket<C> {
         self.client.metrics().closes.add(end.kind());
         self.client.end(end.leave_reason(), end.lost_since(), &end.to_string());
         let (number, place) = (self.number(), self.client.place());
-        let goaway = retry_after_ms(&end).and_then(|after| self.client.goaway(after));
-        self.connection.close(&end, goaway).await;
+        if self.client.hangs_up() && matches!(end, Disconnect::Told(_)) {
+            self.connection.hang_up().await;
+        } else {
+            let goaway = retry_after_ms(&end).and_then(|after| self.client.goaway(after));
+            self.connection.close(&end, goaway).await;
+        }
         let (address, via) = (self.whence.address(), self.whence.via().map(display));
         if self.admission.may_log() {
             let (after_s, messages) = (self.age_s(), self.client.messages());

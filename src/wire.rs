@@ -15,6 +15,8 @@ pub enum Wire {
     Trystero,
     /// PeerJS, at `/peerjs`.
     PeerJs,
+    /// matchbox, by which games in Rust connect, at `/matchbox` and `/matchbox/ROOM`.
+    Matchbox,
 }
 
 /// A name that no wire has. Its text is a sentence for people.
@@ -24,7 +26,7 @@ pub struct WireError;
 
 impl Wire {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::YWebrtc, Self::Trystero, Self::PeerJs];
+    pub const ALL: [Self; 4] = [Self::YWebrtc, Self::Trystero, Self::PeerJs, Self::Matchbox];
 
     /// Its name, which is also its path.
     pub fn name(self) -> &'static str {
@@ -32,6 +34,21 @@ impl Wire {
             Self::YWebrtc => "y-webrtc",
             Self::Trystero => "trystero",
             Self::PeerJs => "peerjs",
+            Self::Matchbox => "matchbox",
+        }
+    }
+
+    /// Whether what follows its name in the path belongs to it too.
+    pub(crate) fn has_longer_paths(self) -> bool {
+        self == Self::Matchbox
+    }
+
+    /// Who speaks it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn speakers(self) -> &'static str {
+        match self {
+            Self::YWebrtc | Self::Trystero | Self::PeerJs => "Pages",
+            Self::Matchbox => "Games",
         }
     }
 
@@ -40,13 +57,14 @@ impl Wire {
         self as usize
     }
 
-    /// What a page gives its library, for a relay that speaks the wire at `url`.
+    /// What a page or a program gives its library, for a relay that speaks the wire at `url`.
     #[cfg(feature = "cli")]
     pub(crate) fn line(self, url: &str) -> String {
         match self {
             Self::YWebrtc => format!("{{ signaling: [\"{url}\"] }}"),
             Self::Trystero => format!("{{ relayConfig: {{ urls: [\"{url}\"] }} }}"),
             Self::PeerJs => peerjs_options(url),
+            Self::Matchbox => format!("WebRtcSocket::new_reliable(\"{url}/my-game?next=2\")"),
         }
     }
 }

@@ -133,7 +133,7 @@ impl Banner {
         Some(format!("{url}?room={}", self.room.as_ref()?))
     }
 
-    /// What a page with each library needs.
+    /// What a page or a program with each library needs.
     #[cfg(feature = "wires")]
     fn say_wires(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.invitation().or_else(|| self.urls.first().map(|(_, url)| url.as_str()));
@@ -141,7 +141,7 @@ impl Banner {
         let (scheme, rest) = url.and_then(|url| url.split_once("://")).unwrap_or(("https", "HOST/"));
         let scheme = if scheme == "https" { "wss" } else { "ws" };
         for wire in Wire::ALL.into_iter().filter(|wire| self.wires.contains(wire)) {
-            writeln!(f, "Pages with {wire} need {}", wire.line(&format!("{scheme}://{rest}{wire}")))?;
+            writeln!(f, "{} with {wire} need {}", wire.speakers(), wire.line(&format!("{scheme}://{rest}{wire}")))?;
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ use super::body::Body;
 use super::proxy::Client;
 use super::response::{method_not_allowed, text};
 use super::site::Site;
+#[cfg(feature = "wires")]
+use super::way;
 use super::way::Way;
 use super::{over_limit, query};
 use crate::drain::Registration;
@@ -145,10 +147,14 @@ async fn accept<B>(
     let query = request.uri().query().unwrap_or_default();
     #[cfg(feature = "wires")]
     if let Way::Of(wire) = way {
-        let newcomer = Newcomer { query, said, address: client.ip, admission: &admission };
-        let (other, registration) = site.wires.open(wire, &site.hub, newcomer).map_err(|refusal| match refusal {
+        let rest = &*way::rest(request.uri().path(), wire);
+        let newcomer = Newcomer { rest, query, said, address: client.ip, admission: &admission };
+        let opened = site.wires.open(wire, &site.hub, newcomer).await;
+        let (other, registration) = opened.map_err(|refusal| match refusal {
             NotOpened::Off => wire_is_off(wire),
+            NotOpened::NoSuchPath(why) => text(StatusCode::NOT_FOUND, why),
             NotOpened::BadUrl(why) => text(StatusCode::BAD_REQUEST, &why),
+            NotOpened::Refused(refusal) => refused_join(refusal, &client),
         })?;
         return Ok((response, Upgrade { client, admission, registration, speaker: Speaker::Other(other) }));
     }
@@ -169,14 +175,7 @@ async fn accept<B>(
         }
         if !query::has_room(query) {
             // A client that uses the bare URL may not know `error` messages: the HTTP status is all that it can show.
-            return Err(match refusal {
-                JoinRefusal::OverLimit(over) => over_limit::response(over, client.is_behind_unknown_proxy()),
-                refusal => {
-                    let refusal = Refusal::from(refusal);
-                    text(status_of(refusal.code), &refusal.message)
-                }
-            }
-            .into());
+            return Err(refused_join(refusal, &client).into());
         }
         let refusal = Refusal::from(refusal);
         session.refuse(&refusal, None);
@@ -326,6 +325,15 @@ fn answered(answer: Response<bytes::Bytes>) -> Response<Body> {
         answer.headers_mut().remove(name);
     }
     answer
+}
+
+/// The response to a client that cannot join, and has no other word for that.
+fn refused_join(refusal: JoinRefusal, client: &Client) -> Response<Body> {
+    if let JoinRefusal::OverLimit(over) = refusal {
+        return over_limit::response(over, client.is_behind_unknown_proxy());
+    }
+    let refusal = Refusal::from(refusal);
+    text(status_of(refusal.code), &refusal.message)
 }
 
 fn status_of(code: ErrorCode) -> StatusCode {

@@ -30,18 +30,33 @@ impl Way {
     pub(crate) fn of_mounted(path: &str) -> Self {
         let path = &*path::comparable(path);
         let end = path.rsplit('/').next().unwrap_or_default();
-        if end == "ws" { Self::ByMessage } else { Self::of_other(end).unwrap_or(Self::ByUrl) }
+        if end == "ws" {
+            return Self::ByMessage;
+        }
+        // Only where the end names no wire may more follow the name of one.
+        let longer = path.match_indices('/').filter_map(|(at, slash)| path.get(at + slash.len()..));
+        std::iter::once(end).chain(longer).find_map(Self::of_other).unwrap_or(Self::ByUrl)
     }
 
+    /// The wire whose name `path` begins with, if that is all of it, or the rest belongs to the wire too.
     #[cfg(feature = "wires")]
-    fn of_other(name: &str) -> Option<Self> {
-        name.parse().ok().map(Self::Of)
+    fn of_other(path: &str) -> Option<Self> {
+        let name = path.split('/').next()?;
+        let wire = name.parse::<Wire>().ok()?;
+        (name == path || wire.has_longer_paths()).then_some(Self::Of(wire))
     }
 
     #[cfg(not(feature = "wires"))]
     fn of_other(_: &str) -> Option<Self> {
         None
     }
+}
+
+/// What follows the name of `wire` and a slash in the path of an upgrade, not decoded; empty if there is nothing.
+#[cfg(feature = "wires")]
+pub(super) fn rest(path: &str, wire: Wire) -> String {
+    let path = path::comparable(path);
+    path.split_once(&format!("/{wire}/")).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -85,8 +100,19 @@ mod tests {
             assert_eq!(Way::of(&format!("/{name}")), Some(Way::Of(wire)));
             assert_eq!(Way::of(&format!("//{name}")), Some(Way::Of(wire)));
             assert_eq!(Way::of(&format!("/a/{name}")), None);
-            assert_eq!(Way::of(&format!("/{name}/a")), None);
+            let (longer, is_longer) = (Way::Of(wire), wire.has_longer_paths());
+            for more in ["", "a", "a/b", "ws"] {
+                assert_eq!(Way::of(&format!("/{name}/{more}")), is_longer.then_some(longer), "{more}");
+            }
             assert_eq!(Way::of_mounted(&format!("/a/{name}")), Way::Of(wire));
+            for more in ["", "b", "b/c"] {
+                let path = format!("/a/{name}/{more}");
+                assert_eq!(Way::of_mounted(&path), if is_longer { longer } else { Way::ByUrl }, "{more}");
+                assert_eq!(rest(&path, wire), more);
+            }
+            assert_eq!(Way::of_mounted(&format!("/a/{name}/ws")), Way::ByMessage);
+            assert_eq!(rest(&format!("//{name}//a%2F"), wire), "a%2F");
+            assert_eq!(rest(&format!("/{name}"), wire), "");
             assert_eq!(Way::of_mounted(&format!("/a-{name}")), Way::ByUrl);
         }
     }

@@ -1,4 +1,4 @@
-//! The wires of other libraries: y-webrtc, Trystero, PeerJS.
+//! The wires of other libraries: y-webrtc, Trystero, PeerJS, matchbox.
 
 use std::time::Duration;
 
@@ -62,3 +62,10 @@ pub const PEERJS_MAIL_ALL_BYTES: usize = 64 * 1024 * 1024;
 pub const PEERJS_LETTER_BYTES: usize = 256;
 /// Memory of a client of PeerJS, in bytes, besides its texts: its entry among the ids.
 pub const PEERJS_CLIENT_BYTES: usize = 256;
+
+/// Members of a group of matchbox, and the largest `next`: as many as a room of the relay's own may have at most. Each of them
+/// makes an offer to each newcomer.
+pub const MATCHBOX_MEMBERS: usize = 256;
+/// Memory of one member of a group of matchbox, in bytes, besides its client and the name of its room: its entry, and the group
+/// of which it may be the only member.
+pub const MATCHBOX_MEMBER_BYTES: usize = 512;

@@ -97,6 +97,12 @@ pub(crate) trait Client: Debug + Send {
     /// What it is told before a restart, or when another relay has its room; none where the wire has no word for it.
     fn goaway(&self, retry_after_ms: u64) -> Option<Bytes>;
 
+    /// Whether the relay ends the connection without a close frame when it wants to: on some wires a client takes that for an end
+    /// that is as it should be, after which nothing is to be done.
+    fn hangs_up(&self) -> bool {
+        false
+    }
+
     /// The name of its wire, for the log, unless that is the relay's own.
     fn wire(&self) -> Option<&'static str> {
         None
@@ -187,6 +193,10 @@ impl Client for Box<dyn Client> {
 
     fn goaway(&self, retry_after_ms: u64) -> Option<Bytes> {
         (**self).goaway(retry_after_ms)
+    }
+
+    fn hangs_up(&self) -> bool {
+        (**self).hangs_up()
     }
 
     fn wire(&self) -> Option<&'static str> {

@@ -8,7 +8,8 @@
 //! `topics.rs` is that table, `client.rs` one client, `decide.rs` who may do so, `known.rs` which topics it knows, and `waits.rs`
 //! for what it waits. `y_webrtc.rs` and `trystero.rs` say how each writes it down, in the terms of `command.rs`.
 //!
-//! PeerJS, in `peerjs/`, is a table of ids: a client has one, and says texts to another one.
+//! PeerJS, in `peerjs/`, is a table of ids: a client has one, and says texts to another one. matchbox, in `matchbox/`, has groups,
+//! whose members signal to each other.
 //!
 //! None is built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to: what is
 //! left is a list of outboxes, and a connection is in a hundred of them. An id of PeerJS is in no room at all. What the promises
@@ -19,6 +20,7 @@ mod client;
 mod command;
 mod json;
 mod known;
+mod matchbox;
 mod peerjs;
 mod topics;
 #[cfg(any(test, fuzzing))]
@@ -33,12 +35,13 @@ use std::sync::Arc;
 use crate::drain::Registration;
 use crate::limits::WIRE_OUTBOX_BYTES;
 use crate::parameters::{check_utf8, only};
-use crate::peer::{Client, Hub, RelayEvent, UpgradeHeaders};
+use crate::peer::{Client, Hub, JoinRefusal, RelayEvent, UpgradeHeaders};
 use crate::quota::Admission;
 use crate::secret::Secret;
 use crate::wire::Wire;
 use client::TopicClient;
 use command::Dialect;
+use matchbox::{Groups, Joining, MatchboxClient};
 pub(crate) use peerjs::Keys;
 use peerjs::PeerJs;
 use topics::Topics;
@@ -48,10 +51,13 @@ use topics::Topics;
 pub(crate) struct Wires {
     topics: Vec<Arc<Topics>>,
     peerjs: Option<PeerJs>,
+    matchbox: Option<Arc<Groups>>,
 }
 
 /// Who asks for a wire.
 pub(crate) struct Newcomer<'a> {
+    /// What follows the name of the wire and a slash in the path of its URL.
+    pub rest: &'a str,
     /// The query of its URL.
     pub query: &'a str,
     /// What its upgrade says to who decides.
@@ -68,15 +74,21 @@ enum Kind<'a> {
     Topics(&'a Arc<Topics>, Option<Secret>),
     /// That of PeerJS.
     PeerJs(&'a PeerJs),
+    /// That of matchbox, with what the URL asks for.
+    Matchbox(&'a Arc<Groups>, Joining),
 }
 
 /// Why a wire is not opened for somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum NotOpened {
     /// The operator has not turned it on.
     Off,
+    /// The wire has nothing at this path; the sentence says what it has.
+    NoSuchPath(&'static str),
     /// The URL is not right; the sentence says why.
     BadUrl(String),
+    /// It cannot join.
+    Refused(JoinRefusal),
 }
 
 impl Wires {
@@ -87,6 +99,7 @@ impl Wires {
         Self {
             topics: Wire::ALL.into_iter().filter(is_on).filter_map(topics).collect(),
             peerjs: is_on(&Wire::PeerJs).then(|| PeerJs::new(peerjs_keys)),
+            matchbox: is_on(&Wire::Matchbox).then(Arc::default),
         }
     }
 
@@ -94,6 +107,7 @@ impl Wires {
     pub(crate) fn has(&self, wire: Wire) -> bool {
         match wire {
             Wire::PeerJs => self.peerjs.is_some(),
+            Wire::Matchbox => self.matchbox.is_some(),
             Wire::YWebrtc | Wire::Trystero => self.topics(wire).is_some(),
         }
     }
@@ -102,21 +116,21 @@ impl Wires {
     ///
     /// # Errors
     /// [`NotOpened`].
-    pub(crate) fn open(
+    pub(crate) async fn open(
         &self,
         wire: Wire,
         hub: &Arc<Hub>,
         newcomer: Newcomer<'_>,
     ) -> Result<(Box<dyn Client>, Registration), NotOpened> {
-        let Newcomer { query, said, address, admission } = newcomer;
+        let Newcomer { rest, query, said, address, admission } = newcomer;
         check_utf8(query).map_err(NotOpened::BadUrl)?;
-        let kind = match (&self.peerjs, self.topics(wire)) {
-            (Some(peerjs), _) if wire == Wire::PeerJs => Kind::PeerJs(peerjs),
-            (_, Some(topics)) => {
-                let token = only(query, "token").map_err(NotOpened::BadUrl)?.map(Secret::new);
-                Kind::Topics(topics, token)
+        let kind = match wire {
+            Wire::PeerJs => Kind::PeerJs(self.peerjs.as_ref().ok_or(NotOpened::Off)?),
+            Wire::Matchbox => {
+                let groups = self.matchbox.as_ref().ok_or(NotOpened::Off)?;
+                Kind::Matchbox(groups, Joining::of(rest, query)?)
             }
-            _ => return Err(NotOpened::Off),
+            Wire::YWebrtc | Wire::Trystero => Kind::Topics(self.topics(wire).ok_or(NotOpened::Off)?, token(query)?),
         };
         let outbox = hub.new_outbox_on(wire, admission.purse(), address, WIRE_OUTBOX_BYTES);
         let registration = hub.drain.register(&outbox);
@@ -128,16 +142,22 @@ impl Wires {
                 Box::new(TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token))
             }
             Kind::PeerJs(peerjs) => peerjs.open(hub, outbox, rate, admission.network(), said, query),
+            Kind::Matchbox(groups, joining) => {
+                let mut client = MatchboxClient::new(Arc::clone(hub), outbox, rate, &joining.room);
+                client.join(groups, joining, said).await.map_err(NotOpened::Refused)?;
+                Box::new(client)
+            }
         };
         Ok((client, registration))
     }
 
-    /// How many topics or ids of `wire` somebody has.
+    /// How many topics, ids or groups of `wire` somebody has.
     #[cfg(feature = "admin")]
     pub(crate) fn count(&self, wire: Wire) -> usize {
-        match (&self.peerjs, self.topics(wire)) {
-            (Some(peerjs), _) if wire == Wire::PeerJs => peerjs.taken(),
-            (_, topics) => topics.map_or(0, |topics| topics.len()),
+        match wire {
+            Wire::PeerJs => self.peerjs.as_ref().map_or(0, |peerjs| peerjs.taken()),
+            Wire::Matchbox => self.matchbox.as_ref().map_or(0, |groups| groups.len()),
+            Wire::YWebrtc | Wire::Trystero => self.topics(wire).map_or(0, |topics| topics.len()),
         }
     }
 
@@ -151,6 +171,11 @@ fn dialect(wire: Wire) -> Option<&'static Dialect> {
     match wire {
         Wire::YWebrtc => Some(&y_webrtc::DIALECT),
         Wire::Trystero => Some(&trystero::DIALECT),
-        Wire::PeerJs => None,
+        Wire::PeerJs | Wire::Matchbox => None,
     }
+}
+
+/// The token in the query of a URL.
+fn token(query: &str) -> Result<Option<Secret>, NotOpened> {
+    Ok(only(query, "token").map_err(NotOpened::BadUrl)?.map(Secret::new))
 }

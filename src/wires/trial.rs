@@ -45,6 +45,7 @@ struct Talker {
 /// When somebody hears anything else than the model says.
 pub(crate) fn run(bytes: &[u8]) {
     super::peerjs::trial::run(bytes);
+    super::matchbox::trial::run(bytes);
     of_topics(bytes);
 }
 

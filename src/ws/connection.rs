@@ -132,6 +132,15 @@ impl Connection {
         self.outbox.discard();
     }
 
+    /// Sends the queue and ends the stream, without a close frame.
+    pub(crate) async fn hang_up(&mut self) {
+        let outbox = &self.outbox;
+        if flush_until(outbox, Instant::now() + DRAIN_FLUSH).await {
+            let _ = timeout_at(Instant::now() + CLOSE_DEADLINE, poll_fn(|cx| outbox.poll_shutdown(cx))).await;
+        }
+        self.outbox.discard();
+    }
+
     /// What reads the stream, and what was read and not handled yet, in a connection that ended with
     /// [`Disconnect::HandedOver`].
     pub(crate) fn hand_over(&mut self) -> (&mut (dyn AsyncRead + Send + Unpin + 'static), Vec<u8>) {

@@ -844,6 +844,32 @@ mod of_wires {
     }
 
     #[tokio::test]
+    async fn a_token_opens_those_rooms_of_matchbox_that_it_names_whatever_the_size_of_a_group_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_secret_file = vec![secret_file(folder.path(), "relay.secret", SECRET)];
+        let wires = Wire::ALL.to_vec();
+        let relay = TestRelay::start_with(Config { token_secret_file, wires, ..Config::default() }).await;
+        let path = |room: &str, token: &str| format!("/matchbox/{room}?next=2&token={token}");
+        for (room, opens) in [
+            ("matchbox/team", true),
+            ("matchbox/*", true),
+            ("*", true),
+            ("team", false),
+            ("matchbox/", false),
+            ("peerjs/*", false),
+        ] {
+            let token = hs256(SECRET, &claims(json!({"room": room})));
+            if opens {
+                let mut client = relay.dial(&path("team", &token)).await;
+                assert!(client.hear().await["IdAssigned"].is_string(), "{room}");
+            } else {
+                assert_eq!(relay.refusal(&path("team", &token)).await.0, 401, "{room}");
+            }
+        }
+        assert_eq!(relay.refusal("/matchbox/team").await.0, 401);
+    }
+
+    #[tokio::test]
     async fn the_key_of_peerjs_is_the_token_and_its_sub_the_only_id() {
         let folder = tempfile::tempdir().unwrap();
         let token_secret_file = vec![secret_file(folder.path(), "relay.secret", SECRET)];

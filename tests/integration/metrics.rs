@@ -221,6 +221,24 @@ async fn the_set_up_of_a_call_is_timed_and_what_its_clients_report_is_counted() 
     bob.expect("message").await;
 }
 
+#[cfg(feature = "wires")]
+#[tokio::test]
+async fn groups_of_matchbox_are_counted_as_long_as_they_have_a_member_and_its_messages_too() {
+    let relay = Relay::start(&["--wire", "matchbox"]).await;
+    let player = async || relay.client_at("/matchbox/r?next=2").await;
+    let (mut one, two, three) = (player().await, player().await, player().await);
+    one.say_text(r#""KeepAlive""#).await;
+    relay.expect(r#"wire_messages_total{wire="matchbox"}"#, 1.0).await;
+    relay.expect(r#"wire_websockets{wire="matchbox"}"#, 3.0).await;
+    relay.expect(r#"wire_topics{wire="matchbox"}"#, 2.0).await;
+    relay.expect("joins_total", 3.0).await;
+    // One is left of those of the complete group, who keeps it.
+    for (client, left) in [(two, 2.0), (three, 1.0), (one, 0.0)] {
+        client.close().await;
+        relay.expect(r#"wire_topics{wire="matchbox"}"#, left).await;
+    }
+}
+
 #[tokio::test]
 async fn refusals_are_counted_by_their_limits() {
     let relay = Relay::start(&["--address-joins", "1", "--max-connections", "3"]).await;

@@ -1,5 +1,9 @@
 //! The wires of other libraries, y-webrtc's and Trystero's, through real sockets.
 
+mod matchbox;
+#[cfg(all(unix, feature = "cli"))]
+mod matchbox_native;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -611,7 +615,7 @@ mod program {
         let output = run(&["--listen", "127.0.0.1:0", "--wire", "y-webrtc", "--wire", "socketio"]).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(said.contains("--wire") && said.contains("y-webrtc, trystero and peerjs"), "{said}");
+        assert!(said.contains("--wire") && said.contains("y-webrtc, trystero, peerjs and matchbox"), "{said}");
     }
 
     #[tokio::test]
