@@ -19,7 +19,11 @@ pub(crate) fn page() -> String {
         let bundle = artifact("wires.js");
         let bundled = Command::new("node")
             .arg(format!("{PACKAGES}/esbuild/bin/esbuild"))
-            .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/pages/wires.mjs"), "--bundle", "--format=iife"])
+            .args([
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/pages/wires-page.mjs"),
+                "--bundle",
+                "--format=iife",
+            ])
             .arg(format!("--outfile={}", bundle.display()))
             .env("NODE_PATH", PACKAGES)
             .output()
