@@ -118,6 +118,14 @@ pub(crate) struct Hot {
     pub relayed_bytes: Counter,
 }
 
+impl Hot {
+    /// Counts a message of so many bytes that was queued for so many receivers.
+    pub(crate) fn count_relayed(&self, copies: usize, bytes: usize) {
+        self.relayed.add(copies as u64);
+        self.relayed_bytes.add((copies * bytes) as u64);
+    }
+}
+
 /// Times, counted by [`TIME_BOUNDS`].
 #[derive(Debug, Default)]
 pub(crate) struct Times {

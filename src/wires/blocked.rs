@@ -18,10 +18,52 @@ pub(super) struct Blocked {
     pub(super) frame: Bytes,
     /// Those that have no room for it yet.
     pub(super) receivers: Vec<Arc<Outbox>>,
+    patience: Patience,
+    _memory: Charge,
+}
+
+/// How long a message waits, and when it is tried again.
+#[derive(Debug)]
+pub(super) struct Patience {
     since: Instant,
     /// When it was tried again last.
     looked: Option<Instant>,
-    _memory: Charge,
+}
+
+impl Patience {
+    /// It waits since `now`.
+    pub(super) fn since(now: Instant) -> Self {
+        Self { since: now, looked: None }
+    }
+
+    /// Whether to try again. Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.looked.is_none_or(|looked| now >= looked + WIRE_LOOK)
+    }
+
+    /// Whether it has waited long enough, after all other tasks had a turn: the relay itself may have been late.
+    pub(super) fn is_over(&self) -> bool {
+        self.looked.is_some_and(|looked| looked >= self.end())
+    }
+
+    /// Notes that it was tried in vain, which `was_due`.
+    pub(super) fn note(&mut self, was_due: bool, now: Instant, cx: &Context<'_>) {
+        if now >= self.end() && !self.is_over() {
+            cx.waker().wake_by_ref();
+        }
+        if was_due || now >= self.end() {
+            self.looked = Some(now);
+        }
+    }
+
+    /// When to try again at the latest.
+    pub(super) fn next_look(&self) -> Instant {
+        self.looked.map_or(self.since, |looked| looked + WIRE_LOOK)
+    }
+
+    fn end(&self) -> Instant {
+        self.since + WIRE_PATIENCE
+    }
 }
 
 impl Blocked {
@@ -29,7 +71,7 @@ impl Blocked {
     pub(super) fn new(frame: Bytes, receivers: Vec<Arc<Outbox>>, owner: &Outbox, now: Instant) -> Self {
         let bytes = frame.len() + receivers.len() * size_of::<Arc<Outbox>>();
         let _memory = owner.sender().purse().charge_anyway(bytes);
-        Self { frame, receivers, since: now, looked: None, _memory }
+        Self { frame, receivers, patience: Patience::since(now), _memory }
     }
 
     /// Tries again if it is time; ready when nobody has to be waited for any more. Also says in how many outboxes it is queued now.
@@ -40,29 +82,22 @@ impl Blocked {
         now: Instant,
         deferred: &mut Deferred,
     ) -> (Poll<()>, usize) {
-        // Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
-        let is_due = self.looked.is_none_or(|looked| now >= looked + WIRE_LOOK);
+        let is_due = self.patience.is_due(now);
         let queued = self.try_again(owner.sender(), cx.waker(), deferred, is_due);
         if self.receivers.is_empty() {
             return (Poll::Ready(()), queued);
         }
-        // Patience ends only after all other tasks had a turn: the relay itself may have been late.
-        if self.looked.is_some_and(|looked| looked >= self.end()) {
+        if self.patience.is_over() {
             self.give_up(owner);
             return (Poll::Ready(()), queued);
         }
-        if now >= self.end() {
-            cx.waker().wake_by_ref();
-        }
-        if is_due || now >= self.end() {
-            self.looked = Some(now);
-        }
+        self.patience.note(is_due, now, cx);
         (Poll::Pending, queued)
     }
 
     /// When to poll it again at the latest.
     pub(super) fn next_look(&self) -> Instant {
-        self.looked.map_or(self.since, |looked| looked + WIRE_LOOK)
+        self.patience.next_look()
     }
 
     /// Tries for a last time, because the connection of its sender has ended; returns in how many outboxes it is queued now.
@@ -101,10 +136,5 @@ impl Blocked {
             }
             receiver.give_up(owner.sender());
         }
-    }
-
-    /// When patience ends.
-    fn end(&self) -> Instant {
-        self.since + WIRE_PATIENCE
     }
 }

@@ -153,7 +153,7 @@ impl TopicClient {
         };
         let Published { receivers, queued, bytes, blocked, frame } = published;
         self.pace.charge(receivers, now);
-        self.count_relayed(queued, bytes);
+        self.hub.metrics.hot().count_relayed(queued, bytes);
         self.deliveries += receivers;
         if !blocked.is_empty() {
             self.waits = Some(Waits::Room(Box::new(Blocked::new(frame, blocked, &self.outbox, now))));
@@ -161,12 +161,6 @@ impl TopicClient {
             self.deliveries = 0;
             self.waits = Some(Waits::Turn { is_over: false });
         }
-    }
-
-    fn count_relayed(&self, copies: usize, bytes: usize) {
-        let hot = self.hub.metrics.hot();
-        hot.relayed.add(copies as u64);
-        hot.relayed_bytes.add((copies * bytes) as u64);
     }
 
     /// Answers a ping, if the wire has a word for it.
@@ -193,7 +187,7 @@ impl TopicClient {
     fn leave(&mut self) {
         if let Some(Waits::Room(mut blocked)) = self.waits.take() {
             let queued = blocked.end_with(&self.outbox);
-            self.count_relayed(queued, blocked.frame.len());
+            self.hub.metrics.hot().count_relayed(queued, blocked.frame.len());
         }
         self.subscribed_at_end = self.subscriptions();
         self.known = KnownTopics::default();
@@ -270,7 +264,7 @@ impl Client for TopicClient {
                 }
                 Some(Waits::Room(mut blocked)) => {
                     let (polled, queued) = blocked.poll(&self.outbox, cx, now, deferred);
-                    self.count_relayed(queued, blocked.frame.len());
+                    self.hub.metrics.hot().count_relayed(queued, blocked.frame.len());
                     if polled.is_ready() {
                         continue;
                     }

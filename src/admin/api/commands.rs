@@ -157,9 +157,7 @@ fn message(hub: &Hub, room: &RoomName, body: &[u8]) -> Result<Answer, ApiError> 
     let text = std::str::from_utf8(body).map_err(not_text)?;
     let (to, data) = parse_server_message(text)?;
     let (missed, receivers) = hub.rooms.tell(&hub.server, room, to.as_deref(), data)?;
-    let hot = hub.metrics.hot();
-    hot.relayed.add(receivers as u64);
-    hot.relayed_bytes.add((receivers * body.len()) as u64);
+    hub.metrics.hot().count_relayed(receivers, body.len());
     let to = to.as_deref().unwrap_or("all");
     info!(action = "message", to, receivers, missed = missed.len(), room = ?room.as_str(), "by the API");
     Ok(Answer::of(&json!({ "missed": missed })))

@@ -305,9 +305,7 @@ impl Session {
 
     /// Counts copies of a message of `bytes` that were queued.
     fn count_relayed(&self, copies: usize, bytes: usize) {
-        let hot = self.hub.metrics.hot();
-        hot.relayed.add(copies as u64);
-        hot.relayed_bytes.add((copies * bytes) as u64);
+        self.hub.metrics.hot().count_relayed(copies, bytes);
     }
 
     /// The peer has joined a room, where its name is `name`.

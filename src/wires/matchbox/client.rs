@@ -143,24 +143,18 @@ impl MatchboxClient {
         let (Some(membership), Some(signal)) = (&self.membership, signal(text)) else { return };
         match membership.signal(&signal, waker, deferred) {
             Signalled::Nobody => {}
-            Signalled::Queued(bytes) => self.count_relayed(1, bytes),
+            Signalled::Queued(bytes) => self.hub.metrics.hot().count_relayed(1, bytes),
             Signalled::Blocked(frame, receiver) => {
                 self.blocked = Some(Box::new(Blocked::new(frame, vec![receiver], &self.outbox, now)));
             }
         }
     }
 
-    fn count_relayed(&self, copies: usize, bytes: usize) {
-        let hot = self.hub.metrics.hot();
-        hot.relayed.add(copies as u64);
-        hot.relayed_bytes.add((copies * bytes) as u64);
-    }
-
     /// Leaves the group, after a last try to deliver what waits for room.
     fn leave(&mut self) {
         if let Some(mut blocked) = self.blocked.take() {
             let queued = blocked.end_with(&self.outbox);
-            self.count_relayed(queued, blocked.frame.len());
+            self.hub.metrics.hot().count_relayed(queued, blocked.frame.len());
         }
         if let Some(mut membership) = self.membership.take()
             && self.hub.drain.has_begun()
@@ -218,7 +212,7 @@ impl Client for MatchboxClient {
     fn poll_waiting(&mut self, cx: &mut Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
         let Some(mut blocked) = self.blocked.take() else { return Poll::Ready(()) };
         let (poll, queued) = blocked.poll(&self.outbox, cx, now, deferred);
-        self.count_relayed(queued, blocked.frame.len());
+        self.hub.metrics.hot().count_relayed(queued, blocked.frame.len());
         if poll.is_pending() {
             self.blocked = Some(blocked);
         }

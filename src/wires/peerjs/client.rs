@@ -20,13 +20,14 @@ use super::ids::{Author, Ids, Message, Posted};
 use super::text;
 use crate::auth::JoinRequest;
 use crate::budget::Charge;
-use crate::limits::{PEERJS_CLIENT_BYTES, PEERJS_ID_BYTES, WIRE_LOOK, WIRE_PATIENCE};
+use crate::limits::{PEERJS_CLIENT_BYTES, PEERJS_ID_BYTES};
 use crate::metrics::Metrics;
 use crate::outbox::{CloseRequest, Outbox};
 use crate::peer::{Client, Flood, Hub, RelayEvent};
 use crate::quota::{Network, Pace, RateLimiter};
 use crate::room::{Deferred, LeaveReason, Refusal};
 use crate::wire::Wire;
+use crate::wires::blocked::Patience;
 use enter::Stage;
 
 /// One client of PeerJS.
@@ -57,9 +58,7 @@ struct Blocked {
     id_json: Box<str>,
     frame: Bytes,
     may_be_held: bool,
-    since: Instant,
-    /// When it was tried again last.
-    looked: Option<Instant>,
+    patience: Patience,
     /// The memory of all that.
     _memory: Charge,
 }
@@ -122,7 +121,7 @@ impl PeerClient {
             let bytes = frame.len() + key.len() + saying.dst_json.len() + size_of::<Blocked>();
             let _memory = self.outbox.sender().purse().charge_anyway(bytes);
             let (key, id_json) = (key.as_str().into(), saying.dst_json.into());
-            let blocked = Blocked { key, id_json, frame, may_be_held, since: now, looked: None, _memory };
+            let blocked = Blocked { key, id_json, frame, may_be_held, patience: Patience::since(now), _memory };
             self.blocked = Some(Box::new(blocked));
         } else {
             self.settle(posted, message, deferred);
@@ -133,9 +132,7 @@ impl PeerClient {
     fn settle(&self, posted: Posted, message: Message<'_>, deferred: &mut Deferred) {
         match posted {
             Posted::Queued(outbox) => {
-                let hot = self.hub.metrics.hot();
-                hot.relayed.add(1);
-                hot.relayed_bytes.add(message.frame.len() as u64);
+                self.hub.metrics.hot().count_relayed(1, message.frame.len());
                 deferred.add(&outbox);
             }
             Posted::Held { until: Some(until) } => {
@@ -168,17 +165,14 @@ impl PeerClient {
         now: Instant,
         deferred: &mut Deferred,
     ) -> bool {
-        // Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
-        let is_due = blocked.looked.is_none_or(|looked| now >= looked + WIRE_LOOK);
+        let is_due = blocked.patience.is_due(now);
         let message = blocked.message();
         let posted = self.ids.post(message, self.as_author(), cx.waker(), is_due, now);
         let Posted::NoRoom { outbox, is_memory } = posted else {
             self.settle(posted, message, deferred);
             return true;
         };
-        let end = blocked.since + WIRE_PATIENCE;
-        // Patience ends only after all other tasks had a turn: the relay itself may have been late.
-        if blocked.looked.is_some_and(|looked| looked >= end) {
+        if blocked.patience.is_over() {
             if is_memory {
                 self.outbox.request_close(CloseRequest::NoMemory);
             } else {
@@ -186,12 +180,7 @@ impl PeerClient {
                 outbox.request_close(CloseRequest::TooSlow);
             }
         }
-        if now >= end && blocked.looked.is_some_and(|looked| looked < end) {
-            cx.waker().wake_by_ref();
-        }
-        if is_due || now >= end {
-            blocked.looked = Some(now);
-        }
+        blocked.patience.note(is_due, now, cx);
         self.blocked = Some(blocked);
         false
     }
@@ -272,7 +261,7 @@ impl Client for PeerClient {
     }
 
     fn next_look(&self) -> Option<Instant> {
-        self.blocked.as_ref().map(|blocked| blocked.looked.map_or(blocked.since, |looked| looked + WIRE_LOOK))
+        self.blocked.as_ref().map(|blocked| blocked.patience.next_look())
     }
 
     fn take_answered(&self) -> bool {
