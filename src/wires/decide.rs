@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::info;
 
 use super::TopicClient;
 use crate::auth::{Answer, Denial, JoinRequest};
 use crate::limits::{TOPIC_BYTES, TOPIC_NAME_BYTES};
-use crate::peer::RelayEvent;
 use crate::room::Refusal;
 use crate::room::names::RoomName;
 use crate::wires::known::{Known, Standing};
+use crate::wires::refused::{self, Wanted};
 use crate::wires::waits::{Deciding, Waits};
 
 /// Whether a client may do something in a topic.
@@ -79,25 +78,6 @@ impl TopicClient {
     /// Says in the log, and tells the observer, that a topic was refused.
     fn note_refused(&self, topic: &str, refusal: &Refusal) {
         let room = RoomName::of_topic(self.topics.dialect().wire, topic);
-        if self.hub.quotas.may_log_about(self.rate.address()) {
-            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
-            let connection = self.outbox.id().number();
-            // What a client may have written comes last, quoted and escaped.
-            info!(
-                connection,
-                %address,
-                code = %refusal.code.as_str(),
-                why = ?refusal.message,
-                room = ?room.as_str(),
-                "refused a topic"
-            );
-        }
-        self.hub.observe(|| RelayEvent::JoinRefused {
-            connection: self.outbox.id().number(),
-            address: self.outbox.address(),
-            room: Some(room),
-            code: refusal.code,
-            message: refusal.message.clone().into_owned(),
-        });
+        refused::note(&self.hub, &self.rate, &self.outbox, &Wanted::Topic, room, refusal);
     }
 }

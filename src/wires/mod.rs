@@ -22,6 +22,7 @@ mod json;
 mod known;
 mod matchbox;
 mod peerjs;
+mod refused;
 mod topics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod trial;

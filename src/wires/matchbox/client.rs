@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::info;
 
 use super::groups::{Full, Groups, Membership, Signalled};
 use super::{Joining, signal};
@@ -24,6 +23,7 @@ use crate::room::{Deferred, ErrorCode, LeaveReason, Refusal};
 use crate::secret::Secret;
 use crate::wire::Wire;
 use crate::wires::blocked::Blocked;
+use crate::wires::refused::{self, Wanted};
 
 /// One client of matchbox.
 #[derive(Debug)]
@@ -117,26 +117,7 @@ impl MatchboxClient {
         if matches!(refusal.code, ErrorCode::RoomFull | ErrorCode::Unauthorized) {
             self.rate.charge_failed_join();
         }
-        if self.hub.quotas.may_log_about(self.rate.address()) {
-            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
-            let connection = self.outbox.id().number();
-            // What a client may have written comes last, quoted and escaped.
-            info!(
-                connection,
-                %address,
-                code = %refusal.code.as_str(),
-                why = ?refusal.message,
-                room = ?self.room.as_str(),
-                "refused a join"
-            );
-        }
-        self.hub.observe(|| RelayEvent::JoinRefused {
-            connection: self.outbox.id().number(),
-            address: self.outbox.address(),
-            room: Some(self.room.clone()),
-            code: refusal.code,
-            message: refusal.message.clone().into_owned(),
-        });
+        refused::note(&self.hub, &self.rate, &self.outbox, &Wanted::Join, self.room.clone(), refusal);
     }
 
     fn carry_out(&mut self, text: &str, now: Instant, waker: &Waker, deferred: &mut Deferred) {

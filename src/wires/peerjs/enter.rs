@@ -5,16 +5,16 @@ use std::mem;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tracing::info;
 
 use super::PeerClient;
 use crate::auth::{Answer, Decision, Denial, Grant, JoinRequest};
 use crate::budget::Charge;
 use crate::outbox::{CloseRequest, Topic};
-use crate::peer::{JoinRefusal, RelayEvent};
+use crate::peer::JoinRefusal;
 use crate::room::{ErrorCode, Refusal};
 use crate::wires::peerjs::ids::Claimed;
 use crate::wires::peerjs::{room, text};
+use crate::wires::refused::{self, Wanted};
 
 /// How far a client has come.
 pub(super) enum Stage {
@@ -89,27 +89,7 @@ impl PeerClient {
 
     /// Tells the client, the log and the observer that it is refused, and closes.
     fn refuse(&self, refusal: &Refusal, frame: Option<Bytes>) -> Stage {
-        let room = room();
-        if self.hub.quotas.may_log_about(self.rate.address()) {
-            let address = self.outbox.address().map_or_else(|| "unix".into(), |address| address.to_string());
-            let connection = self.outbox.id().number();
-            // What a client may have written comes last, quoted and escaped.
-            info!(
-                connection,
-                %address,
-                code = %refusal.code.as_str(),
-                why = ?refusal.message,
-                id = ?self.who.id(),
-                "refused an id"
-            );
-        }
-        self.hub.observe(|| RelayEvent::JoinRefused {
-            connection: self.outbox.id().number(),
-            address: self.outbox.address(),
-            room: Some(room),
-            code: refusal.code,
-            message: refusal.message.clone().into_owned(),
-        });
+        refused::note(&self.hub, &self.rate, &self.outbox, &Wanted::Id(self.who.id()), room(), refusal);
         let frame = frame.unwrap_or_else(|| text::error(&refusal.message));
         self.outbox.announce(self.outbox.sender(), Topic::Other, frame);
         self.outbox.request_close(CloseRequest::Refused);
