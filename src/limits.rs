@@ -109,8 +109,9 @@ pub const ERROR_MESSAGES: usize = 64;
 pub const ERROR_BYTES: usize = 64 * 1024;
 /// The most bytes of one of them, whatever it answers: a sentence for people, whose end is left out if need be.
 pub const LONGEST_ERROR: usize = 8 * 1024;
-/// How long the relay pauses a sender whose share is full in a receiver's outbox, at most: long enough to slow a burst
-/// down to the pace of its receiver, too short for the other receivers of this sender to notice.
+/// How long the relay pauses a sender whose share is full in a receiver's outbox, at most (longer only while the relay itself
+/// is late): long enough to slow a burst down to the pace of its receiver, too short for the other receivers of this sender
+/// to notice.
 pub const PAUSE: Duration = Duration::from_millis(250);
 /// How long a socket accepts nothing, although frames are queued, until its outbox counts as stalled: no sender is
 /// paused for it any longer.

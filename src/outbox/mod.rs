@@ -345,9 +345,10 @@ impl Outbox {
         self.lock().stalled_since
     }
 
-    /// Whether the socket has accepted nothing for [`STALL`](crate::limits::STALL) although frames are queued.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.lock().is_stalled()
+    /// Whether at this time the socket had accepted nothing for [`STALL`](crate::limits::STALL), nor has since, although frames
+    /// are queued.
+    pub(crate) fn was_stalled(&self, at: Instant) -> bool {
+        self.lock().was_stalled(at)
     }
 
     /// Frees the memory that the last burst needed, and what is kept just in case where memory is short. Call it rarely:

@@ -114,6 +114,11 @@ impl State {
         self.stalled_since.is_some_and(|since| since.elapsed() >= STALL)
     }
 
+    /// Whether that was so at this time already.
+    pub(super) fn was_stalled(&self, at: Instant) -> bool {
+        self.stalled_since.is_some_and(|since| at.duration_since(since) >= STALL)
+    }
+
     /// Whether one more message of `bytes` of `sender` is more than those of its address may have waiting together.
     pub(super) fn is_crowded_by(&self, sender: &Sender, bytes: usize) -> bool {
         if !sender.purse().account().is_address() {

@@ -13,7 +13,7 @@ use super::names::PeerId;
 use super::refusal::{ErrorCode, Refusal, not_found};
 use super::state::State;
 use super::table::Membership;
-use crate::outbox::{Pushed, Sender};
+use crate::outbox::{Outbox, Pushed, Sender};
 
 /// The outcome of relaying a signal.
 #[derive(Debug, Default)]
@@ -87,14 +87,14 @@ impl Membership {
     }
 
     /// Tries again to relay `frame` to `blocked`; none if that member has left. If the share is still full, `is_late`
-    /// decides from whether the outbox is stalled: if it returns true, the sender gives up, and the receiver is busy for it.
+    /// decides from the outbox: if it returns true, the sender gives up, and the receiver is busy for it.
     pub(crate) fn relay_again(
         &self,
         blocked: &Blocked,
         frame: &Bytes,
         waker: &Waker,
         deferred: &mut Deferred,
-        is_late: impl FnOnce(bool) -> bool,
+        is_late: impl FnOnce(&Outbox) -> bool,
     ) -> Option<Pushed> {
         let state = self.room.state();
         if state.has_kicked && state.member(self.serial).is_none() {
@@ -103,7 +103,7 @@ impl Membership {
         let Member { outbox, .. } = state.member(blocked.serial)?;
         deferred.add(outbox);
         Some(match outbox.push(&self.sender, frame, waker) {
-            Pushed::Full if is_late(outbox.is_stalled()) => {
+            Pushed::Full if is_late(outbox) => {
                 outbox.give_up(&self.sender);
                 Pushed::Busy
             }

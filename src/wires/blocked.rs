@@ -26,14 +26,19 @@ pub(super) struct Blocked {
 #[derive(Debug)]
 pub(super) struct Patience {
     since: Instant,
-    /// When it was tried again last.
+    /// How often it was tried when it was due, and when last.
+    looks: u32,
     looked: Option<Instant>,
 }
+
+/// So often a message is tried again. They are counted, since the relay itself may be late: each is one more turn for all tasks,
+/// however long that takes.
+const LOOKS: u32 = (WIRE_PATIENCE.as_millis() / WIRE_LOOK.as_millis()) as u32;
 
 impl Patience {
     /// It waits since `now`.
     pub(super) fn since(now: Instant) -> Self {
-        Self { since: now, looked: None }
+        Self { since: now, looks: 0, looked: None }
     }
 
     /// Whether to try again. Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
@@ -41,17 +46,15 @@ impl Patience {
         self.looked.is_none_or(|looked| now >= looked + WIRE_LOOK)
     }
 
-    /// Whether it has waited long enough, after all other tasks had a turn: the relay itself may have been late.
-    pub(super) fn is_over(&self) -> bool {
-        self.looked.is_some_and(|looked| looked >= self.end())
+    /// Whether it has waited long enough.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.looks >= LOOKS && self.is_due(now)
     }
 
     /// Notes that it was tried in vain, which `was_due`.
-    pub(super) fn note(&mut self, was_due: bool, now: Instant, cx: &Context<'_>) {
-        if now >= self.end() && !self.is_over() {
-            cx.waker().wake_by_ref();
-        }
-        if was_due || now >= self.end() {
+    pub(super) fn note(&mut self, was_due: bool, now: Instant) {
+        if was_due {
+            self.looks += 1;
             self.looked = Some(now);
         }
     }
@@ -59,10 +62,6 @@ impl Patience {
     /// When to try again at the latest.
     pub(super) fn next_look(&self) -> Instant {
         self.looked.map_or(self.since, |looked| looked + WIRE_LOOK)
-    }
-
-    fn end(&self) -> Instant {
-        self.since + WIRE_PATIENCE
     }
 }
 
@@ -87,11 +86,11 @@ impl Blocked {
         if self.receivers.is_empty() {
             return (Poll::Ready(()), queued);
         }
-        if self.patience.is_over() {
+        if self.patience.is_over(now) {
             self.give_up(owner);
             return (Poll::Ready(()), queued);
         }
-        self.patience.note(is_due, now, cx);
+        self.patience.note(is_due, now);
         (Poll::Pending, queued)
     }
 

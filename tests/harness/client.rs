@@ -115,15 +115,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         joined
     }
 
-    /// The next message, as it came.
+    /// The next message, as it came. Pings come before it for as long as it is awaited, and do not count as time.
     pub async fn hear_text(&mut self) -> String {
-        loop {
-            match soon("a message in time", self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => return text.to_string(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("no message but {other:?}"),
+        let message = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return text.to_string(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!("no message but {other:?}"),
+                }
             }
-        }
+        };
+        soon("a message in time", message).await
     }
 
     pub async fn hear(&mut self) -> Value {

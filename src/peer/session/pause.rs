@@ -3,6 +3,7 @@
 //! [`crate::outbox`] defines full, stalled and busy.
 
 use std::task::{self, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -10,8 +11,16 @@ use tokio::time::Instant;
 use super::{Session, Stage};
 use crate::budget::Charge;
 use crate::limits::{PAUSE, STALL};
-use crate::outbox::Pushed;
+use crate::outbox::{Outbox, Pushed};
 use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Signal};
+
+/// How often a paused peer looks at its receivers: twice in the time that makes a socket stalled, since each look lets the
+/// socket's task try to write.
+const LOOK: Duration = STALL.checked_div(2).unwrap();
+/// After so many looks it gives up on a receiver whose socket is stalled, and after so many on any. They are counted, since a
+/// receiver may read in time while the relay itself is late: a look is one more turn for all tasks, however long that takes.
+const LOOKS_AT_STALLED: u32 = (STALL.as_millis() / LOOK.as_millis()) as u32;
+const LOOKS: u32 = (PAUSE.as_millis() / LOOK.as_millis()) as u32;
 
 /// The wait for room for one signal.
 #[derive(Debug)]
@@ -28,7 +37,8 @@ pub(super) struct Pause {
     /// The `ref` of the signal.
     reference: Option<String>,
     since: Instant,
-    /// When the blocked receivers were looked at last.
+    /// How often the blocked receivers were looked at, and when last.
+    looks: u32,
     looked: Option<Instant>,
 }
 
@@ -44,27 +54,33 @@ impl Pause {
         let Relayed { frame, blocked, .. } = relayed;
         let reference = reference.map(str::to_owned);
         let (bytes, is_broadcast) = (signal.bytes, signal.to.is_none());
-        Self { frame, _memory: memory, blocked, queued: 0, bytes, is_broadcast, reference, since: now, looked: None }
+        Self {
+            frame,
+            _memory: memory,
+            blocked,
+            queued: 0,
+            bytes,
+            is_broadcast,
+            reference,
+            since: now,
+            looks: 0,
+            looked: None,
+        }
     }
 
-    /// When to look again at the latest: twice in the time that makes a socket stalled, since each look lets its task try
-    /// to write.
+    /// When to look again at the latest.
     pub(super) fn next_look(&self) -> Instant {
-        self.looked.map_or(self.since, |looked| (looked + STALL / 2).min(self.end()))
+        self.looked.map_or(self.since, |looked| looked + LOOK)
     }
 
-    fn end(&self) -> Instant {
-        self.since + PAUSE
-    }
-
-    /// Tries again; `is_late` says from whether a receiver is stalled whether to give up on it. Returns a refusal for each
-    /// receiver that does not get the signal.
+    /// Tries again; `is_late` says from a receiver's outbox whether to give up on it. Returns a refusal for each receiver
+    /// that does not get the signal.
     fn try_again(
         &mut self,
         membership: &Membership,
         waker: &Waker,
         deferred: &mut Deferred,
-        is_late: impl Fn(bool) -> bool,
+        is_late: impl Fn(&Outbox) -> bool,
     ) -> Vec<Refusal> {
         let (frame, is_broadcast, mut refusals) = (&self.frame, self.is_broadcast, Vec::new());
         let queued = &mut self.queued;
@@ -130,17 +146,15 @@ impl Session {
     pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
         let Stage::Joined { membership, pause: slot, .. } = &mut self.stage else { return Poll::Ready(()) };
         let Some(mut pause) = slot.take() else { return Poll::Ready(()) };
-        // Patience ends only after all other tasks had a turn, because a receiver may have read in time while the relay
-        // itself was late to write: so what counts is the time of the last look.
-        let (looked, end) = (pause.looked, pause.end());
-        let is_late = |is_stalled| looked.is_some_and(|looked| is_stalled || looked >= end);
+        let (looks, looked) = (pause.looks, pause.looked);
+        let is_due = looked.is_none_or(|looked| now >= looked + LOOK);
+        let is_stalled =
+            |receiver: &Outbox| looks >= LOOKS_AT_STALLED && looked.is_some_and(|at| receiver.was_stalled(at));
+        let is_late = |receiver: &Outbox| is_due && (looks >= LOOKS || is_stalled(receiver));
         let refusals = pause.try_again(membership, cx.waker(), deferred, is_late);
         let is_over = pause.blocked.is_empty();
-        if !is_over {
-            if looked.is_none_or(|looked| looked < end && now >= end) {
-                cx.waker().wake_by_ref();
-            }
-            pause.looked = Some(now);
+        if is_due {
+            (pause.looks, pause.looked) = (looks + 1, Some(now));
         }
         self.count_relayed(std::mem::take(&mut pause.queued), pause.bytes);
         for refusal in refusals {

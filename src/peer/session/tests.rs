@@ -368,6 +368,8 @@ async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_shar
     }
     assert!(sender.poll_waiting().is_pending());
     tokio::time::advance(STALL).await;
+    assert!(sender.poll_waiting().is_pending(), "the relay may have been late itself");
+    tokio::time::advance(STALL / 2).await;
     assert!(sender.poll_waiting().is_ready());
     let busy = sender.hears().pop().unwrap();
     assert!(busy.contains(r#""code":"peer_busy""#) && busy.contains(r#""to":"slow""#), "{busy}");
@@ -380,6 +382,28 @@ async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_shar
     let mut cx = task::Context::from_waker(Waker::noop());
     let _ = receiver.session.outbox().poll_flush(&mut cx);
     assert_eq!(sender.answer(MESSAGE), "", "it takes messages again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_is_late_itself_blames_no_receiver() {
+    let hub = hub(Open);
+    let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
+    receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
+    for _ in 0..=SHARE_MESSAGES {
+        sender.says(MESSAGE).unwrap();
+    }
+    // The socket takes something once in each of the relay's turns, whatever time they take.
+    for _ in 0..4 {
+        tokio::time::advance(PAUSE * 2).await;
+        assert!(sender.poll_waiting().is_pending());
+        receiver.socket.make_room(1);
+        let _ = receiver.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop()));
+    }
+    receiver.socket.make_room(usize::MAX);
+    assert!(receiver.session.outbox().poll_flush(&mut task::Context::from_waker(Waker::noop())).is_ready());
+    assert!(sender.poll_waiting().is_ready());
+    assert_eq!(sender.hears().len(), 1, "nothing but `joined`");
 }
 
 #[tokio::test(start_paused = true)]

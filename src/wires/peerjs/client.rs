@@ -172,7 +172,7 @@ impl PeerClient {
             self.settle(posted, message, deferred);
             return true;
         };
-        if blocked.patience.is_over() {
+        if blocked.patience.is_over(now) {
             if is_memory {
                 self.outbox.request_close(CloseRequest::NoMemory);
             } else {
@@ -180,7 +180,7 @@ impl PeerClient {
                 outbox.request_close(CloseRequest::TooSlow);
             }
         }
-        blocked.patience.note(is_due, now, cx);
+        blocked.patience.note(is_due, now);
         self.blocked = Some(blocked);
         false
     }
