@@ -57,9 +57,9 @@ impl Connection {
         if framing == Framing::WebSocket {
             write!(
                 out,
-                "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                "GET {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                target.host
+                target.path, target.host
             )?;
         }
         Ok(Self {

@@ -166,8 +166,10 @@ fn first(common: &Common) -> Result<Target> {
 }
 
 fn target(common: &Common, url: &str) -> Result<Target> {
-    let (scheme, host) = url.split_once("://").context("the URL has no ws:// or wss://")?;
-    let host = host.trim_end_matches('/').to_owned();
+    let (scheme, rest) = url.split_once("://").context("the URL has no ws:// or wss://")?;
+    let rest = rest.trim_end_matches('/');
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.to_owned();
     let address = host.to_socket_addrs().with_context(|| format!("{host} is not HOST:PORT"))?.next();
     let tls = match scheme {
         "ws" => None,
@@ -175,7 +177,7 @@ fn target(common: &Common, url: &str) -> Result<Target> {
         "wss" => bail!("wss:// needs --insecure or --ca FILE"),
         _ => bail!("the URL begins with neither ws:// nor wss://"),
     };
-    Ok(Target { address: address.context("the host has no address")?, host, tls })
+    Ok(Target { address: address.context("the host has no address")?, host, path: path.to_owned(), tls })
 }
 
 /// Prints what was found.

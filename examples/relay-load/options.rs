@@ -54,7 +54,8 @@ pub(crate) enum Command {
 /// Where the server is, how long to load it, and how to tell what was found.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// The server, as `ws://HOST:PORT` or `wss://HOST:PORT`; repeatable: the members of a room dial these in turn
+    /// The server, as `ws://HOST:PORT` or `wss://HOST:PORT`, and a path where its own begin below one; repeatable: the
+    /// members of a room dial these in turn
     #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
     pub(crate) url: Vec<String>,
     /// The server where each room is opened first, by somebody who leaves again: of several that are one, it lives there

@@ -26,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// Its name, for the `Host` header and for its certificate.
     pub(crate) host: String,
+    /// What stands before the path of the dialect.
+    pub(crate) path: String,
     /// The settings of TLS, where there is any.
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }

@@ -1,4 +1,4 @@
-//! matchbox_server: the server makes the ids, and each signal goes to one of them.
+//! matchbox_server, and this relay's wire of that name: the server makes the ids, and each signal goes to one of them.
 
 use super::{Dialect, Heard, Member, push};
 use crate::message::Kind;

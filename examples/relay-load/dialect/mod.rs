@@ -109,9 +109,9 @@ pub(crate) enum DialectName {
     Blind,
     /// Socket.IO with the events `join`, `offer`, `answer` and `candidate`, over WebSocket from the start.
     Socketio,
-    /// peerjs-server.
+    /// peerjs-server, and the relay's wire of that name.
     Peerjs,
-    /// matchbox_server.
+    /// matchbox_server, and the relay's wire of that name below `/matchbox`.
     Matchbox,
     /// y-webrtc's server, and the relay's wire of that name.
     YWebrtc,

@@ -160,7 +160,7 @@ impl Stalled {
     fn connect(target: &Target, what: What, connections: usize) -> Result<Self> {
         let poll = Poll::new()?;
         // A stalled handshake is plain TCP up to where it stalls.
-        let plain = Target { address: target.address, host: target.host.clone(), tls: None };
+        let plain = Target { address: target.address, host: target.host.clone(), path: target.path.clone(), tls: None };
         let mut clients = Vec::with_capacity(connections);
         for index in 0..connections {
             let mut stream = Stream::connect(&plain, index, None)?;
