@@ -7,7 +7,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::harness::{Process, soon};
 
-/// What `scripts/wires` builds of `scripts/wires.d/matchbox`.
+/// What `scripts/wires` builds of `examples/wires/matchbox`.
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/wires/matchbox/debug/matchbox-client");
 
 /// One client, until this is dropped.

@@ -1,4 +1,9 @@
-//! A client of matchbox as games have it: enters the room of a URL, greets everybody, and says on its output what happens.
+//! A chat of all in a room, by matchbox as games have it, which says on its output what happens. For a relay that was started with
+//! `--wire matchbox`; run it twice:
+//!
+//! ```sh
+//! cargo run --manifest-path examples/wires/matchbox/Cargo.toml 'ws://localhost:8080/matchbox/my-game?next=2'
+//! ```
 //!
 //! - `connected ID`, `disconnected ID`: a peer, by its data channel
 //! - `heard ID TEXT`: a peer said that
@@ -16,7 +21,7 @@ use matchbox_socket::{PeerState, RtcIceServerConfig, WebRtcSocket};
 #[tokio::main]
 async fn main() {
     let url = std::env::args().nth(1).expect("the URL of a room");
-    // Nobody here is behind a router.
+    // For one network. Beyond it, name your STUN and TURN servers.
     let no_servers = RtcIceServerConfig { urls: Vec::new(), username: None, credential: None };
     let (mut socket, run) = WebRtcSocket::builder(url)
         .ice_server(no_servers)
