@@ -142,16 +142,24 @@ impl Process {
 
     /// The next line of the log that contains `text`.
     pub async fn expect_log(&mut self, text: &str) -> String {
-        let line = async {
+        self.log_until(text).await.pop().unwrap()
+    }
+
+    /// The log from its next line to the first that contains `text`.
+    pub async fn log_until(&mut self, text: &str) -> Vec<String> {
+        let lines = async {
+            let stderr = self.stderr.as_mut().expect("a log that is not in a file");
+            let mut lines = Vec::new();
             loop {
-                let stderr = self.stderr.as_mut().expect("a log that is not in a file");
                 let line = stderr.next_line().await.unwrap().expect("the log ended");
-                if line.contains(text) {
-                    return line;
+                let is_last = line.contains(text);
+                lines.push(line);
+                if is_last {
+                    return lines;
                 }
             }
         };
-        soon(text, line).await
+        soon(text, lines).await
     }
 
     /// The next line of the log; none when it has ended.

@@ -3,6 +3,7 @@
 mod matchbox;
 #[cfg(all(unix, feature = "cli"))]
 mod matchbox_native;
+mod neighbours;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayEvent, Shutdown, Wire, limits};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Client, TestRelay, client, refusal, soon};
@@ -23,6 +25,35 @@ fn both() -> Config {
 
 async fn relay() -> TestRelay {
     TestRelay::start_with(both()).await
+}
+
+/// What the observer of a relay is told.
+pub(crate) struct Told(UnboundedReceiver<RelayEvent>);
+
+/// A relay, and what its observer is told.
+pub(crate) async fn observed(config: Config) -> (TestRelay, Told) {
+    let (tell, told) = unbounded_channel();
+    let observe = move |event: &RelayEvent| tell.send(event.clone()).unwrap();
+    (TestRelay::start_as(config, |builder| builder.observer(observe)).await, Told(told))
+}
+
+impl Told {
+    /// What it is told until a connection has ended.
+    pub(crate) async fn until_disconnected(&mut self) -> Vec<String> {
+        let mut words = Vec::new();
+        loop {
+            words.push(match soon("an event", self.0.recv()).await.unwrap() {
+                RelayEvent::Connected { connection, wire, .. } => format!("{connection} {wire:?}"),
+                RelayEvent::Joined { room, id, .. } => format!("joined {} {id}", room.as_str()),
+                RelayEvent::Left { room, id, .. } => format!("left {} {id}", room.as_str()),
+                RelayEvent::Disconnected { connection, why } => {
+                    words.push(format!("{connection} {why}"));
+                    return words;
+                }
+                other => panic!("{other:?}"),
+            });
+        }
+    }
 }
 
 impl TestRelay {
@@ -371,19 +402,9 @@ async fn a_page_from_which_nothing_is_read_hears_something_before_it_gives_up() 
 
 #[tokio::test]
 async fn an_observer_hears_on_which_wire_somebody_connects_and_that_it_ended() {
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let observe = move |event: &RelayEvent| tell.send(event.clone()).unwrap();
-    let relay = TestRelay::start_as(both(), |builder| builder.observer(observe)).await;
+    let (relay, mut told) = observed(both()).await;
     relay.y_webrtc(&["a"]).await.close().await;
-    let mut words = Vec::new();
-    while words.len() < 2 {
-        words.push(match soon("an event", told.recv()).await.unwrap() {
-            RelayEvent::Connected { connection, wire, .. } => format!("{connection} {wire:?}"),
-            RelayEvent::Disconnected { connection, why } => format!("{connection} {why}"),
-            other => panic!("{other:?}"),
-        });
-    }
-    assert_eq!(words, ["1 Some(YWebrtc)", "1 closed by the peer"]);
+    assert_eq!(told.until_disconnected().await, ["1 Some(YWebrtc)", "1 closed by the peer"]);
 }
 
 #[tokio::test]
@@ -557,36 +578,6 @@ async fn two_who_read_nothing_of_what_each_other_says_are_closed_and_leave_the_t
 }
 
 #[tokio::test]
-async fn a_flood_in_a_topic_of_its_own_hurts_no_pair_that_talks() {
-    let relay = relay().await;
-    let (mut one, mut two) = (relay.y_webrtc(&["b"]).await, relay.y_webrtc(&["b"]).await);
-    let (mut clients, mut flooding) = (Vec::new(), Vec::new());
-    // All are subscribed before any of them is heard.
-    for _ in 0..8 {
-        clients.push(relay.y_webrtc(&["flood"]).await);
-    }
-    for mut client in clients {
-        flooding.push(tokio::spawn(async move {
-            let texts = numbered("flood", 100, 100);
-            // Until the test ends; what comes back is not read.
-            while tokio::io::AsyncWriteExt::write_all(
-                client.socket.get_mut(),
-                &texts.iter().flat_map(|text| client::frame(client::TEXT, text.as_bytes())).collect::<Vec<_>>(),
-            )
-            .await
-            .is_ok()
-            {}
-        }));
-    }
-    for number in 0..200 {
-        one.publish("b", json!(number)).await;
-        one.expect_data("b", json!(number)).await;
-        two.expect_data("b", json!(number)).await;
-    }
-    flooding.iter().for_each(|task| task.abort());
-}
-
-#[tokio::test]
 async fn when_a_connection_ends_its_topics_are_free_and_its_memory_too() {
     let relay = relay().await;
     let mut stays = relay.y_webrtc(&["a"]).await;
@@ -631,15 +622,8 @@ mod program {
         let mut client = Client::dial(stream, &url, &[]).await.unwrap();
         client.subscribe(&["a", "b"]).await;
         client.close().await;
-        let mut log = Vec::new();
-        loop {
-            let line = relay.next_log().await.unwrap();
-            assert!(!line.contains("hunter2"), "{line}");
-            log.push(line);
-            if log.last().unwrap().contains("disconnected") {
-                break;
-            }
-        }
+        let log = relay.log_until("disconnected").await;
+        assert!(!log.iter().any(|line| line.contains("hunter2")), "{log:#?}");
         assert!(log.iter().any(|line| line.contains("connected") && line.contains("wire=\"y-webrtc\"")), "{log:#?}");
         assert!(log.last().unwrap().contains("place=y-webrtc/2"), "{log:#?}");
         relay.kill().await;
@@ -667,12 +651,9 @@ mod program {
         let mut client = dial("key=hunter2&id=a%20%22na&token=hunter2").await;
         assert_eq!(client.hear().await["type"], "OPEN");
         client.close().await;
-        let mut log = Vec::new();
-        while log.iter().filter(|line: &&String| line.contains("disconnected")).count() < 2 {
-            let line = relay.next_log().await.unwrap();
-            assert!(!line.contains("hunter2"), "{line}");
-            log.push(line);
-        }
+        let mut log = relay.log_until("disconnected").await;
+        log.extend(relay.log_until("disconnected").await);
+        assert!(!log.iter().any(|line| line.contains("hunter2")), "{log:#?}");
         let has = |parts: &[&str]| log.iter().any(|line| parts.iter().all(|part| line.contains(part)));
         assert!(has(&["refused an id", "Invalid key provided", "no\\none"]), "{log:#?}");
         assert!(has(&["connected", "wire=\"peerjs\""]), "{log:#?}");

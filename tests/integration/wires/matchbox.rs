@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use signaling_relay::{Config, Denial, Grant, JoinRequest, RelayEvent, Shutdown, Wire, limits};
+use signaling_relay::{Config, Denial, Grant, JoinRequest, Shutdown, Wire, limits};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::observed;
 use crate::harness::{Client, TestRelay, client, soon};
 
 fn config() -> Config {
@@ -323,26 +324,16 @@ async fn who_decides_hears_of_the_room_and_whom_it_refuses_nobody_hears_of() {
 
 #[tokio::test]
 async fn an_observer_hears_who_comes_and_who_leaves() {
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let observe = move |event: &RelayEvent| tell.send(event.clone()).unwrap();
-    let relay = TestRelay::start_as(config(), |builder| builder.observer(observe)).await;
-    let one = relay.player("/r?next=2").await;
-    one.client.close().await;
-    let mut words = Vec::new();
-    while words.len() < 4 {
-        words.push(match soon("an event", told.recv()).await.unwrap() {
-            RelayEvent::Connected { wire, .. } => format!("{wire:?}"),
-            RelayEvent::Joined { room, id, .. } => format!("joined {} {id}", room.as_str()),
-            RelayEvent::Left { room, id, .. } => format!("left {} {id}", room.as_str()),
-            RelayEvent::Disconnected { why, .. } => why,
-            other => panic!("{other:?}"),
-        });
-    }
-    let id = &one.id;
-    let expected =
-        ["Some(Matchbox)".into(), format!("joined matchbox/r {id}"), format!("left matchbox/r {id}"), words[3].clone()];
-    assert_eq!(words, expected);
-    assert_eq!(words[3], "closed by the peer");
+    let (relay, mut told) = observed(config()).await;
+    let Player { client, id } = relay.player("/r?next=2").await;
+    client.close().await;
+    let expected = [
+        "1 Some(Matchbox)".to_owned(),
+        format!("joined matchbox/r {id}"),
+        format!("left matchbox/r {id}"),
+        "1 closed by the peer".to_owned(),
+    ];
+    assert_eq!(told.until_disconnected().await, expected);
 }
 
 #[tokio::test]
@@ -363,41 +354,20 @@ async fn a_relay_that_ends_hangs_up_and_says_of_nobody_that_he_left() {
 }
 
 #[tokio::test]
-async fn who_reads_nothing_is_closed_as_slow_and_a_pair_beside_it_loses_nothing() {
-    const COUNT: usize = 300;
+async fn who_reads_nothing_is_closed_as_slow_and_all_others_hear_that_he_left() {
     let mut relay = relay().await;
     relay.buffers = Some(4096);
     let slow = relay.player("/r").await;
     relay.buffers = None;
-    let (mut one, mut two) = (relay.player("/r").await, relay.player("/r").await);
-    one.hears(json!({"NewPeer": two.id})).await;
-    let mut flood = relay.player("/r").await;
-    for player in [&mut one, &mut two] {
-        player.hears(json!({"NewPeer": flood.id})).await;
+    let (mut one, mut flood) = (relay.player("/r").await, relay.player("/r").await);
+    one.hears(json!({"NewPeer": flood.id})).await;
+    let text = json!({"Signal": {"receiver": slow.id, "data": "x".repeat(4000)}}).to_string();
+    flood.client.say_at_once(&vec![text; 300]).await;
+    for player in [&mut one, &mut flood] {
+        player.hears(json!({"PeerLeft": slow.id})).await;
+        // When the sender is read from again, the slow one is gone.
+        player.hears_nothing().await;
     }
-    let to = slow.id.clone();
-    let flooding = tokio::spawn(async move {
-        let text = json!({"Signal": {"receiver": to, "data": "x".repeat(4000)}}).to_string();
-        flood.client.say_at_once(&vec![text; COUNT]).await;
-        // When it is read from again, the slow one is gone.
-        flood.hears(json!({"PeerLeft": to})).await;
-        flood.hears_nothing().await;
-    });
-    let mut is_gone = false;
-    for number in 0..COUNT {
-        two.signals(&one.id, json!(number)).await;
-        let mut heard = one.client.hear().await;
-        if heard.get("PeerLeft").is_some() {
-            is_gone = true;
-            heard = one.client.hear().await;
-        }
-        assert_eq!(heard, json!({"Signal": {"sender": two.id, "data": number}}));
-    }
-    soon("the flood", flooding).await.unwrap();
-    if !is_gone {
-        one.hears(json!({"PeerLeft": slow.id})).await;
-    }
-    drop(slow);
 }
 
 #[cfg(all(unix, feature = "cli"))]
@@ -418,15 +388,8 @@ mod program {
         let stream: AnyStream = Box::new(connect(address.parse().unwrap()).await);
         let client = Client::dial(stream, &url, &[]).await.unwrap();
         client.close().await;
-        let mut log = Vec::new();
-        loop {
-            let line = relay.next_log().await.unwrap();
-            assert!(!line.contains("hunter2"), "{line}");
-            log.push(line);
-            if log.last().unwrap().contains("disconnected") {
-                break;
-            }
-        }
+        let log = relay.log_until("disconnected").await;
+        assert!(!log.iter().any(|line| line.contains("hunter2")), "{log:#?}");
         assert!(log.iter().any(|line| line.contains("connected") && line.contains("wire=\"matchbox\"")), "{log:#?}");
         assert!(log.last().unwrap().contains(r#"place="matchbox/team a"/"#), "{log:#?}");
         relay.kill().await;
