@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::relay;
 use crate::harness::pages::{page, with};
-use crate::support::{Browser, PageServer};
+use crate::support::{Browser, PageServer, Relay, Window};
 
 /// The page, with its bundle in place of the file beside it.
 fn example(name: &str) -> String {
@@ -61,6 +61,49 @@ async fn what_one_says_on_the_page_for_trystero_the_other_reads() {
         one.fill("#word", text).await;
         one.click("button").await;
         other.reads(text).await;
+    }
+    browser.end().await;
+    other.end().await;
+}
+
+#[tokio::test]
+async fn what_one_says_on_the_page_for_peerjs_the_other_reads_and_it_is_found_when_the_relay_is_back() {
+    let mut relay = Relay::start_with(&["--wire", "peerjs"]).await;
+    let pages = PageServer::start(example("peerjs")).await;
+    let browser = Browser::with().dialling_8080_reaches(&relay).for_two().start().await;
+    let other = Browser::with().dialling_8080_reaches(&relay).second_of_two().start().await;
+    for each in [&browser, &other] {
+        each.expect_console("WebSocket connection to");
+    }
+    let (ana, bob) = (browser.open(&pages.url("")).await, other.open(&pages.url("")).await);
+    ana.shows("document.getElementById('me').value").await;
+    let id = ana.run("return document.getElementById('me').value").await;
+    let id = id.as_str().unwrap();
+    let dials = async |page: &Window| {
+        page.fill("#id", id).await;
+        page.click("#dial button").await;
+        page.reads("Somebody is connected.").await;
+    };
+    bob.shows("document.getElementById('me').value").await;
+    dials(&bob).await;
+    ana.reads("Somebody is connected.").await;
+    for (one, other, text) in [(&ana, &bob, "hello from Ana"), (&bob, &ana, "hello from Bob")] {
+        one.fill("#word", text).await;
+        one.click("#form button").await;
+        other.reads(text).await;
+    }
+    relay.crash().await;
+    ana.reads("Lost connection to server.").await;
+    relay.come_back().await;
+    // Ana's page is at the relay again.
+    let eve = other.open(&pages.url("")).await;
+    eve.shows("document.getElementById('me').value").await;
+    dials(&eve).await;
+    for text in ["hello to all", "and again"] {
+        ana.fill("#word", text).await;
+        ana.click("#form button").await;
+        bob.reads(text).await;
+        eve.reads(text).await;
     }
     browser.end().await;
     other.end().await;
