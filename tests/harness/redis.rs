@@ -106,10 +106,7 @@ impl Redis {
 
     /// What it answers to a command.
     pub async fn cli(&self, command: &[&str]) -> String {
-        let mut cli = Command::new("redis-cli");
-        cli.args(["-p", &self.port.to_string()]).args(command).stdin(Stdio::null()).kill_on_drop(true);
-        let said = soon("redis-cli", cli.output()).await.expect("redis-cli: apt-get install redis-tools");
-        String::from_utf8_lossy(&said.stdout).trim_end().to_owned()
+        cli(self.port, command).await
     }
 
     /// A field of `INFO`.
@@ -162,4 +159,12 @@ impl Redis {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// What the server at this port answers to a command; nothing if none is there.
+pub async fn cli(port: u16, command: &[&str]) -> String {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-p", &port.to_string()]).args(command).stdin(Stdio::null()).kill_on_drop(true);
+    let said = soon("redis-cli", cli.output()).await.expect("redis-cli: apt-get install redis-tools");
+    String::from_utf8_lossy(&said.stdout).trim_end().to_owned()
 }

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{Redis, bound_to_us, file, free_port, soon, text};
+use super::redis::{Redis, cli};
+use super::{bound_to_us, file, free_port, soon, text};
 
 /// What they call the primary.
 pub const NAME: &str = "rooms";
@@ -51,13 +52,7 @@ impl Sentinels {
     /// Whether each knows the others and a replica.
     async fn agree(&self) -> bool {
         for port in &self.ports {
-            let said = Command::new("redis-cli")
-                .args(["-p", &port.to_string(), "sentinel", "master", NAME])
-                .stdin(Stdio::null())
-                .kill_on_drop(true)
-                .output();
-            let said = soon("redis-cli", said).await.expect("redis-cli: apt-get install redis-tools");
-            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            let said = cli(*port, &["sentinel", "master", NAME]).await;
             let lines: Vec<_> = said.lines().collect();
             let is = |field: &str, value: &str| lines.windows(2).any(|pair| pair[0] == field && pair[1] == value);
             if !is("num-slaves", "1") || !is("num-other-sentinels", "2") {
@@ -71,6 +66,17 @@ impl Sentinels {
     pub fn url(&self) -> String {
         let ports: Vec<_> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         format!("redis+sentinel://{}/{NAME}", ports.join(","))
+    }
+
+    /// The port of what the first that lives takes for the primary.
+    pub async fn primary(&self) -> u16 {
+        for port in &self.ports {
+            let said = cli(*port, &["sentinel", "get-master-addr-by-name", NAME]).await;
+            if let Some(port) = said.lines().nth(1).and_then(|port| port.parse().ok()) {
+                return port;
+            }
+        }
+        0
     }
 
     /// Ends one without a word.

@@ -41,13 +41,15 @@ impl Shards {
         let (port, bus) = (replica.port.to_string(), bus.to_string());
         assert_eq!(primary.cli(&["cluster", "meet", "127.0.0.1", &port, &bus]).await, "OK");
         let id = primary.cli(&["cluster", "myid"]).await;
-        until("the replica to know its primary", async || replica.cli(&["cluster", "replicate", &id]).await == "OK")
-            .await;
-        until("the replica", async || replica.info("master_link_status").await == "up").await;
+        until("the replica to know its primary", || async {
+            replica.cli(&["cluster", "replicate", &id]).await == "OK"
+        })
+        .await;
+        until("the replica", || async { replica.info("master_link_status").await == "up" }).await;
         // All have to know of it, so that they vote for it.
         let own = replica.cli(&["cluster", "myid"]).await;
         for node in &self.primaries {
-            let knows = async || node.cli(&["cluster", "replicas", &id]).await.contains(&own);
+            let knows = || async { node.cli(&["cluster", "replicas", &id]).await.contains(&own) };
             until("the others to know the replica", knows).await;
         }
         replica
@@ -66,14 +68,14 @@ impl Shards {
 /// Waits until a node knows all others, and that they serve all slots.
 async fn expect_whole(node: &Redis) {
     let known = format!("cluster_known_nodes:{PRIMARIES}");
-    let is_whole = async || {
+    let is_whole = || async {
         let said = node.cli(&["cluster", "info"]).await;
         said.contains("cluster_state:ok") && said.contains(&known)
     };
     until("the nodes to agree", is_whole).await;
 }
 
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     let waits = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -6,6 +6,7 @@
 //! the machine does meanwhile is not. `scripts/cluster-test` runs many.
 
 mod check;
+mod engine;
 mod person;
 mod plan;
 mod record;

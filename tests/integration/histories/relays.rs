@@ -1,4 +1,4 @@
-//! A Redis and the relays that are one by it, each a process, with wires between all of them that can be broken.
+//! The relays that are one, each a process, and their Redis, with wires between all of them that can be broken.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::engine::Engine;
 use super::person::World;
 use super::record::{Broken, Fault, Ms, Seen};
 use super::wire::{Mode, Wire, listens_on, owner_of};
-use crate::harness::redis::Redis;
-use crate::harness::{Process, binary, connect, free_port, get, process};
+use crate::harness::{Process, binary, connect, get, process};
 
 /// How many relays there are.
 pub(super) const RELAYS: usize = 3;
@@ -58,9 +58,8 @@ struct Relay {
 
 pub(super) struct Relays {
     world: Arc<World>,
-    redis: Redis,
-    is_redis_there: bool,
-    /// To Redis, one of each relay.
+    engine: Engine,
+    /// To the one Redis, one of each relay.
     redis_wires: Vec<Wire>,
     /// To the port for other relays of each.
     wires: Vec<Wire>,
@@ -76,7 +75,7 @@ pub(super) struct Relays {
 impl Relays {
     /// Starts all of them. Their logs go to this folder.
     pub(super) async fn start(world: Arc<World>, logs: &Path) -> Self {
-        let redis = Redis::start_with(&[]).await;
+        let engine = Engine::start().await;
         let pids = Arc::new(Mutex::new(vec![None; RELAYS]));
         let (mut redis_wires, mut wires) = (Vec::new(), Vec::new());
         for _ in 0..RELAYS {
@@ -84,12 +83,11 @@ impl Relays {
             let pids = Arc::clone(&pids);
             wires.push(Wire::new(RELAYS, Arc::new(move |from, to| owner_of(from, to, &pids.lock().unwrap()))).await);
         }
-        redis_wires.iter().for_each(|wire| wire.lead_to(redis.port));
+        engine.port().inspect(|port| redis_wires.iter().for_each(|wire| wire.lead_to(*port)));
         let relays = (0..RELAYS).map(|_| None).collect();
         let logs = logs.to_owned();
         let (broken, faults) = (Vec::new(), Vec::new());
-        let mut all =
-            Self { world, redis, is_redis_there: true, redis_wires, wires, relays, pids, logs, broken, faults };
+        let mut all = Self { world, engine, redis_wires, wires, relays, pids, logs, broken, faults };
         for relay in 0..RELAYS {
             all.start_relay(relay).await;
         }
@@ -104,7 +102,10 @@ impl Relays {
             Some(other) => crate::harness::process::without_settings(std::process::Command::new(other)),
             None => binary(),
         };
-        let redis = format!("redis://127.0.0.1:{}", self.redis_wires[relay].port);
+        let redis = match self.engine.port() {
+            Some(_) => format!("redis://127.0.0.1:{}", self.redis_wires[relay].port),
+            None => self.engine.url(relay),
+        };
         let advertise = format!("127.0.0.1:{}", self.wires[relay].port);
         let (capacity, hold) = (format!("--room-capacity={CAPACITY}"), format!("--hold-ms={HOLD}"));
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--redis", &redis]);
@@ -181,6 +182,8 @@ impl Relays {
                     self.mend(Broken::Wire(from, to));
                 }
             }
+            // No wire leads to what tells its addresses itself.
+            Action::RedisWire(..) | Action::Swallow(_) if self.engine.port().is_none() => {}
             Action::RedisWire(relay, mode) => {
                 if mode != Mode::Open {
                     self.breaks(Broken::RedisWire(relay));
@@ -197,29 +200,24 @@ impl Relays {
             }
             Action::KillRedis => {
                 self.breaks(Broken::Redis);
-                self.redis.kill().await;
-                self.is_redis_there = false;
+                self.engine.kill().await;
             }
             Action::StartRedis => self.start_redis().await,
-            Action::PauseRedis(ms) if self.is_redis_there => {
+            Action::PauseRedis(ms) if self.engine.is_whole() => {
                 self.breaks(Broken::Redis);
-                self.redis.pause(ms).await;
+                let ms = self.engine.pause(ms).await;
                 self.mend(Broken::Redis);
                 let paused = self.faults.last_mut().unwrap();
                 paused.until += ms;
             }
-            Action::KillClients if self.is_redis_there => {
+            Action::KillClients if self.engine.is_whole() => {
                 self.breaks(Broken::Redis);
                 self.mend(Broken::Redis);
-                drop(self.redis.cli(&["client", "kill", "type", "normal"]).await)
+                self.engine.kill_clients().await;
             }
-            Action::DeleteKeys if self.is_redis_there => {
+            Action::DeleteKeys if self.engine.is_whole() => {
                 self.breaks(Broken::Keys);
-                let keys = self.redis.cli(&["keys", "signaling-relay:room:*"]).await;
-                let keys: Vec<_> = keys.lines().filter(|key| !key.is_empty()).collect();
-                if !keys.is_empty() {
-                    self.redis.cli(&[&["del"], &keys[..]].concat()).await;
-                }
+                self.engine.delete_rooms().await;
                 self.mend(Broken::Keys);
             }
             Action::PauseRedis(_) | Action::KillClients | Action::DeleteKeys => {}
@@ -249,14 +247,11 @@ impl Relays {
     }
 
     async fn start_redis(&mut self) {
-        if self.is_redis_there {
+        if self.engine.is_whole() {
             return;
         }
-        // Somebody else may have its old port by now.
-        self.redis.port = free_port();
-        self.redis.restart().await;
-        self.is_redis_there = true;
-        self.redis_wires.iter().for_each(|wire| wire.lead_to(self.redis.port));
+        self.engine.start_again().await;
+        self.engine.port().inspect(|port| self.redis_wires.iter().for_each(|wire| wire.lead_to(*port)));
         self.mend(Broken::Redis);
         let now = self.world.now();
         self.faults.push(Fault { broken: Broken::Memory, from: now, until: now });
@@ -306,20 +301,16 @@ impl Relays {
 
     /// The relays as their operators see them.
     pub(super) async fn seen(&self) -> Vec<Seen> {
-        let leases = self.redis.cli(&["keys", "signaling-relay:relay:*"]).await;
-        let registered = self.redis.cli(&["hgetall", "signaling-relay:relays"]).await;
-        let registered: Vec<_> = registered.lines().collect();
+        let leases = self.engine.values("signaling-relay:relay:*").await;
+        let registered = self.engine.hash("signaling-relay:relays").await;
         let mut all = Vec::new();
         for (relay, wire) in self.relays.iter().zip(&self.wires) {
             let address = format!("127.0.0.1:{}\"", wire.port);
             let mut seen = Seen::default();
-            for lease in leases.lines() {
-                if self.redis.cli(&["get", lease]).await.contains(&address) {
-                    seen.process = lease.rsplit(':').next().map(str::to_owned);
-                }
-            }
+            let lease = leases.iter().rfind(|(_, value)| value.contains(&address));
+            seen.process = lease.and_then(|(key, _)| key.rsplit(':').next()).map(str::to_owned);
             let said =
-                |process: &String| registered.chunks(2).any(|entry| entry[0] == process && entry[1].contains(&address));
+                |process: &String| registered.iter().any(|(name, value)| name == process && value.contains(&address));
             seen.is_registered = seen.process.as_ref().is_some_and(said);
             if let Some(relay) = relay {
                 let metrics = get(connect(relay.operators).await, "localhost", "/metrics").await;
@@ -336,7 +327,7 @@ impl Relays {
 
     /// The process that has a room, as the directory says.
     pub(super) async fn process_of(&self, room: &str) -> Option<String> {
-        let there = self.redis.room(room).await;
+        let there = self.engine.room(room).await;
         there.split_once(':').map(|(process, _)| process.to_owned())
     }
 
