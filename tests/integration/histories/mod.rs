@@ -308,7 +308,8 @@ async fn bring_to_an_end(
         sleep(Duration::from_millis(100)).await;
         eventually(|| world.board.lock().unwrap().iter().all(|status| status.unanswered == 0)).await;
     }
-    // Places of clients that were lost before they heard that they are in are held for a while.
+    // Places of clients that were lost before they heard that they are in are held for a while, and a relay whose room another
+    // one opened when somebody had deleted its key finds out when it asserts its rooms.
     let began = world.now();
     loop {
         finale.relays = relays.seen().await;
@@ -323,7 +324,11 @@ async fn bring_to_an_end(
         let is_there = |seen: &Seen| seen.held_places == 0 && seen.is_registered;
         let is_away = |status: &Status| status.view.others.values().any(|is_away| *is_away);
         let is_quiet = why_not_together(&board).is_none() && !board.iter().any(is_away);
-        if is_quiet && finale.relays.iter().all(is_there) {
+        let has = |room: &String, process: &Option<String>| {
+            finale.relays.iter().any(|seen| seen.process == *process && seen.rooms.contains_key(room))
+        };
+        let is_told = finale.directory.iter().all(|(room, process)| has(room, process));
+        if is_quiet && is_told && finale.relays.iter().all(is_there) {
             break;
         }
         let (now, stalled) = (world.now(), stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until));
