@@ -56,13 +56,54 @@ pub(crate) fn decode_string(json: &str, is_escaped: bool) -> Option<Cow<'_, str>
 
 /// Appends to `fields` those of the object that `text` is; the object and what it contains have at most `levels` levels.
 pub(crate) fn scan<'a>(text: &'a str, levels: usize, fields: &mut Fields<'a>) -> Result<(), Invalid> {
+    object(text, levels, &mut |scanner, levels| {
+        fields.push(scanner.field(levels)?);
+        Ok(())
+    })
+}
+
+/// The same, and puts into `inner`, in the same pass, the fields of the object that is the value of the field `name`; none if it is
+/// something else. Of several with this name the last one counts.
+#[cfg(feature = "wires")]
+pub(crate) fn scan_with_inner<'a>(
+    text: &'a str,
+    levels: usize,
+    name: &str,
+    fields: &mut Fields<'a>,
+    inner: &mut Option<Fields<'a>>,
+) -> Result<(), Invalid> {
+    object(text, levels, &mut |scanner, levels| {
+        let (key, is_escaped) = scanner.key()?;
+        let mut field = Field { key, is_escaped, value: "" };
+        let start = scanner.rest;
+        if !field.is_named(name) {
+            scanner.value(levels)?;
+        } else if scanner.take(b'{') {
+            let found = inner.insert(Fields::new());
+            scanner.items(b'}', levels, &mut |scanner, levels| {
+                found.push(scanner.field(levels)?);
+                Ok(())
+            })?;
+        } else {
+            *inner = None;
+            scanner.value(levels)?;
+        }
+        field.value = scanner.since(start);
+        fields.push(field);
+        Ok(())
+    })
+}
+
+/// Skips each field of the object that `text` is by `field`.
+fn object<'a>(
+    text: &'a str,
+    levels: usize,
+    field: &mut dyn FnMut(&mut Scanner<'a>, usize) -> Scanned,
+) -> Result<(), Invalid> {
     let mut scanner = Scanner { text, rest: text.as_bytes(), has_controls: has_controls(text.as_bytes()) };
     scanner.skip_space();
     scanner.expect(b'{')?;
-    scanner.items(b'}', levels, &mut |scanner, levels| {
-        fields.push(scanner.field(levels)?);
-        Ok(())
-    })?;
+    scanner.items(b'}', levels, field)?;
     scanner.skip_space();
     if scanner.rest.is_empty() { Ok(()) } else { Err(Invalid::NotAnObject) }
 }
@@ -142,13 +183,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn field(&mut self, levels: usize) -> Scanned<Field<'a>> {
+    /// Skips the name of a field and its colon; returns the name as JSON, and whether it has escapes.
+    fn key(&mut self) -> Scanned<(&'a str, bool)> {
         let start = self.rest;
         let is_escaped = self.string()?;
         let key = self.since(start);
         self.skip_space();
         self.expect(b':')?;
         self.skip_space();
+        Ok((key, is_escaped))
+    }
+
+    fn field(&mut self, levels: usize) -> Scanned<Field<'a>> {
+        let (key, is_escaped) = self.key()?;
         let start = self.rest;
         self.value(levels)?;
         Ok(Field { key, is_escaped, value: self.since(start) })
@@ -312,6 +359,21 @@ mod tests {
             match fields(&text, 128) {
                 Err(Invalid::TooDeep) => prop_assert!(false, "{text:?} has so many levels"),
                 split => prop_assert_eq!(split.is_ok(), is_object(&text), "{:?}", text),
+            }
+        }
+
+        #[cfg(feature = "wires")]
+        #[test]
+        fn the_fields_of_an_inner_object_are_those_that_it_has_by_itself(
+            pieces in prop::collection::vec(piece(), 0..12), more in "(,\"a\":(1|\"b\"|\\[\\]|\\{\\}|\\{\"a\":\\{\\}\\}))?"
+        ) {
+            let text = format!("{{\"a\":{{{}}}{more}}}", pieces.concat());
+            let (mut outer, mut inner) = (Fields::new(), None);
+            let scanned = scan_with_inner(&text, 8, "a", &mut outer, &mut inner);
+            prop_assert_eq!(scanned.map(|()| outer.clone()), fields(&text, 8), "{}", text);
+            if scanned.is_ok() {
+                let last = outer.iter().rev().find(|field| field.is_named("a")).unwrap();
+                prop_assert_eq!(inner, fields(last.value, 8).ok(), "{}", text);
             }
         }
 

@@ -16,6 +16,12 @@ pub(super) fn fields(text: &str) -> Option<Fields<'_>> {
     scan::scan(text, NESTING_DEPTH, &mut fields).ok().map(|()| fields)
 }
 
+/// The same, with the fields of the object that is the value of the field `name`, if it is one.
+pub(super) fn fields_with_inner<'a>(text: &'a str, name: &str) -> Option<(Fields<'a>, Option<Fields<'a>>)> {
+    let (mut fields, mut inner) = (Fields::new(), None);
+    scan::scan_with_inner(text, NESTING_DEPTH, name, &mut fields, &mut inner).ok().map(|()| (fields, inner))
+}
+
 /// The value of a field as JSON. Of several with one name the last one counts, as in JavaScript.
 pub(super) fn value<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a str> {
     fields.iter().rev().find(|field| field.is_named(name)).map(|field: &Field<'a>| field.value)

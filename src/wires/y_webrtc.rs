@@ -23,7 +23,7 @@
 use bytes::Bytes;
 
 use super::command::{Command, Dialect, Publish};
-use super::json::{fields, string, strings, value};
+use super::json::{fields_with_inner, string, strings, value};
 use crate::limits::Y_WEBRTC_SUBSCRIBERS;
 use crate::outbox::frame;
 use crate::protocol::scan::Fields;
@@ -42,24 +42,23 @@ pub(super) static DIALECT: Dialect = Dialect {
 const CLIENTS_BYTES: usize = 32;
 
 fn parse(text: &str) -> Command<'_> {
-    let Some(fields) = fields(text) else { return Command::Nothing };
+    // With a password "data" is a string, of which nobody but the members can say for whom it is.
+    let Some((fields, data)) = fields_with_inner(text, "data") else { return Command::Nothing };
     let Some(kind) = value(&fields, "type").and_then(string) else { return Command::Nothing };
     let topics =
         || value(&fields, "topics").map(strings).unwrap_or_default().into_iter().filter(|name| !name.is_empty());
     match &*kind {
         "subscribe" => Command::Subscribe(topics().collect()),
         "unsubscribe" => Command::Unsubscribe(topics().collect()),
-        "publish" => publish(fields).map_or(Command::Nothing, Command::Publish),
+        "publish" => publish(fields, data.as_ref()).map_or(Command::Nothing, Command::Publish),
         "ping" => Command::Ping,
         _ => Command::Nothing,
     }
 }
 
-fn publish(fields: Fields<'_>) -> Option<Publish<'_>> {
+fn publish<'a>(fields: Fields<'a>, data: Option<&Fields<'a>>) -> Option<Publish<'a>> {
     let topic = value(&fields, "topic").and_then(string).filter(|topic| !topic.is_empty())?;
-    // With a password it is a string, of which nobody but the members can say for whom it is.
-    let data = value(&fields, "data").and_then(super::json::fields);
-    let of_data = |name| data.as_ref().and_then(|data| value(data, name)).and_then(string);
+    let of_data = |name| data.and_then(|data| value(data, name)).and_then(string);
     Some(Publish { topic, from: of_data("from"), to: of_data("to"), fields })
 }
 

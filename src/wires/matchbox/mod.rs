@@ -109,12 +109,8 @@ fn size(next: Option<&str>) -> Result<Size, Full> {
 
 /// The signal that a text is; none if it is something else.
 fn signal(text: &str) -> Option<Signal<'_>> {
-    let fields = json::fields(text)?;
-    let [only] = fields.as_slice() else { return None };
-    if !only.is_named("Signal") {
-        return None;
-    }
-    let signal = json::fields(only.value)?;
+    let (fields, signal) = json::fields_with_inner(text, "Signal")?;
+    let signal = signal.filter(|_| fields.len() == 1)?;
     let receiver = Uuid::parse(&json::string(json::value(&signal, "receiver")?)?)?;
     Some(Signal { receiver, data: json::value(&signal, "data")? })
 }
