@@ -16,33 +16,18 @@ use tokio::time::Instant;
 
 use super::command::{Command, Publish};
 use super::known::{KnownTopics, Standing};
-use super::topics::{Published, Topics};
-use super::waits::{Deciding, Waits};
+use super::said::Said;
+use super::topics::{Published, Subscription, Topics};
+use super::waits::{Deciding, Polled, Waits};
 use crate::budget::Charge;
 use crate::limits::{DELIVERIES_A_TURN, WIRE_SIGN_OF_LIFE};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, frame};
-use crate::peer::{Client, Flood, Hub, RelayEvent, UpgradeHeaders};
+use crate::peer::{Client, Flood, Hub, RelayEvent};
 use crate::quota::{Pace, RateLimiter};
 use crate::room::{Deferred, LeaveReason};
-use crate::secret::Secret;
 use crate::wires::blocked::Blocked;
 use decide::Decided;
-
-/// What the upgrade of a client said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Said {
-    headers: UpgradeHeaders,
-    /// The token of its URL.
-    token: Option<Secret>,
-}
-
-impl Said {
-    /// How much memory it takes.
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.headers.bytes() + self.token.as_ref().map_or(0, |token| token.reveal().len())
-    }
-}
 
 /// One client on a wire of topics. What few of them have is apart: it is as small as a session of the relay's own wire.
 #[derive(Debug)]
@@ -56,7 +41,7 @@ pub(crate) struct TopicClient {
     said: Option<Box<Said>>,
     _memory: Charge,
     /// The topics that it knows.
-    known: KnownTopics,
+    known: KnownTopics<Subscription>,
     waits: Option<Waits>,
     /// How many deliveries it has caused since others had their turns.
     deliveries: usize,
@@ -71,16 +56,8 @@ pub(crate) struct TopicClient {
 }
 
 impl TopicClient {
-    /// A client without topics, whose upgrade said `headers`, and whose URL had that token.
-    pub(crate) fn new(
-        hub: Arc<Hub>,
-        topics: Arc<Topics>,
-        outbox: Arc<Outbox>,
-        rate: RateLimiter,
-        headers: UpgradeHeaders,
-        token: Option<Secret>,
-    ) -> Self {
-        let said = Said { headers, token };
+    /// A client without topics, whose upgrade said that.
+    pub(crate) fn new(hub: Arc<Hub>, topics: Arc<Topics>, outbox: Arc<Outbox>, rate: RateLimiter, said: Said) -> Self {
         let said = (said != Said::default()).then(|| Box::new(said));
         let bytes = size_of::<Self>() + said.as_ref().map_or(0, |said| said.bytes());
         Self {
@@ -185,9 +162,8 @@ impl TopicClient {
 
     /// Leaves all topics, after a last try to deliver what waits for room.
     fn leave(&mut self) {
-        if let Some(Waits::Room(mut blocked)) = self.waits.take() {
-            let queued = blocked.end_with(&self.outbox);
-            self.hub.metrics.hot().count_relayed(queued, blocked.frame.len());
+        if let Some(waits) = self.waits.take() {
+            waits.end(&self.outbox, &self.hub.metrics);
         }
         self.subscribed_at_end = self.subscriptions();
         self.known = KnownTopics::default();
@@ -243,43 +219,27 @@ impl Client for TopicClient {
         if self.next_sign_of_life().is_some_and(|next| now >= next) {
             self.pong(now);
         }
-        loop {
-            match self.waits.take() {
-                None | Some(Waits::Turn { is_over: true }) => return Poll::Ready(()),
-                Some(Waits::Turn { is_over: false }) => {
-                    self.waits = Some(Waits::Turn { is_over: true });
-                    cx.waker().wake_by_ref();
+        while let Some(waits) = self.waits.take() {
+            match waits.poll(&self.outbox, &self.hub.metrics, cx, now, deferred) {
+                Polled::Waits(waits) => {
+                    self.waits = Some(waits);
                     return Poll::Pending;
                 }
-                Some(Waits::Answer(mut deciding)) => {
-                    let Poll::Ready(decided) = deciding.decision.as_mut().poll(cx) else {
-                        self.waits = Some(Waits::Answer(deciding));
-                        return Poll::Pending;
-                    };
+                Polled::Decided(deciding, decided) => {
                     let Deciding { topic, text, at, .. } = *deciding;
-                    self.note(Arc::clone(&topic), decided.map(drop));
+                    self.note(Arc::clone(&topic), decided);
                     // What could not be decided is asked again when the client says it again.
                     let at = if self.known.get(&topic).is_some() { at } else { at + 1 };
                     self.carry_out(&text, at, now, cx.waker(), deferred);
                 }
-                Some(Waits::Room(mut blocked)) => {
-                    let (polled, queued) = blocked.poll(&self.outbox, cx, now, deferred);
-                    self.hub.metrics.hot().count_relayed(queued, blocked.frame.len());
-                    if polled.is_ready() {
-                        continue;
-                    }
-                    self.waits = Some(Waits::Room(blocked));
-                    return Poll::Pending;
-                }
+                Polled::Over => {}
             }
         }
+        Poll::Ready(())
     }
 
     fn next_look(&self) -> Option<Instant> {
-        let next = match self.waits.as_ref()? {
-            Waits::Room(blocked) => Some(blocked.next_look()),
-            Waits::Turn { .. } | Waits::Answer(_) => None,
-        };
+        let next = self.waits.as_ref()?.next_look();
         next.into_iter().chain(self.next_sign_of_life()).min()
     }
 

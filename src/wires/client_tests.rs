@@ -40,7 +40,7 @@ impl Relay {
         let outbox = self.hub.new_outbox_on(Wire::YWebrtc, admission.purse(), None, crate::limits::WIRE_OUTBOX_BYTES);
         let rate = RateLimiter::new(MESSAGE_RATE, 0, Instant::now());
         let (hub, topics) = (Arc::clone(&self.hub), Arc::clone(&self.topics));
-        let mut client = TopicClient::new(hub, topics, outbox, rate, UpgradeHeaders::default(), None);
+        let mut client = TopicClient::new(hub, topics, outbox, rate, Said::default());
         let woken = Arc::new(Count::default());
         client.says(r#"{"type":"subscribe","topics":["a"]}"#, &woken);
         Ok((client, woken))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::TopicClient;
-use crate::auth::{Answer, Denial, JoinRequest};
+use crate::auth::{Answer, Denial};
 use crate::limits::{TOPIC_BYTES, TOPIC_NAME_BYTES};
 use crate::room::Refusal;
 use crate::room::names::RoomName;
@@ -34,16 +34,7 @@ impl TopicClient {
         self.pace.charge(0, now);
         let topic: Arc<str> = name.into();
         let said = self.said.as_deref().cloned().unwrap_or_default();
-        let request = JoinRequest {
-            room: RoomName::of_topic(self.topics.dialect().wire, name),
-            wire: Some(self.topics.dialect().wire),
-            id: None,
-            name: None,
-            address: self.outbox.address(),
-            origin: said.headers.origin,
-            token: said.token,
-            headers: said.headers.named,
-        };
+        let request = said.request(&self.outbox, self.topics.dialect().wire, name);
         match self.hub.authorize(&request) {
             Answer::Now(answer) => self.note(topic, answer.map(drop)),
             Answer::Later(decision) => {

@@ -1,56 +1,60 @@
-//! The topics that one client knows.
+//! The topics or rooms that one client knows.
 
 use std::sync::Arc;
 
-use super::topics::Subscription;
 use crate::budget::Charge;
 use crate::limits::{TOPIC_NAMES_BYTES, TOPICS};
 
-/// The topics that a client knows, the oldest first.
-#[derive(Debug, Default)]
-pub(super) struct KnownTopics(Vec<Known>);
+/// The topics that a client knows, the oldest first. In those to which it is subscribed it has an `S`.
+#[derive(Debug)]
+pub(super) struct KnownTopics<S>(Vec<Known<S>>);
 
 /// A topic that a client knows.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct Known<S> {
     /// Its name.
     pub(super) name: Arc<str>,
     /// What the client may do there, and does.
-    pub(super) standing: Standing,
+    pub(super) standing: Standing<S>,
     /// The memory of it.
     pub(super) _memory: Charge,
 }
 
 /// What a client may do in a topic, and does.
 #[derive(Debug)]
-pub(super) enum Standing {
+pub(super) enum Standing<S> {
     /// Nothing: whoever decides has said so.
     Refused,
     /// It may publish, and is not subscribed.
     Allowed,
     /// It is subscribed.
-    Subscribed(Subscription),
+    Subscribed(S),
 }
 
-impl KnownTopics {
+impl<S> KnownTopics<S> {
     /// That of this name.
-    pub(super) fn get(&self, name: &str) -> Option<&Known> {
+    pub(super) fn get(&self, name: &str) -> Option<&Known<S>> {
         self.0.iter().find(|known| *known.name == *name)
     }
 
     /// The same, to be changed.
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Known> {
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Known<S>> {
         self.0.iter_mut().find(|known| *known.name == *name)
     }
 
     /// Adds one, for which there [is room](Self::make_room).
-    pub(super) fn push(&mut self, known: Known) {
+    pub(super) fn push(&mut self, known: Known<S>) {
         self.0.push(known);
     }
 
     /// To how many of them the client is subscribed.
     pub(super) fn subscriptions(&self) -> usize {
-        self.0.iter().filter(|known| matches!(known.standing, Standing::Subscribed(_))).count()
+        self.subscribed().count()
+    }
+
+    /// The names of these, the oldest first.
+    pub(super) fn subscribed(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|known| matches!(known.standing, Standing::Subscribed(_))).map(|known| &*known.name)
     }
 
     /// Makes room for one more topic whose name has so many bytes: forgets those to which the client only has published, the oldest
@@ -67,5 +71,20 @@ impl KnownTopics {
                 None => return false,
             }
         }
+    }
+}
+
+impl<S> IntoIterator for KnownTopics<S> {
+    type Item = Known<S>;
+    type IntoIter = std::vec::IntoIter<Known<S>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<S> Default for KnownTopics<S> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Wires`] has those that are on, and opens a client of one: what is behind that is the wire's own, as a
 //! [`Client`] which a connection serves. `README.md` is for those who use them, `json.rs` reads what all of them write, and
-//! `blocked.rs` is a message that waits for its receivers.
+//! `blocked.rs` is a message that waits for its receivers. `table.rs` has the places where clients hear each other, `said.rs` what an
+//! upgrade said, `refused.rs` what is said of who is refused, and `signalled.rs` what becomes of a message for one member.
 //!
 //! y-webrtc and Trystero are tables of topics: a client subscribes to topics, and publishes texts to all that are subscribed.
 //! `topics.rs` is that table, `client.rs` one client, `decide.rs` who may do so, `known.rs` which topics it knows, and `waits.rs`
@@ -23,6 +24,9 @@ mod known;
 mod matchbox;
 mod peerjs;
 mod refused;
+mod said;
+mod signalled;
+mod table;
 mod topics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod trial;
@@ -45,6 +49,7 @@ use command::Dialect;
 use matchbox::{Groups, Joining, MatchboxClient};
 pub(crate) use peerjs::Keys;
 use peerjs::PeerJs;
+use said::Said;
 use topics::Topics;
 
 /// The wires that are on, each with what its clients share.
@@ -140,7 +145,8 @@ impl Wires {
         let rate = hub.quotas.rate_limiter(admission.address());
         let client: Box<dyn Client> = match kind {
             Kind::Topics(topics, token) => {
-                Box::new(TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said, token))
+                let said = Said { headers: said, token };
+                Box::new(TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said))
             }
             Kind::PeerJs(peerjs) => peerjs.open(hub, outbox, rate, admission.network(), said, query),
             Kind::Matchbox(groups, joining) => {

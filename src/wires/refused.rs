@@ -7,8 +7,8 @@ use tracing::info;
 use crate::outbox::Outbox;
 use crate::peer::{Hub, RelayEvent};
 use crate::quota::RateLimiter;
-use crate::room::Refusal;
 use crate::room::names::RoomName;
+use crate::room::{ErrorCode, Refusal};
 
 /// What somebody is refused. What a client may have written is its last field.
 pub(super) enum Wanted<'a> {
@@ -20,7 +20,7 @@ pub(super) enum Wanted<'a> {
     Id(&'a str),
 }
 
-/// Says in the log, and tells the observer, that a client was refused what it `wanted` in `room`.
+/// Says in the log, and tells the observer, that a client was refused what it `wanted` in `room`; a join in vain costs more.
 pub(super) fn note(
     hub: &Hub,
     rate: &RateLimiter,
@@ -29,6 +29,9 @@ pub(super) fn note(
     room: RoomName,
     refusal: &Refusal,
 ) {
+    if matches!(wanted, Wanted::Join) && matches!(refusal.code, ErrorCode::RoomFull | ErrorCode::Unauthorized) {
+        rate.charge_failed_join();
+    }
     if hub.quotas.may_log_about(rate.address()) {
         let address = outbox.address().map_or(Cow::Borrowed("unix"), |address| Cow::Owned(address.to_string()));
         let (said, room, id) = match wanted {

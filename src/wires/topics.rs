@@ -1,17 +1,15 @@
 //! The table of topics of one wire: who is subscribed to what, and how a message gets to them.
 //!
-//! A topic is there while somebody is subscribed to it. Each has its own lock: the table is locked only to find, add or remove
-//! one. A [`Subscription`] ends when it is dropped.
+//! A topic is there while somebody is subscribed to it. A [`Subscription`] ends when it is dropped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use smallvec::SmallVec;
 
 use super::command::{Dialect, Publish};
+use super::table::{self, Place, Table};
 use crate::limits::{TOPIC_ID_BYTES, TOPIC_IDS};
 use crate::outbox::{ConnectionId, Outbox, Pushed, Sender};
 use crate::room::Deferred;
@@ -20,21 +18,13 @@ use crate::room::Deferred;
 #[derive(Debug)]
 pub(crate) struct Topics {
     dialect: &'static Dialect,
-    table: DashMap<Arc<str>, Arc<Topic>>,
+    table: Table<Arc<str>, State>,
 }
 
 /// One topic.
-#[derive(Debug)]
-struct Topic {
-    name: Arc<str>,
-    state: Mutex<State>,
-}
-
 #[derive(Debug, Default)]
 struct State {
     subscribers: Vec<Subscriber>,
-    /// Whether the last one has left: the topic is about to be removed, and a new one takes its name.
-    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -56,7 +46,7 @@ enum Ids {
 #[derive(Debug)]
 pub(super) struct Subscription {
     topics: Arc<Topics>,
-    topic: Arc<Topic>,
+    topic: Arc<Place<Arc<str>, State>>,
     id: ConnectionId,
 }
 
@@ -78,7 +68,7 @@ pub(super) struct Published {
 impl Topics {
     /// None yet, of the wire with this dialect.
     pub(super) fn new(dialect: &'static Dialect) -> Self {
-        Self { dialect, table: DashMap::new() }
+        Self { dialect, table: Table::default() }
     }
 
     /// How the wire writes things down.
@@ -94,27 +84,15 @@ impl Topics {
 
     /// Subscribes the client of `outbox`, which is not subscribed; none if there are as many subscribers as may be.
     pub(super) fn subscribe(self: &Arc<Self>, name: &Arc<str>, outbox: &Arc<Outbox>) -> Option<Subscription> {
-        loop {
-            let topic = match self.table.entry(Arc::clone(name)) {
-                Entry::Occupied(entry) => Arc::clone(entry.get()),
-                Entry::Vacant(entry) => {
-                    let topic = Topic { name: Arc::clone(name), state: Mutex::default() };
-                    Arc::clone(&*entry.insert(Arc::new(topic)))
-                }
-            };
-            let mut state = topic.lock();
-            if state.is_closed {
-                drop(state);
-                self.remove(&topic);
-                continue;
-            }
+        let entered = self.table.enter(name, |state| {
             if state.subscribers.len() >= self.dialect.subscribers {
-                return None;
+                return Err(());
             }
             state.subscribers.push(Subscriber { outbox: Arc::clone(outbox), ids: Ids::Known(Vec::new()) });
-            drop(state);
-            return Some(Subscription { topics: Arc::clone(self), topic, id: outbox.id() });
-        }
+            Ok(())
+        });
+        let (topic, ()) = entered.ok()?;
+        Some(Subscription { topics: Arc::clone(self), topic, id: outbox.id() })
     }
 
     /// Says something of `sender`, who is not subscribed, in its topic. A topic without a place for one more is not for such.
@@ -125,24 +103,19 @@ impl Topics {
         waker: &Waker,
         deferred: &mut Deferred,
     ) -> Published {
-        let Some(topic) = self.table.get(&*publish.topic).map(|topic| Arc::clone(&topic)) else {
-            return Published::default();
-        };
-        let mut state = topic.lock();
-        if state.subscribers.len() >= self.dialect.subscribers {
-            return Published::default();
-        }
-        state.publish(self.dialect, publish, sender, waker, deferred)
-    }
-
-    fn remove(&self, topic: &Arc<Topic>) {
-        self.table.remove_if(&topic.name, |_, there| Arc::ptr_eq(there, topic));
+        let Some(topic) = self.table.find(&*publish.topic) else { return Published::default() };
+        topic.visit(|state| {
+            if state.subscribers.len() >= self.dialect.subscribers {
+                return Published::default();
+            }
+            state.publish(self.dialect, publish, sender, waker, deferred)
+        })
     }
 }
 
-impl Topic {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl table::State for State {
+    fn is_over(&self) -> bool {
+        self.subscribers.is_empty()
     }
 }
 
@@ -155,29 +128,25 @@ impl Subscription {
         waker: &Waker,
         deferred: &mut Deferred,
     ) -> Published {
-        let mut state = self.topic.lock();
-        if let Some(from) = &publish.from
-            && let Some(own) = state.subscribers.iter_mut().find(|one| one.outbox.id() == self.id)
-        {
-            own.ids.note(from);
-        }
-        state.publish(self.topics.dialect, publish, sender, waker, deferred)
+        self.topic.visit(|state| {
+            if let Some(from) = &publish.from
+                && let Some(own) = state.subscribers.iter_mut().find(|one| one.outbox.id() == self.id)
+            {
+                own.ids.note(from);
+            }
+            state.publish(self.topics.dialect, publish, sender, waker, deferred)
+        })
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut state = self.topic.lock();
-        state.subscribers.retain(|one| one.outbox.id() != self.id);
-        if state.subscribers.capacity() > 2 * state.subscribers.len() + 4 {
-            state.subscribers.shrink_to_fit();
-        }
-        state.is_closed = state.subscribers.is_empty();
-        let is_closed = state.is_closed;
-        drop(state);
-        if is_closed {
-            self.topics.remove(&self.topic);
-        }
+        self.topics.table.change(&self.topic, |state| {
+            state.subscribers.retain(|one| one.outbox.id() != self.id);
+            if state.subscribers.capacity() > 2 * state.subscribers.len() + 4 {
+                state.subscribers.shrink_to_fit();
+            }
+        });
     }
 }
 

@@ -76,7 +76,7 @@ fn talker(hub: &Arc<Hub>, topics: &Arc<Topics>) -> Talker {
     let outbox = hub.new_outbox_on(topics.dialect().wire, admission.purse(), None, WIRE_OUTBOX_BYTES);
     let socket = MemorySocket::connected_to(&outbox, usize::MAX);
     let rate = RateLimiter::new(0, 0, Instant::now());
-    let client = TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, Default::default(), None);
+    let client = TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, Default::default());
     Talker { client, socket, topics: BTreeSet::new() }
 }
 

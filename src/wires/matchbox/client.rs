@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::groups::{Full, Groups, Membership, Signalled};
+use super::groups::{Full, Groups, Membership};
 use super::{Joining, signal};
-use crate::auth::{Answer, Denial, JoinRequest};
+use crate::auth::{Answer, Denial};
 use crate::budget::Charge;
 use crate::limits::MATCHBOX_MEMBER_BYTES;
 use crate::metrics::Metrics;
@@ -20,10 +20,11 @@ use crate::peer::{Client, Flood, Hub, JoinRefusal, RelayEvent, UpgradeHeaders};
 use crate::quota::{Pace, RateLimiter};
 use crate::room::names::{PeerId, RoomName};
 use crate::room::{Deferred, ErrorCode, LeaveReason, Refusal};
-use crate::secret::Secret;
 use crate::wire::Wire;
 use crate::wires::blocked::Blocked;
 use crate::wires::refused::{self, Wanted};
+use crate::wires::said::Said;
+use crate::wires::signalled::Signalled;
 
 /// One client of matchbox.
 #[derive(Debug)]
@@ -72,11 +73,11 @@ impl MatchboxClient {
         &mut self,
         groups: &Arc<Groups>,
         joining: Joining,
-        said: UpgradeHeaders,
+        headers: UpgradeHeaders,
     ) -> Result<(), JoinRefusal> {
         let Joining { room, size, token } = joining;
         self.rate.take_join().inspect_err(|over| self.hub.metrics.refusals.add(over.number()))?;
-        let entered = match self.decide(said, token).await {
+        let entered = match self.decide(Said { headers, token }, &room).await {
             Ok(()) => groups.enter(&room.into(), size, &self.outbox, &mut Deferred::default()).map_err(Refusal::from),
             Err(denial) => Err(denial.into()),
         };
@@ -92,19 +93,9 @@ impl MatchboxClient {
     }
 
     /// Asks who decides on joins.
-    async fn decide(&self, said: UpgradeHeaders, token: Option<Secret>) -> Result<(), Denial> {
-        let bytes = said.bytes() + token.as_ref().map_or(0, |token| token.reveal().len());
-        let _memory = self.outbox.sender().purse().charge_anyway(bytes);
-        let request = JoinRequest {
-            room: self.room.clone(),
-            wire: Some(Wire::Matchbox),
-            id: None,
-            name: None,
-            address: self.outbox.address(),
-            origin: said.origin,
-            token,
-            headers: said.named,
-        };
+    async fn decide(&self, said: Said, room: &str) -> Result<(), Denial> {
+        let _memory = self.outbox.sender().purse().charge_anyway(said.bytes());
+        let request = said.request(&self.outbox, Wire::Matchbox, room);
         let answer = match self.hub.authorize(&request) {
             Answer::Now(answer) => answer,
             Answer::Later(decision) => decision.await,
@@ -114,9 +105,6 @@ impl MatchboxClient {
 
     /// Says in the log, and tells the observer, that the client was not let in.
     fn note_refused(&self, refusal: &Refusal) {
-        if matches!(refusal.code, ErrorCode::RoomFull | ErrorCode::Unauthorized) {
-            self.rate.charge_failed_join();
-        }
         refused::note(&self.hub, &self.rate, &self.outbox, &Wanted::Join, self.room.clone(), refusal);
     }
 

@@ -4,25 +4,24 @@
 //! one. A complete group lives on with its members, who alone know of it. A coming, a leaving, and a signal happen under the
 //! group's lock, so that of two members exactly one hears of the other as new. A [`Membership`] ends when it is dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use bytes::Bytes;
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use thiserror::Error;
 
 use super::uuid::Uuid;
 use super::{Signal, Size, id_assigned, new_peer, peer_left, signal_of};
 use crate::limits::{MATCHBOX_MEMBERS, NEWCOMER_BYTES};
-use crate::outbox::{Outbox, Pushed, Topic};
+use crate::outbox::{Outbox, Topic};
 use crate::room::Deferred;
+use crate::wires::signalled::{Signalled, signal_to};
+use crate::wires::table::{self, Place, Table};
 
 /// The groups that newcomers may enter.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    open: DashMap<Key, Arc<Group>>,
+    open: Table<Key, State>,
     /// How many have a member, complete ones too.
     count: AtomicUsize,
 }
@@ -34,17 +33,12 @@ struct Key {
     size: Size,
 }
 
-#[derive(Debug)]
-struct Group {
-    key: Key,
-    state: Mutex<State>,
-}
-
+/// One group.
 #[derive(Debug, Default)]
 struct State {
     members: Vec<Member>,
-    /// Whether nobody enters any more, since it is complete or was empty: it is about to be removed from the table.
-    is_closed: bool,
+    /// Whether as many have come as make it complete.
+    is_complete: bool,
 }
 
 #[derive(Debug)]
@@ -77,22 +71,11 @@ pub(crate) enum Full {
 #[derive(Debug)]
 pub(super) struct Membership {
     groups: Arc<Groups>,
-    group: Arc<Group>,
+    group: Arc<Place<Key, State>>,
     id: Uuid,
     outbox: Arc<Outbox>,
     /// Whether the others hear of its end.
     is_told: bool,
-}
-
-/// What became of a signal.
-#[derive(Debug)]
-pub(super) enum Signalled {
-    /// No such member is there, or its connection is about to end.
-    Nobody,
-    /// It is queued, with a frame of so many bytes.
-    Queued(usize),
-    /// The receiver has no room for it yet.
-    Blocked(Bytes, Arc<Outbox>),
 }
 
 impl Groups {
@@ -120,42 +103,24 @@ impl Groups {
         deferred: &mut Deferred,
     ) -> Result<Membership, Full> {
         let id = Uuid::random().map_err(|_| Full::NoRandomness)?;
-        loop {
-            let key = Key { room: Arc::clone(room), size };
-            let group = match self.open.entry(key.clone()) {
-                Entry::Occupied(entry) => Arc::clone(entry.get()),
-                Entry::Vacant(entry) => Arc::clone(&*entry.insert(Arc::new(Group { key, state: Mutex::default() }))),
-            };
-            let mut state = group.lock();
-            if state.is_closed {
-                drop(state);
-                self.remove(&group);
-                continue;
-            }
+        let key = Key { room: Arc::clone(room), size };
+        let (group, ()) = self.open.enter(&key, |state| {
             state.check(outbox)?;
             state.add(id, outbox, deferred);
             if state.members.len() == 1 {
                 self.count.fetch_add(1, Relaxed);
             }
-            state.is_closed = size.is_some_and(|size| state.members.len() >= usize::from(size.get()));
-            let is_closed = state.is_closed;
-            drop(state);
-            if is_closed {
-                self.remove(&group);
-            }
-            let (groups, outbox) = (Arc::clone(self), Arc::clone(outbox));
-            return Ok(Membership { groups, group, id, outbox, is_told: true });
-        }
-    }
-
-    fn remove(&self, group: &Arc<Group>) {
-        self.open.remove_if(&group.key, |_, there| Arc::ptr_eq(there, group));
+            state.is_complete = size.is_some_and(|size| state.members.len() >= usize::from(size.get()));
+            Ok(())
+        })?;
+        let (groups, outbox) = (Arc::clone(self), Arc::clone(outbox));
+        Ok(Membership { groups, group, id, outbox, is_told: true })
     }
 }
 
-impl Group {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl table::State for State {
+    fn is_over(&self) -> bool {
+        self.is_complete || self.members.is_empty()
     }
 }
 
@@ -194,23 +159,13 @@ impl Membership {
 
     /// Says something to another member.
     pub(super) fn signal(&self, signal: &Signal<'_>, waker: &Waker, deferred: &mut Deferred) -> Signalled {
-        let state = self.group.lock();
-        let Some(receiver) = state.members.iter().find(|member| member.id == signal.receiver) else {
-            return Signalled::Nobody;
-        };
-        let frame = signal_of(self.id, signal.data);
-        match receiver.outbox.push_or_wait(self.outbox.sender(), &frame, waker, true) {
-            Pushed::Queued => {
-                deferred.add(&receiver.outbox);
-                Signalled::Queued(frame.len())
-            }
-            Pushed::Closed => Signalled::Nobody,
-            Pushed::Full | Pushed::Busy => {
-                // An earlier message of the same read may still be queued there.
-                deferred.add(&receiver.outbox);
-                Signalled::Blocked(frame, Arc::clone(&receiver.outbox))
-            }
-        }
+        self.group.visit(|state| {
+            let Some(receiver) = state.members.iter().find(|member| member.id == signal.receiver) else {
+                return Signalled::Nobody;
+            };
+            let frame = signal_of(self.id, signal.data);
+            signal_to(&receiver.outbox, frame, self.outbox.sender(), waker, deferred)
+        })
     }
 
     /// Ends it without a word: the relay itself ends, and who has met goes on.
@@ -222,23 +177,18 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut deferred = Deferred::default();
-        let mut state = self.group.lock();
-        state.members.retain(|member| member.id != self.id);
-        if self.is_told {
-            let (sender, frame) = (self.outbox.sender(), peer_left(self.id));
-            for member in &state.members {
-                member.outbox.announce(sender, Topic::Left(self.outbox.id()), frame.clone());
-                deferred.add(&member.outbox);
+        self.groups.open.change(&self.group, |state| {
+            state.members.retain(|member| member.id != self.id);
+            if self.is_told {
+                let (sender, frame) = (self.outbox.sender(), peer_left(self.id));
+                for member in &state.members {
+                    member.outbox.announce(sender, Topic::Left(self.outbox.id()), frame.clone());
+                    deferred.add(&member.outbox);
+                }
             }
-        }
-        if state.members.is_empty() {
-            state.is_closed = true;
-            self.groups.count.fetch_sub(1, Relaxed);
-        }
-        let is_closed = state.is_closed;
-        drop(state);
-        if is_closed {
-            self.groups.remove(&self.group);
-        }
+            if state.members.is_empty() {
+                self.groups.count.fetch_sub(1, Relaxed);
+            }
+        });
     }
 }

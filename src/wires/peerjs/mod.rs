@@ -59,6 +59,7 @@ use crate::room::names::{PeerId, RoomName};
 use crate::room::{ErrorCode, Refusal};
 use crate::secret::Secret;
 use crate::wire::Wire;
+use crate::wires::said::Said;
 use client::{Newcomer, PeerClient};
 use identity::{Identity, Space};
 use ids::Ids;
@@ -82,8 +83,11 @@ pub(super) struct PeerJs {
 }
 
 /// What stands for the whole wire where somebody decides on it, in events, and in the log.
+const ROOM: &str = "";
+
+/// The same, with the name of the wire.
 fn room() -> RoomName {
-    RoomName::of_topic(Wire::PeerJs, "")
+    RoomName::of_topic(Wire::PeerJs, ROOM)
 }
 
 impl PeerJs {
@@ -127,16 +131,9 @@ impl PeerJs {
             (key, token) = Default::default();
         }
         let space = Space::new(if self.keys == Keys::Tokens { "" } else { &key });
-        let request = checked.map(|()| JoinRequest {
-            room: room(),
-            wire: Some(Wire::PeerJs),
-            id: Some(PeerId::of_wire(&id)),
-            name: None,
-            address: outbox.address(),
-            origin: said.origin,
-            token: Some(Secret::new(key)),
-            headers: said.named,
-        });
+        let said = Said { headers: said, token: Some(Secret::new(key)) };
+        let request = checked
+            .map(|()| JoinRequest { id: Some(PeerId::of_wire(&id)), ..said.request(&outbox, Wire::PeerJs, ROOM) });
         let who = Identity::new(&space, &id, Secret::new(token));
         let newcomer = Newcomer { who, network, request };
         Box::new(PeerClient::new(Arc::clone(hub), Arc::clone(&self.ids), outbox, rate, newcomer))
