@@ -69,7 +69,7 @@
 //! | `admin` | an address for operators: whether the relay lives and is ready, its metrics, and an API for the application's own server |
 //! | `auth` | `tls`, with tokens and a webhook that decide who may join, and events for another webhook |
 //! | `cluster` | `tls`, with other relays that are one with this: Redis says on which of them a room lives |
-//! | `wires` | the protocols of other libraries, y-webrtc, Trystero, PeerJS and matchbox, whose clients connect unmodified |
+//! | `wires` | the protocols of other libraries, y-webrtc, Trystero, PeerJS, matchbox and RxDB, whose clients connect unmodified |
 //! | `doctor` | `cli` and `tls`, with the command that looks at a relay as a browser would |
 
 // # Modules

@@ -17,6 +17,8 @@ pub enum Wire {
     PeerJs,
     /// matchbox, by which games in Rust connect, at `/matchbox` and `/matchbox/ROOM`.
     Matchbox,
+    /// RxDB, whose databases replicate by it, at `/rxdb`.
+    RxDb,
 }
 
 /// A name that no wire has. Its text is a sentence for people.
@@ -26,7 +28,7 @@ pub struct WireError;
 
 impl Wire {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::YWebrtc, Self::Trystero, Self::PeerJs, Self::Matchbox];
+    pub const ALL: [Self; 5] = [Self::YWebrtc, Self::Trystero, Self::PeerJs, Self::Matchbox, Self::RxDb];
 
     /// Its name, which is also its path.
     pub fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Wire {
             Self::Trystero => "trystero",
             Self::PeerJs => "peerjs",
             Self::Matchbox => "matchbox",
+            Self::RxDb => "rxdb",
         }
     }
 
@@ -47,7 +50,7 @@ impl Wire {
     #[cfg(feature = "cli")]
     pub(crate) fn speakers(self) -> &'static str {
         match self {
-            Self::YWebrtc | Self::Trystero | Self::PeerJs => "Pages",
+            Self::YWebrtc | Self::Trystero | Self::PeerJs | Self::RxDb => "Pages",
             Self::Matchbox => "Games",
         }
     }
@@ -65,6 +68,7 @@ impl Wire {
             Self::Trystero => format!("{{ relayConfig: {{ urls: [\"{url}\"] }} }}"),
             Self::PeerJs => peerjs_options(url),
             Self::Matchbox => format!("WebRtcSocket::new_reliable(\"{url}/my-game?next=2\")"),
+            Self::RxDb => format!("getConnectionHandlerSimplePeer({{ signalingServerUrl: \"{url}\" }})"),
         }
     }
 }

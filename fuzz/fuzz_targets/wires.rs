@@ -1,5 +1,5 @@
 //! Clients of other libraries' wires that say anything: nothing panics, and who is subscribed, has an id, or is in a
-//! group hears what is said there, and nobody else, by models of all of that.
+//! group or room hears what is said there, and nobody else, by models of all of that.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -128,7 +128,7 @@ impl Scrape {
         let topics = topics.map(|(name, count)| (name, count as f64));
         to.gauges(
             "wire_topics",
-            "Topics there that somebody is subscribed to, ids that somebody has, or groups with a member",
+            "Topics there that somebody is subscribed to, ids that somebody has, or groups or rooms with a member",
             "wire",
             topics,
         )?;

@@ -1,4 +1,4 @@
-//! The wires of other libraries: y-webrtc, Trystero, PeerJS, matchbox.
+//! The wires of other libraries: y-webrtc, Trystero, PeerJS, matchbox, RxDB.
 
 use std::time::Duration;
 
@@ -69,3 +69,9 @@ pub const MATCHBOX_MEMBERS: usize = 256;
 /// Memory of one member of a group of matchbox, in bytes, besides its client and the name of its room: its entry, and the group
 /// of which it may be the only member.
 pub const MATCHBOX_MEMBER_BYTES: usize = 512;
+
+/// Members of a room of RxDB: each coming and going sends a list of all to all, which is 4,096 ids for a full room. Databases
+/// that replicate with each other one by one are seldom more than a dozen.
+pub const RXDB_MEMBERS: usize = 64;
+/// How many characters the name of a room of RxDB may have, in UTF-16: as for its own server.
+pub const RXDB_NAME_CHARS: std::ops::RangeInclusive<usize> = 6..=99;

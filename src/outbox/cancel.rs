@@ -9,8 +9,8 @@ impl State {
     /// Removes what is not written yet and needless after an announcement about `topic`; returns whether that is needless as
     /// well.
     ///
-    /// Two that cancel out are both needless: the client knows of neither. Of the host and the lock only the present state
-    /// counts.
+    /// Two that cancel out are both needless: the client knows of neither. Of the host, the lock and a roster only the present
+    /// state counts.
     pub(super) fn cancel_out(&mut self, topic: Topic) -> bool {
         match topic {
             Topic::Left(member) => {
@@ -31,6 +31,11 @@ impl State {
                 true
             }
             Topic::Host | Topic::Lock | Topic::KnockAgain(_) => {
+                self.remove_unwritten(topic);
+                false
+            }
+            #[cfg(feature = "wires")]
+            Topic::Roster(_) => {
                 self.remove_unwritten(topic);
                 false
             }

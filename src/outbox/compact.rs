@@ -93,6 +93,9 @@ impl Needless {
             // What comes before is about an earlier place.
             Topic::Start => *self = Self { flags: std::mem::take(&mut self.flags), ..Self::default() },
             Topic::Other => {}
+            // No client of such a wire resumes.
+            #[cfg(feature = "wires")]
+            Topic::Roster(_) => {}
         }
     }
 

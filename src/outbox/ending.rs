@@ -31,6 +31,9 @@ pub(crate) enum CloseRequest {
     /// The client was told that it is not let in.
     #[cfg(feature = "wires")]
     Refused,
+    /// The client said what its wire does not know.
+    #[cfg(feature = "wires")]
+    BadMessage,
     /// The client waited at a locked room that its URL names, and does not come in.
     Denied {
         /// Whether it may try again.

@@ -71,6 +71,8 @@ impl Tag {
             12 => Topic::KnockAgain(number),
             10 => Topic::Host,
             11 => Topic::Lock,
+            #[cfg(feature = "wires")]
+            13 => Topic::Roster(number),
             _ => return None,
         })
     }
@@ -90,6 +92,8 @@ impl From<Topic> for Tag {
             Topic::KnockAgain(number) => Self::of(12, number),
             Topic::Host => Self::of(10, 0),
             Topic::Lock => Self::of(11, 0),
+            #[cfg(feature = "wires")]
+            Topic::Roster(number) => Self::of(13, number),
         })
     }
 }
@@ -227,6 +231,8 @@ mod tests {
         let of_a_member = [Topic::Joined, Topic::Left, Topic::Away, Topic::Back].map(|topic| topic(ConnectionId(7)));
         let of_a_knock = [Topic::Knock, Topic::KnockAgain, Topic::KnockGone].map(|topic| topic(7));
         let of_all = [Topic::Other, Topic::Start, Topic::Host, Topic::Lock];
+        #[cfg(feature = "wires")]
+        let of_all = of_all.into_iter().chain([Topic::Roster(7)]);
         for topic in of_all.into_iter().chain(of_a_member).chain(of_a_knock) {
             assert_eq!((Tag::from(topic).told(), Origin::from(Tag::from(topic))), (Some(topic), Origin::Relay));
             let cause = Sender::new(ConnectionId(1), crate::budget::boundless());

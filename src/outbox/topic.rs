@@ -28,4 +28,7 @@ pub(crate) enum Topic {
     Host,
     /// Whether the room is locked.
     Lock,
+    /// Who is in the room of this number, of those that a client is in on the wire of another library.
+    #[cfg(feature = "wires")]
+    Roster(u64),
 }

@@ -10,7 +10,7 @@
 //! for what it waits. `y_webrtc.rs` and `trystero.rs` say how each writes it down, in the terms of `command.rs`.
 //!
 //! PeerJS, in `peerjs/`, is a table of ids: a client has one, and says texts to another one. matchbox, in `matchbox/`, has groups,
-//! whose members signal to each other.
+//! whose members signal to each other. RxDB, in `rxdb/`, has rooms, whose members also signal to each other, and hear who is there.
 //!
 //! None is built on [`Rooms`](crate::room::Rooms). A topic has no ids, no host, no lock and no places to come back to: what is
 //! left is a list of outboxes, and a connection is in a hundred of them. An id of PeerJS is in no room at all. What the promises
@@ -24,6 +24,7 @@ mod known;
 mod matchbox;
 mod peerjs;
 mod refused;
+mod rxdb;
 mod said;
 mod signalled;
 mod table;
@@ -42,6 +43,7 @@ use crate::limits::WIRE_OUTBOX_BYTES;
 use crate::parameters::{check_utf8, only};
 use crate::peer::{Client, Hub, JoinRefusal, RelayEvent, UpgradeHeaders};
 use crate::quota::Admission;
+use crate::room::{JoinError, Refusal};
 use crate::secret::Secret;
 use crate::wire::Wire;
 use client::TopicClient;
@@ -49,6 +51,7 @@ use command::Dialect;
 use matchbox::{Groups, Joining, MatchboxClient};
 pub(crate) use peerjs::Keys;
 use peerjs::PeerJs;
+use rxdb::{Id, Rooms, RxDbClient};
 use said::Said;
 use topics::Topics;
 
@@ -58,6 +61,7 @@ pub(crate) struct Wires {
     topics: Vec<Arc<Topics>>,
     peerjs: Option<PeerJs>,
     matchbox: Option<Arc<Groups>>,
+    rxdb: Option<Arc<Rooms>>,
 }
 
 /// Who asks for a wire.
@@ -82,6 +86,8 @@ enum Kind<'a> {
     PeerJs(&'a PeerJs),
     /// That of matchbox, with what the URL asks for.
     Matchbox(&'a Arc<Groups>, Joining),
+    /// That of RxDB, with an id, and the token of the URL.
+    RxDb(&'a Arc<Rooms>, Id, Option<Secret>),
 }
 
 /// Why a wire is not opened for somebody.
@@ -106,6 +112,7 @@ impl Wires {
             topics: Wire::ALL.into_iter().filter(is_on).filter_map(topics).collect(),
             peerjs: is_on(&Wire::PeerJs).then(|| PeerJs::new(peerjs_keys)),
             matchbox: is_on(&Wire::Matchbox).then(Arc::default),
+            rxdb: is_on(&Wire::RxDb).then(Arc::default),
         }
     }
 
@@ -114,6 +121,7 @@ impl Wires {
         match wire {
             Wire::PeerJs => self.peerjs.is_some(),
             Wire::Matchbox => self.matchbox.is_some(),
+            Wire::RxDb => self.rxdb.is_some(),
             Wire::YWebrtc | Wire::Trystero => self.topics(wire).is_some(),
         }
     }
@@ -136,6 +144,13 @@ impl Wires {
                 let groups = self.matchbox.as_ref().ok_or(NotOpened::Off)?;
                 Kind::Matchbox(groups, Joining::of(rest, query)?)
             }
+            Wire::RxDb => {
+                let rooms = self.rxdb.as_ref().ok_or(NotOpened::Off)?;
+                let token = token(query)?;
+                let id =
+                    Id::random().map_err(|error| NotOpened::Refused(Refusal::from(JoinError::from(error)).into()))?;
+                Kind::RxDb(rooms, id, token)
+            }
             Wire::YWebrtc | Wire::Trystero => Kind::Topics(self.topics(wire).ok_or(NotOpened::Off)?, token(query)?),
         };
         let outbox = hub.new_outbox_on(wire, admission.purse(), address, WIRE_OUTBOX_BYTES);
@@ -148,6 +163,10 @@ impl Wires {
                 let said = Said { headers: said, token };
                 Box::new(TopicClient::new(Arc::clone(hub), Arc::clone(topics), outbox, rate, said))
             }
+            Kind::RxDb(rooms, id, token) => {
+                let said = Said { headers: said, token };
+                Box::new(RxDbClient::new(Arc::clone(hub), Arc::clone(rooms), outbox, rate, id, said))
+            }
             Kind::PeerJs(peerjs) => peerjs.open(hub, outbox, rate, admission.network(), said, query),
             Kind::Matchbox(groups, joining) => {
                 let mut client = MatchboxClient::new(Arc::clone(hub), outbox, rate, &joining.room);
@@ -158,12 +177,13 @@ impl Wires {
         Ok((client, registration))
     }
 
-    /// How many topics, ids or groups of `wire` somebody has.
+    /// How many topics, ids, groups or rooms of `wire` somebody has.
     #[cfg(feature = "admin")]
     pub(crate) fn count(&self, wire: Wire) -> usize {
         match wire {
             Wire::PeerJs => self.peerjs.as_ref().map_or(0, |peerjs| peerjs.taken()),
             Wire::Matchbox => self.matchbox.as_ref().map_or(0, |groups| groups.len()),
+            Wire::RxDb => self.rxdb.as_ref().map_or(0, |rooms| rooms.len()),
             Wire::YWebrtc | Wire::Trystero => self.topics(wire).map_or(0, |topics| topics.len()),
         }
     }
@@ -178,7 +198,7 @@ fn dialect(wire: Wire) -> Option<&'static Dialect> {
     match wire {
         Wire::YWebrtc => Some(&y_webrtc::DIALECT),
         Wire::Trystero => Some(&trystero::DIALECT),
-        Wire::PeerJs | Wire::Matchbox => None,
+        Wire::PeerJs | Wire::Matchbox | Wire::RxDb => None,
     }
 }
 

@@ -46,6 +46,7 @@ struct Talker {
 pub(crate) fn run(bytes: &[u8]) {
     super::peerjs::trial::run(bytes);
     super::matchbox::trial::run(bytes);
+    super::rxdb::trial::run(bytes);
     of_topics(bytes);
 }
 

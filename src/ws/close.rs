@@ -94,6 +94,8 @@ impl Disconnect {
             Self::HungUp => 1,
             Self::Lost(_) | Self::Told(CloseRequest::DoorLost) => 2,
             Self::BadFrame(_) | Self::Binary | Self::BadUtf8 => 3,
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::BadMessage) => 3,
             Self::Timeout { .. } => 4,
             Self::Slow | Self::Told(CloseRequest::TooSlow) => 5,
             Self::NoJoin => 6,
@@ -130,7 +132,7 @@ impl Disconnect {
             Self::Told(CloseRequest::Kicked) => LeaveReason::Kicked,
             Self::Told(CloseRequest::Displaced) => LeaveReason::Displaced,
             #[cfg(feature = "wires")]
-            Self::Told(CloseRequest::Refused) => LeaveReason::Policy,
+            Self::Told(CloseRequest::Refused | CloseRequest::BadMessage) => LeaveReason::Policy,
             Self::BadFrame(_)
             | Self::NoJoin
             | Self::Refused { .. }
@@ -183,6 +185,8 @@ impl Disconnect {
             }
             #[cfg(feature = "wires")]
             Self::Told(CloseRequest::Refused) => (CloseCode::Policy, "refused: the message before says why"),
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::BadMessage) => (CloseCode::Policy, "the wire knows no such message"),
             Self::Binary => (CloseCode::Unsupported, "binary messages are not understood"),
             Self::BadUtf8 => (CloseCode::Invalid, "a text was not UTF-8"),
             Self::TooLarge => (CloseCode::Size, "a message was too large"),
@@ -243,7 +247,9 @@ impl fmt::Display for Disconnect {
             Self::Told(CloseRequest::Displaced) => f.write_str("displaced by one for whose id the authorizer vouches"),
             #[cfg(feature = "wires")]
             Self::Told(CloseRequest::Refused) => f.write_str("refused"),
-            Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into a locked room"),
+            #[cfg(feature = "wires")]
+            Self::Told(CloseRequest::BadMessage) => f.write_str("a message that its wire does not know"),
+            Self::Told(CloseRequest::Denied { .. }) => f.write_str("not let into its room"),
             Self::Told(CloseRequest::RoomMoved) => f.write_str("another relay has its room"),
             Self::Told(CloseRequest::DoorLost) => f.write_str("lost: the relay by which it came does not answer"),
             Self::Told(CloseRequest::Restart | CloseRequest::Shutdown) => f.write_str("the relay shuts down"),

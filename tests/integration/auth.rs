@@ -789,7 +789,9 @@ async fn an_embedder_decides_after_the_tokens_but_not_beside_a_webhook() {
 mod of_wires {
     //! The same for topics of other libraries' wires.
 
+    use futures_util::StreamExt;
     use signaling_relay::Wire;
+    use tokio_tungstenite::tungstenite::Message;
 
     use super::*;
     use crate::harness::Client;
@@ -870,6 +872,44 @@ mod of_wires {
     }
 
     #[tokio::test]
+    async fn a_token_opens_those_rooms_of_rxdb_that_it_names_and_any_other_one_is_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_secret_file = vec![secret_file(folder.path(), "relay.secret", SECRET)];
+        let wires = Wire::ALL.to_vec();
+        let relay = TestRelay::start_with(Config { token_secret_file, wires, ..Config::default() }).await;
+        for (room, opens) in [
+            ("rxdb/the team", true),
+            ("rxdb/*", true),
+            ("*", true),
+            ("the team", false),
+            ("rxdb/", false),
+            ("y-webrtc/*", false),
+        ] {
+            let claims = claims(json!({"room": ["rxdb/the last", room], "sub": "ana"}));
+            let mut client = relay.dial(&format!("/rxdb?token={}", hs256(SECRET, &claims))).await;
+            let id = client.hear().await["yourPeerId"].clone();
+            let list = json!({"type": "joined", "otherPeerIds": [id]});
+            for room in ["the team", "the last"] {
+                client.say(json!({"type": "join", "room": room})).await;
+            }
+            for _ in 0..1 + usize::from(opens) {
+                assert_eq!(client.hear().await, list, "{room}");
+            }
+            // It tells in which of them it is.
+            let signal = |room| json!({"type": "signal", "senderPeerId": id, "receiverPeerId": id, "room": room});
+            client.say_at_once(&[signal("the team").to_string(), signal("the last").to_string()]).await;
+            let heard = client.hear().await;
+            assert_eq!(heard["room"] == "the team", opens, "{room}: {heard}");
+        }
+        let mut client = relay.dial("/rxdb").await;
+        assert_eq!(client.hear().await["type"], "init");
+        client.say(json!({"type": "join", "room": "the team"})).await;
+        client.say_text("null").await;
+        let next = harness::soon("the end", client.socket.next()).await;
+        assert!(matches!(next, Some(Ok(Message::Close(_)))), "it is in no room: {next:?}");
+    }
+
+    #[tokio::test]
     async fn the_key_of_peerjs_is_the_token_and_its_sub_the_only_id() {
         let folder = tempfile::tempdir().unwrap();
         let token_secret_file = vec![secret_file(folder.path(), "relay.secret", SECRET)];
@@ -923,6 +963,21 @@ mod of_wires {
         assert_eq!(heard["type"], "OPEN");
         let expected = json!({
             "room": "peerjs/", "wire": "peerjs", "id": "a na", "name": null, "token": "the key", "address": "127.0.0.1",
+            "origin": null
+        });
+        assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn the_webhook_is_told_the_wire_and_the_room_of_a_client_of_rxdb() {
+        let mut webhook = Webhook::start().await;
+        let relay = TestRelay::start_with(Config { wires: Wire::ALL.to_vec(), ..webhook.config() }).await;
+        let mut client = relay.dial("/rxdb?token=t").await;
+        client.hear().await;
+        client.say(json!({"type": "join", "room": "the team"})).await;
+        client.expect("joined").await;
+        let expected = json!({
+            "room": "rxdb/the team", "wire": "rxdb", "id": null, "name": null, "token": "t", "address": "127.0.0.1",
             "origin": null
         });
         assert_eq!(soon("the question", webhook.asked.recv()).await.unwrap(), expected);

@@ -128,7 +128,7 @@ async fn a_call_is_counted_exactly() {
 #[cfg(feature = "wires")]
 #[tokio::test]
 async fn clients_of_other_libraries_are_counted_by_their_wires_and_the_api_names_these() {
-    let relay = Relay::start(&["--wire", "y-webrtc"]).await;
+    let relay = Relay::start(&["--wire", "y-webrtc", "--wire", "rxdb"]).await;
     let mut page = relay.client().await;
     page.join("a").await;
     let mut clients = [relay.client_at("/y-webrtc").await, relay.client_at("/y-webrtc").await];
@@ -140,18 +140,27 @@ async fn clients_of_other_libraries_are_counted_by_their_wires_and_the_api_names
     let text = json!({"type": "publish", "topic": "a"}).to_string();
     clients[0].say_text(&text).await;
     clients[1].hear().await;
+    let mut database = relay.client_at("/rxdb").await;
+    database.hear().await;
+    for room in ["room a", "room b"] {
+        database.say(json!({"type": "join", "room": room})).await;
+        database.expect("joined").await;
+    }
     let now = relay.samples().await;
     for (name, value) in [
-        ("websockets", 3.0),
+        ("websockets", 4.0),
         (r#"wire_websockets{wire="y-webrtc"}"#, 2.0),
+        (r#"wire_websockets{wire="rxdb"}"#, 1.0),
         (r#"wire_websockets{wire="trystero"}"#, 0.0),
         (r#"wire_topics{wire="y-webrtc"}"#, 2.0),
         (r#"wire_topics{wire="trystero"}"#, 0.0),
+        (r#"wire_topics{wire="rxdb"}"#, 2.0),
         (r#"wire_messages_total{wire="y-webrtc"}"#, 5.0),
         (r#"wire_messages_total{wire="trystero"}"#, 0.0),
+        (r#"wire_messages_total{wire="rxdb"}"#, 2.0),
         (r#"messages_total{type="join"}"#, 1.0),
         (r#"messages_total{type="invalid"}"#, 0.0),
-        ("joins_total", 1.0),
+        ("joins_total", 3.0),
         ("rooms", 1.0),
         ("relayed_messages_total", 2.0),
     ] {
@@ -161,7 +170,7 @@ async fn clients_of_other_libraries_are_counted_by_their_wires_and_the_api_names
     let page: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     let said: Vec<_> = page["connections"].as_array().unwrap().iter().map(|one| (&one["wire"], &one["room"])).collect();
     let (none, wire) = (&Value::Null, &json!("y-webrtc"));
-    assert_eq!(said, [(none, &json!("a")), (wire, none), (wire, none)]);
+    assert_eq!(said, [(none, &json!("a")), (wire, none), (wire, none), (&json!("rxdb"), none)]);
     let [gone, _stays] = clients;
     gone.close().await;
     relay.expect(r#"wire_websockets{wire="y-webrtc"}"#, 1.0).await;

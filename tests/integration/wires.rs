@@ -4,6 +4,7 @@ mod matchbox;
 #[cfg(all(unix, feature = "cli"))]
 mod matchbox_native;
 mod neighbours;
+mod rxdb;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -606,7 +607,7 @@ mod program {
         let output = run(&["--listen", "127.0.0.1:0", "--wire", "y-webrtc", "--wire", "socketio"]).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(said.contains("--wire") && said.contains("y-webrtc, trystero, peerjs and matchbox"), "{said}");
+        assert!(said.contains("--wire") && said.contains("y-webrtc, trystero, peerjs, matchbox and rxdb"), "{said}");
     }
 
     #[tokio::test]

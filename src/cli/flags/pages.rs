@@ -20,12 +20,12 @@ pub(super) struct PageFlags {
     #[arg(long, value_name = "ORIGIN", env = "SIGNALING_RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<Origin>,
 
-    /// Speak this wire of another library too, `y-webrtc`, `trystero`, `peerjs` or `matchbox`, at the path of that name; may be
-    /// given several times.
+    /// Speak this wire of another library too, `y-webrtc`, `trystero`, `peerjs`, `matchbox` or `rxdb`, at the path of that name; may
+    /// be given several times.
     ///
-    /// Its unmodified clients then connect to /y-webrtc, /trystero, /peerjs, or /matchbox/ROOM?next=N. With --token-secret-file and
-    /// the like they need a token in ?token=, or for PeerJS as the key, whose room is such as `y-webrtc/team`, `trystero/*` or
-    /// `peerjs/`.
+    /// Its unmodified clients then connect to /y-webrtc, /trystero, /peerjs, /matchbox/ROOM?next=N, or /rxdb. With
+    /// --token-secret-file and the like they need a token in ?token=, or for PeerJS as the key, whose room is such as
+    /// `y-webrtc/team`, `trystero/*` or `peerjs/`.
     #[cfg(feature = "wires")]
     #[arg(long, value_name = "NAME", env = "SIGNALING_RELAY_WIRE", value_delimiter = ',')]
     wire: Vec<Wire>,
