@@ -1,10 +1,11 @@
-//! Pages with the real clients of other libraries, y-webrtc, Trystero and PeerJS, which nobody has changed.
+//! Pages with the real clients of other libraries, y-webrtc, Trystero, PeerJS and RxDB, which nobody has changed.
 //!
 //! Each browser has a profile of its own: pages of one profile and origin meet without any relay. Where one browser has several
 //! pages, each is of another origin.
 
 mod examples;
 mod node;
+mod rxdb;
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -14,30 +15,29 @@ use crate::support::{Browser, PageServer, Relay, Window, artifact};
 /// The page with the clients, as `esbuild` bundles them.
 pub(crate) fn page() -> String {
     static PAGE: OnceLock<String> = OnceLock::new();
-    PAGE.get_or_init(|| {
-        const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules");
-        let bundle = artifact("wires.js");
-        let bundled = Command::new("node")
-            .arg(format!("{PACKAGES}/esbuild/bin/esbuild"))
-            .args([
-                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/pages/wires-page.mjs"),
-                "--bundle",
-                "--format=iife",
-            ])
-            .arg(format!("--outfile={}", bundle.display()))
-            .env("NODE_PATH", PACKAGES)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&bundled.stderr);
-        assert!(bundled.status.success(), "scripts/test puts the packages into target/tools: {said}");
-        let script = std::fs::read_to_string(bundle).unwrap();
-        assert!(!script.contains("</script"), "it would end the element");
-        format!("<!doctype html><meta charset=utf-8><title>Wires</title><script>{script}</script>")
-    })
-    .clone()
+    PAGE.get_or_init(|| bundled("wires-page")).clone()
 }
 
-/// The relay with both wires, at which pages of other origins on this machine may connect.
+/// A page with what is in `tests/browser/pages/NAME.mjs`, and what that needs.
+fn bundled(name: &str) -> String {
+    const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules");
+    let bundle = artifact(&format!("{name}.js"));
+    let bundled = Command::new("node")
+        .arg(format!("{PACKAGES}/esbuild/bin/esbuild"))
+        .arg(format!("{}/tests/browser/pages/{name}.mjs", env!("CARGO_MANIFEST_DIR")))
+        .args(["--bundle", "--format=iife"])
+        .arg(format!("--outfile={}", bundle.display()))
+        .env("NODE_PATH", PACKAGES)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&bundled.stderr);
+    assert!(bundled.status.success(), "scripts/test puts the packages into target/tools: {said}");
+    let script = std::fs::read_to_string(bundle).unwrap();
+    assert!(!script.contains("</script"), "it would end the element");
+    format!("<!doctype html><meta charset=utf-8><title>Wires</title><script>{script}</script>")
+}
+
+/// The relay with the wires of both, at which pages of other origins on this machine may connect.
 async fn relay() -> Relay {
     Relay::start_with(&["--wire", "y-webrtc", "--wire", "trystero"]).await
 }

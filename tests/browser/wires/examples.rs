@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::relay;
 use crate::harness::pages::{page, with};
 use crate::support::{Browser, PageServer, Relay, Window};
 
@@ -31,9 +30,13 @@ fn percent_encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-#[tokio::test]
-async fn what_one_notes_on_the_page_for_y_webrtc_the_other_reads_and_who_comes_later_too() {
-    let (relay, pages) = (relay().await, PageServer::start(example("y-webrtc")).await);
+/// The relay with this wire.
+async fn relay(wire: &str) -> Relay {
+    Relay::start_with(&["--wire", wire]).await
+}
+
+async fn two_share_notes(wire: &str) {
+    let (relay, pages) = (relay(wire).await, PageServer::start(example(wire)).await);
     let browser = Browser::with().dialling_8080_reaches(&relay).for_two().start().await;
     let other = Browser::with().dialling_8080_reaches(&relay).second_of_two().start().await;
     let ana = browser.open(&pages.url("")).await;
@@ -50,8 +53,13 @@ async fn what_one_notes_on_the_page_for_y_webrtc_the_other_reads_and_who_comes_l
 }
 
 #[tokio::test]
+async fn what_one_notes_on_the_page_for_y_webrtc_the_other_reads_and_who_comes_later_too() {
+    two_share_notes("y-webrtc").await;
+}
+
+#[tokio::test]
 async fn what_one_says_on_the_page_for_trystero_the_other_reads() {
-    let (relay, pages) = (relay().await, PageServer::start(example("trystero")).await);
+    let (relay, pages) = (relay("trystero").await, PageServer::start(example("trystero")).await);
     let browser = Browser::with().dialling_8080_reaches(&relay).for_two().start().await;
     let other = Browser::with().dialling_8080_reaches(&relay).second_of_two().start().await;
     let (ana, bob) = (browser.open(&pages.url("")).await, other.open(&pages.url("")).await);
@@ -107,4 +115,9 @@ async fn what_one_says_on_the_page_for_peerjs_the_other_reads_and_it_is_found_wh
     }
     browser.end().await;
     other.end().await;
+}
+
+#[tokio::test]
+async fn what_one_notes_on_the_page_for_rxdb_the_other_reads_and_who_comes_later_too() {
+    two_share_notes("rxdb").await;
 }
