@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -122,7 +122,10 @@ impl Trial {
         let Database { client, id, .. } = &mut self.databases[index];
         let (waker, id) = (Waker::noop(), id.clone());
         client.receive(text, Instant::now(), waker, &mut Deferred::default()).unwrap();
-        let polled = client.poll_waiting(&mut Context::from_waker(waker), Instant::now(), &mut Deferred::default());
+        let mut poll =
+            || client.poll_waiting(&mut Context::from_waker(waker), Instant::now(), &mut Deferred::default());
+        // The first time others may get their turns.
+        let polled = if poll().is_pending() { poll() } else { Poll::Ready(()) };
         let is_closed = client.outbox().close_request();
         assert_eq!(polled.is_pending(), is_closed.is_some(), "everybody reads");
         match parse(text) {
@@ -180,6 +183,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::{DELIVERIES_A_TURN, RXDB_MEMBERS};
 
     fn newcomer(hub: &Arc<Hub>, rooms: &Arc<Rooms>) -> (RxDbClient, String) {
         let admission = hub.quotas.admit(None).unwrap();
@@ -216,6 +220,29 @@ mod tests {
         let init = format!(r#"{{"type":"init","yourPeerId":"{slow_id}"}}"#);
         let all = joined(&[slow_id.clone(), other_id, last_id]);
         assert_eq!(socket.texts(), [init, joined(&[slow_id]), signal, all]);
+    }
+
+    #[test]
+    fn others_get_their_turns_after_many_deliveries_and_nobody_enters_a_full_room() {
+        let hub = Hub::new(HubSettings::default(), Arc::new(Open), None);
+        let rooms = Arc::<Rooms>::default();
+        let join = |room: usize| format!(r#"{{"type":"join","room":"room {room}"}}"#);
+        let full = DELIVERIES_A_TURN / RXDB_MEMBERS;
+        let mut there: Vec<_> = (1..RXDB_MEMBERS).map(|_| newcomer(&hub, &rooms).0).collect();
+        there.iter_mut().for_each(|one| (0..full).for_each(|room| say(one, &join(room))));
+        let (mut last, _) = newcomer(&hub, &rooms);
+        let poll = |one: &mut RxDbClient| {
+            one.poll_waiting(&mut Context::from_waker(Waker::noop()), Instant::now(), &mut Deferred::default())
+        };
+        for room in 0..full {
+            assert!(!last.is_waiting() && poll(&mut last).is_ready());
+            say(&mut last, &join(room));
+        }
+        assert!(last.is_waiting() && poll(&mut last).is_pending() && poll(&mut last).is_ready() && !last.is_waiting());
+        let (mut beyond, _) = newcomer(&hub, &rooms);
+        say(&mut beyond, &join(0));
+        assert!(beyond.is_waiting() && poll(&mut beyond).is_pending());
+        assert_eq!(beyond.outbox().close_request(), Some(CloseRequest::Denied { retryable: true }));
     }
 
     fn line() -> impl Strategy<Value = String> {
