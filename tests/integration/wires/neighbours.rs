@@ -7,6 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Client, Dice, TestRelay, client, soon};
 
+/// Where the pair is: each wire takes it for a name.
+const PLACE: &str = "the-place";
+
 /// A relay at which this wire is on. Here all are at one address, which is not to share what addresses have.
 async fn relay(wire: Wire) -> TestRelay {
     let config =
@@ -28,26 +31,16 @@ fn greeting(wire: Wire, place: &str) -> Option<String> {
     match wire {
         Wire::YWebrtc => Some(json!({"type": "subscribe", "topics": [place]}).to_string()),
         Wire::Trystero => Some(json!({"type": "subscribe", "topic": place}).to_string()),
+        Wire::RxDb => Some(json!({"type": "join", "room": place}).to_string()),
         _ => None,
     }
-}
-
-/// `data` in the words of this wire, to `to`: a topic, or an id.
-fn text(wire: Wire, to: &str, data: &Value) -> String {
-    match wire {
-        Wire::YWebrtc => json!({"type": "publish", "topic": to, "data": data}),
-        Wire::Trystero => json!({"type": "publish", "topic": to, "payload": data}),
-        Wire::PeerJs => json!({"type": "CANDIDATE", "payload": data, "dst": to}),
-        Wire::Matchbox => json!({"Signal": {"receiver": to, "data": data}}),
-        other => panic!("a wire without words here: {other:?}"),
-    }
-    .to_string()
 }
 
 /// A client of any wire.
 struct Neighbour {
     client: Client,
     wire: Wire,
+    place: String,
     /// Where it hears what is said to it: a topic, or its id.
     at: String,
 }
@@ -62,20 +55,41 @@ impl Neighbour {
                 id.to_owned()
             }
             Wire::Matchbox => client.hear().await["IdAssigned"].as_str().unwrap().to_owned(),
+            Wire::RxDb => {
+                let at = client.expect("init").await["yourPeerId"].as_str().unwrap().to_owned();
+                client.say_text(&greeting(wire, place).unwrap()).await;
+                at
+            }
             _ => {
                 client.say_text(&greeting(wire, place).unwrap()).await;
                 place.to_owned()
             }
         };
-        let mut entered = Self { client, wire, at };
+        let mut entered = Self { client, wire, place: place.to_owned(), at };
         // What it hears of itself says that it is there.
         entered.says(&entered.at.clone(), &json!(id)).await;
         entered.hears(&json!(id)).await;
         entered
     }
 
+    /// `data` in the words of its wire, to `to`: a topic, or an id.
+    fn text(&self, to: &str, data: &Value) -> String {
+        match self.wire {
+            Wire::YWebrtc => json!({"type": "publish", "topic": to, "data": data}),
+            Wire::Trystero => json!({"type": "publish", "topic": to, "payload": data}),
+            Wire::PeerJs => json!({"type": "CANDIDATE", "payload": data, "dst": to}),
+            Wire::Matchbox => json!({"Signal": {"receiver": to, "data": data}}),
+            Wire::RxDb => json!({
+                "type": "signal", "senderPeerId": self.at, "receiverPeerId": to, "room": self.place, "data": data
+            }),
+            other => panic!("a wire without words here: {other:?}"),
+        }
+        .to_string()
+    }
+
     async fn says(&mut self, to: &str, data: &Value) {
-        self.client.say_text(&text(self.wire, to, data)).await;
+        let text = self.text(to, data);
+        self.client.say_text(&text).await;
     }
 
     /// Waits until it hears `data`, whatever else it hears: what others say in its topic, who comes and who leaves.
@@ -83,7 +97,7 @@ impl Neighbour {
         loop {
             let heard = self.client.hear().await;
             let is_said = match self.wire {
-                Wire::YWebrtc => &heard["data"],
+                Wire::YWebrtc | Wire::RxDb => &heard["data"],
                 Wire::Matchbox => &heard["Signal"]["data"],
                 _ => &heard["payload"],
             };
@@ -128,12 +142,12 @@ async fn who_reads_nothing_is_closed_as_slow_and_the_pair_beside_it_loses_nothin
 async fn one_reads_nothing_beside_a_pair(wire: Wire) {
     let mut relay = relay(wire).await;
     relay.buffers = Some(4096);
-    let mut slow = Neighbour::enters(&relay, wire, "r", "slow").await;
+    let mut slow = Neighbour::enters(&relay, wire, PLACE, "slow").await;
     relay.buffers = None;
-    let mut sender = Neighbour::enters(&relay, wire, "r", "sender").await;
-    let mut pair = Pair::enters(&relay, wire, "r").await;
+    let mut sender = Neighbour::enters(&relay, wire, PLACE, "sender").await;
+    let mut pair = Pair::enters(&relay, wire, PLACE).await;
     // More than may wait for it, and than its socket takes.
-    let texts = vec![text(wire, &slow.at, &json!("x".repeat(4000))); 300];
+    let texts = vec![sender.text(&slow.at, &json!("x".repeat(4000))); 300];
     let sending = tokio::spawn(async move {
         sender.client.say_at_once(&texts).await;
         let last = json!("last");
@@ -154,16 +168,16 @@ async fn one_reads_nothing_beside_a_pair(wire: Wire) {
 async fn a_flood_hurts_no_pair_that_talks() {
     for wire in Wire::ALL {
         let relay = relay(wire).await;
-        let mut pair = Pair::enters(&relay, wire, "r").await;
+        let mut pair = Pair::enters(&relay, wire, PLACE).await;
         let mut flooders = Vec::new();
         // All are there before any of them is heard.
         for number in 0..8 {
-            flooders.push(Neighbour::enters(&relay, wire, "flood", &format!("flood{number}")).await);
+            flooders.push(Neighbour::enters(&relay, wire, "a-flooded-place", &format!("flood{number}")).await);
         }
         let mut flooding = Vec::new();
         for (number, mut flooder) in flooders.into_iter().enumerate() {
             let to = if number % 2 == 0 { &*flooder.at } else { "nobody" };
-            let bytes = client::frame(client::TEXT, text(wire, to, &json!("x".repeat(100))).as_bytes()).repeat(100);
+            let bytes = client::frame(client::TEXT, flooder.text(to, &json!("x".repeat(100))).as_bytes()).repeat(100);
             // Until the test ends; what comes back is not read.
             flooding.push(tokio::spawn(async move {
                 while flooder.client.socket.get_mut().write_all(&bytes).await.is_ok() {}
@@ -200,12 +214,13 @@ fn random_frame(dice: &mut Dice, valid: &str) -> Vec<u8> {
 async fn a_thousand_random_frames_hurt_no_pair_that_talks() {
     for wire in Wire::ALL {
         let relay = relay(wire).await;
-        let mut pair = Pair::enters(&relay, wire, "r").await;
+        let mut pair = Pair::enters(&relay, wire, PLACE).await;
         let (mut dice, mut random) = (Dice(22), Vec::new());
         for number in 0..1000 {
-            let mut client = relay.dial(&path(wire, "r", &format!("random{number}"))).await;
-            let mut bytes = greeting(wire, "r").map_or(Vec::new(), |text| client::frame(client::TEXT, text.as_bytes()));
-            bytes.extend(random_frame(&mut dice, &text(wire, &pair.one.at, &json!("random"))));
+            let mut client = relay.dial(&path(wire, PLACE, &format!("random{number}"))).await;
+            let mut bytes =
+                greeting(wire, PLACE).map_or(Vec::new(), |text| client::frame(client::TEXT, text.as_bytes()));
+            bytes.extend(random_frame(&mut dice, &pair.two.text(&pair.one.at, &json!("random"))));
             client.socket.get_mut().write_all(&bytes).await.ok();
             random.push(client);
             if random.len() == limits::TRYSTERO_SUBSCRIBERS / 4 {
