@@ -152,6 +152,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&one, &three) && seat == 1);
         // Whoever is over stays so, and removes nobody else.
         table.change(&one, |seats| seats.0 = 1);
+        assert!(one.lock().is_closed);
         assert!(Arc::ptr_eq(&three, &table.find("a").unwrap()));
         table.change(&three, |seats| seats.0 = 0);
         assert_eq!(table.len(), 0);
