@@ -135,27 +135,40 @@ async fn messages_through_doors_arrive_once_and_in_order() {
 /// Has everybody talk until about so many messages were heard.
 async fn talk(seed: u64, world: &World, people: &[mpsc::UnboundedSender<Command>], most: usize) {
     let mut dice = Dice(seed | 1);
-    for (number, person) in people.iter().enumerate() {
+    let mut told = vec![0; people.len()];
+    let mut tell = |person: usize, command| {
+        told[person] += 1;
+        let _ = people[person].send(command);
+        told.clone()
+    };
+    // They have done what they were told, and have heard what the relays have to say about that: nobody says more meanwhile.
+    let is_quiet = |told: &[usize]| {
+        let board = world.board.lock().unwrap();
+        let is_quiet = |(status, told): (&Status, &usize)| {
+            status.room.is_some() && status.unanswered == 0 && status.obeyed == *told
+        };
+        board.iter().zip(told).all(is_quiet)
+    };
+    let mut all = Vec::new();
+    for number in 0..people.len() {
         let room = ROOMS[number % 2].to_owned();
-        let _ = person.send(Command::Join { room, by_url: false });
+        all = tell(number, Command::Join { room, by_url: false });
     }
-    eventually(|| world.board.lock().unwrap().iter().all(|status| status.room.is_some())).await;
+    eventually(|| is_quiet(&all)).await;
     let mut said = 0;
     while said < most {
-        for person in people {
+        for number in 0..people.len() {
             let (to_one, bytes) = (dice.below(2) == 0, dice.below(300) as usize);
-            let _ = person.send(Command::Say { count: BURST, bytes, to_one });
+            all = tell(number, Command::Say { count: BURST, bytes, to_one });
             // Half of them to all three others.
             said += if to_one { BURST } else { BURST * (PEOPLE / 2 - 1) };
-            let _ = match dice.below(20) {
-                0 => person.send(Command::Drop { is_reset: dice.below(2) == 0, after: dice.below(50) }),
-                1 => person.send(Command::Elsewhere),
-                _ => Ok(()),
-            };
+            match dice.below(20) {
+                0 => all = tell(number, Command::Drop { is_reset: dice.below(2) == 0, after: dice.below(50) }),
+                1 => all = tell(number, Command::Elsewhere),
+                _ => {}
+            }
         }
-        // They have heard what the relays have to say about that.
-        eventually(|| world.board.lock().unwrap().iter().all(|status| status.room.is_some() && status.unanswered == 0))
-            .await;
+        eventually(|| is_quiet(&all)).await;
     }
 }
 

@@ -103,6 +103,8 @@ pub(super) struct Status {
     pub(super) view: View,
     /// Questions without an answer.
     pub(super) unanswered: usize,
+    /// How many commands it has obeyed.
+    pub(super) obeyed: usize,
 }
 
 impl World {
@@ -192,6 +194,7 @@ pub(super) struct Person {
     /// How often it has tried to come in.
     tries: u64,
     questions: HashMap<u64, usize>,
+    obeyed: usize,
     /// The question behind `leave`, if that was said in this life.
     last_question: Option<u64>,
     alarm: Option<Instant>,
@@ -229,6 +232,7 @@ impl Person {
             counter: (number as u64) << 32,
             tries: 0,
             questions: HashMap::new(),
+            obeyed: 0,
             last_question: None,
             alarm: None,
             since: 0,
@@ -248,7 +252,10 @@ impl Person {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None | Some(Command::End) => return,
-                    Some(command) => self.obey(command).await,
+                    Some(command) => {
+                        self.obey(command).await;
+                        self.obeyed += 1;
+                    }
                 },
                 frame = next_frame(&mut self.connection) => self.see(frame).await,
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => self.wake().await,
@@ -271,6 +278,7 @@ impl Person {
             id: self.life.as_ref().map(|life| life.id.clone()).unwrap_or_default(),
             view: self.view.clone(),
             unanswered: self.questions.len(),
+            obeyed: self.obeyed,
         };
     }
 
