@@ -220,7 +220,8 @@ impl<C: Spoken> WebSocket<C> {
     /// Copies between the client and the relay on which its room lives, until that ends.
     #[cfg(feature = "cluster")]
     async fn go_on_elsewhere(&mut self, relay: &Relay, handover: Handover) {
-        let Handover { mut tunnel, mut first, is_resume, .. } = handover;
+        let Handover { mut tunnel, mut first, response, is_resume } = handover;
+        debug_assert!(response.is_none(), "its head shares a buffer of 8 KiB, which a tunnel would keep");
         let outbox = Arc::clone(self.client.outbox());
         let (reader, mut rest) = self.connection.hand_over();
         if is_resume && has_gone(reader, &mut rest).await {

@@ -194,7 +194,8 @@ impl Session {
             Found::Tunnel(response, tunnel) => {
                 let first = text.map(|text| frame::masked_text(&text)).unwrap_or_default();
                 let is_resume = matches!(next, Next::Resume(_));
-                self.leave_to(Handover { tunnel, first, response: Some(response), is_resume });
+                let response = next.is_by_url().then_some(response);
+                self.leave_to(Handover { tunnel, first, response, is_resume });
                 return Ok(());
             }
             Found::Refused(answer) if next.is_by_url() => return Err(JoinRefusal::Answered(Box::new(answer))),

@@ -96,38 +96,32 @@ impl Engine {
         while !self.agree().await && Instant::now() < until {
             sleep(Duration::from_millis(50)).await;
         }
-        if !matches!(self.kind, Kind::Alone) && !self.primaries().await.contains(&killed) {
+        if !self.primaries().await.contains(&killed) {
             println!("a replica was promoted");
         }
     }
 
     async fn agree(&self) -> bool {
-        match &self.kind {
-            Kind::Alone => true,
-            Kind::Watched(sentinels) => {
-                let primary = sentinels.primary().await;
-                let is_it = |node: &&Redis| node.port == primary;
-                match self.nodes.iter().find(is_it) {
-                    Some(node) => node.info("role").await == "master",
-                    None => false,
+        if let Kind::Shards = self.kind {
+            for node in &self.nodes {
+                if !node.cli(&["cluster", "info"]).await.contains("cluster_state:ok") {
+                    return false;
                 }
-            }
-            Kind::Shards => {
-                for node in &self.nodes {
-                    if !node.cli(&["cluster", "info"]).await.contains("cluster_state:ok") {
-                        return false;
-                    }
-                }
-                true
             }
         }
+        !self.primaries().await.is_empty()
     }
 
-    /// The primaries that live.
+    /// The primaries that live. One that comes back takes itself for one until the sentinels make it a replica.
     async fn primaries(&self) -> Vec<usize> {
+        let port = match &self.kind {
+            Kind::Watched(sentinels) => Some(sentinels.primary().await),
+            Kind::Alone | Kind::Shards => None,
+        };
         let mut primaries = Vec::new();
         for (number, node) in self.nodes.iter().enumerate() {
-            if self.killed != Some(number) && node.info("role").await == "master" {
+            let may_be = self.killed != Some(number) && port.is_none_or(|port| port == node.port);
+            if may_be && node.info("role").await == "master" {
                 primaries.push(number);
             }
         }
