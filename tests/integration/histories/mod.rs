@@ -321,9 +321,10 @@ async fn bring_to_an_end(
         sleep(Duration::from_millis(100)).await;
         eventually(|| world.board.lock().unwrap().iter().all(|status| status.unanswered == 0)).await;
     }
-    // Places of clients that were lost before they heard that they are in are held for a while, and a relay whose room another
-    // one opened when somebody had deleted its key finds out when it asserts its rooms.
-    let began = world.now();
+    // Places of clients that were lost before they heard that they are in are held for a while, and so are those of connections
+    // that somebody left open elsewhere, from their ends on. A relay whose room another one opened when somebody had deleted its
+    // key finds out when it asserts its rooms.
+    let (begun, mut quiet_since) = (world.now(), world.now());
     loop {
         finale.relays = relays.seen().await;
         finale.directory.clear();
@@ -336,19 +337,23 @@ async fn bring_to_an_end(
         }
         let is_there = |seen: &Seen| seen.held_places == 0 && seen.is_registered;
         let is_away = |status: &Status| status.view.others.values().any(|is_away| *is_away);
-        let is_quiet = why_not_together(&board).is_none() && !board.iter().any(is_away);
+        let has_parted = board.iter().all(|status| status.partings == 0);
+        let is_quiet = has_parted && why_not_together(&board).is_none() && !board.iter().any(is_away);
         let has = |room: &String, process: &Option<String>| {
             finale.relays.iter().any(|seen| seen.process == *process && seen.rooms.contains_key(room))
         };
+        if !has_parted {
+            quiet_since = world.now();
+        }
         let is_told = finale.directory.iter().all(|(room, process)| has(room, process));
         if is_quiet && is_told && finale.relays.iter().all(is_there) {
             break;
         }
         let (now, stalled) = (world.now(), stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until));
-        if now > began.max(stalled) + HOLD + 3_000 {
+        if now > quiet_since.max(stalled) + HOLD + 3_000 {
             break;
         }
-        if now > began + PATIENCE {
+        if now > begun + PATIENCE {
             finale.is_too_busy = true;
             break;
         }

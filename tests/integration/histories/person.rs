@@ -105,6 +105,8 @@ pub(super) struct Status {
     pub(super) unanswered: usize,
     /// How many commands it has obeyed.
     pub(super) obeyed: usize,
+    /// How many connections it has left open elsewhere: their relays take it for a member until it hangs up.
+    pub(super) partings: usize,
 }
 
 impl World {
@@ -259,6 +261,7 @@ impl Person {
                 },
                 frame = next_frame(&mut self.connection) => self.see(frame).await,
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => self.wake().await,
+                Some(_) = self.parting.join_next() => {}
             }
             self.reconcile().await;
             self.report();
@@ -279,6 +282,7 @@ impl Person {
             view: self.view.clone(),
             unanswered: self.questions.len(),
             obeyed: self.obeyed,
+            partings: self.parting.len(),
         };
     }
 
