@@ -346,10 +346,14 @@ async fn bring_to_an_end(
             quiet_since = world.now();
         }
         let is_told = finale.directory.iter().all(|(room, process)| has(room, process));
-        if is_quiet && is_told && finale.relays.iter().all(is_there) {
+        let (now, stalled) = (world.now(), stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until));
+        // Whoever has just begun to move again has not heard everything yet.
+        let last_long =
+            |stalls: &[Fault]| stalls.iter().rfind(|stall| stall.until - stall.from > 1_000).map(|stall| stall.until);
+        let has_stood_still = last_long(&stalls.lock().unwrap()).is_some_and(|until| until + 1_000 > now);
+        if is_quiet && is_told && !has_stood_still && finale.relays.iter().all(is_there) {
             break;
         }
-        let (now, stalled) = (world.now(), stalls.lock().unwrap().last().map_or(0, |stall: &Fault| stall.until));
         if now > quiet_since.max(stalled) + HOLD + 3_000 {
             break;
         }
