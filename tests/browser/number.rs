@@ -13,11 +13,14 @@ const make = (polite, send) => {
   link.on('problem', (error) => problems.push(error.message));
   return link;
 };
+// The browser tells the other side's certificate a moment after it is connected.
 const connected = (link) => new Promise((done, fail) => {
-  const look = () => link.state === 'connected' && done();
-  link.on('state', look);
-  setTimeout(() => fail(new Error('not connected')), 10000);
-  look();
+  const timer = setInterval(() => {
+    if (link.state !== 'connected' || !link.certificates) return;
+    clearInterval(timer);
+    done();
+  }, 20);
+  setTimeout(() => { clearInterval(timer); fail(new Error('not connected')); }, 10000);
 });
 const pair = (change) => {
   const a = make(true, (type, fields) => b.receive({ type, ...change({ type, ...fields }) }));
