@@ -3,6 +3,7 @@
 mod client;
 mod handover;
 mod hub;
+mod looks;
 mod observer;
 mod resume;
 mod session;
@@ -14,6 +15,8 @@ pub(crate) use client::Client;
 pub(crate) use client::Flood;
 pub(crate) use handover::{Handover, UrlRequest};
 pub(crate) use hub::{Hub, HubSettings};
+#[cfg(feature = "wires")]
+pub(crate) use looks::Looks;
 #[cfg(feature = "cluster")]
 pub(crate) use observer::Events;
 pub(crate) use observer::Observer;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::budget::Charge;
 use crate::limits::{WIRE_LOOK, WIRE_PATIENCE};
 use crate::outbox::{CloseRequest, Outbox, Pushed, Sender};
+use crate::peer::Looks;
 use crate::room::Deferred;
 
 /// A message that waits, while nothing more is read from its sender.
@@ -24,44 +25,35 @@ pub(super) struct Blocked {
 
 /// How long a message waits, and when it is tried again.
 #[derive(Debug)]
-pub(super) struct Patience {
-    since: Instant,
-    /// How often it was tried when it was due, and when last.
-    looks: u32,
-    looked: Option<Instant>,
-}
+pub(super) struct Patience(Looks);
 
-/// So often a message is tried again. They are counted, since the relay itself may be late: each is one more turn for all tasks,
-/// however long that takes.
+/// So often a message is tried again.
 const LOOKS: u32 = (WIRE_PATIENCE.as_millis() / WIRE_LOOK.as_millis()) as u32;
 
 impl Patience {
     /// It waits since `now`.
     pub(super) fn since(now: Instant) -> Self {
-        Self { since: now, looks: 0, looked: None }
+        Self(Looks::every(WIRE_LOOK, now))
     }
 
     /// Whether to try again. Not each time that it is woken: who waits for whom may be woken by that, and wakes it in turn.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.looked.is_none_or(|looked| now >= looked + WIRE_LOOK)
+        self.0.is_due(now)
     }
 
     /// Whether it has waited long enough.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.looks >= LOOKS && self.is_due(now)
+        self.0.count() >= LOOKS && self.is_due(now)
     }
 
-    /// Notes that it was tried in vain, which `was_due`.
-    pub(super) fn note(&mut self, was_due: bool, now: Instant) {
-        if was_due {
-            self.looks += 1;
-            self.looked = Some(now);
-        }
+    /// Notes that it was tried in vain.
+    pub(super) fn note(&mut self, now: Instant) {
+        self.0.note(now);
     }
 
     /// When to try again at the latest.
     pub(super) fn next_look(&self) -> Instant {
-        self.looked.map_or(self.since, |looked| looked + WIRE_LOOK)
+        self.0.next()
     }
 }
 
@@ -90,7 +82,7 @@ impl Blocked {
             self.give_up(owner);
             return (Poll::Ready(()), queued);
         }
-        self.patience.note(is_due, now);
+        self.patience.note(now);
         (Poll::Pending, queued)
     }
 

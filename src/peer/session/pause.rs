@@ -12,13 +12,13 @@ use super::{Session, Stage};
 use crate::budget::Charge;
 use crate::limits::{PAUSE, STALL};
 use crate::outbox::{Outbox, Pushed};
+use crate::peer::looks::Looks;
 use crate::room::{Blocked, Deferred, ErrorCode, Membership, Refusal, Relayed, Signal};
 
 /// How often a paused peer looks at its receivers: twice in the time that makes a socket stalled, since each look lets the
 /// socket's task try to write.
 const LOOK: Duration = STALL.checked_div(2).unwrap();
-/// After so many looks it gives up on a receiver whose socket is stalled, and after so many on any. They are counted, since a
-/// receiver may read in time while the relay itself is late: a look is one more turn for all tasks, however long that takes.
+/// After so many looks it gives up on a receiver whose socket is stalled, and after so many on any.
 const LOOKS_AT_STALLED: u32 = (STALL.as_millis() / LOOK.as_millis()) as u32;
 const LOOKS: u32 = (PAUSE.as_millis() / LOOK.as_millis()) as u32;
 
@@ -36,10 +36,8 @@ pub(super) struct Pause {
     is_broadcast: bool,
     /// The `ref` of the signal.
     reference: Option<String>,
-    since: Instant,
-    /// How often the blocked receivers were looked at, and when last.
-    looks: u32,
-    looked: Option<Instant>,
+    /// Those at the blocked receivers.
+    looks: Looks,
 }
 
 impl Pause {
@@ -62,15 +60,13 @@ impl Pause {
             bytes,
             is_broadcast,
             reference,
-            since: now,
-            looks: 0,
-            looked: None,
+            looks: Looks::every(LOOK, now),
         }
     }
 
     /// When to look again at the latest.
     pub(super) fn next_look(&self) -> Instant {
-        self.looked.map_or(self.since, |looked| looked + LOOK)
+        self.looks.next()
     }
 
     /// Tries again; `is_late` says from a receiver's outbox whether to give up on it. Returns a refusal for each receiver
@@ -146,16 +142,13 @@ impl Session {
     pub(super) fn poll_pause(&mut self, cx: &task::Context<'_>, now: Instant, deferred: &mut Deferred) -> Poll<()> {
         let Stage::Joined { membership, pause: slot, .. } = &mut self.stage else { return Poll::Ready(()) };
         let Some(mut pause) = slot.take() else { return Poll::Ready(()) };
-        let (looks, looked) = (pause.looks, pause.looked);
-        let is_due = looked.is_none_or(|looked| now >= looked + LOOK);
+        let (is_due, looks, last) = (pause.looks.is_due(now), pause.looks.count(), pause.looks.last());
         let is_stalled =
-            |receiver: &Outbox| looks >= LOOKS_AT_STALLED && looked.is_some_and(|at| receiver.was_stalled(at));
+            |receiver: &Outbox| looks >= LOOKS_AT_STALLED && last.is_some_and(|at| receiver.was_stalled(at));
         let is_late = |receiver: &Outbox| is_due && (looks >= LOOKS || is_stalled(receiver));
         let refusals = pause.try_again(membership, cx.waker(), deferred, is_late);
         let is_over = pause.blocked.is_empty();
-        if is_due {
-            (pause.looks, pause.looked) = (looks + 1, Some(now));
-        }
+        pause.looks.note(now);
         self.count_relayed(std::mem::take(&mut pause.queued), pause.bytes);
         for refusal in refusals {
             self.refuse(&refusal, pause.reference.as_deref());

@@ -180,7 +180,7 @@ impl PeerClient {
                 outbox.request_close(CloseRequest::TooSlow);
             }
         }
-        blocked.patience.note(is_due, now);
+        blocked.patience.note(now);
         self.blocked = Some(blocked);
         false
     }
