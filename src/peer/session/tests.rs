@@ -357,8 +357,8 @@ async fn a_sender_that_is_paused_when_somebody_else_is_kicked_still_gets_its_mes
     assert_eq!(receiver.hears().iter().filter(|text| text.contains(r#""data":1"#)).count(), SHARE_MESSAGES + 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_share_is_read() {
+/// A sender that waits, and the receiver for which it does: that one, called `slow`, has not read any of a full share.
+fn paused() -> (Client, Client) {
     let hub = hub(Open);
     let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
     receiver.says(r#"{"type":"join","room":"r","id":"slow"}"#).unwrap();
@@ -366,6 +366,12 @@ async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_shar
     for _ in 0..=SHARE_MESSAGES {
         sender.says(MESSAGE).unwrap();
     }
+    (sender, receiver)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_share_is_read() {
+    let (mut sender, receiver) = paused();
     assert!(sender.poll_waiting().is_pending());
     tokio::time::advance(STALL).await;
     assert!(sender.poll_waiting().is_pending(), "the relay may have been late itself");
@@ -386,13 +392,7 @@ async fn a_receiver_that_reads_nothing_for_100_ms_is_busy_until_half_of_the_shar
 
 #[tokio::test(start_paused = true)]
 async fn a_relay_that_is_late_itself_blames_no_receiver() {
-    let hub = hub(Open);
-    let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
-    receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
-    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
-    for _ in 0..=SHARE_MESSAGES {
-        sender.says(MESSAGE).unwrap();
-    }
+    let (mut sender, receiver) = paused();
     // The socket takes something once in each of the relay's turns, whatever time they take.
     for _ in 0..4 {
         tokio::time::advance(PAUSE * 2).await;
@@ -408,13 +408,7 @@ async fn a_relay_that_is_late_itself_blames_no_receiver() {
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_reads_too_slowly_pauses_its_sender_for_250_ms() {
-    let hub = hub(Open);
-    let (mut sender, mut receiver) = (Client::new(&hub, usize::MAX), Client::new(&hub, 0));
-    receiver.says(r#"{"type":"join","room":"r"}"#).unwrap();
-    sender.says(r#"{"type":"join","room":"r"}"#).unwrap();
-    for _ in 0..=SHARE_MESSAGES {
-        sender.says(MESSAGE).unwrap();
-    }
+    let (mut sender, receiver) = paused();
     let start = Instant::now();
     while sender.poll_waiting().is_pending() {
         receiver.socket.make_room(1);
