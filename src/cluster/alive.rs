@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use anyhow::Context;
 use dashmap::DashMap;
@@ -144,6 +145,9 @@ impl fmt::Debug for Links {
     }
 }
 
+/// How much later than it was to end a wait ends on a machine that stood still.
+const LATE: Duration = ALIVE_PATIENCE.checked_div(10).unwrap();
+
 /// Asks until the other relay does not answer any more.
 async fn watch(link: Weak<Link>, dialer: Arc<Dialer>) {
     let Some(neighbour) = link.upgrade().map(|link| Arc::clone(&link.neighbour)) else { return };
@@ -154,12 +158,14 @@ async fn watch(link: Weak<Link>, dialer: Arc<Dialer>) {
         let until = (heard + ALIVE_DEADLINE).max(Instant::now() + ALIVE_PATIENCE);
         match timeout_at(until, ask(&dialer, &neighbour, &mut line)).await {
             Ok(Ok(())) => (heard, was_late) = (Instant::now(), false),
-            Ok(Err(_)) | Err(_) => line = None,
-        }
-        // So does one that stood still while it waited, as all relays of one machine do at the same time; but only once.
-        if !was_late && Instant::now() >= until + ALIVE_PATIENCE / 10 {
-            was_late = true;
-            continue;
+            Ok(Err(_)) | Err(_) => {
+                line = None;
+                // So does one that stood still while it waited, as all relays of one machine do at the same time; but only once.
+                if !was_late && Instant::now() >= until + LATE {
+                    was_late = true;
+                    continue;
+                }
+            }
         }
         if Instant::now() >= heard + ALIVE_DEADLINE {
             if let Some(link) = link.upgrade() {
@@ -205,22 +211,57 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_relay_is_alive_however_many_clients_wait_for_their_turn_to_reach_it() {
+    /// A relay that gives each question to `answers`, and its dialler.
+    async fn other<F: Future<Output = ()> + Send>(
+        mut answers: impl FnMut(usize) -> F + Send + 'static,
+    ) -> (Dialer, Neighbour) {
         let (own, other) = (Identity::new().unwrap(), Identity::new().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, relays) = (listener.local_addr().unwrap(), Arc::new(Relays::default()));
         relays.learn(neighbour(&own, address));
         let tls = TlsAcceptor::from(Arc::new(other.server(relays).unwrap()));
         tokio::spawn(async move {
-            let mut stream = tls.accept(listener.accept().await.unwrap().0).await.unwrap();
-            let _ = stream.read(&mut [0; 1024]).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            std::future::pending::<()>().await;
+            let mut count = 0;
+            loop {
+                let mut stream = tls.accept(listener.accept().await.unwrap().0).await.unwrap();
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {
+                    count += 1;
+                    answers(count).await;
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+                }
+            }
         });
-        let (dialer, neighbour) = (Dialer::new(&own).unwrap(), neighbour(&other, address));
+        (Dialer::new(&own).unwrap(), neighbour(&other, address))
+    }
+
+    #[tokio::test]
+    async fn a_relay_is_alive_however_many_clients_wait_for_their_turn_to_reach_it() {
+        let (dialer, neighbour) = other(|_| std::future::ready(())).await;
         dialer.occupy(neighbour.process);
         let answer = timeout(ALIVE_DEADLINE * 10, ask(&dialer, &neighbour, &mut None)).await;
         answer.expect("it waits for no turn").unwrap();
+    }
+
+    #[tokio::test]
+    async fn relays_whose_machine_stands_still_while_one_waits_for_the_other_share_their_tunnels_afterwards() {
+        let (answered, mut answers) = tokio::sync::watch::channel(0);
+        let (dialer, neighbour) = other(move |count| {
+            let answered = answered.clone();
+            async move {
+                if count == 2 {
+                    // Everything here is on this thread. The other relay needs a moment when it goes on, too.
+                    std::thread::sleep(ALIVE_DEADLINE + LATE);
+                    sleep(LATE).await;
+                }
+                answered.send_replace(count);
+            }
+        })
+        .await;
+        let link = Links::new(Arc::new(dialer)).with(&Arc::new(neighbour));
+        let goes_on = async { answers.wait_for(|count| *count >= 4).await.map(drop) };
+        tokio::select! {
+            () = link.silent() => panic!("it is alive"),
+            goes_on = timeout(ALIVE_DEADLINE * 10, goes_on) => goes_on.unwrap().unwrap(),
+        }
     }
 }
