@@ -34,7 +34,7 @@ pub use redis::Redis;
 pub use relay::TestRelay;
 #[cfg(unix)]
 pub use tools::secret_file;
-pub use tools::{bound_to_us, file, free_port, text, tool};
+pub use tools::{bound_to_us, ended_with_us, file, free_port, text, tool};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -34,9 +34,14 @@ pub fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
 /// A program that ends with this process, even when that dies without a chance to clean up; elsewhere than on Linux, only when
 /// it has the chance.
 pub fn bound_to_us(program: impl AsRef<OsStr>) -> Command {
+    ended_with_us("KILL", program)
+}
+
+/// The same, which ends by this signal.
+pub fn ended_with_us(signal: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = if cfg!(target_os = "linux") {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program);
+        command.args(["--pdeathsig", signal]).arg(program);
         command
     } else {
         Command::new(program)

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::ChildStdout;
 
 use crate::harness::process::BINARY;
-use crate::harness::{Client, Process, file, soon, text, tool};
+use crate::harness::{Client, Process, ended_with_us, file, soon, text, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_is_made_fits_the_flags_that_are_told() {
@@ -63,22 +64,29 @@ fn systemd_finds_no_fault_with_the_units() {
 async fn the_cluster_to_try_kills_and_starts_its_parts_and_ends_them_all() {
     // Below the ports that the system gives to connections; it takes fourteen in a row.
     let port = 12_000 + std::process::id() as u16 % 1_000 * 16;
-    let mut script = tokio::process::Command::new("scripts/cluster")
-        .env("CLUSTER_RELAY", BINARY)
-        .env("CLUSTER_PORT", port.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut keys = script.stdin.take().unwrap();
-    let mut said = BufReader::new(script.stdout.take().unwrap()).lines();
-    let mut expect = async |words: &str| loop {
-        let line = soon(words, said.next_line()).await.unwrap().unwrap_or_else(|| panic!("it ended before: {words}"));
-        if line.contains(words) {
-            break;
-        }
+    let start = |keys: Stdio| {
+        // It ends all that it has started, also when this test fails.
+        let mut script = tokio::process::Command::from(ended_with_us("TERM", "scripts/cluster"))
+            .env("CLUSTER_RELAY", BINARY)
+            .env("CLUSTER_PORT", port.to_string())
+            .stdin(keys)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(script.stdout.take().unwrap()).lines();
+        (script, said)
     };
-    expect("open http://localhost:").await;
+    async fn expect(said: &mut Lines<BufReader<ChildStdout>>, words: &str) {
+        loop {
+            let line = soon(words, said.next_line()).await.unwrap();
+            if line.unwrap_or_else(|| panic!("it ended before: {words}")).contains(words) {
+                break;
+            }
+        }
+    }
+    let (mut script, mut said) = start(Stdio::piped());
+    let mut keys = script.stdin.take().unwrap();
+    expect(&mut said, "open http://localhost:").await;
     // Members of a room by whichever relay nginx takes.
     let join = async |name: &str| loop {
         let url = format!("ws://localhost:{port}/?room=r&name={name}");
@@ -100,10 +108,17 @@ async fn the_cluster_to_try_kills_and_starts_its_parts_and_ends_them_all() {
     }
     for (key, words) in [("1", "relay-1 is gone"), ("1", "relay-1 runs"), ("r", "redis is gone"), ("r", "redis runs")] {
         keys.write_all(key.as_bytes()).await.unwrap();
-        expect(words).await;
+        expect(&mut said, words).await;
     }
     keys.write_all(b"q").await.unwrap();
-    expect("all are gone").await;
+    expect(&mut said, "all are gone").await;
+    assert!(soon("the end", script.wait()).await.unwrap().success());
+    assert!(TcpStream::connect(("127.0.0.1", port + 4)).await.is_err(), "Redis is gone");
+    // Where no keys come, a signal ends it.
+    let (mut script, mut said) = start(Stdio::null());
+    expect(&mut said, "open http://localhost:").await;
+    assert!(tool("kill", &[&script.id().unwrap().to_string()], "").0);
+    expect(&mut said, "all are gone").await;
     assert!(soon("the end", script.wait()).await.unwrap().success());
     assert!(TcpStream::connect(("127.0.0.1", port + 4)).await.is_err(), "Redis is gone");
 }
