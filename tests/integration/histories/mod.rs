@@ -135,11 +135,11 @@ async fn messages_through_doors_arrive_once_and_in_order() {
 /// Has everybody talk until about so many messages were heard.
 async fn talk(seed: u64, world: &World, people: &[mpsc::UnboundedSender<Command>], most: usize) {
     let mut dice = Dice(seed | 1);
+    // How many commands each was given.
     let mut told = vec![0; people.len()];
-    let mut tell = |person: usize, command| {
+    let tell = |told: &mut [usize], person: usize, command| {
         told[person] += 1;
         let _ = people[person].send(command);
-        told.clone()
     };
     // They have done what they were told, and have heard what the relays have to say about that: nobody says more meanwhile.
     let is_quiet = |told: &[usize]| {
@@ -149,26 +149,25 @@ async fn talk(seed: u64, world: &World, people: &[mpsc::UnboundedSender<Command>
         };
         board.iter().zip(told).all(is_quiet)
     };
-    let mut all = Vec::new();
     for number in 0..people.len() {
         let room = ROOMS[number % 2].to_owned();
-        all = tell(number, Command::Join { room, by_url: false });
+        tell(&mut told, number, Command::Join { room, by_url: false });
     }
-    eventually(|| is_quiet(&all)).await;
+    eventually(|| is_quiet(&told)).await;
     let mut said = 0;
     while said < most {
         for number in 0..people.len() {
             let (to_one, bytes) = (dice.below(2) == 0, dice.below(300) as usize);
-            all = tell(number, Command::Say { count: BURST, bytes, to_one });
+            tell(&mut told, number, Command::Say { count: BURST, bytes, to_one });
             // Half of them to all three others.
             said += if to_one { BURST } else { BURST * (PEOPLE / 2 - 1) };
             match dice.below(20) {
-                0 => all = tell(number, Command::Drop { is_reset: dice.below(2) == 0, after: dice.below(50) }),
-                1 => all = tell(number, Command::Elsewhere),
+                0 => tell(&mut told, number, Command::Drop { is_reset: dice.below(2) == 0, after: dice.below(50) }),
+                1 => tell(&mut told, number, Command::Elsewhere),
                 _ => {}
             }
         }
-        eventually(|| is_quiet(&all)).await;
+        eventually(|| is_quiet(&told)).await;
     }
 }
 
